@@ -1,0 +1,47 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench certify hillstrom lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Touchstone needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+setup: $(VENV)/.ready ## Install everything into .venv/
+
+demo: setup ## A two-week campaign in about a minute: API on :8000, dashboard on :8501 (EXIT=1: stop after the report)
+	$(BIN)/touchstone demo $(if $(EXIT),--exit,)
+
+test: setup lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL)
+	$(BIN)/pytest -n 2 --dist loadgroup -q
+
+lint: setup ## Format check, lint, types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format and fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Speeds, as ratios within one run
+	$(BIN)/python -m benchmarks.run
+
+certify: setup ## Slow simulations that prove the statistics
+	$(BIN)/python -m benchmarks.certify
+
+lock: setup ## Write requirements.lock (names and versions only)
+	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url --no-annotate --no-header \
+	    pyproject.toml -o requirements.lock
+
+clean: ## Remove .venv and everything generated
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis

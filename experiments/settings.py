@@ -1,0 +1,106 @@
+"""Settings: environment variables with the prefix `TOUCHSTONE_`, read in this file only."""
+
+import ipaddress
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from experiments.clock import parse_duration
+from experiments.errors import Invalid, Problem, Refused
+
+MEGABYTE = 1_000_000
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its meaning. `docs/settings.md` is checked against this class."""
+
+    model_config = SettingsConfigDict(env_prefix="TOUCHSTONE_", extra="ignore", frozen=True)
+
+    database_url: str = Field("sqlite:///touchstone.db", description="SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://..")
+    facts_url: str | None = Field(None, description="Where analysis reads its facts; the application database when unset")
+    public_url: str = Field("http://127.0.0.1:8000", description="The address under which this API is reached from outside")
+    api_url: str = Field("http://127.0.0.1:8000", description="The address at which the dashboard finds the API")
+
+    whatsapp_url: str = Field("https://graph.facebook.com", description="The Graph API, or a simulator on loopback")
+    whatsapp_version: str = Field("v26.0", description="Version of the Graph API, the first part of its paths")
+    whatsapp_token: SecretStr = Field(SecretStr(""), description="Bearer token of the WhatsApp Business account")
+    whatsapp_phone_number_id: str = Field("", description="Id of the number that messages are sent from")
+    whatsapp_app_secret: SecretStr = Field(SecretStr(""), description="Signs the webhooks that we receive")
+    whatsapp_verify_token: SecretStr = Field(SecretStr(""), description="Answers the webhook handshake")
+    whatsapp_loopback_only: bool = Field(False, description="Refuse a WhatsApp URL that is not on this machine (demo, tests)")
+
+    cap_messages: int = Field(3, ge=0, description="Marketing messages a user may get in one cap window")
+    cap_window: Annotated[timedelta, NoDecode] = Field(timedelta(days=7), description="Length of the rolling cap window: 7d")
+    unknown_after: Annotated[timedelta, NoDecode] = Field(
+        timedelta(hours=24), description="How long an in-flight message waits for a status before it ends as unknown"
+    )
+    lease: Annotated[timedelta, NoDecode] = Field(timedelta(minutes=5), description="How long a worker may hold a claimed message")
+    message_ttl: Annotated[timedelta, NoDecode] = Field(
+        timedelta(days=7), description="How long after its first due time a deferred message may still go out"
+    )
+    dispatch_batch: int = Field(50, ge=1, le=1000, description="Messages claimed and committed at a time")
+    dispatch_concurrency: int = Field(32, ge=1, le=1000, description="POSTs under way at once")
+    messages_per_second: int = Field(80, ge=1, le=1000, description="Throughput of the number")
+    max_tries: int = Field(3, ge=1, le=10, description="Tries for errors that may be tried again")
+
+    default_region: str = Field("", description="Country of phone numbers written without +, such as NL; empty: refuse them")
+    max_upload_bytes: int = Field(512 * MEGABYTE, ge=1, description="Largest import by HTTP; larger files go by command line")
+    max_upload_rows: int = Field(5_000_000, ge=1, description="Most rows in one import")
+    max_body_bytes: int = Field(1 * MEGABYTE, ge=1000, description="Largest body of any other request")
+    tick: Annotated[timedelta, NoDecode] = Field(timedelta(seconds=5), description="How often the scheduler's jobs run")
+
+    @field_validator("cap_window", "unknown_after", "lease", "message_ttl", "tick", mode="before")
+    @classmethod
+    def _read_duration(cls, value: object) -> object:
+        return parse_duration(value) if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith(("sqlite:", "postgresql")):
+            raise ValueError("use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME")
+        if value.startswith("postgresql://"):
+            return "postgresql+psycopg://" + value.removeprefix("postgresql://")
+        return value
+
+    @classmethod
+    def from_environment(cls, **overrides: object) -> Self:
+        """The settings of this process; raises Invalid naming the variable that is wrong."""
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise Invalid.of(
+                [
+                    Problem("TOUCHSTONE_" + "_".join(str(part) for part in item["loc"]).upper(), item["msg"])
+                    for item in error.errors()
+                ]
+            ) from error
+
+    @cached_property
+    def messages_url(self) -> str:
+        """Where messages are POSTed; raises Refused when it must be on loopback and is not."""
+        if self.whatsapp_loopback_only and not is_loopback(self.whatsapp_url):
+            raise Refused(
+                f"TOUCHSTONE_WHATSAPP_URL is {self.whatsapp_url}, which is not this machine; "
+                "the demo and the tests speak to a simulator on 127.0.0.1 only"
+            )
+        return f"{self.whatsapp_url.rstrip('/')}/{self.whatsapp_version}/{self.whatsapp_phone_number_id}/messages"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the host of `url` is this machine.
+
+    >>> is_loopback("http://127.0.0.1:9000"), is_loopback("https://graph.facebook.com")
+    (True, False)
+    """
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

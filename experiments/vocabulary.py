@@ -1,0 +1,103 @@
+"""The words of the project as types. One place, so that a state or a scope is never a loose string."""
+
+from enum import StrEnum
+
+
+class ExperimentStatus(StrEnum):
+    DRAFT = "draft"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+class Category(StrEnum):
+    """WhatsApp's categories of templates; consent is given per category."""
+
+    MARKETING = "marketing"
+    UTILITY = "utility"
+    AUTHENTICATION = "authentication"
+
+
+class MetricKind(StrEnum):
+    PROPORTION = "proportion"
+    COUNT = "count"
+    MEAN = "mean"
+    RATIO = "ratio"
+    QUANTILE = "quantile"
+
+
+class MetricRole(StrEnum):
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    GUARDRAIL = "guardrail"
+
+
+class Direction(StrEnum):
+    """Which way is better."""
+
+    INCREASE = "increase"
+    DECREASE = "decrease"
+
+
+class Method(StrEnum):
+    """How a comparison stays valid when it is looked at (STATISTICS section 3)."""
+
+    FIXED = "fixed"
+    SPENDING = "spending"
+    ALWAYS_VALID = "always_valid"
+
+
+class MessageState(StrEnum):
+    """States of a row of the outbox.
+
+    planned -> claimed -> inflight -> accepted -> sent -> delivered -> read | failed | unknown;
+    or suppressed (reason), expired, cancelled.
+    """
+
+    PLANNED = "planned"
+    CLAIMED = "claimed"
+    INFLIGHT = "inflight"
+    ACCEPTED = "accepted"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+WAITING_STATES = (MessageState.PLANNED, MessageState.CLAIMED)
+"""Not yet committed to go out."""
+
+REACHED_WHATSAPP = (MessageState.ACCEPTED, MessageState.SENT, MessageState.DELIVERED, MessageState.READ)
+"""WhatsApp took the message (funnel stage `accepted`)."""
+
+RECEIVED_STATES = (MessageState.DELIVERED, MessageState.READ)
+"""The message reached the person (funnel stage `delivered`)."""
+
+
+class Scope(StrEnum):
+    """What an API key may do. `admin` implies `write`, `write` implies `read`; the other two stand alone."""
+
+    INGEST = "ingest"
+    EVALUATE = "evaluate"
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class DecisionAction(StrEnum):
+    CONTINUE = "continue"
+    SHIP = "ship"
+    KEEP_CONTROL = "keep_control"
+    STOP_HARM = "stop_harm"
+    INCONCLUSIVE = "inconclusive"
+
+
+OPTED_OUT_EVENT = "Opted Out"
+"""Recorded for a user whenever consent is withdrawn, so that `opted_out` is a metric like any other."""
+
+TEMPLATE_VARIABLES = ("user", "coupon", "experiment", "variant", "now")
+"""The names that a message parameter may use."""
