@@ -13,8 +13,8 @@ from experiments.database import BigKey, JsonDocument, UtcDateTime
 class AuditEntry(SQLModel, table=True):
     """One change. `before` is null for a creation, `after` for a removal."""
 
-    __tablename__ = "audit_entry"
-    __table_args__ = (Index("ix_audit_entry_subject", "subject_kind", "subject_key"),)
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index("ix_audit_entries_subject", "subject_kind", "subject_key"),)
 
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
     at: datetime = Field(sa_type=UtcDateTime)

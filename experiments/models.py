@@ -1,0 +1,54 @@
+"""Tables of the lowest floor: experiments, their epochs, and the library of metrics."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from experiments.database import BigKey, JsonDocument, UtcDateTime
+from experiments.vocabulary import ExperimentStatus
+
+
+class Experiment(SQLModel, table=True):
+    """A campaign. `definition` is an `ExperimentDesign` as JSON; it does not change once the experiment runs."""
+
+    __tablename__ = "experiments"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    key: str = Field(max_length=64, unique=True)
+    name: str = Field(max_length=200)
+    status: str = Field(default=ExperimentStatus.DRAFT, max_length=20, index=True)
+    priority: int = 0
+    definition: dict[str, Any] = Field(sa_type=JsonDocument)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    stopped_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Epoch(SQLModel, table=True):
+    """A stretch of time with fixed weights. `weights` maps variant to share of traffic; the shares sum to 1."""
+
+    __tablename__ = "epochs"
+    __table_args__ = (UniqueConstraint("experiment_id", "number"),)
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    experiment_id: int = Field(sa_column=Column(BigKey, ForeignKey("experiments.id"), nullable=False))
+    number: int
+    weights: dict[str, float] = Field(sa_type=JsonDocument)
+    opened_at: datetime = Field(sa_type=UtcDateTime)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    reason: str = Field(max_length=500)
+
+
+class Metric(SQLModel, table=True):
+    """A named metric that any experiment may use. `definition` is a `MetricDefinition` as JSON."""
+
+    __tablename__ = "metrics"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    key: str = Field(max_length=64, unique=True)
+    definition: dict[str, Any] = Field(sa_type=JsonDocument)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
