@@ -52,12 +52,20 @@ def used_attributes(source: str) -> list[UsedAttribute]:
 
 
 def _walk(node: nodes.Node, *, optional: bool) -> Iterator[UsedAttribute]:
-    if isinstance(node, (nodes.Getattr, nodes.Getitem)) and isinstance(node.node, nodes.Name) and node.node.name == "user":
+    if (
+        isinstance(node, (nodes.Getattr, nodes.Getitem))
+        and isinstance(node.node, nodes.Name)
+        and node.node.name == "user"
+    ):
         name = node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg)
         if name is not None:
             yield UsedAttribute(name, optional)
     # A default, a test such as `is defined` and a condition all say that the value may be missing.
-    inner = optional or (isinstance(node, nodes.Filter) and node.name in {"default", "d"}) or isinstance(node, (nodes.Test, nodes.If, nodes.CondExpr))
+    inner = (
+        optional
+        or (isinstance(node, nodes.Filter) and node.name in {"default", "d"})
+        or isinstance(node, (nodes.Test, nodes.If, nodes.CondExpr))
+    )
     for child in node.iter_child_nodes():
         yield from _walk(child, optional=inner)
 

@@ -78,7 +78,9 @@ class Database:
 
 def _make_engine(url: str, *, echo: bool) -> Engine:
     if make_url(url).get_backend_name() == "sqlite":
-        engine = create_engine(url, echo=echo, json_serializer=_compact_json, connect_args={"check_same_thread": False})
+        engine = create_engine(
+            url, echo=echo, json_serializer=_compact_json, connect_args={"check_same_thread": False}
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -112,5 +114,3 @@ def _prepare_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     reading = connection.get_execution_options().get("touchstone_reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-

@@ -1,10 +1,10 @@
 """The life of an experiment: draft -> running -> paused -> stopped, as a table of legal moves.
 
-    move      from              to
-    start     draft             running
-    pause     running           paused
-    resume    paused            running
-    stop      running, paused   stopped
+move      from              to
+start     draft             running
+pause     running           paused
+resume    paused            running
+stop      running, paused   stopped
 """
 
 from enum import StrEnum

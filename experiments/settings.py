@@ -20,25 +20,46 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TOUCHSTONE_", extra="ignore", frozen=True)
 
-    database_url: str = Field("sqlite:///touchstone.db", description="SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://..")
-    facts_url: str | None = Field(None, description="Where analysis reads its facts; the application database when unset")
-    public_url: str = Field("http://127.0.0.1:8000", description="The address under which this API is reached from outside")
-    api_url: str = Field("http://127.0.0.1:8000", description="The address at which the dashboard finds the API")
+    database_url: str = Field(
+        "sqlite:///touchstone.db", description="SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://.."
+    )
+    facts_url: str | None = Field(
+        None, description="Where analysis reads its facts; the application database when unset"
+    )
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="The address under which this API is reached from outside"
+    )
+    api_url: str = Field(
+        "http://127.0.0.1:8000", description="The address at which the dashboard finds the API"
+    )
 
-    whatsapp_url: str = Field("https://graph.facebook.com", description="The Graph API, or a simulator on loopback")
-    whatsapp_version: str = Field("v26.0", description="Version of the Graph API, the first part of its paths")
-    whatsapp_token: SecretStr = Field(SecretStr(""), description="Bearer token of the WhatsApp Business account")
+    whatsapp_url: str = Field(
+        "https://graph.facebook.com", description="The Graph API, or a simulator on loopback"
+    )
+    whatsapp_version: str = Field(
+        "v26.0", description="Version of the Graph API, the first part of its paths"
+    )
+    whatsapp_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token of the WhatsApp Business account"
+    )
     whatsapp_phone_number_id: str = Field("", description="Id of the number that messages are sent from")
     whatsapp_app_secret: SecretStr = Field(SecretStr(""), description="Signs the webhooks that we receive")
     whatsapp_verify_token: SecretStr = Field(SecretStr(""), description="Answers the webhook handshake")
-    whatsapp_loopback_only: bool = Field(False, description="Refuse a WhatsApp URL that is not on this machine (demo, tests)")
+    whatsapp_loopback_only: bool = Field(
+        False, description="Refuse a WhatsApp URL that is not on this machine (demo, tests)"
+    )
 
     cap_messages: int = Field(3, ge=0, description="Marketing messages a user may get in one cap window")
-    cap_window: Annotated[timedelta, NoDecode] = Field(timedelta(days=7), description="Length of the rolling cap window: 7d")
-    unknown_after: Annotated[timedelta, NoDecode] = Field(
-        timedelta(hours=24), description="How long an in-flight message waits for a status before it ends as unknown"
+    cap_window: Annotated[timedelta, NoDecode] = Field(
+        timedelta(days=7), description="Length of the rolling cap window: 7d"
     )
-    lease: Annotated[timedelta, NoDecode] = Field(timedelta(minutes=5), description="How long a worker may hold a claimed message")
+    unknown_after: Annotated[timedelta, NoDecode] = Field(
+        timedelta(hours=24),
+        description="How long an in-flight message waits for a status before it ends as unknown",
+    )
+    lease: Annotated[timedelta, NoDecode] = Field(
+        timedelta(minutes=5), description="How long a worker may hold a claimed message"
+    )
     message_ttl: Annotated[timedelta, NoDecode] = Field(
         timedelta(days=7), description="How long after its first due time a deferred message may still go out"
     )
@@ -47,11 +68,17 @@ class Settings(BaseSettings):
     messages_per_second: int = Field(80, ge=1, le=1000, description="Throughput of the number")
     max_tries: int = Field(3, ge=1, le=10, description="Tries for errors that may be tried again")
 
-    default_region: str = Field("", description="Country of phone numbers written without +, such as NL; empty: refuse them")
-    max_upload_bytes: int = Field(512 * MEGABYTE, ge=1, description="Largest import by HTTP; larger files go by command line")
+    default_region: str = Field(
+        "", description="Country of phone numbers written without +, such as NL; empty: refuse them"
+    )
+    max_upload_bytes: int = Field(
+        512 * MEGABYTE, ge=1, description="Largest import by HTTP; larger files go by command line"
+    )
     max_upload_rows: int = Field(5_000_000, ge=1, description="Most rows in one import")
     max_body_bytes: int = Field(1 * MEGABYTE, ge=1000, description="Largest body of any other request")
-    tick: Annotated[timedelta, NoDecode] = Field(timedelta(seconds=5), description="How often the scheduler's jobs run")
+    tick: Annotated[timedelta, NoDecode] = Field(
+        timedelta(seconds=5), description="How often the scheduler's jobs run"
+    )
 
     @field_validator("cap_window", "unknown_after", "lease", "message_ttl", "tick", mode="before")
     @classmethod

@@ -1,0 +1,306 @@
+"""A campaign as a validated value: what `touchstone apply` reads and `POST /v1/experiments` takes.
+
+Everything that can be known to be wrong before anybody is messaged is refused here, with the path of the field as
+the author wrote it. A design that passes can be started once its audience is not empty.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from experiments import content
+from experiments.errors import Invalid, Problem
+from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
+from experiments.vocabulary import Category, Method, MetricRole
+
+SHARES_TOLERANCE: Final = 1e-6
+MAX_VARIANTS: Final = 50
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Audience(_Value):
+    """Who takes part. `coverage` is the share of the audience that is enrolled; `holdout` is kept out on top of it."""
+
+    condition: dict[str, Any] = Field(default_factory=dict)
+    coverage: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
+    holdout: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    layer: str | None = Field(
+        None, pattern=KEY_PATTERN, description="Experiments of one layer never share a user"
+    )
+
+
+LocalTime = Annotated[time, Field(description="A time of day such as 18:30, in each user's own zone")]
+
+
+class Trigger(_Value):
+    """When enrolment happens: at a moment (`at`), or at once when `at` is absent."""
+
+    type: Literal["once"] = "once"
+    at: AwareDatetime | None = None
+
+
+class MessageContent(_Value):
+    """What is sent. `link` is where the click token of the template's URL button leads."""
+
+    template: str = Field(pattern=r"^[a-z0-9_]{1,512}$", description="Name of an approved WhatsApp template")
+    language: str = Field(
+        pattern=r"^[a-z]{2,3}(_[A-Za-z]{2,4})?$", description="Language code of the template, such as en_US"
+    )
+    parameters: tuple[str, ...] = Field((), max_length=50)
+    link: str | None = Field(None, max_length=2000, pattern=r"^https?://[^\s/]+(/\S*)?$")
+
+
+class SendTime(_Value):
+    """The next such time of day in the user's zone, at or after the trigger."""
+
+    local_time: LocalTime
+
+    @field_validator("local_time")
+    @classmethod
+    def _has_no_zone(cls, value: time) -> time:
+        if value.tzinfo is not None:
+            raise ValueError("is in the user's own zone; write it without an offset")
+        return value
+
+
+class Frequency(_Value):
+    """How often: `steps` messages, at least `min_interval` apart."""
+
+    steps: int = Field(1, ge=1, le=30)
+    min_interval: PositiveDuration = timedelta(hours=24)
+
+
+class Variant(_Value):
+    """One treatment. Without `message` it is a holdout arm: assigned, never messaged."""
+
+    key: str = Field(pattern=KEY_PATTERN)
+    control: bool = False
+    weight: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
+    message: MessageContent | None = None
+    send_time: SendTime | None = None
+    frequency: Frequency | None = None
+
+    @model_validator(mode="after")
+    def _silence_has_no_schedule(self) -> Self:
+        if self.message is None and (self.send_time or self.frequency):
+            raise ValueError("`send_time` and `frequency` need a `message`; a silent arm has neither")
+        return self
+
+
+class Plan(_Value):
+    """The analysis plan, fixed before the first look."""
+
+    method: Method = Method.SPENDING
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    power: float = Field(0.8, gt=0, lt=1)
+    mde: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Smallest relative effect worth finding"
+    )
+    ends_after: PositiveDuration | None = None
+
+
+class Allocation(_Value):
+    """How traffic is split over time."""
+
+    policy: Literal["fixed"] = "fixed"
+
+
+class ExperimentDesign(_Value):
+    """One campaign, one experiment."""
+
+    key: str = Field(pattern=KEY_PATTERN)
+    name: str = Field(min_length=1, max_length=200)
+    hypothesis: str = Field("", max_length=2000)
+    category: Category = Category.MARKETING
+    priority: int = Field(0, ge=-1000, le=1000)
+    audience: Audience = Audience()
+    trigger: Trigger = Trigger()
+    variants: tuple[Variant, ...] = Field(min_length=2, max_length=MAX_VARIANTS)
+    metrics: tuple[MetricUse, ...] = Field(min_length=1, max_length=50)
+    plan: Plan = Plan()
+    allocation: Allocation = Allocation()
+
+    def variant(self, key: str) -> Variant:
+        """The variant with this key; KeyError when there is none."""
+        for variant in self.variants:
+            if variant.key == key:
+                return variant
+        raise KeyError(key)
+
+    @property
+    def control(self) -> Variant:
+        return next(variant for variant in self.variants if variant.control)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Weights as shares of traffic; they sum to 1."""
+        total = sum(variant.weight for variant in self.variants)
+        return {variant.key: variant.weight / total for variant in self.variants}
+
+    def metric_definitions(self) -> dict[str, MetricDefinition]:
+        """The definition of every metric of a resolved design, by key."""
+        return {use.key: use.resolve({}) for use in self.metrics}
+
+
+def read_design(document: Mapping[str, Any], *, library: Mapping[str, MetricDefinition]) -> ExperimentDesign:
+    """A design from a JSON or YAML document; raises Invalid with every problem and the path of its field.
+
+    Metrics that are named only by key are filled in from `library`, so that a later change of the library does not
+    change an experiment that already runs.
+    """
+    try:
+        design = ExperimentDesign.model_validate(document)
+    except ValidationError as error:
+        raise Invalid.of(_problems_of(error)) from error
+    problems = [*_variant_problems(design), *_content_problems(design)]
+    resolved, metric_problems = _resolve_metrics(design, dict(library))
+    problems += metric_problems
+    if not problems:
+        problems += _window_problems(resolved)
+    if problems:
+        raise Invalid.of(problems)
+    return resolved
+
+
+def path_of(location: tuple[int | str, ...]) -> str:
+    """`("variants", 1, "weight")` as `variants[1].weight`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def _problems_of(error: ValidationError, *, under: tuple[int | str, ...] = ()) -> list[Problem]:
+    items = error.errors()
+    places = [item["loc"] for item in items]
+    # A list with a bad element is also reported as too short; only the element is news.
+    return [
+        Problem(path_of((*under, *item["loc"])), _say(item))
+        for item in items
+        if item["type"] != "too_short"
+        or not any(place[: len(item["loc"])] == item["loc"] and place != item["loc"] for place in places)
+    ]
+
+
+def _say(item: Mapping[str, Any]) -> str:
+    if item["type"] == "extra_forbidden":
+        return "unknown field; check the spelling"
+    if item["type"] == "missing":
+        return "is required"
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    given = item.get("input")
+    shown = f", not {given!r}" if isinstance(given, (str, int, float, bool)) and len(str(given)) <= 60 else ""
+    return f"{item['msg'][:1].lower()}{item['msg'][1:]}{shown}"
+
+
+def _variant_problems(design: ExperimentDesign) -> list[Problem]:
+    problems = []
+    keys = [variant.key for variant in design.variants]
+    problems += [
+        Problem(f"variants[{i}].key", f"{key!r} is used twice")
+        for i, key in enumerate(keys)
+        if key in keys[:i]
+    ]
+    controls = [i for i, variant in enumerate(design.variants) if variant.control]
+    if not controls:
+        problems.append(Problem("variants", "no variant is the control; mark one with control: true"))
+    problems += [
+        Problem(f"variants[{i}].control", "only one variant can be the control") for i in controls[1:]
+    ]
+    if not any(variant.message for variant in design.variants):
+        problems.append(Problem("variants", "no variant has a message, so nothing would ever be sent"))
+    return problems + _weight_problems([variant.weight for variant in design.variants])
+
+
+def _weight_problems(weights: list[float]) -> list[Problem]:
+    # Whole numbers are a ratio (1 : 1 : 2); anything else is meant as shares, and shares that do not sum to 1 are a slip.
+    if all(float(weight).is_integer() for weight in weights):
+        return []
+    total = sum(weights)
+    if abs(total - 1) <= SHARES_TOLERANCE:
+        return []
+    return [
+        Problem(
+            "variants",
+            f"the weights sum to {total:g}; write shares that sum to 1, or a ratio of whole numbers such as 1, 1, 2",
+        )
+    ]
+
+
+def _content_problems(design: ExperimentDesign) -> list[Problem]:
+    return [
+        problem
+        for i, variant in enumerate(design.variants)
+        if variant.message
+        for j, source in enumerate(variant.message.parameters)
+        for problem in content.problems_in(source, field=f"variants[{i}].message.parameters[{j}]")
+    ]
+
+
+def _resolve_metrics(
+    design: ExperimentDesign, library: dict[str, MetricDefinition]
+) -> tuple[ExperimentDesign, list[Problem]]:
+    problems: list[Problem] = []
+    uses: list[MetricUse] = []
+    keys = [use.key for use in design.metrics]
+    for i, use in enumerate(design.metrics):
+        if use.key in keys[:i]:
+            problems.append(Problem(f"metrics[{i}].key", f"{use.key!r} is used twice"))
+        try:
+            definition = use.resolve(library)
+        except ValidationError as error:
+            problems += [
+                Problem(path_of(("metrics", i, *item["loc"])), _say(item)) for item in error.errors()
+            ]
+        except ValueError as error:
+            problems.append(Problem(f"metrics[{i}].key", str(error)))
+        else:
+            uses.append(use.model_copy(update=dict(definition)))
+    if not any(use.role == MetricRole.PRIMARY for use in design.metrics):
+        problems.append(Problem("metrics", "no metric is primary; the decision needs one with role: primary"))
+    return design.model_copy(update={"metrics": tuple(uses)}), problems
+
+
+def last_send_offset(variant: Variant) -> timedelta:
+    """The longest time from assignment to the last planned send of a variant."""
+    if variant.message is None:
+        return timedelta(0)
+    steps = variant.frequency.steps if variant.frequency else 1
+    interval = variant.frequency.min_interval if variant.frequency else timedelta(0)
+    first = timedelta(days=1) if variant.send_time else timedelta(0)
+    if variant.send_time:
+        # A later step keeps the time of day, so its interval grows to whole days.
+        interval = timedelta(days=-(-interval // timedelta(days=1)))
+    return first + (steps - 1) * interval
+
+
+def _window_problems(design: ExperimentDesign) -> list[Problem]:
+    last = max(last_send_offset(variant) for variant in design.variants)
+    return [
+        Problem(
+            f"metrics[{i}].window",
+            f"ends {use.window} after assignment, before the last planned send ({last} after it); make it longer",
+        )
+        for i, use in enumerate(design.metrics)
+        if use.window is not None and use.window <= last
+    ]
+
+
+def started_at_or_after(design: ExperimentDesign, started: datetime) -> datetime:
+    """When enrolment begins for an experiment that was started at `started`."""
+    at = design.trigger.at
+    return started if at is None else max(started, at)

@@ -1,0 +1,66 @@
+"""All SQL of this floor."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session, col, select
+
+from experiments.errors import NotFound
+from experiments.metrics import MetricDefinition
+from experiments.models import Epoch, Experiment, Metric
+from experiments.vocabulary import ExperimentStatus
+
+
+def get_experiment(session: Session, key: str, *, for_update: bool = False) -> Experiment:
+    """The experiment with this key; raises NotFound. `for_update` holds its row until the transaction ends."""
+    query = select(Experiment).where(Experiment.key == key)
+    found = session.exec(query.with_for_update() if for_update else query).first()
+    if found is None:
+        raise NotFound(f"there is no experiment {key!r}", field="key")
+    return found
+
+
+def experiment_exists(session: Session, key: str) -> bool:
+    return session.exec(select(Experiment.id).where(Experiment.key == key)).first() is not None
+
+
+def list_experiments(
+    session: Session, *, after_id: int, limit: int, status: ExperimentStatus | None = None
+) -> Sequence[Experiment]:
+    """Up to `limit` experiments with an id above `after_id`, oldest first."""
+    query = select(Experiment).where(col(Experiment.id) > after_id).order_by(col(Experiment.id)).limit(limit)
+    if status is not None:
+        query = query.where(Experiment.status == status)
+    return session.exec(query).all()
+
+
+def with_status(session: Session, *statuses: ExperimentStatus) -> Sequence[Experiment]:
+    """All experiments in one of these states, highest priority first."""
+    query = select(Experiment).where(col(Experiment.status).in_(statuses))
+    return session.exec(query.order_by(col(Experiment.priority).desc(), col(Experiment.id))).all()
+
+
+def current_epoch(session: Session, experiment_id: int) -> Epoch:
+    """The open epoch of a started experiment; raises NotFound."""
+    query = select(Epoch).where(Epoch.experiment_id == experiment_id, col(Epoch.closed_at).is_(None))
+    found = session.exec(query.order_by(col(Epoch.number).desc())).first()
+    if found is None:
+        raise NotFound("the experiment was never started, so it has no epoch")
+    return found
+
+
+def metric_library(session: Session) -> dict[str, MetricDefinition]:
+    """Every metric of the library by key."""
+    return {
+        metric.key: MetricDefinition.model_validate(metric.definition)
+        for metric in session.exec(select(Metric))
+    }
+
+
+def find_metric(session: Session, key: str) -> Metric | None:
+    return session.exec(select(Metric).where(Metric.key == key)).first()
+
+
+def list_metrics(session: Session, *, after_id: int, limit: int) -> Sequence[Metric]:
+    return session.exec(
+        select(Metric).where(col(Metric.id) > after_id).order_by(col(Metric.id)).limit(limit)
+    ).all()
