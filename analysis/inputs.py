@@ -1,0 +1,94 @@
+"""What a report is made from: the metrics, the arms with their sufficient statistics, and the plan of the analysis.
+
+`facts.py` and `files.py` fill these in; `report.build_report(experiment=, as_of=, plan=, metrics=, arms=, checks=(),
+warnings=()) -> Report` reads them. All are frozen values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from analysis.stats.aggregates import Aggregate
+from analysis.stats.quantiles import Quantile
+from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """One metric of the report.
+
+    margin: for a guardrail, the worsening that is tolerated, in absolute units of the metric (>= 0); without one the
+    guardrail only looks for harm and never holds a decision up. quantile: the level in (0, 1) of kind quantile.
+    """
+
+    key: str
+    kind: MetricKind
+    role: MetricRole = MetricRole.PRIMARY
+    direction: Direction = Direction.INCREASE
+    margin: float | None = None
+    quantile: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """What happened to the messages of one arm, in messages."""
+
+    accepted: int = 0
+    delivered: int = 0
+    read: int = 0
+    clicked: int = 0
+    suppressed: Mapping[str, int] = field(default_factory=dict)
+    """Messages that were not sent, by reason (cap, consent, quiet_hours ..)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How many *users* of one arm got as far as each stage (at least one message); what the health checks compare."""
+
+    accepted: int = 0
+    delivered: int = 0
+    read: int = 0
+    clicked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmFacts:
+    """One arm.
+
+    weight: its share of the traffic as it was really drawn (any positive scale; the mean propensity when weights
+    changed); 0 means that nobody should be in it. assigned: users assigned. mature: those whose window has closed.
+    sends: False for a holdout arm. messages and reached are None where there are no messages at all (a file).
+    aggregates: metric key -> sufficient statistics over the mature users; a metric that could not be computed is absent.
+    """
+
+    variant: str
+    control: bool
+    weight: float
+    assigned: int
+    mature: int
+    sends: bool = True
+    messages: Messages | None = None
+    reached: Reached | None = None
+    aggregates: Mapping[str, Aggregate | Quantile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisPlan:
+    """How the comparison was planned.
+
+    planned_n: mature users of all arms together at the planned end; None when no maximum is known (`spending` then
+    falls back to `always_valid`, with a warning). information: the information fraction of this look, by default
+    mature / planned_n. looks: the fractions of all earlier looks at which a report was shown. ended: no more data
+    will come (stopped, or past its end with every window closed); the last look then spends all alpha that is left.
+    minimum_effect: the smallest relative lift worth finding; at the end, an interval wholly below it says keep_control.
+    minimum_users: no decision but stop_harm before every arm has so many mature users.
+    """
+
+    method: Method = Method.SPENDING
+    alpha: float = 0.05
+    planned_n: int | None = None
+    information: float | None = None
+    looks: tuple[float, ...] = ()
+    ended: bool = False
+    spending: str = "obrien_fleming"
+    minimum_effect: float | None = None
+    minimum_users: int = 100
