@@ -1,0 +1,355 @@
+"""Conditions: a predicate over a user's attributes, as JSON in the GrowthBook operator language.
+
+    {"country": {"$in": ["NL", "BR"]}, "last_order_at": {"$olderThan": "60d"}}
+
+`compile_condition` turns the JSON into closures once; evaluating them costs about a microsecond. The rules of comparison
+are in `condition_values.py`; the same meaning in SQL is in `condition_sql.py`. Beyond GrowthBook's operators there are
+`$olderThan` and `$newerThan`, which compare a time attribute with a duration before now.
+
+A condition that is malformed matches nobody (an empty one everybody): call `validate_condition` where conditions come in.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from experiments.clock import parse_duration, to_micros
+from experiments.errors import Invalid
+from targeting.condition_checks import validate_condition
+from targeting.condition_patterns import compile_pattern, search
+from targeting.condition_values import (
+    Members,
+    deep_equal,
+    group_members,
+    identical,
+    is_operator_object,
+    kind_of,
+    micros_of,
+    number_written_as,
+    padded_version,
+    tests_entries_whole,
+    text_of,
+    time_micros,
+    to_number,
+    truthy,
+)
+from targeting.condition_words import describe
+
+__all__ = ["Predicate", "compile_condition", "compile_value", "describe", "matches", "validate_condition"]
+
+Groups = Mapping[str, Any]
+Predicate = Callable[[Any, datetime | None, Groups | None], bool]
+"""(attributes or value, now, saved groups) -> whether it matches. `now` is needed by `$olderThan`, `$newerThan` only."""
+
+
+def matches(
+    condition: dict[str, Any],
+    attributes: dict[str, Any],
+    saved_groups: Groups | None = None,
+    *,
+    now: datetime | None = None,
+) -> bool:
+    """Whether a user with `attributes` meets `condition`; GrowthBook semantics.
+
+    `saved_groups` maps the name of a group to its members. To test many users, compile once instead. Raises Invalid
+    when the condition asks for the age of a time and `now` is missing; odd attributes never raise.
+
+    >>> matches({"age": {"$gte": 18}, "tags": {"$in": ["vip"]}}, {"age": 20, "tags": ["vip", "new"]})
+    True
+    """
+    return compile_condition(condition)(attributes, now, saved_groups)
+
+
+def compile_condition(condition: Any) -> Predicate:
+    """The condition as a function of (attributes, now, saved_groups)."""
+    if not isinstance(condition, dict):
+        return _never
+    return _all([_compile_clause(key, operand) for key, operand in condition.items()])
+
+
+def _compile_clause(key: str, operand: Any) -> Predicate:
+    if key in {"$and", "$or", "$nor"}:
+        parts: list[Predicate] = (
+            list(map(compile_condition, operand)) if isinstance(operand, list) else [_never]
+        )
+        if key == "$and":
+            return _all(parts)
+        some = _any(parts) if parts else _always
+        return some if key == "$or" else _not(some)
+    if key == "$not":
+        return _not(compile_condition(operand)) if isinstance(operand, dict) else _never
+    return _at(key, compile_value(operand))
+
+
+def _at(path: str, test: Predicate) -> Predicate:
+    """Test the value at a dotted path; what is missing is null."""
+    first, *rest = path.split(".")
+
+    def at_key(attributes: Any, now: datetime | None, groups: Groups | None) -> bool:
+        value = attributes.get(first) if isinstance(attributes, dict) else _step(attributes, first)
+        return test(value, now, groups)
+
+    def at_path(attributes: Any, now: datetime | None, groups: Groups | None) -> bool:
+        value = _step(attributes, first)
+        for segment in rest:
+            value = _step(value, segment)
+        return test(value, now, groups)
+
+    return at_path if rest else at_key
+
+
+def _step(value: Any, segment: str) -> Any:
+    if isinstance(value, dict):
+        return value.get(segment)
+    if isinstance(value, list):
+        if segment == "length":
+            return len(value)
+        if (
+            segment.isascii()
+            and segment.isdigit()
+            and str(int(segment[:9])) == segment
+            and int(segment) < len(value)
+        ):
+            return value[int(segment)]
+    return None
+
+
+def compile_value(condition: Any) -> Predicate:
+    """The test that one value has to pass: a set of operators, or a value to be equal to."""
+    if is_operator_object(condition):
+        return _all([_compile_operator(name, operand) for name, operand in condition.items()])
+    if isinstance(condition, str):
+        return _equals_text(condition)
+    if isinstance(condition, bool):
+        return lambda value, _now, _groups: value is not None and truthy(value) is condition
+    if condition is None:
+        return lambda value, _now, _groups: value is None
+    if isinstance(condition, int | float):
+        return lambda value, _now, _groups: to_number(value) == condition
+    return lambda value, _now, _groups: deep_equal(value, condition)
+
+
+def _equals_text(expected: str) -> Predicate:
+    number = number_written_as(expected)
+
+    def test(value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+        if isinstance(value, str):
+            return value == expected
+        if isinstance(value, bool):
+            return expected == ("true" if value else "false")
+        return number is not None and isinstance(value, int | float) and value == number
+
+    return test
+
+
+def _compile_operator(name: str, operand: Any) -> Predicate:
+    compiler = _OPERATORS.get(name)
+    return _never if compiler is None else compiler(operand)
+
+
+def _always(_value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+    return True
+
+
+def _never(_value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+    return False
+
+
+def _all(parts: list[Predicate]) -> Predicate:
+    if not parts:
+        return _always
+    if len(parts) == 1:
+        return parts[0]
+    tests = tuple(parts)
+
+    def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
+        for part in tests:  # noqa: SIM110 - a generator would double the cost
+            if not part(value, now, groups):
+                return False
+        return True
+
+    return test
+
+
+def _any(parts: list[Predicate]) -> Predicate:
+    if len(parts) == 1:
+        return parts[0]
+    tests = tuple(parts)
+
+    def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
+        return any(part(value, now, groups) for part in tests)
+
+    return test
+
+
+def _not(part: Predicate) -> Predicate:
+    return lambda value, now, groups: not part(value, now, groups)
+
+
+def _on_value(test: Callable[[Any], bool]) -> Predicate:
+    return lambda value, _now, _groups: test(value)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Predicate]:
+    """Text with text by code points; everything else as numbers; what is no number is in no order."""
+
+    def build(bound: Any) -> Predicate:
+        number = to_number(bound)
+
+        def with_text(value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+            if isinstance(value, str):
+                return compare(value, bound)
+            counted = to_number(value)
+            return counted is not None and number is not None and compare(counted, number)
+
+        def with_number(value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+            counted = to_number(value)
+            return counted is not None and compare(counted, number)
+
+        if isinstance(bound, str):
+            return with_text
+        return _never if number is None else with_number
+
+    return build
+
+
+def _versions(compare: Callable[[str, str], bool]) -> Callable[[Any], Predicate]:
+    def build(bound: Any) -> Predicate:
+        padded = padded_version(bound)
+        return _on_value(lambda value: compare(padded_version(value), padded))
+
+    return build
+
+
+def _within(*, ignore_case: bool, wanted: bool) -> Callable[[Any], Predicate]:
+    def build(values: Any) -> Predicate:
+        if not isinstance(values, list):
+            return _never
+        meets = Members(values, ignore_case=ignore_case).meets
+        return _on_value(meets) if wanted else _on_value(lambda value: not meets(value))
+
+    return build
+
+
+def _in_group(*, wanted: bool) -> Callable[[Any], Predicate]:
+    def build(name: Any) -> Predicate:
+        def test(value: Any, _now: datetime | None, groups: Groups | None) -> bool:
+            group = groups.get(name) if groups and isinstance(name, str) else None
+            members = group_members(group)
+            return (members is not None and members.meets(value)) is wanted
+
+        return test
+
+    return build
+
+
+def _has_all(*, ignore_case: bool) -> Callable[[Any], Predicate]:
+    def build(entries: Any) -> Predicate:
+        if not isinstance(entries, list):
+            return _never
+        tests = [_folded(e) if ignore_case and isinstance(e, str) else compile_value(e) for e in entries]
+
+        def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
+            if not isinstance(value, list):
+                return False
+            return all(any(wanted(entry, now, groups) for entry in value) for wanted in tests)
+
+        return test
+
+    return build
+
+
+def _folded(expected: str) -> Predicate:
+    lowered = expected.lower()
+
+    def test(value: Any) -> bool:
+        text = text_of(value)
+        return text is not None and text.lower() == lowered
+
+    return _on_value(test)
+
+
+def _some_entry(condition: Any) -> Predicate:
+    wanted = compile_value(condition) if tests_entries_whole(condition) else compile_condition(condition)
+
+    def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
+        if not isinstance(value, list):
+            return False
+        return any(entry is not None and wanted(entry, now, groups) for entry in value)
+
+    return test
+
+
+def _size(condition: Any) -> Predicate:
+    wanted = compile_value(condition)
+    return lambda value, now, groups: isinstance(value, list) and wanted(len(value), now, groups)
+
+
+def _regex(*, ignore_case: bool) -> Callable[[Any], Predicate]:
+    def build(pattern: Any) -> Predicate:
+        compiled = compile_pattern(pattern, ignore_case=ignore_case)
+        if compiled is None:
+            return _never
+
+        def test(value: Any) -> bool:
+            text = text_of(value)
+            return text is not None and search(compiled, text)
+
+        return _on_value(test)
+
+    return build
+
+
+def _age(name: str, compare: Callable[[int, int], bool]) -> Callable[[Any], Predicate]:
+    def build(duration: Any) -> Predicate:
+        try:
+            micros = micros_of(parse_duration(duration))
+        except (ValueError, AttributeError):
+            return _never
+
+        def test(value: Any, now: datetime | None, _groups: Groups | None) -> bool:
+            moment = time_micros(value)
+            if moment is None:
+                return False
+            if now is None:
+                raise Invalid(f"{name} compares with the present: pass now")
+            return compare(moment, to_micros(now) - micros)
+
+        return test
+
+    return build
+
+
+_OPERATORS: Final[dict[str, Callable[[Any], Predicate]]] = {
+    "$eq": lambda bound: _on_value(lambda value: identical(value, bound)),
+    "$ne": lambda bound: _on_value(lambda value: not identical(value, bound)),
+    "$lt": _ordered(operator.lt),
+    "$lte": _ordered(operator.le),
+    "$gt": _ordered(operator.gt),
+    "$gte": _ordered(operator.ge),
+    "$in": _within(ignore_case=False, wanted=True),
+    "$nin": _within(ignore_case=False, wanted=False),
+    "$ini": _within(ignore_case=True, wanted=True),
+    "$nini": _within(ignore_case=True, wanted=False),
+    "$inGroup": _in_group(wanted=True),
+    "$notInGroup": _in_group(wanted=False),
+    "$all": _has_all(ignore_case=False),
+    "$alli": _has_all(ignore_case=True),
+    "$exists": lambda wanted: _on_value(lambda value: (value is not None) is truthy(wanted)),
+    "$type": lambda name: _on_value(lambda value: kind_of(value) == name),
+    "$not": lambda condition: _not(compile_value(condition)),
+    "$size": _size,
+    "$elemMatch": _some_entry,
+    "$regex": _regex(ignore_case=False),
+    "$regexi": _regex(ignore_case=True),
+    "$veq": _versions(operator.eq),
+    "$vne": _versions(operator.ne),
+    "$vgt": _versions(operator.gt),
+    "$vgte": _versions(operator.ge),
+    "$vlt": _versions(operator.lt),
+    "$vlte": _versions(operator.le),
+    # A time exactly that old is newer, so that every known time is one or the other.
+    "$olderThan": _age("$olderThan", operator.lt),
+    "$newerThan": _age("$newerThan", operator.ge),
+}
