@@ -1,0 +1,121 @@
+"""SQL of planning, links and summaries. The sending side has its own."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, func, insert, null, select, union_all, update
+from sqlmodel import Session, col
+
+from delivery.models import Click, Link, Message
+from experiments.models import Experiment
+from experiments.vocabulary import WAITING_STATES, Category, MessageState
+from targeting.models import Assignment, User
+
+
+def at_cap(
+    *, cap: int, window: timedelta, now: datetime, category: Category = Category.MARKETING
+) -> ColumnElement[bool]:
+    """Whether a row of `users` has no room for one more message; the SQL twin of `caps.free_at(..) > now`."""
+    taken = (
+        select(func.count())
+        .select_from(Message)
+        .where(
+            col(Message.user_pk) == col(User.id),
+            col(Message.slot_at) > now - window,
+            col(Message.category) == category,
+        )
+        .correlate(User)
+        .scalar_subquery()
+    )
+    return taken >= cap
+
+
+def insert_messages(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add planned messages; a step that a user has already is an error, since it would be sent twice."""
+    if rows:
+        session.connection().execute(insert(Message), rows)
+
+
+def cancel_waiting(session: Session, *, experiment_id: int, reason: str) -> int:
+    """Cancel every message that is not yet committed to go out; returns how many."""
+    result = session.connection().execute(
+        update(Message)
+        .where(col(Message.experiment_id) == experiment_id, col(Message.state).in_(WAITING_STATES))
+        .values(state=MessageState.CANCELLED, reason=reason, claimed_by=None, lease_until=None)
+    )
+    return result.rowcount
+
+
+def link_tokens(session: Session, *, message_pks: Sequence[int]) -> dict[int, str]:
+    """The tokens that these messages have already, by message id."""
+    query = select(col(Link.message_pk), col(Link.token)).where(col(Link.message_pk).in_(message_pks))
+    return dict(session.connection().execute(query).tuples().all())
+
+
+def add_links(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        session.connection().execute(insert(Link), rows)
+
+
+def find_link(session: Session, token: str) -> Link | None:
+    return session.get(Link, token)
+
+
+def record_click(session: Session, *, link: Link, at: datetime) -> None:
+    """Add a click; the first one of a message dates it."""
+    connection = session.connection()
+    connection.execute(insert(Click).values(token=link.token, at=at))
+    connection.execute(
+        update(Message)
+        .where(col(Message.id) == link.message_pk, col(Message.clicked_at).is_(None))
+        .values(clicked_at=at)
+    )
+
+
+class Tally(NamedTuple):
+    """One line of the books: `number` of planned assignments (`state` is null) or of messages of a variant."""
+
+    experiment_id: int
+    variant: str
+    state: str | None
+    reason: str | None
+    number: int
+
+
+def tallies(session: Session, *, experiment_id: int | None = None) -> list[Tally]:
+    """Planned assignments and messages, counted by what became of them.
+
+    One statement, so that both are counted in the same state of the database.
+    """
+    planned = (
+        select(
+            col(Assignment.experiment_id),
+            col(Assignment.variant),
+            null().label("state"),
+            null().label("reason"),
+            func.count(),
+        )
+        .where(col(Assignment.planned_at).is_not(None))
+        .group_by(col(Assignment.experiment_id), col(Assignment.variant))
+    )
+    messages = select(
+        col(Message.experiment_id),
+        col(Message.variant),
+        col(Message.state),
+        col(Message.reason),
+        func.count(),
+    ).group_by(col(Message.experiment_id), col(Message.variant), col(Message.state), col(Message.reason))
+    if experiment_id is not None:
+        planned = planned.where(col(Assignment.experiment_id) == experiment_id)
+        messages = messages.where(col(Message.experiment_id) == experiment_id)
+    rows = session.connection().execute(union_all(planned, messages)).all()
+    return [Tally(*row) for row in rows]
+
+
+def started_experiments(session: Session, *, experiment_id: int | None = None) -> Sequence[Experiment]:
+    """Experiments that were ever started, oldest first."""
+    query = select(Experiment).where(col(Experiment.started_at).is_not(None)).order_by(col(Experiment.id))
+    if experiment_id is not None:
+        query = query.where(col(Experiment.id) == experiment_id)
+    return session.scalars(query).all()
