@@ -1,0 +1,115 @@
+"""The people of one batch, while changes are applied to them in order: pure, between one read and one write.
+
+Import, identify and `users.upsert` all come down to this: read everybody concerned, apply the changes one after
+another in memory, write back those who are new or differ. So a batch costs the same few statements at any size.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.errors import Conflict
+from targeting.profile import merge_attributes
+from targeting.user_repository import Person
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChange:
+    """What is newly known about one user; None means nothing new. The values have been checked and normalised.
+
+    In `attributes` null removes. `phone_field` and `attributes_field` are what the sender calls them, for errors.
+    """
+
+    user_id: str
+    phone: str | None = None
+    time_zone: str | None = None
+    locale: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    phone_field: str = "phone"
+    attributes_field: str = "attributes"
+
+
+class Roster:
+    """Who is concerned, as stored (`known`), and who owns the phone numbers that may come up (`owners`: phone -> user id)."""
+
+    def __init__(self, known: Iterable[Person], owners: Mapping[str, str]) -> None:
+        self._people = {person.user_id: person for person in known}
+        self._stored = {person.user_id: _profile(person) for person in self._people.values()}
+        self._owners = dict(owners)
+        self._newcomers: list[Person] = []
+
+    def get(self, user_id: str) -> Person | None:
+        return self._people.get(user_id)
+
+    def enter(self, user_id: str) -> Person:
+        """The person with this id, made when there is none."""
+        person = self._people.get(user_id)
+        if person is None:
+            person = self._people[user_id] = Person(user_id=user_id, attributes={})
+            self._newcomers.append(person)
+        return person
+
+    def rename(self, person: Person, user_id: str) -> None:
+        """Give a person another user id, one that nobody in this roster has."""
+        self._stored[user_id] = self._stored.pop(person.user_id, ())
+        self._people[user_id] = self._people.pop(person.user_id)
+        person.user_id = user_id
+
+    def apply(self, change: ProfileChange) -> Person:
+        """Apply one change whole or not at all. Raises Conflict when the phone is somebody else's, Invalid by size."""
+        person = self._people.get(change.user_id)
+        owner = self._owners.get(change.phone) if change.phone is not None else None
+        if owner is not None and owner != change.user_id:
+            raise Conflict(f"belongs to user {owner!r} already", field=change.phone_field)
+        attributes = merge_attributes(
+            (person.attributes if person else None) or {}, change.attributes, field=change.attributes_field
+        )
+        person = self.enter(change.user_id)
+        person.attributes = attributes
+        if change.phone is not None and change.phone != person.phone:
+            if person.phone is not None:
+                self._owners.pop(person.phone, None)
+            self._owners[change.phone] = person.user_id
+            person.phone = change.phone
+        person.time_zone = change.time_zone or person.time_zone
+        person.locale = change.locale or person.locale
+        return person
+
+    @property
+    def newcomers(self) -> list[Person]:
+        """Those who are not stored yet."""
+        return [person for person in self._newcomers if person.id is None]
+
+    @property
+    def changed(self) -> list[Person]:
+        """Those who are stored, but not as they are now."""
+        return [
+            person
+            for user_id, stored in self._stored.items()
+            if not _same(stored, _profile(person := self._people[user_id]))
+        ]
+
+    @property
+    def moving_phones(self) -> list[int]:
+        """Internal ids of those who give up a number for another."""
+        return [
+            person.id
+            for user_id, stored in self._stored.items()
+            if (person := self._people[user_id]).id is not None
+            and stored[1] is not None
+            and stored[1] != person.phone
+        ]
+
+
+def _profile(person: Person) -> tuple[Any, ...]:
+    return (person.user_id, person.phone, person.time_zone, person.locale, person.attributes or {})
+
+
+def _same(stored: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    if stored != now:
+        return False
+    # Python holds True == 1; a condition on the attribute does not.
+    before, after = stored[4], now[4]
+    return before is after or all(
+        isinstance(value, bool) == isinstance(before[name], bool) for name, value in after.items()
+    )

@@ -1,0 +1,236 @@
+"""All SQL of users, aliases and consent. Everything takes many rows at a time: one statement, not one per user."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import Table, bindparam, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlmodel import Session, SQLModel, col, select
+
+from targeting.models import Consent, ConsentRecord, User, UserAlias
+
+RACED: Final = (IntegrityError, OperationalError)
+"""What the database raises when another transaction was quicker; a new transaction may succeed."""
+
+USERS: Final = SQLModel.metadata.tables["users"]
+_ALIASES: Final = SQLModel.metadata.tables["user_aliases"]
+_CONSENTS: Final = SQLModel.metadata.tables["consents"]
+_CONSENT_RECORDS: Final = SQLModel.metadata.tables["consent_records"]
+
+
+@dataclass(slots=True)
+class Person:
+    """A row of `users` while it is being worked on. `id` is None until it is stored."""
+
+    user_id: str
+    id: int | None = None
+    phone: str | None = None
+    time_zone: str | None = None
+    locale: str | None = None
+    attributes: Mapping[str, Any] | None = None
+    last_seen_at: datetime | None = None
+
+
+_PERSON_COLUMNS: Final = (
+    USERS.c.user_id,
+    USERS.c.id,
+    USERS.c.phone,
+    USERS.c.time_zone,
+    USERS.c.locale,
+    USERS.c.attributes,
+    USERS.c.last_seen_at,
+)
+
+
+def insert_into(session: Session, table: Table) -> "sqlite.Insert | postgresql.Insert":
+    """INSERT in the dialect of this session's database, so that ON CONFLICT can be said."""
+    if session.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
+
+
+def find_user(session: Session, user_id: str) -> User | None:
+    """The user as the database has it now, also when this session read it before."""
+    query = select(User).where(User.user_id == user_id).execution_options(populate_existing=True)
+    return session.exec(query).first()
+
+
+def list_users(session: Session, *, after_id: int, limit: int) -> Sequence[User]:
+    return session.exec(select(User).where(col(User.id) > after_id).order_by(col(User.id)).limit(limit)).all()
+
+
+def people(session: Session, user_ids: Collection[str], *, lock: bool) -> dict[str, Person]:
+    """Those of `user_ids` that exist, by user id. `lock` holds their rows, in the order of `id`, to the end."""
+    if not user_ids:
+        return {}
+    query = sqlalchemy.select(*_PERSON_COLUMNS).where(USERS.c.user_id.in_(user_ids))
+    if lock:
+        query = query.order_by(USERS.c.id).with_for_update(key_share=True)
+    return {row[0]: Person(*row) for row in session.execute(query)}
+
+
+def people_by_alias(session: Session, kind: str, values: Collection[str], *, lock: bool) -> dict[str, Person]:
+    """Whom each known alias names, by alias."""
+    if not values:
+        return {}
+    query = (
+        sqlalchemy.select(_ALIASES.c.value, *_PERSON_COLUMNS)
+        .join_from(_ALIASES, USERS, _ALIASES.c.user_pk == USERS.c.id)
+        .where(_ALIASES.c.kind == kind, _ALIASES.c.value.in_(values))
+    )
+    if lock:
+        query = query.order_by(USERS.c.id).with_for_update(of=USERS, key_share=True)
+    return {row[0]: Person(*row[1:]) for row in session.execute(query)}
+
+
+def owners_of(session: Session, phones: Collection[str]) -> dict[str, str]:
+    """Who has each of these phone numbers: phone -> user id."""
+    if not phones:
+        return {}
+    rows = session.execute(select(USERS.c.phone, USERS.c.user_id).where(USERS.c.phone.in_(phones)))
+    return dict(rows.tuples().all())
+
+
+def insert_people(session: Session, newcomers: Sequence[Person], *, now: datetime) -> list[Person]:
+    """Store new users and fill in their `id`; returns those that another transaction stored first (or took the phone of)."""
+    if not newcomers:
+        return []
+    # Sorted, so that two transactions that add the same people wait for each other instead of deadlocking.
+    rows = [_row(person, now) | {"created_at": now} for person in sorted(newcomers, key=lambda p: p.user_id)]
+    statement = insert_into(session, USERS).on_conflict_do_nothing().returning(USERS.c.user_id, USERS.c.id)
+    ids = dict(session.execute(statement, rows).tuples().all())
+    for person in newcomers:
+        person.id = ids.get(person.user_id)
+    return [person for person in newcomers if person.id is None]
+
+
+def update_people(
+    session: Session, changed: Sequence[Person], *, moving_phones: Sequence[int], now: datetime
+) -> None:
+    """Write users that exist already. `moving_phones`: ids whose number changes, freed first so that numbers can be swapped."""
+    if moving_phones:
+        session.execute(update(USERS).where(USERS.c.id.in_(moving_phones)).values(phone=None))
+    if not changed:
+        return
+    statement = insert_into(session, USERS)
+    new = statement.excluded
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[USERS.c.id],
+            set_={
+                name: new[name]
+                for name in (
+                    "user_id",
+                    "phone",
+                    "time_zone",
+                    "locale",
+                    "attributes",
+                    "updated_at",
+                    "last_seen_at",
+                )
+            },
+        ),
+        [
+            _row(person, now) | {"id": person.id, "created_at": now, "last_seen_at": person.last_seen_at}
+            for person in changed
+        ],
+    )
+
+
+def _row(person: Person, now: datetime) -> dict[str, Any]:
+    return {
+        "user_id": person.user_id,
+        "phone": person.phone,
+        "time_zone": person.time_zone,
+        "locale": person.locale,
+        "attributes": person.attributes or {},
+        "updated_at": now,
+        "last_seen_at": person.last_seen_at,
+    }
+
+
+def move_last_seen(session: Session, seen: Mapping[int, datetime]) -> None:
+    """Move `last_seen_at` forward, never back."""
+    if not seen:
+        return
+    statement = (
+        update(USERS)
+        .where(
+            USERS.c.id == bindparam("pk"),
+            or_(USERS.c.last_seen_at.is_(None), USERS.c.last_seen_at < bindparam("seen")),
+        )
+        .values(last_seen_at=bindparam("seen"))
+    )
+    session.connection().execute(statement, [{"pk": pk, "seen": seen[pk]} for pk in sorted(seen)])
+
+
+def put_aliases(session: Session, kind: str, owners: Mapping[str, int]) -> None:
+    """Let each alias name its user from now on: alias -> internal id."""
+    if not owners:
+        return
+    statement = insert_into(session, _ALIASES)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[_ALIASES.c.kind, _ALIASES.c.value], set_={"user_pk": statement.excluded.user_pk}
+        ),
+        [{"kind": kind, "value": value, "user_pk": owners[value]} for value in sorted(owners)],
+    )
+
+
+def aliases_of(session: Session, user_pk: int) -> Sequence[UserAlias]:
+    query = select(UserAlias).where(UserAlias.user_pk == user_pk)
+    return session.exec(query.order_by(UserAlias.kind, UserAlias.value)).all()
+
+
+def consents_of(session: Session, user_pk: int) -> list[Consent]:
+    query = select(Consent).where(Consent.user_pk == user_pk).order_by(Consent.category)
+    return list(session.exec(query.execution_options(populate_existing=True)).all())
+
+
+def ledger_of(session: Session, user_pk: int) -> list[ConsentRecord]:
+    """Every grant and withdrawal of one user, oldest first."""
+    query = select(ConsentRecord).where(ConsentRecord.user_pk == user_pk)
+    return list(session.exec(query.order_by(col(ConsentRecord.id))).all())
+
+
+def lock_people(session: Session, user_pks: Collection[int]) -> set[int]:
+    """Hold these users' rows to the end of the transaction; returns the ids that exist.
+
+    Consent is decided under this lock: a grant and a withdrawal of one user never happen at the same time.
+    """
+    query = select(USERS.c.id).where(USERS.c.id.in_(user_pks)).order_by(USERS.c.id)
+    return set(session.execute(query.with_for_update(key_share=True)).scalars())
+
+
+def current_consents(session: Session, user_pks: Collection[int]) -> dict[tuple[int, str], bool]:
+    """(internal id, category) -> granted, for these users; no entry where nobody asked."""
+    query = select(_CONSENTS.c.user_pk, _CONSENTS.c.category, _CONSENTS.c.granted)
+    rows = session.execute(query.where(_CONSENTS.c.user_pk.in_(user_pks)))
+    return {(user_pk, category): granted for user_pk, category, granted in rows}
+
+
+def save_consents(session: Session, records: Sequence[Mapping[str, Any]]) -> None:
+    """Add `records` (user_pk, category, granted, at, source, evidence) to the ledger and make them the present state."""
+    if not records:
+        return
+    session.execute(_CONSENT_RECORDS.insert(), records)
+    statement = insert_into(session, _CONSENTS)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[_CONSENTS.c.user_pk, _CONSENTS.c.category],
+            set_={"granted": statement.excluded.granted, "changed_at": statement.excluded.changed_at},
+        ),
+        [
+            {
+                "user_pk": record["user_pk"],
+                "category": record["category"],
+                "granted": record["granted"],
+                "changed_at": record["at"],
+            }
+            for record in sorted(records, key=lambda record: (record["user_pk"], record["category"]))
+        ],
+    )

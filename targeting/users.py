@@ -1,0 +1,104 @@
+"""Users one at a time: find, list, create or change."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from experiments import audit
+from experiments.clock import Clock
+from experiments.errors import NotFound, Unavailable
+from targeting import user_repository
+from targeting.models import User
+from targeting.profile import (
+    check_document,
+    check_locale,
+    check_time_zone,
+    check_user_id,
+    mask_phone,
+    normalise_phone,
+)
+from targeting.roster import ProfileChange, Roster
+
+__all__ = ["find", "list_users", "normalise_phone", "upsert"]
+
+_ATTEMPTS: Final = 3
+
+
+def find(session: Session, *, user_id: str) -> User:
+    """The user with this id of the outside world; raises NotFound."""
+    user = user_repository.find_user(session, user_id)
+    if user is None:
+        raise NotFound(f"there is no user {user_id!r}", field="user_id")
+    return user
+
+
+def list_users(session: Session, *, after_id: int, limit: int) -> Sequence[User]:
+    """Up to `limit` users with an internal id above `after_id`, oldest first."""
+    return user_repository.list_users(session, after_id=after_id, limit=limit)
+
+
+def upsert(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    user_id: str,
+    phone: str | None = None,
+    time_zone: str | None = None,
+    locale: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    default_region: str = "",
+) -> User:
+    """Create the user, or change what is given: None leaves a field alone, attributes are merged (null removes one).
+
+    Raises Invalid naming the field, Conflict when the phone belongs to somebody else, Unavailable when another
+    transaction kept being quicker. Writes to the audit log only when something changed.
+    """
+    given = dict(attributes or {})
+    check_document(given, field="attributes")
+    change = ProfileChange(
+        user_id=check_user_id(user_id),
+        phone=None if phone is None else normalise_phone(phone, default_region=default_region),
+        time_zone=None if time_zone is None else check_time_zone(time_zone),
+        locale=None if locale is None else check_locale(locale),
+        attributes=given,
+    )
+    for _ in range(_ATTEMPTS):
+        known = user_repository.people(session, [user_id], lock=True)
+        before = _audited(known.get(user_id))
+        roster = Roster(known.values(), _owners(session, change))
+        person = roster.apply(change)
+        newcomers, changed = roster.newcomers, roster.changed
+        now = clock.now()
+        if user_repository.insert_people(session, newcomers, now=now):
+            continue
+        user_repository.update_people(session, changed, moving_phones=roster.moving_phones, now=now)
+        if newcomers or changed:
+            audit.record(
+                session,
+                clock,
+                actor=actor,
+                action="user.put",
+                subject_kind="user",
+                subject_key=user_id,
+                before=before,
+                after=_audited(person),
+            )
+        return find(session, user_id=user_id)
+    raise Unavailable("the user is being changed by somebody else; try again")
+
+
+def _owners(session: Session, change: ProfileChange) -> dict[str, str]:
+    return user_repository.owners_of(session, [change.phone] if change.phone else [])
+
+
+def _audited(person: user_repository.Person | None) -> dict[str, Any] | None:
+    if person is None:
+        return None
+    return {
+        "phone": mask_phone(person.phone),
+        "time_zone": person.time_zone,
+        "locale": person.locale,
+        "attributes": dict(person.attributes or {}),
+    }
