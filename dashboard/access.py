@@ -1,0 +1,59 @@
+"""Who is signed in. The key lives in the memory of this browser tab's session and nowhere else."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit
+
+from dashboard.client import ApiError, Client
+
+_ACCESS: Final = "access"
+_NOTICE: Final = "sign_in_notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    client: Client
+    may_write: bool
+
+
+def current() -> Access | None:
+    """The access of this session, or None when nobody is signed in."""
+    access = streamlit.session_state.get(_ACCESS)
+    return access if isinstance(access, Access) else None
+
+
+def required() -> Access:
+    """The access of this session; pages run only behind the sign-in."""
+    access = current()
+    if access is None:
+        streamlit.stop()
+    return access
+
+
+def sign_in(api_url: str, key: str) -> None:
+    """Raises ApiError when the API does not take the key, or does not answer."""
+    client = Client(api_url, key)
+    try:
+        client.check_key()
+        access = Access(client, may_write=client.may_write())
+    except ApiError:
+        client.close()
+        raise
+    streamlit.session_state[_ACCESS] = access
+
+
+def sign_out(notice: str | None = None) -> None:
+    """Forget the key and everything seen with it; `notice` is shown above the sign-in form."""
+    access = current()
+    if access is not None:
+        access.client.close()
+    streamlit.session_state.clear()
+    if notice is not None:
+        streamlit.session_state[_NOTICE] = notice
+
+
+def take_notice() -> str | None:
+    """The notice for the sign-in form, once."""
+    notice = streamlit.session_state.pop(_NOTICE, None)
+    return notice if isinstance(notice, str) else None

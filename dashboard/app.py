@@ -1,0 +1,58 @@
+"""The dashboard's entrance: `streamlit run dashboard/app.py -- --api-url URL` (`touchstone dashboard` does it).
+
+Reads the address of the API from its arguments, asks for a key, and shows the pages in `views/`.
+"""
+
+import argparse
+import sys
+from typing import Final
+
+import streamlit
+
+from dashboard import access
+from dashboard.views import sign_in
+
+DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
+
+
+def read_arguments(arguments: list[str]) -> str:
+    """The address of the API. Arguments that are not ours are left to whoever started us."""
+    parser = argparse.ArgumentParser(prog="dashboard", allow_abbrev=False)
+    parser.add_argument("--api-url", default=DEFAULT_API_URL, help="address of the Touchstone API")
+    known, _ = parser.parse_known_args(arguments)
+    return str(known.api_url)
+
+
+def show() -> None:
+    streamlit.set_page_config(page_title="Touchstone", page_icon=":material/balance:", layout="wide")
+    api_url = read_arguments(sys.argv[1:])
+    signed_in = access.current() is not None
+    # The pages are known before the sign-in too, so that a bookmark survives it.
+    page = streamlit.navigation(
+        [
+            streamlit.Page(
+                "views/experiments.py",
+                title="Experiments",
+                icon=":material/science:",
+                url_path="experiments",
+                default=True,
+            ),
+            streamlit.Page(
+                "views/result.py", title="Result", icon=":material/monitoring:", url_path="result"
+            ),
+        ],
+        position="sidebar" if signed_in else "hidden",
+    )
+    if not signed_in:
+        sign_in.show(api_url)
+        return
+    with streamlit.sidebar:
+        streamlit.caption(
+            "Signed in. " + ("You can look and act." if access.required().may_write else "You can look.")
+        )
+        streamlit.button("Sign out", icon=":material/logout:", on_click=access.sign_out)
+    page.run()
+
+
+if __name__ == "__main__":
+    show()

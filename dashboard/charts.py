@@ -1,0 +1,155 @@
+"""Charts of a report. Pure functions: documents in, a chart out, or None when there is nothing that can be drawn.
+
+Colours are those of Okabe and Ito, which people with any kind of colour vision tell apart; every colour is said
+again by a word or a label.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import altair as alt
+
+from dashboard import formats
+from dashboard.documents import Arm, Effect, Metric
+from dashboard.verdicts import STAGES, Verdict, verdict
+
+BLUE: Final = "#0072B2"
+VERMILLION: Final = "#D55E00"
+GREY: Final = "#767676"
+ARM_COLOURS: Final = ("#767676", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+VERDICT_COLOURS: Final[dict[Verdict, str]] = {
+    Verdict.BETTER: BLUE,
+    Verdict.DIFFERENT: BLUE,
+    Verdict.SAFE: BLUE,
+    Verdict.WORSE: VERMILLION,
+    Verdict.UNCLEAR: GREY,
+}
+ROW_HEIGHT: Final = 56
+FONT_SIZE: Final = 13
+
+Scale = Literal["absolute", "relative"]
+
+
+def effects(metric: Metric, scale: Scale, *, alpha: float) -> alt.LayerChart | None:
+    """The effects of one metric with their intervals and the line of no effect.
+
+    Proportions are drawn in percentage points, other kinds in their own unit, relative effects in percent.
+    """
+    rows = [row for effect in metric.effects if (row := _effect_row(effect, metric, scale))]
+    if not rows:
+        return None
+    unit = (
+        "%" if scale == "relative" else "percentage points" if formats.is_share(metric.kind) else metric.key
+    )
+    what = "Relative difference" if scale == "relative" else "Difference"
+    variants = [row["variant"] for row in rows]
+    data = alt.InlineData(values=rows)
+    x = alt.X(
+        "estimate:Q",
+        title=f"{what} from control ({unit}), {formats.confidence(alpha)} interval",
+        scale=alt.Scale(domain=_domain(rows), nice=True),
+        axis=alt.Axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, grid=True, tickCount=6),
+    )
+    y = alt.Y(
+        "variant:N",
+        title=None,
+        sort=variants,
+        axis=alt.Axis(labelFontSize=FONT_SIZE + 1, labelLimit=180, ticks=False, domain=False),
+    )
+    colour = alt.Color("colour:N", scale=None)
+    base = alt.Chart(data)
+    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color="#555555", strokeWidth=1.5)
+    layers = [
+        zero.encode(x=alt.X("zero:Q")),
+        base.mark_rule(strokeWidth=4, strokeCap="round").encode(
+            x=alt.X("lower:Q"), x2="upper:Q", y=y, color=colour
+        ),
+        base.mark_point(filled=True, size=130, opacity=1).encode(x=x, y=y, color=colour),
+        base.mark_text(dy=-16, fontSize=FONT_SIZE, fontWeight="bold").encode(
+            x=x, y=y, color=colour, text="label:N"
+        ),
+    ]
+    return alt.LayerChart(layer=layers).properties(height=ROW_HEIGHT * len(rows) + 40)
+
+
+def funnel(arms: Sequence[Arm], *, silent: frozenset[str]) -> alt.LayerChart | None:
+    """How far the messages of each arm got, for every hundred users assigned; arms without messages are left out."""
+    rows = [
+        {
+            "variant": arm.variant,
+            "stage": STAGES[stage],
+            "share": 100 * arm.messages.get(stage, 0) / arm.assigned,
+            "label": formats.number(100 * arm.messages.get(stage, 0) / arm.assigned, 1),
+        }
+        for arm in arms
+        if arm.assigned and arm.variant not in silent
+        for stage in STAGES
+        if stage != "assigned"
+    ]
+    if not any(row["share"] for row in rows):
+        return None
+    variants = [arm.variant for arm in arms]
+    drawn = {row["variant"] for row in rows}
+    stages = list(STAGES.values())[1:]
+    y = alt.Y("stage:N", sort=stages, title=None, axis=alt.Axis(labelFontSize=FONT_SIZE, labelLimit=180))
+    offset = alt.YOffset("variant:N", sort=variants)
+    x = alt.X(
+        "share:Q",
+        title="Messages per 100 users assigned",
+        axis=alt.Axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, tickCount=5),
+    )
+    colours = arm_colours(arms)
+    shown = [variant for variant in variants if variant in drawn]
+    colour = alt.Color(
+        "variant:N",
+        scale=alt.Scale(domain=shown, range=[colours[variant] for variant in shown]),
+        legend=alt.Legend(title=None, orient="top", labelFontSize=FONT_SIZE, labelLimit=240),
+    )
+    base = alt.Chart(alt.InlineData(values=rows))
+    layers = [
+        base.mark_bar().encode(x=x, y=y, yOffset=offset, color=colour),
+        base.mark_text(align="left", dx=4, fontSize=FONT_SIZE - 1).encode(
+            x=x, y=y, yOffset=offset, text="label:N"
+        ),
+    ]
+    return alt.LayerChart(layer=layers).properties(height=max(120, 24 * len(rows) + 60))
+
+
+def arm_colours(arms: Sequence[Arm]) -> dict[str, str]:
+    """One colour an arm, the control grey; colours come round again when there are more arms than colours."""
+    others = [arm.variant for arm in arms if not arm.control]
+    colours = {arm.variant: ARM_COLOURS[0] for arm in arms if arm.control}
+    return colours | {
+        variant: ARM_COLOURS[1 + i % (len(ARM_COLOURS) - 1)] for i, variant in enumerate(others)
+    }
+
+
+def _effect_row(effect: Effect, metric: Metric, scale: Scale) -> dict[str, Any] | None:
+    interval = effect.absolute if scale == "absolute" else effect.relative
+    if interval is None:
+        return None
+    shown = (
+        formats.difference(interval, metric.kind) if scale == "absolute" else formats.scaled(interval, 100)
+    )
+    text = (
+        formats.difference_text(interval, metric.kind)
+        if scale == "absolute"
+        else formats.relative_text(interval)
+    )
+    word = verdict(effect, metric)
+    return {
+        "variant": effect.variant,
+        "estimate": shown.estimate,
+        "lower": shown.estimate if shown.lower is None else shown.lower,
+        "upper": shown.estimate if shown.upper is None else shown.upper,
+        "label": f"{text} · {word}",
+        "colour": VERDICT_COLOURS.get(word, GREY),
+    }
+
+
+def _domain(rows: Sequence[dict[str, Any]]) -> list[float]:
+    """The axis, with zero always on it and room for the labels at both ends."""
+    low = min(0.0, *(row["lower"] for row in rows))
+    high = max(0.0, *(row["upper"] for row in rows))
+    room = 0.25 * (high - low) or 1.0
+    return [low - room, high + room]

@@ -1,0 +1,185 @@
+"""The HTTP API as typed calls. Everything that can go wrong is one `ApiError`, told in one sentence."""
+
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from dashboard.documents import Experiment, Report, Unreadable, read_counts, read_experiment, read_report
+
+PAGE_SIZE: Final = 100
+MOST_EXPERIMENTS: Final = 500
+CONCURRENT_REPORTS: Final = 4
+IMPOSSIBLE_KEY: Final = "-"
+"""Keys of experiments begin with a letter or a digit, so no experiment ever has this one."""
+
+
+class ApiError(Exception):
+    """The API did not do what was asked; `str(error)` is one sentence for people.
+
+    `status` is the HTTP status, or None when there was no answer at all.
+    """
+
+    def __init__(self, sentence: str, *, status: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status is None or self.status >= 500 or self.status == 429
+
+    @property
+    def unauthenticated(self) -> bool:
+        return self.status == 401
+
+
+class Client:
+    """The API, seen with one key. `transport` lets a test answer without a network.
+
+    May be shared by threads. Keeps no connection open, so that a forgotten browser tab holds nothing.
+    Raises ApiError when the key cannot be sent at all.
+    """
+
+    def __init__(self, api_url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        if not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise ApiError("This is not an API key: a key has no blanks and no special letters.", status=401)
+        self.api_url = api_url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.api_url,
+            headers={"Authorization": f"Bearer {key}", "Accept": "application/json"},
+            timeout=httpx.Timeout(30, connect=3),
+            limits=httpx.Limits(max_keepalive_connections=0),
+            transport=transport,
+            trust_env=False,  # the address comes from the launcher, and so should a proxy
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def check_key(self) -> None:
+        """Raises ApiError unless the key may read."""
+        self._get("/v1/experiments", params={"limit": 1})
+
+    def may_write(self) -> bool:
+        """Whether the key may change experiments: asked with a request that cannot change anything.
+
+        The API looks at the scope before it looks for the experiment, so a key that may only read gets 403.
+        """
+        try:
+            self._send("POST", f"/v1/experiments/{IMPOSSIBLE_KEY}/pause")
+        except ApiError as error:
+            if error.temporary or error.unauthenticated:
+                raise
+            return error.status != httpx.codes.FORBIDDEN
+        return True
+
+    def experiments(self) -> list[Experiment]:
+        """The first `MOST_EXPERIMENTS` experiments, in the order of the API."""
+        found: list[Experiment] = []
+        params: dict[str, str | int] = {"limit": PAGE_SIZE}
+        while len(found) < MOST_EXPERIMENTS:
+            page = self._get("/v1/experiments", params=params)
+            items = page.get("items") if isinstance(page, Mapping) else None
+            if not isinstance(items, list):
+                raise self._unreadable("/v1/experiments")
+            try:
+                found += [read_experiment(item) for item in items]
+            except Unreadable as error:
+                raise self._unreadable("/v1/experiments") from error
+            cursor = page.get("next_cursor")
+            if not cursor or not items:
+                break
+            params = {"limit": PAGE_SIZE, "cursor": str(cursor)}
+        return found
+
+    def experiment(self, key: str) -> Experiment:
+        path = _experiment_path(key)
+        try:
+            return read_experiment(self._get(path))
+        except Unreadable as error:
+            raise self._unreadable(path) from error
+
+    def report(self, experiment: Experiment) -> Report:
+        path = f"{_experiment_path(experiment.key)}/report"
+        try:
+            return read_report(self._get(path), design=experiment.design)
+        except Unreadable as error:
+            raise self._unreadable(path) from error
+
+    def reports(self, experiments: Sequence[Experiment]) -> list[Report | ApiError]:
+        """One report an experiment, in the same order; a report that cannot be had is its error."""
+
+        def report_or_error(experiment: Experiment) -> Report | ApiError:
+            try:
+                return self.report(experiment)
+            except ApiError as error:
+                return error
+
+        with ThreadPoolExecutor(max_workers=CONCURRENT_REPORTS) as pool:
+            return list(pool.map(report_or_error, experiments))
+
+    def outbox(self, key: str) -> Mapping[str, int]:
+        """How many messages of the experiment are in each state; empty when the API does not say."""
+        summary = self._get("/v1/delivery/summary", params={"experiment": key})
+        if not isinstance(summary, Mapping):
+            return {}
+        for name in ("states", "by_state", "messages"):
+            if counts := read_counts(summary.get(name)):
+                return counts
+        return read_counts(summary)
+
+    def move(self, key: str, move: str) -> None:
+        """`move` is start, pause, resume or stop."""
+        self._send("POST", f"{_experiment_path(key)}/{move}")
+
+    def _get(self, path: str, *, params: Mapping[str, str | int] | None = None) -> Any:
+        response = self._send("GET", path, params=params)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self._unreadable(path) from error
+
+    def _send(
+        self, method: str, path: str, *, params: Mapping[str, str | int] | None = None
+    ) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, params=params)
+        except httpx.TimeoutException as error:
+            raise ApiError(f"The API at {self.api_url} takes too long to answer.") from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise ApiError(f"The API at {self.api_url} does not answer. Is it running?") from error
+        if response.is_success:
+            return response
+        raise ApiError(_sentence(response), status=response.status_code)
+
+    def _unreadable(self, path: str) -> ApiError:
+        return ApiError(
+            f"What answers at {self.api_url}{path} is not the Touchstone API.", status=httpx.codes.BAD_GATEWAY
+        )
+
+
+def _experiment_path(key: str) -> str:
+    return f"/v1/experiments/{quote(key, safe='')}"
+
+
+def _sentence(response: httpx.Response) -> str:
+    """The problem's own words (RFC 9457), or the status when it has none."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, Mapping):
+        problem = {}
+    detail = problem.get("detail") or problem.get("title")
+    errors = problem.get("errors")
+    fields = [
+        f"{item.get('field')}: {item.get('message')}"
+        for item in (errors if isinstance(errors, list) else [])
+        if isinstance(item, Mapping) and item.get("field") and str(item.get("message")) not in str(detail)
+    ]
+    words = "; ".join([*([str(detail)] if detail else []), *fields])
+    return words or f"The API answered {response.status_code} {response.reason_phrase}."

@@ -1,0 +1,163 @@
+"""Numbers, times and foreign text as a person reads them: percent for proportions, plain units for the rest."""
+
+import math
+import re
+from datetime import datetime
+from typing import Final
+
+from dashboard.documents import ArmMean, Interval
+
+MINUS: Final = "−"
+UNKNOWN: Final = "–"
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~$&]|:(?=\S)|^[-+=]|^\d+(?=[.)]))")
+
+
+def plain(text: str) -> str:
+    r"""Text of other people, safe inside Markdown: shown letter by letter, so no picture, colour or formula appears.
+
+    >>> plain("a *b*")
+    'a \\*b\\*'
+    """
+    return _MARKDOWN.sub(lambda found: _escaped(found[0]), " ".join(text.split()))
+
+
+def _escaped(found: str) -> str:
+    # A digit cannot be escaped, but a number that begins a line must not begin a list.
+    return f"{found}\u200b" if found.isdigit() else f"\\{found}"
+
+
+def count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def number(value: float, decimals: int, *, sign: bool = False) -> str:
+    """A number with a typographic minus; `sign` also shows the plus.
+
+    >>> number(-1234.5, 1), number(0.07, 2, sign=True), number(-0.001, 1, sign=True)
+    ('−1,234.5', '+0.07', '0.0')
+    """
+    text = f"{abs(value):,.{decimals}f}"
+    if float(text.replace(",", "")) == 0:
+        return text
+    if value < 0:
+        return MINUS + text
+    return f"+{text}" if sign else text
+
+
+def decimals_for(half_width: float | None) -> int:
+    """So many decimals that the uncertainty shows with two digits: more would be noise.
+
+    >>> decimals_for(0.66), decimals_for(3.2), decimals_for(45), decimals_for(None)
+    (2, 1, 0, 2)
+    """
+    if half_width is None or half_width <= 0:
+        return 2
+    return max(0, min(6, 1 - math.floor(math.log10(half_width))))
+
+
+def is_share(kind: str) -> bool:
+    """Whether values of this kind of metric are read as percent."""
+    return kind in {"proportion", "retention"}
+
+
+def scaled(interval: Interval, factor: float) -> Interval:
+    return Interval(
+        interval.estimate * factor,
+        None if interval.lower is None else interval.lower * factor,
+        None if interval.upper is None else interval.upper * factor,
+    )
+
+
+def difference(interval: Interval, kind: str) -> Interval:
+    """An absolute effect in the unit that is shown: percentage points for proportions."""
+    return scaled(interval, 100) if is_share(kind) else interval
+
+
+def difference_text(interval: Interval | None, kind: str) -> str:
+    """The estimate alone, such as `+7.66 points`."""
+    if interval is None:
+        return UNKNOWN
+    shown = difference(interval, kind)
+    text = number(shown.estimate, _decimals(shown), sign=True)
+    return f"{text} points" if is_share(kind) else text
+
+
+def difference_range(interval: Interval | None, kind: str) -> str:
+    """The bounds alone, such as `+7.00 to +8.32`."""
+    return UNKNOWN if interval is None else _range(difference(interval, kind), "")
+
+
+def relative_text(interval: Interval | None) -> str:
+    if interval is None:
+        return UNKNOWN
+    shown = scaled(interval, 100)
+    return f"{number(shown.estimate, _decimals(shown), sign=True)}%"
+
+
+def relative_range(interval: Interval | None) -> str:
+    return UNKNOWN if interval is None else _range(scaled(interval, 100), "%")
+
+
+def tolerance(limit: float, kind: str) -> str:
+    """The margin of a guardrail, such as `0.2 points`."""
+    return f"{100 * limit:g} points" if is_share(kind) else f"{limit:g}"
+
+
+def level(arm: ArmMean | None, kind: str) -> str:
+    """The value of one arm, as exact as its own uncertainty allows."""
+    if arm is None or arm.mean is None:
+        return UNKNOWN
+    factor = 100 if is_share(kind) else 1
+    known = arm.sd is not None and arm.n > 0
+    half_width = 1.96 * (arm.sd or 0) / math.sqrt(arm.n) * factor if known else None
+    text = number(arm.mean * factor, decimals_for(half_width))
+    return f"{text}%" if is_share(kind) else text
+
+
+def share(part: int, whole: int) -> str:
+    """`part` of `whole` as percent; a dash when there is no whole.
+
+    >>> share(1, 8), share(1, 0), share(99_999, 100_000)
+    ('12.5%', '–', '100.0%')
+    """
+    return UNKNOWN if whole <= 0 else f"{100 * part / whole:.1f}%"
+
+
+def p_value(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def probability(value: float | None) -> str:
+    """Never 0% or 100%: a model's certainty is not the world's."""
+    if value is None:
+        return UNKNOWN
+    if value > 0.999:
+        return "> 99.9%"
+    return "< 0.1%" if value < 0.001 else f"{100 * value:.1f}%"
+
+
+def moment(value: datetime | None) -> str:
+    return UNKNOWN if value is None else f"{value.day} {value:%b %Y, %H:%M} UTC"
+
+
+def confidence(alpha: float) -> str:
+    return f"{100 * (1 - alpha):g}%"
+
+
+def _decimals(interval: Interval) -> int:
+    bounds = [bound for bound in (interval.lower, interval.upper) if bound is not None]
+    return decimals_for(max((abs(bound - interval.estimate) for bound in bounds), default=None))
+
+
+def _range(interval: Interval, unit: str) -> str:
+    decimals = _decimals(interval)
+    if interval.lower is None and interval.upper is None:
+        return "bounds not known"
+    if interval.lower is None:
+        return f"at most {number(interval.upper or 0.0, decimals, sign=True)}{unit}"
+    if interval.upper is None:
+        return f"at least {number(interval.lower, decimals, sign=True)}{unit}"
+    low, high = (number(bound, decimals, sign=True) for bound in (interval.lower, interval.upper))
+    return f"{low}{unit} to {high}{unit}"

@@ -1,0 +1,29 @@
+"""The states that every page shares: the API does not answer, a key is no longer accepted."""
+
+import streamlit
+
+from dashboard import access, formats
+from dashboard.client import ApiError
+
+
+def leave_if_refused(error: ApiError) -> None:
+    """Back to the sign-in when the key is no longer accepted."""
+    if error.unauthenticated:
+        access.sign_out("Your key is no longer accepted. Sign in again.")
+        streamlit.rerun()
+
+
+def show_error(error: ApiError) -> None:
+    """One sentence, and a button that asks again."""
+    leave_if_refused(error)
+    streamlit.error(formats.plain(str(error)), icon=":material/cloud_off:")
+    streamlit.button("Try again", icon=":material/refresh:")
+
+
+STATUS_COLOURS = {"draft": "gray", "running": "green", "paused": "orange", "stopped": "blue"}
+
+
+def status_badge(status: str) -> str:
+    """The state of an experiment as a coloured word of Markdown."""
+    colour = STATUS_COLOURS.get(status, "gray")
+    return f":{colour}-badge[{formats.plain(status)}]"
