@@ -116,7 +116,7 @@ class Aggregate:
         return cls.from_sums(n, successes, successes, maximum=float(successes > 0))
 
     def merge(self, other: Self) -> Self:
-        """The aggregate of both sets of units together (Chan, Golub, LeVeque 1979, eq 1.5a-b):
+        """The aggregate of both sets of units together (Chan, Golub, LeVeque 1983, eq 1.5a-b):
 
             T_ab = T_a + T_b        S_ab = S_a + S_b + n_a n_b / (n_a + n_b) * (mean_b - mean_a)^2
 

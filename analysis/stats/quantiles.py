@@ -63,15 +63,15 @@ def order_statistic_ranks(n: int, level: float, *, design_effect: float = 1.0) -
     """Ranks (from 1) of two order statistics around the quantile, and the z that their bracket stands for.
 
     The interval [x_(l), x_(u)] covers the p-quantile with probability P(l <= B < u), B ~ Binomial(n, p) (density-free;
-    Price & Bonett 2002, eq 1-2). Ranks are n p -+ 1.96 sqrt(n p (1 - p) * design_effect), rounded outwards;
+    Price & Bonett 2002). Ranks are n p -+ 1.96 sqrt(n p (1 - p) * design_effect), rounded outwards;
     z = Phi^-1((1 + coverage)/2), so that (x_(u) - x_(l)) / (2 z) is a standard error.
     design_effect: Var(share of rows below the quantile) over its value for independent rows; more than 1 when the rows
-    of one unit resemble each other (Deng, Knoblich, Lu 2018, section 4.3). The binomial then has n / design_effect trials.
+    of one unit resemble each other (Deng, Knoblich, Lu 2018, on quantiles). The binomial then has n / design_effect trials.
     Raises InsufficientData when n is too small for a bracket inside the sample; ValueError for a level outside (0, 1).
 
     >>> low, high, z = order_statistic_ranks(101, 0.5)
     >>> low, high
-    (41, 62)
+    (41, 61)
     """
     if not 0 < level < 1:
         raise ValueError("the level of a quantile lies strictly between 0 and 1")

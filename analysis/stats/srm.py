@@ -1,0 +1,85 @@
+"""Sample ratio mismatch: are the arms as large, relative to each other, as they were meant to be?"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special, stats
+
+from analysis.stats.errors import InsufficientData
+
+ALARM_P = 0.001
+ALARM_E = 1000.0
+CONCENTRATIONS = (100.0, 1000.0)
+"""Total weights c of the Dirichlet alternative: small finds a gross skew early, large a small skew later."""
+SMALLEST_EXPECTED = 5.0
+
+
+def chi_square(
+    counts: Sequence[int], weights: Sequence[float], *, totals: Sequence[int] | None = None
+) -> float:
+    """The p-value of Pearson's chi-square of the counts against the weights (Pearson 1900):
+
+        X^2 = sum_i (S_i - n theta_i)^2 / (n theta_i),  dof = arms with weight > 0, minus 1
+
+    counts, weights: one per arm; weights on any positive scale, as really drawn. For a later stage of a funnel pass
+    `totals`, the users that each arm started with, as the weights too: those who got there are drawn from them without
+    replacement, so X^2 is divided by 1 - (all who got there) / (all who started), which makes it the test of equal shares.
+    Valid at one look. Raises InsufficientData with fewer than two arms or an expected count below 5, ValueError when an
+    arm of weight 0 has users (an error of its own, not a matter of chance).
+
+    >>> round(chi_square([5100, 4900], [1, 1]), 5)
+    0.0455
+    """
+    kept, theta = _shares(counts, weights)
+    n = kept.sum()
+    expected = n * theta
+    if n == 0 or expected.min() < SMALLEST_EXPECTED:
+        raise InsufficientData("too few users to compare the sizes of the arms")
+    statistic = float(((kept - expected) ** 2 / expected).sum())
+    if totals is not None:
+        remaining = 1 - float(n) / sum(totals)
+        if statistic < 1e-12:
+            return 1.0
+        if remaining <= 0:
+            raise InsufficientData("everybody got this far, so there is nothing to compare")
+        statistic /= remaining
+    return float(stats.chi2.sf(statistic, len(kept) - 1))
+
+
+def log_e_value(
+    counts: Sequence[int], weights: Sequence[float], *, concentrations: Sequence[float] = CONCENTRATIONS
+) -> float:
+    """Natural logarithm of the sequential e-value of a mismatch, valid however often it is looked at:
+
+        E = [B(a + S) / B(a)] / prod_i theta_i^{S_i},  a = c theta,  B(a) = prod Gamma(a_i) / Gamma(sum a_i)
+
+    Lindon and Malek 2022 ("Anytime-valid inference for multinomial count data"), averaged over the concentrations
+    c; an average of test martingales is one. E >= 1000 happens in at most 0.1 % of sound experiments, at any look.
+    1/E is a p-value valid at every look. 0.0 without users. ValueError when an arm of weight 0 has users.
+
+    >>> log_e_value([5000, 5000], [1, 1]) < 0 < log_e_value([5400, 4600], [1, 1])
+    True
+    """
+    kept, theta = _shares(counts, weights)
+    logs = []
+    for c in concentrations:
+        a = c * theta
+        dirichlet = special.gammaln(a + kept).sum() - special.gammaln(a.sum() + kept.sum())
+        prior = special.gammaln(a).sum() - special.gammaln(a.sum())
+        logs.append(float(dirichlet - prior - (kept * np.log(theta)).sum()))
+    return float(special.logsumexp(logs)) - math.log(len(logs))
+
+
+def _shares(counts: Sequence[int], weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    if len(counts) != len(weights):
+        raise ValueError("counts and weights must have the same length")
+    size, weight = np.asarray(counts, dtype=float), np.asarray(weights, dtype=float)
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and (size >= 0).all()):
+        raise ValueError("counts and weights must be finite and not negative")
+    if (size[weight == 0] > 0).any():
+        raise ValueError("an arm of weight 0 has users")
+    active = weight > 0
+    if active.sum() < 2:
+        raise InsufficientData("fewer than two arms to compare")
+    return size[active], weight[active] / weight[active].sum()
