@@ -38,20 +38,27 @@ class SystemClock:
 class ScaledClock:
     """Runs `factor` times faster than the machine's clock, starting at `start` when it is made.
 
-    Two processes share one scaled clock by sharing `start`, `factor` and `origin` (the machine's time, seconds
+    From `until` on, if given, it runs at the machine's own speed. Two processes share one scaled clock by sharing `start`, `factor` and `origin` (the machine's time, seconds
     since 1970, at which the clock showed `start`).
     """
 
     start: datetime
     factor: float
     origin: float = field(default_factory=time.time)
+    until: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.factor <= 0:
             raise ValueError("factor must be positive")
 
     def now(self) -> datetime:
-        return self.start + timedelta(seconds=(time.time() - self.origin) * self.factor)
+        elapsed = time.time() - self.origin
+        hurried = self.start + timedelta(seconds=elapsed * self.factor)
+        if self.until is None or hurried <= self.until:
+            return hurried
+        return self.until + timedelta(
+            seconds=elapsed - (self.until - self.start).total_seconds() / self.factor
+        )
 
     def real_seconds(self, duration: timedelta) -> float:
         return max(0.0, duration.total_seconds() / self.factor)

@@ -2,7 +2,6 @@
 
 import ipaddress
 from datetime import timedelta
-from functools import cached_property
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
@@ -107,15 +106,20 @@ class Settings(BaseSettings):
                 ]
             ) from error
 
-    @cached_property
-    def messages_url(self) -> str:
-        """Where messages are POSTed; raises Refused when it must be on loopback and is not."""
+    def check_whatsapp(self) -> None:
+        """Raise Refused or Invalid, naming the variable, unless messages can be sent with these settings."""
         if self.whatsapp_loopback_only and not is_loopback(self.whatsapp_url):
             raise Refused(
                 f"TOUCHSTONE_WHATSAPP_URL is {self.whatsapp_url}, which is not this machine; "
                 "the demo and the tests speak to a simulator on 127.0.0.1 only"
             )
-        return f"{self.whatsapp_url.rstrip('/')}/{self.whatsapp_version}/{self.whatsapp_phone_number_id}/messages"
+        if not self.whatsapp_phone_number_id or not self.whatsapp_token.get_secret_value():
+            raise Invalid(
+                "is not set, so nothing can be sent; see docs/settings.md",
+                field="TOUCHSTONE_WHATSAPP_PHONE_NUMBER_ID"
+                if not self.whatsapp_phone_number_id
+                else "TOUCHSTONE_WHATSAPP_TOKEN",
+            )
 
 
 def is_loopback(url: str) -> bool:
