@@ -87,10 +87,10 @@ def _operator(subject: str, name: str, operand: Any) -> str:
     if name in _LISTS and isinstance(operand, list):
         phrase, word = _LISTS[name]
         return f"{subject} {phrase.format(_listed(operand, word))}"
-    if name in {"$eq", "$ne", "$exists"} and (operand is None or isinstance(operand, bool)):
-        known = operand is True if name == "$exists" else name == "$ne"
-        if operand is None or name == "$exists":
-            return f"{subject} is {'known' if known else 'unknown'}"
+    if name == "$exists":
+        return f"{subject} is {'known' if operand else 'unknown'}"
+    if operand is None and name in {"$eq", "$ne"}:
+        return f"{subject} is {'unknown' if name == '$eq' else 'known'}"
     phrase = _PHRASES.get(name)
     return f"{subject} {phrase.format(_shown(operand))}" if phrase else _special(subject, name, operand)
 

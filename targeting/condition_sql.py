@@ -1,0 +1,277 @@
+"""Conditions as SQL over a JSON column of attributes, with exactly the meaning of the closures of `conditions.py`.
+
+SQL can say the logic, equality, order, lists, existence, sizes and ages of times; regular expressions, versions, saved
+groups and the like it leaves to the closures: `split` takes a condition apart into the two. Every expression made here
+is true or false and never NULL, so that `not` may stand before it. Values and paths travel as bound parameters.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Boolean, Numeric, Text, and_, case, cast, func, literal, not_, null, or_
+from sqlalchemy.sql import column, false, true
+from sqlalchemy.sql.elements import ColumnElement
+
+from experiments.clock import EPOCH, format_moment, from_micros, parse_duration, to_micros
+from experiments.errors import Invalid
+from targeting.condition_sql_values import NUMBERS, TEXTS, JsonValue, is_time, micros, value_at
+from targeting.condition_values import (
+    is_number,
+    is_operator_object,
+    micros_of,
+    number_written_as,
+    to_number,
+    truthy,
+)
+
+Condition = dict[str, Any]
+Bool = ColumnElement[bool]
+
+MAX_LIST: Final = 1_000
+"""Longer lists go to the closures, which look up in one step."""
+MAX_CLAUSES: Final = 200
+_LARGEST_INTEGER: Final = 2**63
+_MARGIN_MICROS: Final = 5 * 86_400 * 1_000_000
+
+
+def compile_sql(
+    condition: Condition, *, attributes: ColumnElement[Any], now: datetime, field: str = "audience.condition"
+) -> Bool:
+    """The condition as a boolean expression, for SQLite and PostgreSQL.
+
+    `attributes` is a column of type `JsonDocument` (NULL there means no attributes). Raises Invalid naming the operator
+    and its path when SQL cannot say it; `split` first to avoid that.
+    """
+    return _Compiler(attributes, now).condition(condition, field)
+
+
+def is_sql_expressible(condition: Condition) -> bool:
+    """Whether `compile_sql` takes the whole condition."""
+    try:
+        compile_sql(condition, attributes=column("attributes"), now=EPOCH)
+    except Invalid:
+        return False
+    return True
+
+
+def split(condition: Condition) -> tuple[Condition | None, Condition | None]:
+    """(the part for SQL, the part left to the closures); a user matches when both hold. None: nothing to check.
+
+    The parts are taken apart where they are joined by and: at the top, under `$and`, between operators on one attribute.
+    """
+    in_sql: list[Condition] = []
+    residual: list[Condition] = []
+    for part in _conjuncts(condition):
+        fits = len(in_sql) < MAX_CLAUSES and is_sql_expressible(part)
+        (in_sql if fits else residual).append(part)
+    return _joined(in_sql), _joined(residual)
+
+
+def _conjuncts(condition: Condition) -> list[Condition]:
+    parts: list[Condition] = []
+    for key, operand in condition.items():
+        if key == "$and" and isinstance(operand, list) and all(isinstance(part, dict) for part in operand):
+            parts.extend(piece for part in operand for piece in _conjuncts(part))
+        elif not key.startswith("$") and is_operator_object(operand):
+            parts.extend({key: {name: value}} for name, value in operand.items())
+        else:
+            parts.append({key: operand})
+    return parts
+
+
+def _joined(parts: list[Condition]) -> Condition | None:
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return {"$and": parts}
+
+
+class _Compiler:
+    def __init__(self, attributes: ColumnElement[Any], now: datetime) -> None:
+        self._attributes = attributes
+        self._now = to_micros(now)
+        self._clauses = 0
+
+    def condition(self, condition: Any, field: str) -> Bool:
+        if not isinstance(condition, dict):
+            raise Invalid("a condition is an object", field=field)
+        return and_(true(), *(self._clause(key, value, f"{field}.{key}") for key, value in condition.items()))
+
+    def _clause(self, key: str, operand: Any, field: str) -> Bool:
+        self._clauses += 1
+        if self._clauses > MAX_CLAUSES:
+            raise Invalid(f"SQL takes at most {MAX_CLAUSES} clauses", field=field)
+        if key == "$not":
+            return not_(self.condition(operand, field))
+        if key not in {"$and", "$or", "$nor"}:
+            return self._test(operand, value_at(self._attributes, key, field), field)
+        if not isinstance(operand, list):
+            raise Invalid(f"{key} takes a list of conditions", field=field)
+        parts = [self.condition(part, f"{field}[{index}]") for index, part in enumerate(operand)]
+        if key == "$and":
+            return and_(true(), *parts)
+        some = or_(false(), *parts) if parts else true()
+        return some if key == "$or" else not_(some)
+
+    def _test(self, condition: Any, value: JsonValue, field: str) -> Bool:
+        """One value against operators or a value to be equal to."""
+        if is_operator_object(condition):
+            tests = (
+                self._operator(name, operand, value, f"{field}.{name}") for name, operand in condition.items()
+            )
+            return and_(true(), *tests)
+        _check_scalar(condition, field)
+        if condition is None:
+            return value.is_null
+        if isinstance(condition, bool):
+            return and_(not_(value.is_null), _truth(value) if condition else not_(_truth(value)))
+        if isinstance(condition, str):
+            return _equals_text(condition, value)
+        return _holds(value.counted == _number(condition))
+
+    def _operator(self, name: str, operand: Any, value: JsonValue, field: str) -> Bool:
+        if name in {"$in", "$nin", "$all"}:
+            return _list(name, operand, value, field)
+        if name in _ORDERS:
+            return _ordered(_ORDERS[name], operand, value, field)
+        if name in {"$olderThan", "$newerThan"}:
+            return self._age(name, operand, value, field)
+        return self._simple(name, operand, value, field)
+
+    def _simple(self, name: str, operand: Any, value: JsonValue, field: str) -> Bool:
+        if name in {"$eq", "$ne"}:
+            _check_scalar(operand, field)
+            equal = _among([operand], value)
+            return equal if name == "$eq" else not_(equal)
+        if name == "$exists":
+            return not_(value.is_null) if truthy(operand) else value.is_null
+        if name == "$not":
+            return not_(self._test(operand, value, field))
+        if name == "$size":
+            nothing = cast(null(), Text)
+            size = JsonValue(
+                literal("number", Text), nothing, nothing, value.length, cast(null(), BigInteger), None
+            )
+            return and_(_holds(value.kind == "array"), self._test(operand, size, field))
+        raise Invalid(f"SQL cannot say {name}", field=field)
+
+    def _age(self, name: str, duration: Any, value: JsonValue, field: str) -> Bool:
+        try:
+            cutoff = self._now - micros_of(parse_duration(duration))
+        except (ValueError, AttributeError) as error:
+            raise Invalid(f"{name} takes a duration such as 60d", field=field) from error
+        # Nearly every time is far from the limit: its date alone then tells.
+        day = func.substr(value.raw, 1, 10, type_=Text)
+        older = case(
+            (day < _day(cutoff - _MARGIN_MICROS), true()),
+            (day > _day(cutoff + _MARGIN_MICROS), false()),
+            else_=micros(value.raw) < cutoff,
+        )
+        return case((is_time(value.raw), older if name == "$olderThan" else not_(older)), else_=false())
+
+
+def _list(name: str, operand: Any, value: JsonValue, field: str) -> Bool:
+    if not isinstance(operand, list) or len(operand) > MAX_LIST:
+        raise Invalid(f"{name} takes a list of at most {MAX_LIST} values in SQL", field=field)
+    for index, entry in enumerate(operand):
+        _check_scalar(entry, f"{field}[{index}]")
+    if name != "$all":
+        within = or_(_among(operand, value), value.meets(operand) if value.meets and operand else false())
+        return within if name == "$in" else not_(within)
+    # Under $all "5" also matches 5, as everywhere without an operator; SQL looks into lists by strict equality.
+    if value.meets is None or not all(_only_equals_itself(entry) for entry in operand):
+        raise Invalid("SQL knows $all only for words", field=field)
+    return and_(_holds(value.kind == "array"), *(value.meets([entry]) for entry in operand))
+
+
+_ORDERS: Final[dict[str, Callable[[Any, Any], Bool]]] = {
+    "$lt": lambda left, right: left < right,
+    "$lte": lambda left, right: left <= right,
+    "$gt": lambda left, right: left > right,
+    "$gte": lambda left, right: left >= right,
+}
+
+
+def _holds(test: ColumnElement[Any]) -> Bool:
+    """False where the test is NULL."""
+    return func.coalesce(test, false(), type_=Boolean)
+
+
+def _number(number: float) -> ColumnElement[Any]:
+    # As text, because PostgreSQL would round a float on its way to the exact number that JSONB holds.
+    return cast(literal(repr(number), Text), Numeric)
+
+
+def _check_scalar(operand: Any, field: str) -> None:
+    odd = isinstance(operand, dict | list)
+    if isinstance(operand, str):
+        odd = re.search(r"[\x00\ud800-\udfff]", operand) is not None
+    elif is_number(operand):
+        odd = (
+            not -_LARGEST_INTEGER < operand < _LARGEST_INTEGER
+            if isinstance(operand, int)
+            else abs(operand) > 1e300
+        )
+        odd = odd or operand != operand  # noqa: PLR0124 - NaN alone differs from itself
+    if odd:
+        raise Invalid("SQL cannot compare with this value", field=field)
+
+
+def _among(operands: list[Any], value: JsonValue) -> Bool:
+    """Strict equality of a scalar with one of the operands."""
+    texts = [operand for operand in operands if isinstance(operand, str)]
+    numbers = [_number(operand) for operand in operands if is_number(operand)]
+    tests: list[Bool] = []
+    if texts:
+        tests.append(_holds(value.text.in_(texts)))
+    if numbers:
+        tests.append(_holds(value.number.in_(numbers)))
+    truths = {str(operand).lower() for operand in operands if isinstance(operand, bool)}
+    tests += [_holds(value.kind == truth) for truth in sorted(truths)]
+    if any(operand is None for operand in operands):
+        tests.append(value.is_null)
+    return or_(false(), *tests)
+
+
+def _equals_text(expected: str, value: JsonValue) -> Bool:
+    """As text, or as the number or the truth value that is written so."""
+    tests = [_holds(value.text == expected)]
+    number = number_written_as(expected)
+    if number is not None:
+        tests.append(_holds(value.number == _number(number)))
+    if expected in {"true", "false"}:
+        tests.append(_holds(value.kind == expected))
+    return or_(false(), *tests)
+
+
+def _only_equals_itself(operand: Any) -> bool:
+    return (
+        isinstance(operand, str) and number_written_as(operand) is None and operand not in {"true", "false"}
+    )
+
+
+def _truth(value: JsonValue) -> Bool:
+    return case(
+        (value.kind.in_(TEXTS), value.text != ""),
+        (value.kind.in_(NUMBERS), value.number != 0),
+        (or_(value.kind == "false", value.is_null), false()),
+        else_=true(),
+    )
+
+
+def _ordered(compare: Callable[[Any, Any], Bool], bound: Any, value: JsonValue, field: str) -> Bool:
+    _check_scalar(bound, field)
+    number = to_number(bound)
+    as_numbers = false() if number is None else _holds(compare(value.counted, _number(number + 0)))
+    if not isinstance(bound, str):
+        return as_numbers
+    return case((value.kind.in_(TEXTS), compare(value.text, bound)), else_=as_numbers)
+
+
+def _day(micros: int) -> str:
+    """A date that text is compared with: before the year 1 it is before every text, after 9999 after every."""
+    try:
+        return format_moment(from_micros(micros))[:10]
+    except OverflowError:
+        return "" if micros < 0 else "~"
