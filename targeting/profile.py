@@ -28,6 +28,7 @@ ANONYMOUS_PREFIX: Final = "anonymous:"
 
 _LOCALE: Final = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _ESCAPED_NUL: Final = "\\u0000"
 _MANY_DIGITS: Final = re.compile(r"\d{19}")
 _MAX_WHOLE: Final = 2**63 - 1
@@ -47,10 +48,7 @@ def normalise_phone(text: str, *, default_region: str, field: str = "phone") -> 
     whether the range is in use, because numbers reserved for fiction (+1 NXX 555 01XX) must pass, numbering plans
     change faster than libraries, and WhatsApp tells in the end. A number without + needs `default_region` (`NL`).
     """
-    if default_region and default_region not in phonenumbers.SUPPORTED_REGIONS:
-        raise Invalid(
-            f"{default_region!r} is not a region; write two capitals such as NL", field="default_region"
-        )
+    check_region(default_region)
     if any(character.isalpha() for character in text):
         raise Invalid("contains letters; write digits only, such as +12025550123", field=field)
     try:
@@ -61,6 +59,13 @@ def normalise_phone(text: str, *, default_region: str, field: str = "phone") -> 
     if why is not None:
         raise Invalid(why, field=field)
     return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+def check_region(region: str, *, field: str = "default_region") -> str:
+    """A country by its two capitals, such as `NL`, or nothing."""
+    if region and region not in phonenumbers.SUPPORTED_REGIONS:
+        raise Invalid(f"{region!r} is not a region; write two capitals such as NL", field=field)
+    return region
 
 
 def _unreadable_phone(text: str, error: NumberParseException, default_region: str) -> str:
@@ -117,7 +122,7 @@ def check_document(document: Mapping[str, Any], *, field: str, limit: int = MAX_
     if not document:
         return
     try:
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+        text = _encode(document)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError):
         # Slow but exact: only a document that is known to be wrong pays for the search of the place.
@@ -169,7 +174,7 @@ def merge_attributes(
     if None in changes.values():
         merged = {name: value for name, value in merged.items() if changes.get(name, value) is not None}
     if known and merged != known:
-        size = len(json.dumps(merged, ensure_ascii=False).encode())
+        size = len(_encode(merged).encode())
         if size > MAX_PROFILE_BYTES:
             raise Invalid(
                 f"would grow to {size} bytes of JSON; a user has at most {MAX_PROFILE_BYTES}", field=field

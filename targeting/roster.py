@@ -51,9 +51,12 @@ class Roster:
 
     def rename(self, person: Person, user_id: str) -> None:
         """Give a person another user id, one that nobody in this roster has."""
-        self._stored[user_id] = self._stored.pop(person.user_id, ())
+        if person.user_id in self._stored:
+            self._stored[user_id] = self._stored.pop(person.user_id)
         self._people[user_id] = self._people.pop(person.user_id)
         person.user_id = user_id
+        if person.phone is not None:
+            self._owners[person.phone] = user_id
 
     def apply(self, change: ProfileChange) -> Person:
         """Apply one change whole or not at all. Raises Conflict when the phone is somebody else's, Invalid by size."""
@@ -91,7 +94,7 @@ class Roster:
 
     @property
     def moving_phones(self) -> list[int]:
-        """Internal ids of those who give up a number for another."""
+        """Internal ids of those who give up a number for another: free these before anything is stored."""
         return [
             person.id
             for user_id, stored in self._stored.items()

@@ -13,7 +13,12 @@ from sqlmodel import Session, SQLModel, col, select
 
 from targeting.models import Consent, ConsentRecord, User, UserAlias
 
-RACED: Final = (IntegrityError, OperationalError)
+
+class TakenMeanwhileError(Exception):
+    """Another transaction stored the same user or phone first; roll back and start again."""
+
+
+RACED: Final = (IntegrityError, OperationalError, TakenMeanwhileError)
 """What the database raises when another transaction was quicker; a new transaction may succeed."""
 
 USERS: Final = SQLModel.metadata.tables["users"]
@@ -22,28 +27,34 @@ _CONSENTS: Final = SQLModel.metadata.tables["consents"]
 _CONSENT_RECORDS: Final = SQLModel.metadata.tables["consent_records"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Person:
-    """A row of `users` while it is being worked on. `id` is None until it is stored."""
+    """A row of `users` while it is being worked on. `id` is None until it is stored; two are equal if they are one."""
 
     user_id: str
     id: int | None = None
+    last_seen_at: datetime | None = None
     phone: str | None = None
     time_zone: str | None = None
     locale: str | None = None
     attributes: Mapping[str, Any] | None = None
-    last_seen_at: datetime | None = None
 
 
 _PERSON_COLUMNS: Final = (
     USERS.c.user_id,
     USERS.c.id,
+    USERS.c.last_seen_at,
     USERS.c.phone,
     USERS.c.time_zone,
     USERS.c.locale,
     USERS.c.attributes,
-    USERS.c.last_seen_at,
 )
+
+
+def stored_id(person: Person) -> int:
+    """The internal id of a person that has been stored."""
+    assert person.id is not None  # noqa: S101  # insert_people fills it in or reports the person
+    return person.id
 
 
 def insert_into(session: Session, table: Table) -> "sqlite.Insert | postgresql.Insert":
@@ -63,28 +74,39 @@ def list_users(session: Session, *, after_id: int, limit: int) -> Sequence[User]
     return session.exec(select(User).where(col(User.id) > after_id).order_by(col(User.id)).limit(limit)).all()
 
 
-def people(session: Session, user_ids: Collection[str], *, lock: bool) -> dict[str, Person]:
-    """Those of `user_ids` that exist, by user id. `lock` holds their rows, in the order of `id`, to the end."""
+def people(session: Session, user_ids: Collection[str], *, to_change: bool) -> dict[str, Person]:
+    """Those of `user_ids` that exist, by user id.
+
+    `to_change` brings whole rows and holds them, in the order of `id`, to the end of the transaction; without it
+    only `user_id`, `id` and `last_seen_at` are filled in, and nothing is held.
+    """
     if not user_ids:
         return {}
-    query = sqlalchemy.select(*_PERSON_COLUMNS).where(USERS.c.user_id.in_(user_ids))
-    if lock:
-        query = query.order_by(USERS.c.id).with_for_update(key_share=True)
-    return {row[0]: Person(*row) for row in session.execute(query)}
+    query = sqlalchemy.select(*_columns(to_change)).where(USERS.c.user_id.in_(user_ids))
+    return {row[0]: Person(*row) for row in session.execute(_held(query) if to_change else query)}
 
 
-def people_by_alias(session: Session, kind: str, values: Collection[str], *, lock: bool) -> dict[str, Person]:
-    """Whom each known alias names, by alias."""
+def people_by_alias(
+    session: Session, kind: str, values: Collection[str], *, to_change: bool
+) -> dict[str, Person]:
+    """Whom each known alias names, by alias; `to_change` as in `people`."""
     if not values:
         return {}
     query = (
-        sqlalchemy.select(_ALIASES.c.value, *_PERSON_COLUMNS)
+        sqlalchemy.select(*_columns(to_change), _ALIASES.c.value)
         .join_from(_ALIASES, USERS, _ALIASES.c.user_pk == USERS.c.id)
         .where(_ALIASES.c.kind == kind, _ALIASES.c.value.in_(values))
     )
-    if lock:
-        query = query.order_by(USERS.c.id).with_for_update(of=USERS, key_share=True)
-    return {row[0]: Person(*row[1:]) for row in session.execute(query)}
+    return {row[-1]: Person(*row[:-1]) for row in session.execute(_held(query) if to_change else query)}
+
+
+def _columns(to_change: bool) -> tuple[sqlalchemy.Column[Any], ...]:
+    return _PERSON_COLUMNS if to_change else _PERSON_COLUMNS[:3]
+
+
+def _held(query: sqlalchemy.Select[Any]) -> sqlalchemy.Select[Any]:
+    # NO KEY UPDATE: adding events and consents, which refer to the row, need not wait for it.
+    return query.order_by(USERS.c.id).with_for_update(of=USERS, key_share=True)
 
 
 def owners_of(session: Session, phones: Collection[str]) -> dict[str, str]:
@@ -108,12 +130,20 @@ def insert_people(session: Session, newcomers: Sequence[Person], *, now: datetim
     return [person for person in newcomers if person.id is None]
 
 
-def update_people(
-    session: Session, changed: Sequence[Person], *, moving_phones: Sequence[int], now: datetime
-) -> None:
-    """Write users that exist already. `moving_phones`: ids whose number changes, freed first so that numbers can be swapped."""
-    if moving_phones:
-        session.execute(update(USERS).where(USERS.c.id.in_(moving_phones)).values(phone=None))
+def insert_all_people(session: Session, newcomers: Sequence[Person], *, now: datetime) -> None:
+    """As `insert_people`, for a caller that starts its transaction again when somebody else was quicker."""
+    if insert_people(session, newcomers, now=now):
+        raise TakenMeanwhileError
+
+
+def free_phones(session: Session, user_pks: Collection[int]) -> None:
+    """Take these users' numbers away, before they get others: so two users can swap theirs within one batch."""
+    if user_pks:
+        session.execute(update(USERS).where(USERS.c.id.in_(user_pks)).values(phone=None))
+
+
+def update_people(session: Session, changed: Sequence[Person], *, now: datetime) -> None:
+    """Write users that exist already. Raises one of `RACED` when somebody else took a number in the meantime."""
     if not changed:
         return
     statement = insert_into(session, USERS)

@@ -65,15 +65,16 @@ def upsert(
         attributes=given,
     )
     for _ in range(_ATTEMPTS):
-        known = user_repository.people(session, [user_id], lock=True)
+        known = user_repository.people(session, [user_id], to_change=True)
         before = _audited(known.get(user_id))
         roster = Roster(known.values(), _owners(session, change))
         person = roster.apply(change)
         newcomers, changed = roster.newcomers, roster.changed
         now = clock.now()
+        user_repository.free_phones(session, roster.moving_phones)
         if user_repository.insert_people(session, newcomers, now=now):
             continue
-        user_repository.update_people(session, changed, moving_phones=roster.moving_phones, now=now)
+        user_repository.update_people(session, changed, now=now)
         if newcomers or changed:
             audit.record(
                 session,
