@@ -201,11 +201,9 @@ def _kind(operand: Any) -> str | None:
 
 
 def _size(operand: Any) -> str | None:
-    whole = (
-        is_number(operand) and operand >= 0 and operand == int(operand)
-        if not isinstance(operand, dict)
-        else True
-    )
+    if isinstance(operand, dict):
+        return None
+    whole = is_number(operand) and operand >= 0 and float(operand).is_integer()
     return None if whole else "a whole number of entries, or operators on that number"
 
 

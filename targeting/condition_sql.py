@@ -7,6 +7,7 @@ is true or false and never NULL, so that `not` may stand before it. Values and p
 
 import re
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,8 +31,9 @@ Condition = dict[str, Any]
 Bool = ColumnElement[bool]
 
 MAX_LIST: Final = 1_000
-"""Longer lists go to the closures, which look up in one step."""
-MAX_CLAUSES: Final = 200
+"""Values in all lists of one statement. Longer lists go to the closures, which look up in one step."""
+MAX_CLAUSES: Final = 100
+"""Attributes tested in one statement. SQLite takes 32,766 parameters, and the age of a time spends about 150 of them."""
 _LARGEST_INTEGER: Final = 2**63
 _MARGIN_MICROS: Final = 5 * 86_400 * 1_000_000
 
@@ -44,16 +46,12 @@ def compile_sql(
     `attributes` is a column of type `JsonDocument` (NULL there means no attributes). Raises Invalid naming the operator
     and its path when SQL cannot say it; `split` first to avoid that.
     """
-    return _Compiler(attributes, now).condition(condition, field)
+    return _Compiler(attributes, now, _Budget()).condition(condition, field)
 
 
 def is_sql_expressible(condition: Condition) -> bool:
     """Whether `compile_sql` takes the whole condition."""
-    try:
-        compile_sql(condition, attributes=column("attributes"), now=EPOCH)
-    except Invalid:
-        return False
-    return True
+    return _Budget().admits(condition)
 
 
 def split(condition: Condition) -> tuple[Condition | None, Condition | None]:
@@ -63,9 +61,9 @@ def split(condition: Condition) -> tuple[Condition | None, Condition | None]:
     """
     in_sql: list[Condition] = []
     residual: list[Condition] = []
+    budget = _Budget()
     for part in _conjuncts(condition):
-        fits = len(in_sql) < MAX_CLAUSES and is_sql_expressible(part)
-        (in_sql if fits else residual).append(part)
+        (in_sql if budget.admits(part) else residual).append(part)
     return _joined(in_sql), _joined(residual)
 
 
@@ -87,11 +85,29 @@ def _joined(parts: list[Condition]) -> Condition | None:
     return {"$and": parts}
 
 
+class _Budget:
+    """What is left of the size of one statement."""
+
+    def __init__(self) -> None:
+        self.clauses = MAX_CLAUSES
+        self.listed = MAX_LIST
+
+    def admits(self, condition: Condition) -> bool:
+        """Whether SQL can say the condition in what is left; if so, that is spent."""
+        trial = _Compiler(column("attributes"), EPOCH, self)
+        try:
+            trial.condition(condition, "")
+        except Invalid:
+            return False
+        self.clauses, self.listed = trial.budget.clauses, trial.budget.listed
+        return True
+
+
 class _Compiler:
-    def __init__(self, attributes: ColumnElement[Any], now: datetime) -> None:
+    def __init__(self, attributes: ColumnElement[Any], now: datetime, budget: _Budget) -> None:
         self._attributes = attributes
         self._now = to_micros(now)
-        self._clauses = 0
+        self.budget = copy(budget)
 
     def condition(self, condition: Any, field: str) -> Bool:
         if not isinstance(condition, dict):
@@ -99,12 +115,12 @@ class _Compiler:
         return and_(true(), *(self._clause(key, value, f"{field}.{key}") for key, value in condition.items()))
 
     def _clause(self, key: str, operand: Any, field: str) -> Bool:
-        self._clauses += 1
-        if self._clauses > MAX_CLAUSES:
-            raise Invalid(f"SQL takes at most {MAX_CLAUSES} clauses", field=field)
         if key == "$not":
             return not_(self.condition(operand, field))
         if key not in {"$and", "$or", "$nor"}:
+            self.budget.clauses -= 1
+            if self.budget.clauses < 0:
+                raise Invalid(f"SQL takes at most {MAX_CLAUSES} clauses", field=field)
             return self._test(operand, value_at(self._attributes, key, field), field)
         if not isinstance(operand, list):
             raise Invalid(f"{key} takes a list of conditions", field=field)
@@ -132,6 +148,9 @@ class _Compiler:
 
     def _operator(self, name: str, operand: Any, value: JsonValue, field: str) -> Bool:
         if name in {"$in", "$nin", "$all"}:
+            self.budget.listed -= len(operand) if isinstance(operand, list) else 0
+            if self.budget.listed < 0:
+                raise Invalid(f"SQL takes at most {MAX_LIST} listed values", field=field)
             return _list(name, operand, value, field)
         if name in _ORDERS:
             return _ordered(_ORDERS[name], operand, value, field)
@@ -172,8 +191,8 @@ class _Compiler:
 
 
 def _list(name: str, operand: Any, value: JsonValue, field: str) -> Bool:
-    if not isinstance(operand, list) or len(operand) > MAX_LIST:
-        raise Invalid(f"{name} takes a list of at most {MAX_LIST} values in SQL", field=field)
+    if not isinstance(operand, list):
+        raise Invalid(f"{name} takes a list of values", field=field)
     for index, entry in enumerate(operand):
         _check_scalar(entry, f"{field}[{index}]")
     if name != "$all":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 
 from experiments.database import JsonDocument
-from targeting.condition_sql import compile_sql, is_sql_expressible, split
+from targeting.condition_sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
 from targeting.conditions import compile_condition, describe, matches, validate_condition
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -125,7 +125,7 @@ def _selected(connection, people, where):
         connection.rollback()
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(people=st.lists(attributes, min_size=1, max_size=12), condition=conditions)
 @example(
     people=[{"plan": 5}, {"plan": "5"}, {"plan": True}, {"plan": None}, {}], condition={"plan": {"$eq": 5}}
@@ -145,7 +145,7 @@ def test_sql_and_closure_agree(connection, people, condition):
     )
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     people=st.lists(attributes, min_size=1, max_size=8), parts=st.lists(conditions | beyond_sql, max_size=4)
 )
@@ -159,6 +159,16 @@ def test_both_halves_of_a_split_together_are_the_whole(connection, people, parts
     assert {i for i in rows if left(people[i], NOW, None)} == {
         i for i, one in enumerate(people) if matches(condition, one, now=NOW)
     }
+
+
+def test_the_largest_statement_runs(connection):
+    # As many ages of times as one statement admits, and as many listed values: the most parameters there can be.
+    ages = [{f"at{number}": {"$not": {"$olderThan": "1d"}}} for number in range(MAX_CLAUSES - 1)]
+    condition = {"$and": [*ages, {"plan": {"$in": [str(number) for number in range(MAX_LIST)]}}]}
+    where = compile_sql(condition, attributes=PEOPLE.c.attributes, now=NOW)
+    assert _selected(
+        connection, [{"plan": "7"}, {"plan": "x"}, {"at5": "2020-01-01", "plan": "7"}], where
+    ) == {0}
 
 
 @given(condition=conditions, person=values)
