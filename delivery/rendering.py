@@ -73,7 +73,7 @@ class _Missing(StrictUndefined):
 
     __slots__ = ()
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # type: ignore[override]  # there it is an error too
         return False
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, insert, null, select, union_all, update
+from sqlalchemy import ColumnElement, CompoundSelect, func, insert, null, select, union_all, update
 from sqlmodel import Session, col
 
 from delivery.models import Click, Link, Message
@@ -50,7 +50,7 @@ def cancel_waiting(session: Session, *, experiment_id: int, reason: str) -> int:
 def link_tokens(session: Session, *, message_pks: Sequence[int]) -> dict[int, str]:
     """The tokens that these messages have already, by message id."""
     query = select(col(Link.message_pk), col(Link.token)).where(col(Link.message_pk).in_(message_pks))
-    return dict(session.connection().execute(query).tuples().all())
+    return dict(session.connection().execute(query).all())
 
 
 def add_links(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -109,8 +109,8 @@ def tallies(session: Session, *, experiment_id: int | None = None) -> list[Tally
     if experiment_id is not None:
         planned = planned.where(col(Assignment.experiment_id) == experiment_id)
         messages = messages.where(col(Message.experiment_id) == experiment_id)
-    rows = session.connection().execute(union_all(planned, messages)).all()
-    return [Tally(*row) for row in rows]
+    both: CompoundSelect[Any] = union_all(planned, messages)
+    return [Tally(*row) for row in session.connection().execute(both)]
 
 
 def started_experiments(session: Session, *, experiment_id: int | None = None) -> Sequence[Experiment]:

@@ -1,0 +1,159 @@
+"""What became of every message, and the proof that none was lost: the books of delivery.
+
+Conservation: an assignment that was planned owes one message for each step of its variant. What is owed is counted from
+the assignments and the design, what is there from the outbox; neither is derived from the other.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlmodel import Session
+
+from delivery import repository
+from delivery.repository import Tally
+from experiments import service
+from experiments.design import ExperimentDesign
+from experiments.vocabulary import REACHED_WHATSAPP, WAITING_STATES, MessageState
+
+NO_REASON: Final = "unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantCounts:
+    """Messages of one variant by state; `suppressed` says why. `slots` is how many there should be."""
+
+    variant: str
+    slots: int
+    states: Mapping[str, int]
+    suppressed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentSummary:
+    """Delivery of one experiment. `slots` are owed by its planned assignments; every slot is one message, somewhere.
+
+    `sent` are those that WhatsApp took, whatever it made of them later short of failing; `waiting` are planned or claimed.
+    """
+
+    experiment: str
+    slots: int
+    sent: int
+    inflight: int
+    waiting: int
+    suppressed: int
+    failed: int
+    unknown: int
+    cancelled: int
+    expired: int
+    holds: bool
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    variants: tuple[VariantCounts, ...] = ()
+
+    @property
+    def accounted(self) -> int:
+        """Messages that are in one of the states above."""
+        return (
+            self.sent
+            + self.inflight
+            + self.waiting
+            + self.suppressed
+            + self.failed
+            + self.unknown
+            + self.cancelled
+            + self.expired
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Delivery of all experiments that were ever started, or of one."""
+
+    states: Mapping[str, int]
+    reasons: Mapping[str, Mapping[str, int]]
+    experiments: tuple[ExperimentSummary, ...]
+    holds: bool
+
+
+def summary(session: Session, *, experiment_id: int | None = None) -> Summary:
+    """Count messages by state and reason, and check conservation for each experiment.
+
+    An unknown `experiment_id` gives an empty summary; `reasons` maps state to reason to number.
+    """
+    experiments = repository.started_experiments(session, experiment_id=experiment_id)
+    lines = repository.tallies(session, experiment_id=experiment_id)
+    parts = tuple(
+        balance(
+            service.design_of(experiment), [line for line in lines if line.experiment_id == experiment.id]
+        )
+        for experiment in experiments
+    )
+    messages = [line for line in lines if line.state is not None]
+    reasons: dict[str, Counter[str]] = {}
+    for line in messages:
+        if line.reason is not None:
+            reasons.setdefault(str(line.state), Counter())[line.reason] += line.number
+    return Summary(
+        states=_by_state(messages),
+        reasons=reasons,
+        experiments=parts,
+        holds=all(part.holds for part in parts),
+    )
+
+
+def balance(design: ExperimentDesign, lines: Iterable[Tally]) -> ExperimentSummary:
+    """Draw up the books of one experiment from its lines; `holds` is false when any variant's slots and messages differ."""
+    by_variant: dict[str, list[Tally]] = {variant.key: [] for variant in design.variants}
+    for line in lines:
+        by_variant.setdefault(line.variant, []).append(line)
+    steps = {
+        variant.key: (variant.frequency.steps if variant.frequency else 1) if variant.message else 0
+        for variant in design.variants
+    }
+    variants = tuple(_count(key, steps.get(key, 0), own) for key, own in by_variant.items())
+    states: Counter[str] = Counter()
+    suppressed: Counter[str] = Counter()
+    for variant in variants:
+        states.update(variant.states)
+        suppressed.update(variant.suppressed)
+    return ExperimentSummary(
+        experiment=design.key,
+        slots=sum(variant.slots for variant in variants),
+        sent=sum(states[state] for state in REACHED_WHATSAPP),
+        inflight=states[MessageState.INFLIGHT],
+        waiting=sum(states[state] for state in WAITING_STATES),
+        suppressed=states[MessageState.SUPPRESSED],
+        failed=states[MessageState.FAILED],
+        unknown=states[MessageState.UNKNOWN],
+        cancelled=states[MessageState.CANCELLED],
+        expired=states[MessageState.EXPIRED],
+        holds=all(_known(variant) == variant.slots == sum(variant.states.values()) for variant in variants),
+        reasons=dict(suppressed),
+        variants=variants,
+    )
+
+
+def _count(key: str, steps: int, lines: list[Tally]) -> VariantCounts:
+    messages = [line for line in lines if line.state is not None]
+    suppressed: Counter[str] = Counter()
+    for line in messages:
+        if line.state == MessageState.SUPPRESSED:
+            suppressed[line.reason or NO_REASON] += line.number
+    return VariantCounts(
+        variant=key,
+        slots=steps * sum(line.number for line in lines if line.state is None),
+        states=_by_state(messages),
+        suppressed=dict(suppressed),
+    )
+
+
+def _known(variant: VariantCounts) -> int:
+    return sum(variant.states.get(state, 0) for state in MessageState)
+
+
+def _by_state(messages: Iterable[Tally]) -> dict[str, int]:
+    states: Counter[str] = Counter()
+    for line in messages:
+        states[str(line.state)] += line.number
+    return dict(states)

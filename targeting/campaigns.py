@@ -1,0 +1,125 @@
+"""Campaigns: experiments together with the people they are for. What the floor below cannot know is checked here."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Literal
+
+from sqlmodel import Session
+
+from experiments import content, service
+from experiments import repository as experiment_repository
+from experiments.clock import Clock
+from experiments.design import ExperimentDesign, read_design
+from experiments.errors import Invalid, Problem
+from experiments.lifecycle import Move, next_status
+from experiments.models import Experiment
+from experiments.vocabulary import ExperimentStatus
+from targeting import repository
+from targeting.conditions import validate_condition
+
+ALWAYS_THERE: Final = frozenset({"user_id"})
+"""What `user` has in a template beside the attributes. The phone number is not offered."""
+
+NAMES_SHOWN: Final = 10
+
+Outcome = Literal["created", "changed", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a document that was applied."""
+
+    experiment: Experiment
+    outcome: Outcome
+
+
+def create(session: Session, clock: Clock, *, actor: str, document: Mapping[str, Any]) -> Experiment:
+    """Store a new draft. Raises Invalid with every problem of the design and of its audience, or Conflict."""
+    _validate(session, document)
+    return service.create(session, clock, actor=actor, document=document)
+
+
+def apply(session: Session, clock: Clock, *, actor: str, document: Mapping[str, Any]) -> Applied:
+    """Bring the stored experiment in line with a document: create it, redesign the draft, or find nothing to change.
+
+    Raises Invalid as `create` does, and Conflict when the experiment was started with another design.
+    """
+    key = _validate(session, document).key
+    if not experiment_repository.experiment_exists(session, key):
+        return Applied(service.create(session, clock, actor=actor, document=document), "created")
+    experiment, changed = service.replace_draft(session, clock, actor=actor, key=key, document=document)
+    return Applied(experiment, "changed" if changed else "unchanged")
+
+
+def start(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
+    """Start a draft. Raises Conflict when it is no draft, and Invalid when its audience is empty or when a message reads
+    an attribute that nobody in the audience has.
+    """
+    experiment = experiment_repository.get_experiment(session, key, for_update=True)
+    next_status(ExperimentStatus(experiment.status), Move.START)
+    design = service.design_of(experiment)
+    condition, now = design.audience.condition, clock.now()
+    if not repository.somebody_in(session, repository.audience_of(condition, now=now)):
+        raise Invalid(
+            "matches no user, so nobody would ever take part; import users or widen it",
+            field="audience.condition",
+        )
+    missing = {
+        name
+        for name in {name for _, name in _attributes_needed(design)}
+        if not repository.somebody_in(session, repository.audience_with(condition, attribute=name, now=now))
+    }
+    if missing:
+        known = _known_names(session, repository.audience_of(condition, now=now))
+        raise Invalid.of(
+            [
+                Problem(field, f"nobody in the audience has the attribute {name!r}{_advice(name, known)}")
+                for field, name in _attributes_needed(design)
+                if name in missing
+            ]
+        )
+    return service.move(session, clock, actor=actor, key=key, move=Move.START)
+
+
+def _validate(session: Session, document: Mapping[str, Any]) -> ExperimentDesign:
+    """The design of a document; raises Invalid with the problems of both floors at once."""
+    audience = document.get("audience")
+    condition = audience.get("condition") if isinstance(audience, Mapping) else None
+    # A condition that is no object at all is the design's to refuse.
+    problems = validate_condition(condition) if isinstance(condition, dict) else []
+    try:
+        design = read_design(document, library=experiment_repository.metric_library(session))
+    except Invalid as error:
+        raise Invalid.of([*error.problems, *problems]) from error
+    if problems:
+        raise Invalid.of(problems)
+    return design
+
+
+def _attributes_needed(design: ExperimentDesign) -> Iterator[tuple[str, str]]:
+    """The path of each parameter and the name of each attribute that it cannot do without."""
+    for i, variant in enumerate(design.variants):
+        for j, source in enumerate(variant.message.parameters if variant.message else ()):
+            names = {
+                used.name for used in content.used_attributes(source) if not used.optional
+            } - ALWAYS_THERE
+            for name in sorted(names):
+                yield f"variants[{i}].message.parameters[{j}]", name
+
+
+def _known_names(session: Session, audience: repository.Audience) -> list[str]:
+    some = islice(repository.attributes_in(session, audience), repository.SAMPLE)
+    return sorted(
+        {name for attributes in some for name, value in attributes.items() if value is not None}
+        | ALWAYS_THERE
+    )
+
+
+def _advice(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    shown = ", ".join(known[:NAMES_SHOWN]) + (", .." if len(known) > NAMES_SHOWN else "")
+    return f"; known are {shown}. Write {{{{ user.{name} | default('..') }}}} when it may be missing"
