@@ -24,34 +24,39 @@ def read_arguments(arguments: list[str]) -> str:
 
 
 def show() -> None:
-    streamlit.set_page_config(page_title="Touchstone", page_icon=":material/balance:", layout="wide")
+    streamlit.set_page_config(page_title="Touchstone", layout="wide")
     api_url = read_arguments(sys.argv[1:])
     signed_in = access.current() is not None
+    # No icons on pages or tab: browsers would fetch them from a font server, and this page speaks only to the API.
     # The pages are known before the sign-in too, so that a bookmark survives it.
     page = streamlit.navigation(
         [
             streamlit.Page(
                 "views/experiments.py",
                 title="Experiments",
-                icon=":material/science:",
                 url_path="experiments",
                 default=True,
             ),
-            streamlit.Page(
-                "views/result.py", title="Result", icon=":material/monitoring:", url_path="result"
-            ),
+            streamlit.Page("views/result.py", title="Result", url_path="result"),
         ],
-        position="sidebar" if signed_in else "hidden",
+        position="hidden",
     )
     if not signed_in:
         sign_in.show(api_url)
         return
-    with streamlit.sidebar:
-        streamlit.caption(
-            "Signed in. " + ("You can look and act." if access.required().may_write else "You can look.")
-        )
-        streamlit.button("Sign out", icon=":material/logout:", on_click=access.sign_out)
+    _show_bar()
     page.run()
+
+
+def _show_bar() -> None:
+    home, who = streamlit.columns([1, 1], vertical_alignment="center")
+    home.page_link(
+        "views/experiments.py", label="**Touchstone** · all experiments", icon=":material/balance:"
+    )
+    with who.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        rights = "may look and act" if access.required().may_write else "may look"
+        streamlit.caption(f"This key {rights}.", width="content")
+        streamlit.button("Sign out", icon=":material/logout:", type="tertiary", on_click=access.sign_out)
 
 
 if __name__ == "__main__":

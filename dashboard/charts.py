@@ -41,33 +41,42 @@ def effects(metric: Metric, scale: Scale, *, alpha: float) -> alt.LayerChart | N
     unit = (
         "%" if scale == "relative" else "percentage points" if formats.is_share(metric.kind) else metric.key
     )
+    marks = _limit(metric) if scale == "absolute" else []
+    dashed = "; dashed: tolerated harm" if marks else ""
     what = "Relative difference" if scale == "relative" else "Difference"
-    variants = [row["variant"] for row in rows]
+    names = [row["row"] for row in rows]
     data = alt.InlineData(values=rows)
     x = alt.X(
         "estimate:Q",
-        title=f"{what} from control ({unit}), {formats.confidence(alpha)} interval",
-        scale=alt.Scale(domain=_domain(rows), nice=True),
+        title=f"{what} from control ({unit}), {formats.confidence(alpha)} interval{dashed}",
+        scale=alt.Scale(domain=_domain(rows, *marks), nice=True),
         axis=alt.Axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, grid=True, tickCount=6),
     )
     y = alt.Y(
-        "variant:N",
+        "row:N",
         title=None,
-        sort=variants,
-        axis=alt.Axis(labelFontSize=FONT_SIZE + 1, labelLimit=180, ticks=False, domain=False),
+        sort=names,
+        axis=alt.Axis(
+            labelFontSize=FONT_SIZE + 1,
+            labelLimit=180,
+            labelExpr="split(datum.value, '\\n')",
+            labelPadding=10,
+            ticks=False,
+            domain=False,
+        ),
     )
     colour = alt.Color("colour:N", scale=None)
     base = alt.Chart(data)
-    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color="#555555", strokeWidth=1.5)
     layers = [
-        zero.encode(x=alt.X("zero:Q")),
+        _line(0, colour="#555555"),
         base.mark_rule(strokeWidth=4, strokeCap="round").encode(
             x=alt.X("lower:Q"), x2="upper:Q", y=y, color=colour
         ),
         base.mark_point(filled=True, size=130, opacity=1).encode(x=x, y=y, color=colour),
-        base.mark_text(dy=-16, fontSize=FONT_SIZE, fontWeight="bold").encode(
-            x=x, y=y, color=colour, text="label:N"
-        ),
+        # The number stands on the far side of the interval, away from the line of no effect.
+        _labels(base, "right", x=alt.X("upper:Q"), y=y, color=colour),
+        _labels(base, "left", x=alt.X("lower:Q"), y=y, color=colour),
+        *(_line(mark, colour=VERMILLION, dash=[5, 4]) for mark in marks),
     ]
     return alt.LayerChart(layer=layers).properties(height=ROW_HEIGHT * len(rows) + 40)
 
@@ -138,18 +147,49 @@ def _effect_row(effect: Effect, metric: Metric, scale: Scale) -> dict[str, Any] 
     )
     word = verdict(effect, metric)
     return {
-        "variant": effect.variant,
+        "row": f"{effect.variant}\n{word}",
+        "side": "left" if shown.estimate < 0 and (shown.upper is None or shown.upper <= 0) else "right",
         "estimate": shown.estimate,
         "lower": shown.estimate if shown.lower is None else shown.lower,
         "upper": shown.estimate if shown.upper is None else shown.upper,
-        "label": f"{text} · {word}",
+        "label": text,
         "colour": VERDICT_COLOURS.get(word, GREY),
     }
 
 
-def _domain(rows: Sequence[dict[str, Any]]) -> list[float]:
-    """The axis, with zero always on it and room for the labels at both ends."""
-    low = min(0.0, *(row["lower"] for row in rows))
-    high = max(0.0, *(row["upper"] for row in rows))
-    room = 0.25 * (high - low) or 1.0
-    return [low - room, high + room]
+def _limit(metric: Metric) -> list[float]:
+    """Where harm begins, in the unit that is drawn."""
+    if metric.limit is None:
+        return []
+    limit = metric.limit * (100 if formats.is_share(metric.kind) else 1)
+    return [-limit if metric.higher_is_better else limit]
+
+
+def _line(at: float, *, colour: str, dash: Sequence[int] = ()) -> alt.Chart:
+    rule: alt.Chart = alt.Chart(alt.InlineData(values=[{"at": at}])).mark_rule(
+        color=colour, strokeWidth=1.5, strokeDash=list(dash)
+    )
+    placed: alt.Chart = rule.encode(x=alt.X("at:Q"))
+    return placed
+
+
+def _labels(base: alt.Chart, side: Literal["left", "right"], **place: Any) -> alt.Chart:
+    chosen: alt.Chart = base.transform_filter(alt.datum.side == side)
+    marked: alt.Chart = chosen.mark_text(
+        align="left" if side == "right" else "right",
+        dx=10 if side == "right" else -10,
+        fontSize=FONT_SIZE,
+        fontWeight="bold",
+    )
+    labelled: alt.Chart = marked.encode(text="label:N", **place)
+    return labelled
+
+
+def _domain(rows: Sequence[dict[str, Any]], *marks: float) -> list[float]:
+    """The axis: zero and `marks` always on it, and room for the numbers beside the intervals."""
+    low = min(0.0, *marks, *(row["lower"] for row in rows))
+    high = max(0.0, *marks, *(row["upper"] for row in rows))
+    room = (high - low) or 1.0
+    left = 0.3 if any(row["side"] == "left" for row in rows) else 0.08
+    right = 0.3 if any(row["side"] == "right" for row in rows) else 0.08
+    return [low - left * room, high + right * room]

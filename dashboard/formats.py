@@ -8,6 +8,7 @@ from typing import Final
 from dashboard.documents import ArmMean, Interval
 
 MINUS: Final = "−"
+NBSP: Final = "\u00a0"
 UNKNOWN: Final = "–"
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~$&]|:(?=\S)|^[-+=]|^\d+(?=[.)]))")
 
@@ -79,7 +80,7 @@ def difference_text(interval: Interval | None, kind: str) -> str:
         return UNKNOWN
     shown = difference(interval, kind)
     text = number(shown.estimate, _decimals(shown), sign=True)
-    return f"{text} points" if is_share(kind) else text
+    return f"{text}{NBSP}points" if is_share(kind) else text
 
 
 def difference_range(interval: Interval | None, kind: str) -> str:
@@ -126,7 +127,7 @@ def share(part: int, whole: int) -> str:
 def p_value(value: float | None) -> str:
     if value is None:
         return UNKNOWN
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return f"<{NBSP}0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def probability(value: float | None) -> str:
@@ -134,8 +135,8 @@ def probability(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     if value > 0.999:
-        return "> 99.9%"
-    return "< 0.1%" if value < 0.001 else f"{100 * value:.1f}%"
+        return f">{NBSP}99.9%"
+    return f"<{NBSP}0.1%" if value < 0.001 else f"{100 * value:.1f}%"
 
 
 def moment(value: datetime | None) -> str:

@@ -20,9 +20,13 @@ class Verdict(StrEnum):
 
 
 class Light(StrEnum):
-    """The state of the experiment's health; the value is the word that is shown."""
+    """The state of the experiment's health; the value is the word that is shown.
+
+    Red: do not trust the effects. Amber: arms part company after the assignment, which is news about delivery.
+    """
 
     GREEN = "healthy"
+    AMBER = "notice"
     RED = "alarm"
     GREY = "not known yet"
 
@@ -43,6 +47,7 @@ STAGES: Final[dict[str, str]] = {
     "read": "Read",
     "clicked": "Clicked",
 }
+LATER_STAGES: Final = tuple(STAGES)[1:]
 CHECKS: Final[dict[str, str]] = {"srm": "Split between arms"}
 
 
@@ -103,7 +108,7 @@ def reason(report: Report, metric: Metric, effect: Effect | None = None) -> str:
     for wanted in (names, names[:1], names[1:]):
         found = [warning for warning in report.warnings if wanted and all(name in warning for name in wanted)]
         if found:
-            return " ".join(found)
+            return " ".join(warning.removeprefix(f"{metric.key}: ") for warning in found)
     if not any(arm.assigned for arm in report.arms):
         return "no user has been assigned yet."
     return " ".join(report.warnings) or "the report gives no reason."
@@ -153,16 +158,17 @@ def headline(report: Report) -> Headline:
 
 
 def light(report: Report) -> Light:
-    """Red when any check fails; grey when none could be made."""
-    if any(check.ok is False for check in report.health):
-        return Light.RED
-    return Light.GREEN if any(check.ok for check in report.health) else Light.GREY
+    """The worst of all checks; grey when none could be made."""
+    lights = [light_of(check) for check in report.health]
+    return next((light for light in (Light.RED, Light.AMBER, Light.GREEN) if light in lights), Light.GREY)
 
 
 def light_of(check: HealthCheck) -> Light:
     if check.ok is None:
         return Light.GREY
-    return Light.GREEN if check.ok else Light.RED
+    if check.ok:
+        return Light.GREEN
+    return Light.AMBER if check.check == "srm" and check.stage in LATER_STAGES else Light.RED
 
 
 def health_words(check: HealthCheck) -> str:
@@ -175,20 +181,17 @@ def health_words(check: HealthCheck) -> str:
         return "not known yet: too few users to compare the arms"
     if check.ok:
         return "the arms are as large as planned"
-    if check.stage == "assigned":
-        return "the arms are not as large as planned: something is wrong with the assignment, do not trust the effects"
-    return (
-        f"arms differ in how many users got to the stage '{STAGES.get(check.stage, check.stage).lower()}': "
-        "news about delivery, not about the effect"
-    )
+    if check.stage in LATER_STAGES:
+        return "the arms part company at this stage: news about delivery, not about the effect"
+    return "the arms are not as large as planned: something is wrong with the assignment, do not trust the effects"
 
 
 def alarm(report: Report) -> str | None:
-    """The first failed check in one sentence, or None when there is none."""
-    failed = next((check for check in report.health if check.ok is False), None)
+    """The first red check in one sentence, or None when there is none."""
+    failed = next((check for check in report.health if light_of(check) is Light.RED), None)
     if failed is None:
         return None
     stage = STAGES.get(failed.stage, failed.stage)
-    known = f" (p {formats.p_value(failed.p_value)})" if failed.p_value is not None else ""
+    known = f" (p: {formats.p_value(failed.p_value)})" if failed.p_value is not None else ""
     name = CHECKS.get(failed.check, failed.check)
     return f"{name}, stage '{stage.lower()}'{known}: {health_words(failed)}."

@@ -40,16 +40,23 @@ def _rows(report: Report, metric: Metric) -> list[dict[str, str]]:
                 "Variant": effect.variant,
                 "Value": formats.level(metric.arm(effect.variant), metric.kind),
                 f"Control ({effect.control})": formats.level(metric.arm(effect.control), metric.kind),
-                "Difference": formats.difference_text(effect.absolute, metric.kind),
-                f"Difference, {interval}": formats.difference_range(effect.absolute, metric.kind),
-                "Relative": formats.relative_text(effect.relative),
-                f"Relative, {interval}": formats.relative_range(effect.relative),
+                f"Difference ({interval})": _estimate(
+                    formats.difference_text(effect.absolute, metric.kind),
+                    formats.difference_range(effect.absolute, metric.kind),
+                ),
+                f"Relative ({interval})": _estimate(
+                    formats.relative_text(effect.relative), formats.relative_range(effect.relative)
+                ),
                 "p, adjusted": formats.p_value(known_p),
                 "Chance to be better": formats.probability(effect.probability_better),
                 "Verdict": verdicts.verdict(effect, metric).value,
             }
         )
     return [{formats.plain(name): formats.plain(value) for name, value in row.items()} for row in rows]
+
+
+def _estimate(estimate: str, bounds: str) -> str:
+    return estimate if estimate == formats.UNKNOWN else f"{estimate} ({bounds})"
 
 
 def _notes(metric: Metric) -> str:

@@ -11,23 +11,18 @@ from dashboard.views import states
 
 ROWS: Final = 10
 STATUSES: Final = ("running", "paused", "stopped", "draft")
-WIDTHS: Final = (4, 1.3, 4.4, 1.9, 1.3, 1.4)
+WIDTHS: Final = (4.6, 1.2, 4.2, 1.8, 1.1, 1.2)
 HEADINGS: Final = ("Experiment", "State", "Main effect", "Health", "Users", "Messages")
-LIGHTS: Final[dict[verdicts.Light, str]] = {
-    verdicts.Light.GREEN: ":green[:material/check_circle: healthy]",
-    verdicts.Light.RED: ":red[:material/warning: alarm]",
-    verdicts.Light.GREY: ":gray[:material/help: not known yet]",
-}
 
 
 def show() -> None:
     client = access.required().client
     title, refresh = streamlit.columns([5, 1], vertical_alignment="bottom")
-    title.title("Experiments")
+    title.header("Experiments", anchor=False)
     refresh.button("Refresh", icon=":material/refresh:", width="stretch")
     try:
         with streamlit.spinner("Loading experiments .."):
-            experiments = client.experiments()
+            experiments = client.experiments()[::-1]  # the API lists the oldest first
     except ApiError as error:
         states.show_error(error)
         return
@@ -73,8 +68,9 @@ def _show_rows(client: Client, experiments: list[Experiment]) -> None:
     started = [item for item in shown if item.status != "draft"]
     with streamlit.spinner("Loading results .."):
         reports = dict(zip((item.key for item in started), client.reports(started), strict=True))
-    for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
-        column.markdown(f"**{heading}**")
+    with streamlit.container(border=True):
+        for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
+            column.markdown(f":small[{heading}]")
     for item in shown:
         _show_row(item, reports.get(item.key))
     if len(experiments) > limit:
@@ -90,7 +86,10 @@ def _show_row(item: Experiment, report: Report | ApiError | None) -> None:
     with streamlit.container(border=True):
         name, state, effect, health, users, messages = streamlit.columns(WIDTHS, vertical_alignment="center")
         name.page_link(
-            "views/result.py", label=formats.plain(item.name), query_params={"experiment": item.key}
+            "views/result.py",
+            label=f"**{formats.plain(item.name)}**",
+            help=formats.plain(f"{item.name} ({item.key})"),
+            query_params={"experiment": item.key},
         )
         state.markdown(states.status_badge(item.status))
         if report is None:
@@ -99,7 +98,7 @@ def _show_row(item: Experiment, report: Report | ApiError | None) -> None:
             effect.markdown(f":gray[no report: {formats.plain(str(report))}]")
         else:
             effect.markdown(_effect_words(report))
-            health.markdown(LIGHTS[verdicts.light(report)])
+            health.markdown(states.LIGHTS[verdicts.light(report)])
             users.markdown(formats.count(report.users))
             messages.markdown(formats.count(report.messages))
 

@@ -7,12 +7,8 @@ import streamlit
 
 from dashboard import charts, formats, verdicts
 from dashboard.documents import Arm, Experiment, Report
+from dashboard.views import states
 
-LIGHT_ICONS: Final[dict[verdicts.Light, str]] = {
-    verdicts.Light.GREEN: ":green[:material/check_circle:]",
-    verdicts.Light.RED: ":red[:material/warning:]",
-    verdicts.Light.GREY: ":gray[:material/help:]",
-}
 WAITING: Final = ("planned", "claimed", "inflight")
 REASONS: Final[dict[str, str]] = {
     "cap": "at the cap",
@@ -46,7 +42,7 @@ def show_health(report: Report) -> None:
         stage = verdicts.STAGES.get(check.stage, check.stage)
         rows.append(
             {
-                "": f"{LIGHT_ICONS[light]} {light.value}",
+                "": states.LIGHTS[light].replace(" ", formats.NBSP),
                 "Check": formats.plain(name),
                 "Stage": formats.plain(stage),
                 "In words": formats.plain(verdicts.health_words(check)),

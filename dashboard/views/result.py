@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit
 
-from dashboard import access, formats
+from dashboard import access, formats, verdicts
 from dashboard.client import ApiError, Client
 from dashboard.documents import Experiment, Report
 from dashboard.views import actions, effect_section, report_sections, states
@@ -26,7 +26,6 @@ class Seen:
 
 def show() -> None:
     key = streamlit.query_params.get("experiment")
-    streamlit.page_link("views/experiments.py", label="All experiments", icon=":material/arrow_back:")
     if not key:
         streamlit.info("Choose an experiment from the list to see its result.", icon=":material/science:")
         return
@@ -57,8 +56,10 @@ def _show_experiment(key: str) -> None:
     if seen.report is None:
         streamlit.info(formats.plain(seen.no_report_because), icon=":material/hourglass_empty:")
         report_sections.show_design(seen.experiment)
-        return
-    _show_report(seen.experiment, seen.report, seen.outbox)
+    else:
+        _show_report(seen.experiment, seen.report, seen.outbox)
+    if seen.experiment.hypothesis:
+        streamlit.caption(f"Hypothesis: {formats.plain(seen.experiment.hypothesis)}")
 
 
 def _fetch(client: Client, key: str) -> Seen:
@@ -85,9 +86,9 @@ def _show_stale(error: ApiError) -> None:
 
 def _show_head(current: access.Access, seen: Seen) -> None:
     experiment, report = seen.experiment, seen.report
-    title, buttons = streamlit.columns([3, 2], vertical_alignment="center")
+    title, buttons = streamlit.columns([7, 3], vertical_alignment="center")
     with title:
-        streamlit.title(formats.plain(experiment.name))
+        streamlit.header(formats.plain(experiment.name), anchor=False)
         facts = [states.status_badge(experiment.status), f"`{experiment.key}`"]
         if experiment.started_at:
             facts.append(f"started {formats.moment(experiment.started_at)}")
@@ -95,6 +96,7 @@ def _show_head(current: access.Access, seen: Seen) -> None:
             facts.append(f"stopped {formats.moment(experiment.stopped_at)}")
         if report is not None:
             facts.append(f"**as of {formats.moment(report.as_of)}**")
+            facts.append(states.LIGHTS[verdicts.light(report)])
         streamlit.markdown(" · ".join(facts))
     with buttons:
         if current.may_write:
@@ -114,8 +116,6 @@ def _show_report(experiment: Experiment, report: Report, outbox: Mapping[str, in
     for metric in others:
         effect_section.show(report, metric)
     report_sections.show_warnings(report)
-    if experiment.hypothesis:
-        streamlit.caption(f"Hypothesis: {formats.plain(experiment.hypothesis)}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The states that every page shares: the API does not answer, a key is no longer accepted."""
 
+from typing import Final
+
 import streamlit
 
-from dashboard import access, formats
+from dashboard import access, formats, verdicts
 from dashboard.client import ApiError
 
 
@@ -20,7 +22,13 @@ def show_error(error: ApiError) -> None:
     streamlit.button("Try again", icon=":material/refresh:")
 
 
-STATUS_COLOURS = {"draft": "gray", "running": "green", "paused": "orange", "stopped": "blue"}
+STATUS_COLOURS: Final = {"draft": "gray", "running": "green", "paused": "orange", "stopped": "blue"}
+LIGHTS: Final[dict[verdicts.Light, str]] = {
+    verdicts.Light.GREEN: ":green[:material/check_circle: healthy]",
+    verdicts.Light.AMBER: ":orange[:material/info: notice]",
+    verdicts.Light.RED: ":red[:material/warning: alarm]",
+    verdicts.Light.GREY: ":gray[:material/help: not known yet]",
+}
 
 
 def status_badge(status: str) -> str:
