@@ -168,9 +168,13 @@ class _Compiler:
         if name == "$not":
             return not_(self._test(operand, value, field))
         if name == "$size":
-            nothing = cast(null(), Text)
             size = JsonValue(
-                literal("number", Text), nothing, nothing, value.length, cast(null(), BigInteger), None
+                kind=literal("number", Text),
+                text=cast(null(), Text),
+                number=value.length,
+                length=cast(null(), BigInteger),
+                meets=None,
+                on_text=None,
             )
             return and_(_holds(value.kind == "array"), self._test(operand, size, field))
         raise Invalid(f"SQL cannot say {name}", field=field)
@@ -180,14 +184,18 @@ class _Compiler:
             cutoff = self._now - micros_of(parse_duration(duration))
         except (ValueError, AttributeError) as error:
             raise Invalid(f"{name} takes a duration such as 60d", field=field) from error
-        # Nearly every time is far from the limit: its date alone then tells.
-        day = func.substr(value.raw, 1, 10, type_=Text)
-        older = case(
-            (day < _day(cutoff - _MARGIN_MICROS), true()),
-            (day > _day(cutoff + _MARGIN_MICROS), false()),
-            else_=micros(value.raw) < cutoff,
-        )
-        return case((is_time(value.raw), older if name == "$olderThan" else not_(older)), else_=false())
+
+        def test(text: ColumnElement[str]) -> Bool:
+            # Nearly every time is far from the limit: its date alone then tells.
+            day = func.substr(text, 1, 10, type_=Text)
+            older = case(
+                (day < _day(cutoff - _MARGIN_MICROS), true()),
+                (day > _day(cutoff + _MARGIN_MICROS), false()),
+                else_=micros(text) < cutoff,
+            )
+            return case((is_time(text), older if name == "$olderThan" else not_(older)), else_=false())
+
+        return value.on_text(test) if value.on_text else false()
 
 
 def _list(name: str, operand: Any, value: JsonValue, field: str) -> Bool:

@@ -69,13 +69,13 @@ class JsonValue:
     """What a path leads to, as expressions. `text`, `number`, `length` are NULL when it is none."""
 
     kind: ColumnElement[str]
-    raw: ColumnElement[str]
-    """Its JSON as text, a string without its quotes. Only a string can look like a time."""
     text: ColumnElement[str]
     number: ColumnElement[Any]
     length: ColumnElement[int]
     meets: Callable[[list[Any]], Bool] | None
     """Whether the value is a list with an entry strictly equal to one of these."""
+    on_text: Callable[[Callable[[ColumnElement[str]], Bool]], Bool] | None
+    """A test of the value as a text; false when it is none."""
 
     @property
     def is_null(self) -> Bool:
@@ -128,13 +128,19 @@ def value_at(attributes: ColumnElement[Any], path: str, field: str) -> JsonValue
             else_=false(),
         )
 
+    def on_text(test: Callable[[ColumnElement[str]], Bool]) -> Bool:
+        # SQLite reads the document anew for every mention of a path: a table of one row reads it once.
+        entry = func.json_each(attributes, place).table_valued(column("atom", Text), name="entry")
+        for_sqlite = select(literal(1)).select_from(entry).where(test(entry.c.atom)).exists()
+        return case((kind.in_(TEXTS), _PerDialect(for_sqlite, test(raw))), else_=false())
+
     return JsonValue(
         kind=kind,
-        raw=raw,
         text=case((kind.in_(TEXTS), raw)),
         number=case((kind.in_(NUMBERS), number)),
         length=case((kind == "array", length)),
         meets=meets,
+        on_text=on_text,
     )
 
 
