@@ -1,0 +1,137 @@
+"""`touchstone analyze`: the report of an experiment that somebody else ran, from one CSV or Parquet file."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from analysis.file_facts import UnitCounts, open_file
+from analysis.file_metrics import known_column, parse_metrics, suggest
+from analysis.findings import HealthCheck, Report
+from analysis.inputs import AnalysisPlan, ArmFacts
+from analysis.report import build_report
+from experiments.clock import Clock, SystemClock
+from experiments.errors import Invalid
+from experiments.vocabulary import Method
+
+MAX_VARIANTS = 50
+MULTIPLE_EXPOSURES = 0.01
+
+
+def analyze_file(
+    path: str | Path,
+    *,
+    variant: str,
+    control: str,
+    metrics: Sequence[str],
+    unit: str | None = None,
+    covariates: Mapping[str, str] | Iterable[str] = (),
+    method: Method | str = Method.FIXED,
+    alpha: float = 0.05,
+    weights: Mapping[str, float] | None = None,
+    clock: Clock | None = None,
+) -> Report:
+    """Compare the variants in a file with its control.
+
+    variant: the column that says which variant a row belongs to; control: its value for the control arm, as text.
+    unit: the column that names the user when one has several rows (they are summed first); without it a row is a user.
+    metrics: NAME=KIND:COLUMN[/COLUMN] (see `file_metrics.parse_metrics`), all primary. covariates: metric name -> column
+    measured before the assignment. weights: variant -> share as designed; equal shares by default. method: a file is one
+    look, so `fixed`; `spending` is the same at a single look, `always_valid` is for a file that grows and is looked at again.
+    Raises Invalid naming the option (FILE, --variant, --control, --unit, --metric NAME, --covariate NAME).
+    """
+    plan_method = _method(method)
+    if not 0 < alpha < 1:
+        raise Invalid("must lie between 0 and 1", field="--alpha")
+    path = Path(path)
+    with open_file(path) as facts:
+        known_column(variant, facts.columns, "--variant")
+        if unit is not None:
+            known_column(unit, facts.columns, "--unit")
+        wanted = parse_metrics(metrics, covariates, facts.columns)
+        names = _variants(facts.variants(variant, limit=MAX_VARIANTS + 1), variant, control)
+        counts = facts.load(wanted, variant=variant, unit=unit)
+        aggregates = facts.aggregates(wanted)
+    arms = [
+        ArmFacts(
+            variant=name,
+            control=name == control,
+            weight=_weight(name, weights),
+            assigned=counts.assigned.get(name, 0),
+            mature=counts.assigned.get(name, 0),
+            aggregates=aggregates.get(name, {}),
+        )
+        for name in names
+    ]
+    total = sum(arm.assigned for arm in arms)
+    planned = max(total, 1) if plan_method == Method.SPENDING else None
+    return build_report(
+        experiment=path.name,
+        as_of=(clock or SystemClock()).now(),
+        plan=AnalysisPlan(method=plan_method, alpha=alpha, planned_n=planned, ended=True, minimum_users=0),
+        metrics=[metric.spec for metric in wanted],
+        arms=arms,
+        checks=_exposures(counts, total),
+        warnings=_warnings(counts, equal=weights is None),
+    )
+
+
+def _method(method: Method | str) -> Method:
+    try:
+        return Method(method)
+    except ValueError as error:
+        raise Invalid(
+            f"unknown method {method!r}; use one of {', '.join(Method)}", field="--method"
+        ) from error
+
+
+def _variants(names: Sequence[str], column: str, control: str) -> list[str]:
+    if not names:
+        raise Invalid(f"column {column!r} is empty in every row", field="--variant")
+    if len(names) > MAX_VARIANTS:
+        raise Invalid(
+            f"column {column!r} has more than {MAX_VARIANTS} different values, so it does not name variants",
+            field="--variant",
+        )
+    if control not in names:
+        listed = ", ".join(names[:20])
+        near = suggest(control, names)
+        hint = near if "did you mean" in near else ""
+        raise Invalid(
+            f"no row of column {column!r} is {control!r}{hint}; its values are: {listed}", field="--control"
+        )
+    if len(names) < 2:
+        raise Invalid(
+            f"column {column!r} has only one value, so there is nothing to compare", field="--variant"
+        )
+    return [control, *(name for name in names if name != control)]
+
+
+def _weight(name: str, weights: Mapping[str, float] | None) -> float:
+    return 1.0 if weights is None else float(weights.get(name, 0.0))
+
+
+def _exposures(counts: UnitCounts, total: int) -> list[HealthCheck]:
+    several = counts.units_in_several_variants
+    if not several:
+        return []
+    share = several / (several + total)
+    return [
+        HealthCheck(
+            check="multiple_exposures",
+            stage="assigned",
+            p_value=None,
+            ok=share < MULTIPLE_EXPOSURES,
+            detail=f"{several} units ({share:.2%}) are in more than one variant and are left out; 1 % is an alarm",
+            blocking=True,
+        )
+    ]
+
+
+def _warnings(counts: UnitCounts, *, equal: bool) -> list[str]:
+    said = []
+    if counts.rows_without_variant:
+        said.append(f"{counts.rows_without_variant} rows name no variant and are left out")
+    if counts.rows_without_unit:
+        said.append(f"{counts.rows_without_unit} rows name no unit and are left out")
+    if equal and len(set(counts.assigned.values())) > 1:
+        said.append("the sample-ratio check assumes that equal shares were designed")
+    return said

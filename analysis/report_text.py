@@ -1,0 +1,145 @@
+"""A report for the terminal: decision first, then health, arms and effects, each effect with a picture of its interval."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from analysis.findings import Report
+
+PICTURE_WIDTH = 29
+_COLOURS = {"ship": "green", "keep_control": "yellow", "stop_harm": "red"}
+
+
+def render(report: Report | Mapping[str, Any]) -> RenderableType:
+    """A renderable for `rich.console.Console.print`; takes a report or its JSON (a stored one).
+
+    Null values show as "cannot tell"; the reasons are listed at the end.
+    """
+    said = report.to_json() if isinstance(report, Report) else report
+    parts: list[RenderableType] = [_decision(said), _arms(said)]
+    parts += [_metric(metric) for metric in said["metrics"]]
+    parts.append(_health(said["health"]))
+    if said["warnings"]:
+        parts.append(_lines("Warnings", said["warnings"]))
+    return Group(*parts)
+
+
+def interval_picture(
+    lower: float, estimate: float, upper: float, *, low: float, high: float, width: int = PICTURE_WIDTH
+) -> str:
+    """The interval on a line from `low` to `high`: `├──●──┤`, with `│` at 0 where 0 is in view.
+
+    >>> interval_picture(0.25, 0.5, 0.75, low=-1, high=1, width=17)
+    '········│·├─●─┤··'
+    """
+    span = high - low
+
+    def place(value: float) -> int:
+        if not span > 0:
+            return width // 2
+        return min(max(round((value - low) / span * (width - 1)), 0), width - 1)
+
+    line = ["·"] * width
+    start, end = place(lower), place(upper)
+    for i in range(start, end + 1):
+        line[i] = "─"
+    if low <= 0 <= high:
+        line[place(0.0)] = "│" if line[place(0.0)] == "·" else "┼"
+    line[start], line[end] = "├", "┤"
+    line[place(estimate)] = "●"
+    return "".join(line)
+
+
+def _decision(said: Mapping[str, Any]) -> RenderableType:
+    decision = said["decision"]
+    action = str(decision["action"])
+    words = Text(action.replace("_", " "), style=f"bold {_COLOURS.get(action, 'cyan')}")
+    if decision["variant"] is not None:
+        words.append(f" {decision['variant']}")
+    words.append(f"\n{decision['because']}", style="not bold default")
+    title = f"{said['experiment']} · {said['method']} · alpha {said['alpha']:g} · {said['as_of']}"
+    return Panel(words, title=Text(title), title_align="left", box=box.ROUNDED)
+
+
+def _arms(said: Mapping[str, Any]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, title="Arms", title_justify="left")
+    stages = [
+        stage
+        for stage in ("accepted", "delivered", "read", "clicked")
+        if any(arm["messages"].get(stage) for arm in said["arms"])
+    ]
+    table.add_column("variant")
+    for heading in ("users", "mature", *stages):
+        table.add_column(heading, justify="right")
+    for arm in said["arms"]:
+        name = Text(f"{arm['variant']}{' (control)' if arm['control'] else ''}")
+        counts = (arm["assigned"], arm["mature"], *(arm["messages"].get(stage, 0) for stage in stages))
+        table.add_row(name, *(Text(f"{count:,}") for count in counts))
+    return table
+
+
+def _metric(metric: Mapping[str, Any]) -> RenderableType:
+    title = f"{metric['metric']} ({metric['kind']}, {metric['role']})"
+    means = ", ".join(f"{arm['variant']} {_number(arm['mean'])}" for arm in metric["arms"])
+    table = Table(box=box.SIMPLE_HEAD, title=Text(f"{title}: {means}", style="bold"), title_justify="left")
+    table.add_column("variant")
+    table.add_column("difference", justify="right")
+    table.add_column("interval", justify="right")
+    table.add_column("picture", no_wrap=True)
+    table.add_column("lift", justify="right")
+    table.add_column("adjusted p", justify="right")
+    table.add_column("P(better)", justify="right")
+    ends = [effect["absolute"] for effect in metric["effects"] if effect["absolute"] is not None]
+    low = min([0.0, *(end["lower"] for end in ends)])
+    high = max([0.0, *(end["upper"] for end in ends)])
+    for effect in metric["effects"]:
+        table.add_row(*_effect(effect, low, high))
+    return table
+
+
+def _effect(effect: Mapping[str, Any], low: float, high: float) -> Iterable[Text]:
+    absolute, relative, bayes = effect["absolute"], effect["relative"], effect["bayes"]
+    style = "bold" if effect["significant"] else ""
+    yield Text(effect["variant"], style=style)
+    if absolute is None:
+        yield from (Text("cannot tell", style="dim"), Text(""), Text(""))
+    else:
+        lower, estimate, upper = absolute["lower"], absolute["estimate"], absolute["upper"]
+        yield Text(f"{estimate:+.4g}", style=style)
+        yield Text(f"[{lower:.4g}, {upper:.4g}]")
+        yield Text(interval_picture(lower, estimate, upper, low=low, high=high))
+    yield Text(
+        "–"
+        if relative is None
+        else f"{relative['estimate']:+.1%} [{relative['lower']:+.1%}, {relative['upper']:+.1%}]"
+    )
+    yield Text(_number(effect["adjusted_p_value"], digits=3), style=style)
+    yield Text("–" if bayes is None else f"{bayes['probability_better']:.1%}")
+
+
+def _health(checks: Iterable[Mapping[str, Any]]) -> RenderableType:
+    words = Text("Health\n", style="bold")
+    for check in checks:
+        mark, style = ("ok   ", "green") if check["ok"] else ("alarm", "bold red")
+        if check["ok"] and check["p_value"] is None:
+            mark, style = "?    ", "yellow"
+        words.append(f"  {mark} ", style=style)
+        stage = f" at {check['stage']}" if check["stage"] else ""
+        words.append(f"{check['check']}{stage}: {check['detail']}\n", style="not bold default")
+    return words
+
+
+def _lines(heading: str, lines: Iterable[str]) -> RenderableType:
+    words = Text(f"{heading}\n", style="bold")
+    for line in lines:
+        words.append(f"  - {line}\n", style="not bold default")
+    return words
+
+
+def _number(value: float | None, *, digits: int = 4) -> str:
+    return "cannot tell" if value is None else f"{value:.{digits}g}"
