@@ -125,7 +125,7 @@ def _selected(connection, people, where):
         connection.rollback()
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(people=st.lists(attributes, min_size=1, max_size=12), condition=conditions)
 @example(
     people=[{"plan": 5}, {"plan": "5"}, {"plan": True}, {"plan": None}, {}], condition={"plan": {"$eq": 5}}
@@ -145,7 +145,7 @@ def test_sql_and_closure_agree(connection, people, condition):
     )
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     people=st.lists(attributes, min_size=1, max_size=8), parts=st.lists(conditions | beyond_sql, max_size=4)
 )
@@ -159,6 +159,59 @@ def test_both_halves_of_a_split_together_are_the_whole(connection, people, parts
     assert {i for i in rows if left(people[i], NOW, None)} == {
         i for i, one in enumerate(people) if matches(condition, one, now=NOW)
     }
+
+
+ODD = [
+    None, True, False, 0, -0.0, 1, 1.0, -1, 5, 5.5, 10, 2**40, 1e21, "", "0", "1", "-1", "5", "5.0", "5.5", "05", "10", "5 ", "+5",
+    "1e3", "1e+21", "5.", ".5", "5.5.5", "-", "--1", "9" * 40, "9" * 41, "true", "false", "null", "a", "A", "Z", "_", "é", "z", "😀", "\uffff",
+    [], ["a"], ["5"], [5], [True], [None], [[]], [["a"]], [{"a": 1}], ["a", 5, None, False], {}, {"a": "a"}, {"city": 5},
+]  # fmt: skip
+TIMES = [
+    f"{day}{clock}{zone}"
+    for day in ("2026-02-28", "2026-02-29", "2026-02-30", "2026-03-01", "2024-02-29", "2026-00-10", "2026-13-01", "2026-01-32", "2026-01-00", "0026-01-01", "26-01-01", "9999-12-31")
+    for clock in ("", "T12:00", " 12:00:00", "T12:00:00.25", "T12:00:00.2500009", "T12:00:00.x", "T12:00:00.", "T24:00", "T25:00:00.1", "T11:60", "T11:59:59", "T1:00", "t12:00")
+    for zone in ("", "Z", "z", "+01:00", "-23:59", "+24:00", "+25:00", "+0100", "+1:00", " ", "Z\n")
+]  # fmt: skip
+
+
+def _agree(connection, people, some_conditions):
+    connection.execute(insert(PEOPLE), [{"id": index, "attributes": one} for index, one in enumerate(people)])
+    for condition in some_conditions:
+        test = compile_condition(condition)
+        expected = {index for index, one in enumerate(people) if test(one, NOW, None)}
+        for opposite in (False, True):
+            asked = {"$not": condition} if opposite else condition
+            where = compile_sql(asked, attributes=PEOPLE.c.attributes, now=NOW)
+            found = set(connection.scalars(select(PEOPLE.c.id).where(where)))
+            wanted = set(range(len(people))) - expected if opposite else expected
+            assert found == wanted, (asked, [people[index] for index in found ^ wanted])
+    connection.rollback()
+
+
+def test_every_operator_agrees_on_every_kind_of_value(connection):
+    operands = [operand for operand in ODD if not isinstance(operand, dict | list)]
+    tests = [*operands, {"$in": [operands[0], "a"]}, {"$in": operands[1:3]}, {"$nin": ["5", 10]}, {"$in": []}]
+    tests += [{name: operand} for name in ("$eq", "$lt", "$gte") for operand in operands]
+    tests += [{"$in": [operand]} for operand in operands]
+    tests += [
+        {"$exists": True},
+        {"$size": 1},
+        {"$size": {"$lt": 2}},
+        {"$size": {"$in": [0, 4]}},
+        {"$all": ["a"]},
+        {"$all": []},
+    ]
+    people = [{}, *({"x": value} for value in ODD), *({"x": {"city": value}} for value in ODD)]
+    _agree(connection, people, [{path: test} for test in tests for path in ("x", "x.city")])
+
+
+def test_every_spelling_of_a_time_agrees(connection):
+    tests = [
+        {name: age}
+        for name in ("$olderThan", "$newerThan")
+        for age in ("0d", "1d", "12h", "800d", "1000000d")
+    ]
+    _agree(connection, [{"x": time} for time in [*ODD, *TIMES]], [{"x": test} for test in tests])
 
 
 def test_the_largest_statement_runs(connection):

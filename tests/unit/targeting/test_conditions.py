@@ -323,3 +323,8 @@ def test_nothing_from_the_condition_is_written_into_the_sql(dialect):
     condition = {hostile: hostile, "a": {"$in": [hostile], "$gt": hostile}, "b": {"$all": [hostile]}}
     compiled = str(compile_sql(condition, attributes=column("attributes"), now=NOW).compile(dialect=dialect))
     assert "DROP" not in compiled
+
+
+def test_postgresql_orders_text_by_code_point_whatever_its_locale():
+    where = compile_sql({"a": {"$gt": "Z"}}, attributes=column("attributes"), now=NOW)
+    assert 'COLLATE "C") END > ' in str(where.compile(dialect=postgresql.dialect()))
