@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import sqrt
 
 import httpx
@@ -26,7 +26,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from delivery.simulator.config import Faults, SimulatorConfig
-from delivery.simulator.server import running
+from delivery.simulator.loading import read_world
+from delivery.simulator.server import build_app, running
 from delivery.whatsapp.client import Accepted, Rejected, SendOutcome, Unknown, WhatsAppClient
 from delivery.whatsapp.error_table import ErrorClass
 from delivery.whatsapp.payloads import TemplateMessage
@@ -38,7 +39,7 @@ from delivery.whatsapp.webhooks import (
     parse,
     verify_signature,
 )
-from experiments.clock import parse_moment
+from experiments.clock import SteppedClock, parse_moment
 from experiments.errors import Unavailable
 from experiments.vocabulary import MessageState
 
@@ -273,6 +274,93 @@ def test_the_same_seed_gives_the_same_fates_and_another_seed_others():
     first = outcome()
     assert outcome(concurrency=3, batch=7) == first
     assert outcome(seed=8) != first
+
+
+def test_exactly_those_come_whom_the_world_lets_come_and_each_but_once():
+    """A harmful template keeps people home, and two helpful ones bring nobody twice."""
+    behaviour = {
+        "silence": {"visit": 0.5},
+        "templates": {"nuisance": {"visit": 0.1}, "reminder": {"visit": 0.6}, "coupon": {"visit": 0.7}},
+    }
+    document = {"people": people(300), "behaviour": behaviour}
+    with receiver() as (url, received):
+        config = configuration(url)
+        with running(config) as simulator:
+            post(simulator, "/simulator/world", **document)
+            messages = [message(n, "nuisance") for n in range(100)]
+            messages += [message(n, template) for n in range(100, 200) for template in ("reminder", "coupon")]
+            send(simulator, messages)
+            # Opened a simulated minute after the last message, so that none comes too late to keep somebody home.
+            moment = parse_moment(status(simulator)["now"]) + timedelta(minutes=1)
+            post(simulator, "/simulator/begin", at=moment.isoformat(), window="7d")
+            drain(simulator)
+    world = read_world(document, config)
+    nuisance, reminder, coupon = (world.fates[name] for name in ("nuisance", "reminder", "coupon"))
+    expected = {f"u{n}" for n in range(100) if world.own.visits[n] and not nuisance.prevented[n]}
+    expected |= {
+        f"u{n}" for n in range(100, 200) if world.own.visits[n] or reminder.caused[n] or coupon.caused[n]
+    }
+    expected |= {f"u{n}" for n in range(200, 300) if world.own.visits[n]}
+    assert received.visitors() == expected
+    assert any(nuisance.prevented[:100])
+    assert any(reminder.caused[100:200] & coupon.caused[100:200])
+    assert len(received.events) == len(expected)
+
+
+def test_nothing_happens_before_its_time():
+    clock = SteppedClock(START)
+    with receiver() as (url, received), running(configuration(url), clock) as simulator:
+        send(simulator, [message(n, "anything") for n in range(5)])
+        time.sleep(0.2)
+        assert received.webhooks == []
+        for step, expected in (
+            (2, MessageState.SENT),
+            (10, MessageState.DELIVERED),
+            (3600, MessageState.READ),
+        ):
+            clock.advance(timedelta(seconds=step))
+            deadline = time.monotonic() + 5
+            while status(simulator)["statuses"] % 5 or set(received.final_states().values()) != {expected}:
+                assert time.monotonic() < deadline, expected
+                time.sleep(0.01)
+        assert drain(simulator)["statuses"] == 15
+
+
+def test_a_link_that_leads_nowhere_brings_nobody():
+    with receiver() as (url, received):
+        config = replace(configuration(url), public_url=f"{url}/webhooks")  # answers links with 404
+        with running(config) as simulator:
+            post(
+                simulator,
+                "/simulator/world",
+                people=people(50),
+                behaviour={"templates": {"t": {"visit": 0.2}}},
+            )
+            send(simulator, [message(n, "t") for n in range(50)])
+            final = drain(simulator)
+    assert final["failed_calls"] > 0
+    assert (received.clicks, received.events) == ([], [])
+
+
+def test_the_simulator_can_be_called_inside_the_process():
+    config = SimulatorConfig(token=TOKEN, throughput=None, faults=Faults(drop=0.5))
+
+    async def go() -> list[SendOutcome]:
+        app = build_app(config)
+        await app.state.engine.start()
+        try:
+            async with WhatsAppClient(
+                base_url="http://127.0.0.1",
+                version="v26.0",
+                phone_number_id=PHONE_NUMBER_ID,
+                token=TOKEN,
+                transport=httpx.ASGITransport(app),
+            ) as client:
+                return [await client.send(message(n, "anything")) for n in range(30)]
+        finally:
+            await app.state.engine.stop()
+
+    assert {type(outcome) for outcome in asyncio.run(go())} == {Accepted, Unknown}
 
 
 def test_duplicates_and_late_webhooks_end_in_the_same_states():
