@@ -8,7 +8,7 @@ from typing import Any, Final
 from experiments.clock import parse_duration
 from experiments.errors import Problem
 from targeting.condition_patterns import MAX_PATTERN, compile_pattern, danger
-from targeting.condition_values import is_number, kind_of, readable, tests_entries_whole
+from targeting.condition_values import is_number, kind_of, matches_entries_whole, readable
 
 MAX_DEPTH: Final = 20
 MAX_NODES: Final = 1_000
@@ -100,7 +100,7 @@ class _Check:
                     if isinstance(entry, dict | list):
                         self._value(entry, f"{here}[{index}]", depth + 1)
             elif name == "$elemMatch":
-                inner = self._operators if tests_entries_whole(operand) else self.condition
+                inner = self._operators if matches_entries_whole(operand) else self.condition
                 inner(operand, here, depth + 1)
 
     def _document(self, value: Any, field: str, depth: int) -> None:

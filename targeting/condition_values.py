@@ -39,7 +39,7 @@ def is_operator_object(value: Any) -> bool:
     return isinstance(value, dict) and bool(value) and all(key.startswith("$") for key in value)
 
 
-def tests_entries_whole(condition: Any) -> bool:
+def matches_entries_whole(condition: Any) -> bool:
     """Whether the operand of `$elemMatch` holds operators on each entry, rather than a condition on its fields."""
     return is_operator_object(condition) and not condition.keys() <= {"$and", "$or", "$nor"}
 

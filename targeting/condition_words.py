@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from targeting.condition_values import is_operator_object, readable, tests_entries_whole
+from targeting.condition_values import is_operator_object, matches_entries_whole, readable
 
 _LISTED: Final = 6
 _UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
@@ -105,7 +105,7 @@ def _special(subject: str, name: str, operand: Any) -> str:
     if name == "$size":
         return _value(f"the number of entries of {subject}", operand)
     if name == "$elemMatch" and isinstance(operand, dict):
-        inner = _value("it", operand) if tests_entries_whole(operand) else describe(operand)
+        inner = _value("it", operand) if matches_entries_whole(operand) else describe(operand)
         return f"{subject} has an entry of which {inner}"
     return f"{subject} {name} {_shown(operand)}"
 

@@ -25,10 +25,10 @@ from targeting.condition_values import (
     identical,
     is_operator_object,
     kind_of,
+    matches_entries_whole,
     micros_of,
     number_written_as,
     padded_version,
-    tests_entries_whole,
     text_of,
     time_micros,
     to_number,
@@ -271,7 +271,7 @@ def _folded(expected: str) -> Predicate:
 
 
 def _some_entry(condition: Any) -> Predicate:
-    wanted = compile_value(condition) if tests_entries_whole(condition) else compile_condition(condition)
+    wanted = compile_value(condition) if matches_entries_whole(condition) else compile_condition(condition)
 
     def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
         if not isinstance(value, list):
