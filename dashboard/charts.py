@@ -24,7 +24,7 @@ VERDICT_COLOURS: Final[dict[Verdict, str]] = {
     Verdict.WORSE: VERMILLION,
     Verdict.UNCLEAR: GREY,
 }
-ROW_HEIGHT: Final = 56
+ROW_HEIGHT: Final = 62
 FONT_SIZE: Final = 13
 
 Scale = Literal["absolute", "relative"]
@@ -78,7 +78,7 @@ def effects(metric: Metric, scale: Scale, *, alpha: float) -> alt.LayerChart | N
         _labels(base, "left", x=alt.X("lower:Q"), y=y, color=colour),
         *(_line(mark, colour=VERMILLION, dash=[5, 4]) for mark in marks),
     ]
-    return alt.LayerChart(layer=layers).properties(height=ROW_HEIGHT * len(rows) + 40)
+    return alt.LayerChart(layer=layers).properties(height=ROW_HEIGHT * len(rows) + 60)
 
 
 def funnel(arms: Sequence[Arm], *, silent: frozenset[str]) -> alt.LayerChart | None:

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import httpx
 
-from dashboard.documents import Experiment, Report, Unreadable, read_counts, read_experiment, read_report
+from dashboard.documents import Experiment, Outbox, Report
+from dashboard.reading import Unreadable, read_experiment, read_outbox, read_report
 
 PAGE_SIZE: Final = 100
 MOST_EXPERIMENTS: Final = 500
@@ -122,15 +123,9 @@ class Client:
         with ThreadPoolExecutor(max_workers=CONCURRENT_REPORTS) as pool:
             return list(pool.map(report_or_error, experiments))
 
-    def outbox(self, key: str) -> Mapping[str, int]:
-        """How many messages of the experiment are in each state; empty when the API does not say."""
-        summary = self._get("/v1/delivery/summary", params={"experiment": key})
-        if not isinstance(summary, Mapping):
-            return {}
-        for name in ("states", "by_state", "messages"):
-            if counts := read_counts(summary.get(name)):
-                return counts
-        return read_counts(summary)
+    def outbox(self, key: str) -> Outbox:
+        """What became of the messages of the experiment."""
+        return read_outbox(self._get("/v1/delivery/summary", params={"experiment": key}))
 
     def move(self, key: str, move: str) -> None:
         """`move` is start, pause, resume or stop."""

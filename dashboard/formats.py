@@ -10,7 +10,7 @@ from dashboard.documents import ArmMean, Interval
 MINUS: Final = "−"
 NBSP: Final = "\u00a0"
 UNKNOWN: Final = "–"
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~$&]|:(?=\S)|^[-+=]|^\d+(?=[.)]))")
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~$&]|:(?=\S)|^[-+=]|^\d+(?=[.)]\s))")
 
 
 def plain(text: str) -> str:

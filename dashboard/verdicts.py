@@ -1,5 +1,6 @@
 """What a report means, in words: the headline, the verdict on each effect, the health lights."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -47,36 +48,40 @@ STAGES: Final[dict[str, str]] = {
     "read": "Read",
     "clicked": "Clicked",
 }
-LATER_STAGES: Final = tuple(STAGES)[1:]
-CHECKS: Final[dict[str, str]] = {"srm": "Split between arms"}
+CHECKS: Final[dict[str, str]] = {
+    "srm": "Split between arms",
+    "zero_weight": "Users where none belong",
+    "unknown_variant": "Unknown variants",
+}
 
 
 def verdict(effect: Effect, metric: Metric) -> Verdict:
     """The words for one effect. Significance is the report's; only its direction is read here.
 
-    A guardrail with a margin asks another question: can harm beyond the margin be ruled out?
+    A guardrail with a margin asks another question: can harm beyond the margin be ruled out? The report answers it.
     """
     if effect.absolute is None:
         return Verdict.CANNOT_TELL
-    if metric.limit is not None:
-        return _guardrail(effect.absolute, metric.limit, rise_is_harm=not metric.higher_is_better)
+    if effect.guardrail is not None:
+        harm = Verdict.WORSE if effect.guardrail.breached else Verdict.UNCLEAR
+        return Verdict.SAFE if effect.guardrail.non_inferior else harm
     if effect.significant is None:
         return Verdict.CANNOT_TELL
-    if not effect.significant:
-        return Verdict.UNCLEAR
+    return _direction(effect.absolute, metric) if effect.significant else Verdict.UNCLEAR
+
+
+def _direction(absolute: Interval, metric: Metric) -> Verdict:
     if metric.higher_is_better is None:
         return Verdict.DIFFERENT
-    rises = effect.absolute.estimate > 0
-    return Verdict.BETTER if rises == metric.higher_is_better else Verdict.WORSE
+    return Verdict.BETTER if (absolute.estimate > 0) == metric.higher_is_better else Verdict.WORSE
 
 
-def _guardrail(effect: Interval, limit: float, *, rise_is_harm: bool) -> Verdict:
-    low, high = effect.lower, effect.upper
-    if not rise_is_harm:
-        low, high = (None if high is None else -high), (None if low is None else -low)
-    if high is not None and high <= limit:
-        return Verdict.SAFE
-    return Verdict.WORSE if low is not None and low > limit else Verdict.UNCLEAR
+def _has_zero(interval: Interval | None) -> bool:
+    if interval is None:
+        return True
+    low = -math.inf if interval.lower is None else interval.lower
+    high = math.inf if interval.upper is None else interval.upper
+    return low <= 0 <= high
 
 
 def sentence(effect: Effect, metric: Metric, report: Report) -> str:
@@ -87,7 +92,7 @@ def sentence(effect: Effect, metric: Metric, report: Report) -> str:
         return f"{who}: cannot tell yet: {reason(report, metric, effect)}"
     known = f"{formats.confidence(report.alpha)} interval {formats.difference_range(effect.absolute, metric.kind)}"
     size = f"{formats.difference_text(effect.absolute, metric.kind)} ({known})"
-    if metric.limit is not None:
+    if metric.limit is not None and effect.guardrail is not None:
         limit = formats.tolerance(metric.limit, metric.kind)
         told = {
             Verdict.SAFE: f"harm of more than {limit} is ruled out",
@@ -99,6 +104,9 @@ def sentence(effect: Effect, metric: Metric, report: Report) -> str:
         Verdict.WORSE: "does worse",
         Verdict.DIFFERENT: "differs",
     }.get(word, "no clear difference yet")
+    if word is Verdict.UNCLEAR and effect.adjusted is not None and not _has_zero(effect.absolute):
+        wider = formats.difference_range(effect.adjusted, metric.kind)
+        return f"{who}: {told}: {size}, but {wider} when all comparisons are allowed for."
     return f"{who}: {told}: {size}."
 
 
@@ -108,10 +116,24 @@ def reason(report: Report, metric: Metric, effect: Effect | None = None) -> str:
     for wanted in (names, names[:1], names[1:]):
         found = [warning for warning in report.warnings if wanted and all(name in warning for name in wanted)]
         if found:
-            return " ".join(warning.removeprefix(f"{metric.key}: ") for warning in found)
+            return " ".join(_without_subject(warning, metric, effect) for warning in found)
     if not any(arm.assigned for arm in report.arms):
         return "no user has been assigned yet."
     return " ".join(report.warnings) or "the report gives no reason."
+
+
+def _without_subject(warning: str, metric: Metric, effect: Effect | None) -> str:
+    """A warning without the names that the reader has just read."""
+    subjects = [metric.key]
+    if effect is not None:
+        subjects += [
+            f"{metric.key}, {effect.variant} against {effect.control}",
+            f"{metric.key}, {effect.variant}",
+        ]
+    for subject in sorted(subjects, key=len, reverse=True):
+        if warning.startswith(f"{subject}: "):
+            return warning.removeprefix(f"{subject}: ")
+    return warning
 
 
 def leading_effect(report: Report) -> tuple[Metric, Effect] | None:
@@ -168,7 +190,7 @@ def light_of(check: HealthCheck) -> Light:
         return Light.GREY
     if check.ok:
         return Light.GREEN
-    return Light.AMBER if check.check == "srm" and check.stage in LATER_STAGES else Light.RED
+    return Light.RED if check.blocking else Light.AMBER
 
 
 def health_words(check: HealthCheck) -> str:
@@ -181,7 +203,7 @@ def health_words(check: HealthCheck) -> str:
         return "not known yet: too few users to compare the arms"
     if check.ok:
         return "the arms are as large as planned"
-    if check.stage in LATER_STAGES:
+    if not check.blocking:
         return "the arms part company at this stage: news about delivery, not about the effect"
     return "the arms are not as large as planned: something is wrong with the assignment, do not trust the effects"
 

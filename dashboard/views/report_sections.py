@@ -6,7 +6,7 @@ from typing import Final
 import streamlit
 
 from dashboard import charts, formats, verdicts
-from dashboard.documents import Arm, Experiment, Report
+from dashboard.documents import Arm, Experiment, Outbox, Report
 from dashboard.views import states
 
 WAITING: Final = ("planned", "claimed", "inflight")
@@ -70,7 +70,7 @@ def show_arms(report: Report) -> None:
     streamlit.table(rows, border="horizontal", hide_index=True, alt="Users and outcomes by arm")
 
 
-def show_funnel(experiment: Experiment, report: Report, outbox: Mapping[str, int]) -> None:
+def show_funnel(experiment: Experiment, report: Report, outbox: Outbox) -> None:
     streamlit.subheader("Messages", anchor=False)
     chart = charts.funnel(report.arms, silent=experiment.silent_variants)
     rows = [_funnel_row(arm, silent=arm.variant in experiment.silent_variants) for arm in report.arms]
@@ -81,21 +81,29 @@ def show_funnel(experiment: Experiment, report: Report, outbox: Mapping[str, int
             chart, width="stretch", alt="Messages by stage and arm; the table below says the same"
         )
     streamlit.table(rows, border="horizontal", hide_index=True, alt="Messages by stage and arm")
+    if outbox.holds is False:
+        streamlit.error(
+            "The messages do not add up: some planned messages are unaccounted for. Look at the delivery summary of the API.",
+            icon=":material/warning:",
+        )
     if words := _outbox_words(outbox):
         streamlit.caption(formats.plain(words))
 
 
 def show_warnings(report: Report) -> None:
-    if not report.warnings:
+    # What a health check says stands beside the check already.
+    told = {f"{check.check} at {check.stage}: {check.detail}" for check in report.health}
+    warnings = [warning for warning in report.warnings if warning not in told]
+    if not warnings:
         return
     streamlit.subheader("Warnings", anchor=False)
-    lines = "\n".join(f"- {formats.plain(warning)}" for warning in report.warnings)
+    lines = "\n".join(f"- {formats.plain(warning)}" for warning in warnings)
     streamlit.warning(lines, icon=":material/info:")
 
 
 def show_design(experiment: Experiment) -> None:
     """The arms as they are planned, for an experiment that has no report yet."""
-    variants = [item for item in experiment.design.get("variants", []) if isinstance(item, Mapping)]
+    variants = experiment.variants
     if not variants:
         return
     weights = [item.get("weight") for item in variants]
@@ -139,14 +147,17 @@ def _with_share(part: int, whole: int) -> str:
     )
 
 
-def _outbox_words(outbox: Mapping[str, int]) -> str:
-    waiting = sum(outbox.get(state, 0) for state in WAITING)
+def _outbox_words(outbox: Outbox) -> str:
+    waiting = sum(outbox.states.get(state, 0) for state in WAITING)
     told = [
         (waiting, "waiting"),
         *(
-            (outbox.get(state, 0), state)
+            (outbox.states.get(state, 0), state)
             for state in ("suppressed", "failed", "unknown", "expired", "cancelled")
         ),
     ]
     parts = [f"{formats.count(number)} {word}" for number, word in told if number]
-    return f"Not (yet) sent: {', '.join(parts)}." if parts else ""
+    words = f"Not (yet) sent: {', '.join(parts)}." if parts else ""
+    if outbox.holds:
+        words = f"{words} Every planned message is accounted for.".strip()
+    return words

@@ -1,6 +1,5 @@
 """One experiment: what came out, whether it can be trusted, and what to do. Its address can be bookmarked."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +7,7 @@ import streamlit
 
 from dashboard import access, formats, verdicts
 from dashboard.client import ApiError, Client
-from dashboard.documents import Experiment, Report
+from dashboard.documents import Experiment, Outbox, Report
 from dashboard.views import actions, effect_section, report_sections, states
 
 REFRESH_SECONDS: Final = 5
@@ -21,7 +20,7 @@ class Seen:
     experiment: Experiment
     report: Report | None
     no_report_because: str
-    outbox: Mapping[str, int]
+    outbox: Outbox
 
 
 def show() -> None:
@@ -65,14 +64,14 @@ def _show_experiment(key: str) -> None:
 def _fetch(client: Client, key: str) -> Seen:
     experiment = client.experiment(key)
     if experiment.status == "draft":
-        return Seen(experiment, None, "It has not started, so there is nothing to report.", {})
+        return Seen(experiment, None, "It has not started, so there is nothing to report.", Outbox())
     try:
         report = client.report(experiment)
         outbox = client.outbox(key)
     except ApiError as error:
         if error.temporary or error.unauthenticated:
             raise
-        return Seen(experiment, None, f"There is no report yet: {error}", {})
+        return Seen(experiment, None, f"There is no report yet: {error}", Outbox())
     return Seen(experiment, report, "", outbox)
 
 
@@ -104,7 +103,7 @@ def _show_head(current: access.Access, seen: Seen) -> None:
     actions.show_refusal(experiment)
 
 
-def _show_report(experiment: Experiment, report: Report, outbox: Mapping[str, int]) -> None:
+def _show_report(experiment: Experiment, report: Report, outbox: Outbox) -> None:
     report_sections.show_headline(report)
     primary = report.primary
     if primary is not None:

@@ -17,6 +17,7 @@ def effect(variant: str, **given: Any) -> dict[str, Any]:
         "variance_reduction": None,
         "bayes": None,
         "cace": None,
+        "guardrail": None,
     }
     return {"variant": variant, "control": "silence", **unknown, **given}
 
@@ -32,12 +33,17 @@ def arm(variant: str, assigned: int, **messages: Any) -> dict[str, Any]:
     }
 
 
-def srm(stage: str, *, ok: bool | None = True, p_value: float | None = 0.56, detail: str = "") -> dict[str, Any]:
+def srm(
+    stage: str, *, ok: bool | None = True, p_value: float | None = 0.56, detail: str = ""
+) -> dict[str, Any]:
     return {"check": "srm", "stage": stage, "p_value": p_value, "ok": ok, "detail": detail}
 
 
 def experiment(
-    key: str = "spring-wakeup", *, status: str = "running", name: str = "Wake up customers who have gone quiet"
+    key: str = "spring-wakeup",
+    *,
+    status: str = "running",
+    name: str = "Wake up customers who have gone quiet",
 ) -> dict[str, Any]:
     started = None if status == "draft" else "2026-12-01T10:00:00Z"
     return {
@@ -175,7 +181,7 @@ def winning_report() -> dict[str, Any]:
                 "arms": [
                     {"variant": "silence", "n": 21306, "mean": 0.0004, "sd": 0.02},
                     {"variant": "reminder", "n": 21387, "mean": 0.0011, "sd": 0.033},
-                    {"variant": "coupon", "n": 21307, "mean": 0.0040, "sd": 0.063},
+                    {"variant": "coupon", "n": 21307, "mean": 0.0013, "sd": 0.036},
                 ],
                 "effects": [
                     effect(
@@ -185,14 +191,16 @@ def winning_report() -> dict[str, Any]:
                         p_value=0.008,
                         adjusted_p_value=0.008,
                         significant=True,
+                        guardrail={"margin": 0.002, "non_inferior": True, "breached": False},
                     ),
                     effect(
                         "coupon",
-                        absolute=interval(0.0036, 0.0027, 0.0045),
+                        absolute=interval(0.0009, 0.0003, 0.0015),
                         relative=None,
                         p_value=1e-9,
                         adjusted_p_value=1e-9,
                         significant=True,
+                        guardrail={"margin": 0.002, "non_inferior": True, "breached": False},
                     ),
                 ],
             },
@@ -221,7 +229,8 @@ def early_report() -> dict[str, Any]:
                 "kind": "proportion",
                 "role": "primary",
                 "arms": [
-                    {"variant": name, "n": 0, "mean": None, "sd": None} for name in ("silence", "reminder", "coupon")
+                    {"variant": name, "n": 0, "mean": None, "sd": None}
+                    for name in ("silence", "reminder", "coupon")
                 ],
                 "effects": [effect("reminder"), effect("coupon")],
             }

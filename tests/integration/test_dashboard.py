@@ -1,0 +1,383 @@
+"""What a person sees in the dashboard, page by page, against a fake API on loopback."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.formats import NBSP
+from tests.unit.dashboard import samples
+
+APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
+KEYS = {"Bearer ts_writer": True, "Bearer ts_reader": False}
+NEXT = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
+OUTBOX = {"states": {"planned": 40, "failed": 12}, "reasons": {}, "experiments": [], "holds": True}
+
+
+@dataclass
+class FakeApi:
+    """Answers from memory; `broken` is the status of every answer while it is set."""
+
+    experiments: list[dict[str, Any]] = field(default_factory=list)
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outbox: dict[str, Any] = field(default_factory=lambda: dict(OUTBOX))
+    broken: int | None = None
+    moves: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, method: str, path: str, key: str | None) -> tuple[int, Any]:
+        if self.broken:
+            return problem(self.broken, "the database is busy or cannot be reached; try again")
+        if key not in KEYS:
+            return problem(401, "this key is not known")
+        if path == "/v1/experiments":
+            return 200, {"items": self.experiments, "next_cursor": None}
+        if path == "/v1/delivery/summary":
+            return 200, self.outbox
+        _, _, _, name, *action = path.split("/")
+        if method == "POST" and not KEYS[key]:
+            return problem(403, "this key may not do that: it lacks the scope write")
+        found = next((item for item in self.experiments if item["key"] == name), None)
+        if found is None:
+            return problem(404, f"there is no experiment {name!r}")
+        if method == "POST":
+            return self.move(found, action[0])
+        if action == ["report"]:
+            report = self.reports.get(name)
+            return (200, report) if report else problem(409, "nobody has been assigned yet")
+        return 200, found
+
+    def move(self, found: dict[str, Any], move: str) -> tuple[int, Any]:
+        if move == "start" and found["key"] == "nobody":
+            return problem(409, "nobody is in the audience", "audience")
+        self.moves.append(f"{move} {found['key']}")
+        found["status"] = NEXT[move]
+        return 200, found
+
+
+def problem(status: int, detail: str, *fields: str) -> tuple[int, Any]:
+    errors = [{"field": name, "message": detail} for name in fields]
+    return status, {
+        "type": "about:blank",
+        "title": "No",
+        "status": status,
+        "detail": detail,
+        "errors": errors,
+    }
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    fake = FakeApi(
+        experiments=[
+            samples.experiment(),
+            samples.experiment("early", name="Early birds cost $5 or *more*"),
+            samples.experiment("sale", name="Summer sale", status="draft"),
+        ],
+        reports={"spring-wakeup": samples.winning_report(), "early": samples.early_report()},
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = fake.answer(
+                self.command, urlsplit(self.path).path, self.headers.get("Authorization")
+            )
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_GET  # noqa: N815  # the name is that of the base class
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield fake
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def app(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--api-url", api.url])
+    return AppTest.from_file(str(APP), default_timeout=30).run()
+
+
+@pytest.fixture
+def signed_in(app: AppTest) -> AppTest:
+    return sign_in(app, "ts_writer")
+
+
+def sign_in(app: AppTest, key: str) -> AppTest:
+    app.text_input[0].set_value(key)
+    return press(app, "Sign in")
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+def labels(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def open_result(app: AppTest, key: str) -> AppTest:
+    app.query_params["experiment"] = key
+    return app.switch_page("views/result.py").run()
+
+
+def seen(app: AppTest) -> str:
+    """Everything that a person can read on the page, without the marks of Markdown's escapes."""
+    assert not app.exception, [item.value for item in app.exception]
+    texts = [
+        *(
+            item.value
+            for kind in ("title", "header", "subheader", "markdown", "caption")
+            for item in app.get(kind)
+        ),
+        *(item.value for kind in ("info", "success", "warning", "error") for item in getattr(app, kind)),
+    ]
+    for table in app.table:
+        frame = table.value
+        texts += [str(name) for name in frame.columns]
+        texts += [str(value) for value in frame.to_numpy().ravel()]
+    texts += [link.proto.label for link in app.get("page_link")]
+    return "\n".join(texts).replace("\\", "").replace(NBSP, " ")
+
+
+def test_nothing_is_shown_before_the_sign_in(app: AppTest) -> None:
+    assert "Which message works" in seen(app)
+    assert "Wake up customers" not in seen(app)
+    assert labels(app) == ["Sign in"]
+
+
+def test_a_wrong_key_is_refused_with_the_reason(app: AppTest) -> None:
+    sign_in(app, "ts_wrong")
+    assert app.error[0].value == "This key is not accepted: this key is not known"
+    assert "Wake up customers" not in seen(app)
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"), [("", "Enter an API key."), ("two words", "a key has no blanks")]
+)
+def test_what_is_no_key_is_not_even_sent(app: AppTest, key: str, sentence: str) -> None:
+    sign_in(app, key)
+    assert sentence in seen(app)
+
+
+def test_an_api_that_is_down_is_said_at_the_sign_in(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--api-url", "http://127.0.0.1:9"])
+    app = sign_in(AppTest.from_file(str(APP), default_timeout=30).run(), "ts_writer")
+    assert "The API at http://127.0.0.1:9 does not answer. Is it running?" in seen(app)
+
+
+def test_the_list_shows_state_effect_health_and_size(signed_in: AppTest) -> None:
+    page = seen(signed_in)
+    assert "**Wake up customers who have gone quiet**" in page
+    assert "**+7.66 points** (+7.00 to +8.32), better" in page
+    assert "visited, coupon against silence" in page
+    assert ":material/info: notice" in page
+    assert "64,000" in page
+    assert "40,119" in page
+    assert "cannot tell yet" in page
+    assert "not started" in page
+
+
+def test_each_row_leads_to_an_address_that_can_be_bookmarked(signed_in: AppTest) -> None:
+    links = [link.proto for link in signed_in.get("page_link")]
+    targets = {link.label: (link.page, link.query_string) for link in links}
+    assert targets["**Wake up customers who have gone quiet**"] == ("result", "experiment=spring-wakeup")
+
+
+def test_the_list_can_be_narrowed_to_a_state(signed_in: AppTest) -> None:
+    signed_in.button_group[0].set_value("draft").run()
+    assert "Summer sale" in seen(signed_in)
+    assert "Wake up customers" not in seen(signed_in)
+
+
+def test_an_empty_list_says_what_to_do_next(app: AppTest, api: FakeApi) -> None:
+    api.experiments = []
+    assert "`touchstone apply campaign.yaml`" in seen(sign_in(app, "ts_reader"))
+
+
+def test_a_long_list_is_shown_piece_by_piece(app: AppTest, api: FakeApi) -> None:
+    api.experiments = [samples.experiment(f"e{i}", name=f"Number {i}.", status="draft") for i in range(25)]
+    sign_in(app, "ts_reader")
+    assert "Number 15." in seen(app)
+    assert "Number 14." not in seen(app)
+    assert "Number 5." in seen(press(app, "Show 10 more"))
+
+
+def test_a_list_that_cannot_be_had_offers_another_try(signed_in: AppTest, api: FakeApi) -> None:
+    api.broken = 503
+    signed_in.run()
+    assert [item.value for item in signed_in.error] == [
+        "the database is busy or cannot be reached; try again"
+    ]
+    api.broken = None
+    assert "Wake up customers" in seen(press(signed_in, "Try again"))
+
+
+def test_the_result_begins_with_the_answer_in_words(signed_in: AppTest) -> None:
+    page = seen(open_result(signed_in, "spring-wakeup"))
+    headline = signed_in.success[0].value.replace("\\", "").replace(NBSP, " ")
+    assert headline == (
+        "### coupon wins\n\n"
+        "visited is 18.28% with coupon and 10.62% with silence: +7.66 points (95% interval +7.00 to +8.32).\n\n"
+        "**Why:** coupon beats silence on visited at the planned end, and beats every other variant."
+    )
+    assert "**as of 15 Dec 2026, 10:00 UTC**" in page
+
+
+def test_the_result_has_every_number_as_text(signed_in: AppTest) -> None:
+    page = seen(open_result(signed_in, "spring-wakeup"))
+    for text in (
+        "+7.66 points (+7.00 to +8.32)",  # the effect, absolute
+        "+72.1% (+64.7% to +79.6%)",  # and relative
+        "−0.10 (−0.39 to +0.18)",  # a mean is in its own unit
+        "no clear difference yet",
+        "harm of more than 0.2 points is ruled out",  # the guardrail
+        "18,840 (94.1%)",  # the funnel
+        "1,090 at the cap, 206 no consent",
+        "the arms are as large as planned",  # health
+        "the arms part company at this stage: news about delivery, not about the effect",
+        "Not (yet) sent: 40 waiting, 12 failed. Every planned message is accounted for.",
+        "opted_out: no relative effect, because silence is within 3 standard errors of 0",  # a warning
+    ):
+        assert text in page
+    assert len(signed_in.get("arrow_vega_lite_chart")) == 6
+
+
+def test_a_result_without_numbers_says_cannot_tell_and_why(signed_in: AppTest) -> None:
+    page = seen(open_result(signed_in, "early"))
+    assert "Too early to call: let it run" in page
+    assert "coupon against silence: cannot tell yet: no user of any arm has a closed window of 7 days" in page
+    assert "not known yet: too few users to compare the arms" in page
+    assert "No message has been accepted by WhatsApp yet." in page
+    assert "nan" not in page.lower()
+    assert not signed_in.get("arrow_vega_lite_chart")
+
+
+def test_a_broken_split_stands_above_the_headline(signed_in: AppTest, api: FakeApi) -> None:
+    checks = [samples.srm("assigned", ok=False, p_value=1e-12, detail="9000 : 1000")]
+    api.reports["spring-wakeup"] = samples.winning_report() | {"health": checks}
+    open_result(signed_in, "spring-wakeup")
+    assert "Health alarm." in signed_in.error[0].value
+    assert "do not trust the effects" in signed_in.error[0].value
+
+
+def test_messages_that_do_not_add_up_are_an_alarm(signed_in: AppTest, api: FakeApi) -> None:
+    api.outbox = OUTBOX | {"holds": False}
+    assert "The messages do not add up" in seen(open_result(signed_in, "spring-wakeup"))
+
+
+def test_names_are_shown_letter_by_letter(signed_in: AppTest) -> None:
+    open_result(signed_in, "early")
+    assert signed_in.header[0].value == r"Early birds cost \$5 or \*more\*"
+
+
+def test_a_draft_shows_its_arms_and_asks_before_it_starts(signed_in: AppTest, api: FakeApi) -> None:
+    page = seen(open_result(signed_in, "sale"))
+    assert "It has not started, so there is nothing to report." in page
+    assert "spring_coupon" in page
+    assert "real messages go out" in seen(press(signed_in, "Start"))
+    assert api.moves == []
+    press(signed_in, "Yes, start it")
+    assert api.moves == ["start sale"]
+    assert {"Pause", "Stop"} <= set(labels(signed_in))
+    assert "There is no report yet: nobody has been assigned yet" in seen(signed_in)
+
+
+def test_a_move_can_be_called_off(signed_in: AppTest, api: FakeApi) -> None:
+    open_result(signed_in, "spring-wakeup")
+    assert "a stopped experiment cannot be started again" in seen(press(signed_in, "Stop"))
+    press(signed_in, "No, leave it")
+    assert api.moves == []
+    assert {"Pause", "Stop"} <= set(labels(signed_in))
+
+
+def test_pause_and_resume(signed_in: AppTest, api: FakeApi) -> None:
+    open_result(signed_in, "spring-wakeup")
+    for label, answer in (("Pause", "Yes, pause it"), ("Resume", "Yes, resume it")):
+        press(press(signed_in, label), answer)
+    assert api.moves == ["pause spring-wakeup", "resume spring-wakeup"]
+
+
+def test_a_refused_move_tells_why(signed_in: AppTest, api: FakeApi) -> None:
+    api.experiments.append(samples.experiment("nobody", status="draft"))
+    open_result(signed_in, "nobody")
+    press(press(signed_in, "Start"), "Yes, start it")
+    assert "Could not start it: nobody is in the audience" in seen(signed_in)
+
+
+def test_a_key_that_may_only_read_gets_no_buttons(app: AppTest) -> None:
+    open_result(sign_in(app, "ts_reader"), "spring-wakeup")
+    assert "coupon wins" in seen(app)
+    assert labels(app) == ["Sign out"]
+
+
+def test_a_result_stays_visible_while_the_api_is_down_and_is_marked_stale(
+    signed_in: AppTest, api: FakeApi
+) -> None:
+    open_result(signed_in, "spring-wakeup")
+    api.broken = 503
+    signed_in.run()
+    assert "they may be out of date" in signed_in.warning[0].value
+    assert "coupon wins" in seen(signed_in)
+    api.broken = None
+    assert "out of date" not in seen(press(signed_in, "Try again"))
+
+
+def test_a_result_never_seen_is_an_error_with_another_try(signed_in: AppTest, api: FakeApi) -> None:
+    api.broken = 503
+    open_result(signed_in, "spring-wakeup")
+    assert "try again" in signed_in.error[0].value
+    api.broken = None
+    assert "coupon wins" in seen(press(signed_in, "Try again"))
+
+
+def test_an_unknown_experiment_is_said(signed_in: AppTest) -> None:
+    assert "there is no experiment 'gone'" in seen(open_result(signed_in, "gone"))
+
+
+def test_the_result_page_without_an_experiment_points_to_the_list(signed_in: AppTest) -> None:
+    assert "Choose an experiment from the list" in seen(signed_in.switch_page("views/result.py").run())
+
+
+def test_a_bookmark_survives_the_sign_in(app: AppTest) -> None:
+    open_result(app, "spring-wakeup")
+    assert "coupon wins" not in seen(app)
+    assert "coupon wins" in seen(sign_in(app, "ts_reader"))
+
+
+def test_signing_out_forgets_the_key_and_everything_seen(signed_in: AppTest) -> None:
+    open_result(signed_in, "spring-wakeup")
+    press(signed_in, "Sign out")
+    assert "coupon wins" not in seen(signed_in)
+    assert "access" not in signed_in.session_state
+    assert "seen:spring-wakeup" not in signed_in.session_state
+
+
+def test_a_revoked_key_leads_back_to_the_sign_in(
+    signed_in: AppTest, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_result(signed_in, "spring-wakeup")
+    monkeypatch.delitem(KEYS, "Bearer ts_writer")
+    signed_in.run()
+    assert "Your key is no longer accepted. Sign in again." in seen(signed_in)
+    assert "coupon wins" not in seen(signed_in)

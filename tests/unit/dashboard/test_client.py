@@ -1,0 +1,154 @@
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from dashboard.client import ApiError, Client
+from dashboard.documents import Outbox
+from dashboard.reading import read_experiment
+from tests.unit.dashboard import samples
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def client(answer: Answer, key: str = "ts_key") -> Client:
+    return Client("http://api.test/", key, transport=httpx.MockTransport(answer))
+
+
+def problem(status: int, detail: str, *errors: dict[str, str]) -> httpx.Response:
+    body = {"type": "about:blank", "title": "No", "status": status, "detail": detail, "errors": list(errors)}
+    return httpx.Response(status, json=body, headers={"content-type": "application/problem+json"})
+
+
+def test_the_key_travels_as_bearer() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"items": [], "next_cursor": None})
+
+    client(answer).check_key()
+    assert seen[0].headers["authorization"] == "Bearer ts_key"
+    assert str(seen[0].url) == "http://api.test/v1/experiments?limit=1"
+
+
+def test_a_list_is_read_page_by_page() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "cursor" in request.url.params:
+            assert request.url.params["cursor"] == "next"
+            return httpx.Response(200, json={"items": [samples.experiment("b")], "next_cursor": None})
+        return httpx.Response(200, json={"items": [samples.experiment("a")], "next_cursor": "next"})
+
+    assert [item.key for item in client(answer).experiments()] == ["a", "b"]
+
+
+def test_a_list_that_never_ends_is_cut_off() -> None:
+    page = {"items": [samples.experiment(f"e{i}") for i in range(100)], "next_cursor": "again"}
+    assert len(client(lambda _: httpx.Response(200, json=page)).experiments()) == 500
+
+
+def test_an_error_carries_the_problems_own_words() -> None:
+    with pytest.raises(ApiError, match=r"^this key is not known$") as caught:
+        client(lambda _: problem(401, "this key is not known")).check_key()
+    assert caught.value.unauthenticated
+    assert not caught.value.temporary
+
+
+def test_an_error_names_the_fields() -> None:
+    fields = {"field": "status", "message": "cannot start"}
+    with pytest.raises(ApiError, match=r"^not now; status: cannot start$"):
+        client(lambda _: problem(409, "not now", fields)).move("a", "start")
+    with pytest.raises(ApiError, match=r"^status: cannot start$"):
+        client(lambda _: problem(409, "status: cannot start", fields)).move("a", "start")
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), httpx.ReadError("reset")])
+def test_no_answer_is_one_sentence_that_names_the_address(failure: httpx.TransportError) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise failure
+
+    with pytest.raises(
+        ApiError, match=r"^The API at http://api\.test does not answer\. Is it running\?$"
+    ) as caught:
+        client(answer).check_key()
+    assert caught.value.temporary
+
+
+def test_a_slow_answer_is_told_apart() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("slow")
+
+    with pytest.raises(ApiError, match="takes too long"):
+        client(answer).check_key()
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>hello</html>", b"[]", b'{"items": 3}', b'{"items": [{"name": "no key"}]}']
+)
+def test_another_server_at_the_address_is_recognised(body: bytes) -> None:
+    with pytest.raises(ApiError, match="is not the Touchstone API"):
+        client(lambda _: httpx.Response(200, content=body)).experiments()
+
+
+def test_an_error_without_a_problem_document_is_told_by_its_status() -> None:
+    with pytest.raises(ApiError, match=r"^The API answered 502 Bad Gateway\.$") as caught:
+        client(lambda _: httpx.Response(502, content=b"<html>")).check_key()
+    assert caught.value.temporary
+
+
+@pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb"])
+def test_what_cannot_be_a_key_is_refused_before_it_is_sent(key: str) -> None:
+    with pytest.raises(ApiError, match="not an API key") as caught:
+        client(lambda _: httpx.Response(200), key=key)
+    assert caught.value.unauthenticated
+
+
+@pytest.mark.parametrize(("status", "allowed"), [(403, False), (404, True), (409, True), (422, True)])
+def test_whether_a_key_may_write_is_asked_without_changing_anything(status: int, allowed: bool) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(f"{request.method} {request.url.path}")
+        return problem(status, "no")
+
+    assert client(answer).may_write() is allowed
+    assert seen == ["POST /v1/experiments/-/pause"]
+
+
+def test_a_failing_api_is_not_taken_for_a_right_to_write() -> None:
+    with pytest.raises(ApiError):
+        client(lambda _: problem(503, "busy")).may_write()
+
+
+def test_reports_come_in_order_and_a_failure_stays_with_its_experiment() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "/b/" in request.url.path:
+            return problem(409, "nobody has been assigned yet")
+        return httpx.Response(
+            200, json=samples.early_report() | {"experiment": request.url.path.split("/")[3]}
+        )
+
+    experiments = [read_experiment(samples.experiment(key)) for key in "abc"]
+    first, second, third = client(answer).reports(experiments)
+    assert isinstance(second, ApiError)
+    assert str(second) == "nobody has been assigned yet"
+    assert [getattr(report, "experiment", None) for report in (first, third)] == ["a", "c"]
+
+
+def test_a_key_of_an_experiment_cannot_leave_its_place_in_the_address() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.raw_path == b"/v1/experiments/..%2F..%2Fv1%2Fkeys%3Fa"
+        return problem(404, "there is no such experiment")
+
+    with pytest.raises(ApiError, match="no such experiment"):
+        client(answer).experiment("../../v1/keys?a")
+
+
+def test_the_outbox_is_that_of_one_experiment() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["experiment"] == "a"
+        return httpx.Response(
+            200, json={"states": {"planned": 4}, "reasons": {}, "experiments": [], "holds": True}
+        )
+
+    assert client(answer).outbox("a") == Outbox({"planned": 4}, holds=True)
