@@ -1,0 +1,134 @@
+"""What a parameter says for one user, and what is refused instead of being sent."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from delivery.rendering import COUPON_LENGTH, MAX_LENGTH, coupon, render
+from experiments.design import MessageContent
+from experiments.errors import Invalid
+
+NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
+
+
+def shown(*sources: str, time_zone: str | None = None, **attributes: Any) -> tuple[str, ...]:
+    message = MessageContent(template="t", language="en", parameters=sources)
+    return render(
+        message,
+        user_id="u-1",
+        attributes=attributes,
+        time_zone=time_zone,
+        experiment="spring",
+        variant="coupon",
+        now=NOW,
+    )
+
+
+def refusal(*sources: str, **attributes: Any) -> tuple[str, str]:
+    with pytest.raises(Invalid) as caught:
+        shown(*sources, **attributes)
+    (problem,) = caught.value.problems
+    return problem.field, problem.message
+
+
+def test_no_parameters() -> None:
+    assert shown() == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("Hi {{ user.first_name }}!", "Hi Ann!"),
+        ("{{ user['last order'] }}", "A-7"),
+        ("{{ user.address.city }}", "Utrecht"),
+        ("{{ user.items }} {{ user.get }}", "3 4"),  # names that a dict has methods for
+        ("{{ user.tags | join(', ') }}", "vip, new"),
+        ("{{ user.user_id }}", "u-1"),
+        ("{{ user.nickname | default('you') }}", "you"),
+        ("{{ user.nothing | default('you') }}", "you"),
+        ("{% if user.nickname %}a{% else %}b{% endif %}", "b"),
+        ("{{ user.nickname or 'friend' }}", "friend"),
+        ("{{ experiment }}/{{ variant }}", "spring/coupon"),
+        ("{{ '%.2f' % user.spend }}", "9.50"),
+    ],
+)
+def test_variables(source: str, text: str) -> None:
+    attributes = {
+        "first_name": "Ann",
+        "last order": "A-7",
+        "address": {"city": "Utrecht"},
+        "items": 3,
+        "get": 4,
+        "tags": ["vip", "new"],
+        "nothing": None,
+        "spend": 9.5,
+    }
+    assert shown(source, **attributes) == (text,)
+
+
+def test_now_is_on_the_users_clock() -> None:
+    assert shown("{{ now.strftime('%H:%M') }}", time_zone="Asia/Kolkata") == ("15:30",)
+    assert shown("{{ now.strftime('%H:%M') }}", time_zone="Nowhere") == ("10:00",)
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("{{ user.first_name }}", "user.first_name is missing"),
+        ("{{ user.nothing }}", "user.nothing is missing"),
+        ("{{ user.first_name | upper }}", "user.first_name is missing"),
+        ("{{ user.first_name.upper() }}", "user.first_name is missing"),
+        ("{{ user.address.street }}", "user.address.street is missing"),
+        ("{{ user.address }}", "user.address is a record"),
+        ("{{ user }}", "user is a record"),
+        ("{% for name in user %}{{ name }}{% endfor %}", "user is a record"),
+        ("{{ user.phone }}", "user.phone is missing"),
+        ("{{ user._values }}", "unsafe"),
+        ("{{ user.__class__ }}", "unsafe"),
+        ("{{ ().__class__.__mro__ }}", "unsafe"),
+        ("{{ user.spend + 'x' }}", "cannot be rendered"),
+        ("{{ user.spend / 0 }}", "cannot be rendered"),
+        ("{{ user.half }}", "cannot be rendered"),
+        ("{{ user.blank }}", "is empty for this user"),
+    ],
+)
+def test_what_cannot_be_said_is_refused_by_name(source: str, named: str) -> None:
+    field, message = refusal(
+        "fine", source, nothing=None, address={"city": "Utrecht"}, spend=1, half="\ud800", blank=" \n "
+    )
+    assert field == "parameters[1]"
+    assert named in message
+
+
+def test_breaks_become_spaces() -> None:
+    assert shown("a\r\n\tb{{ user.x }}     d", x="\x00c\u2028") == ("a b c d",)
+
+
+def test_a_space_that_does_not_break_is_kept() -> None:
+    assert shown("{{ user.price }}", price="1\u00a0000\u202f€") == ("1\u00a0000\u202f€",)
+
+
+def test_length_is_bounded() -> None:
+    assert shown("{{ user.x }}", x="x" * MAX_LENGTH) == ("x" * MAX_LENGTH,)
+    assert "1025 characters" in refusal("{{ user.x }}", x="x" * (MAX_LENGTH + 1))[1]
+
+
+def test_coupon_is_stable_and_differs_by_user_experiment_and_secret() -> None:
+    code = coupon(experiment="spring", user_id="u-1", secret="s")
+    assert shown("{{ coupon }}") == (coupon(experiment="spring", user_id="u-1"),)
+    assert code == coupon(experiment="spring", user_id="u-1", secret="s")
+    others = [
+        coupon(experiment="spring", user_id="u-2", secret="s"),
+        coupon(experiment="spring2", user_id="u-1", secret="s"),
+        coupon(experiment="spring", user_id="u-1", secret="t"),
+        coupon(experiment="spring", user_id="u-1"),
+    ]
+    assert len({code, *others}) == 5
+
+
+def test_coupons_are_short_readable_and_do_not_collide() -> None:
+    codes = {coupon(experiment="spring", user_id=f"u-{number}") for number in range(5_000)}
+    assert len(codes) == 5_000
+    assert {len(code) for code in codes} == {COUPON_LENGTH}
+    assert set("".join(codes)) == set("ABCDEFGH9JKLMN8PQRSTUVWXYZ234567")
