@@ -48,6 +48,8 @@ EVENTS: Final[Table] = Event.__table__  # type: ignore[attr-defined]
 MESSAGES: Final[Table] = Message.__table__  # type: ignore[attr-defined]
 
 NO_REASON: Final = "unspecified"
+NOBODY: Final = Aggregate(n=0, mean=0.0, variance=0.0)
+"""An arm without mature users."""
 LARGEST_VALUE: Final = 1e100
 """A larger number in an event is no quantity of anything, and its square would overflow the sums of everybody else."""
 LONGEST_NUMBER: Final = 120
