@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.stats.errors import InsufficientData
+from analysis.stats.srm import chi_square, log_e_value
+
+
+def test_chi_square_is_scipys():
+    assert chi_square([5000, 5300, 4900], [1, 1, 1]) == pytest.approx(
+        stats.chisquare([5000, 5300, 4900]).pvalue, rel=1e-12
+    )
+    assert chi_square([900, 100], [0.9, 0.1]) == 1.0
+
+
+def test_a_later_stage_is_the_test_of_equal_shares():
+    table = [[900, 950], [100, 70]]
+    expected = stats.chi2_contingency(table, correction=False).pvalue
+    assert chi_square([900, 950], [1000, 1020], totals=[1000, 1020]) == pytest.approx(expected, rel=1e-10)
+    assert chi_square([10, 10], [10, 10], totals=[10, 10]) == 1.0
+
+
+def test_an_arm_of_weight_zero_is_no_arm_but_its_users_are_an_error():
+    assert chi_square([500, 510, 0], [1, 1, 0]) == chi_square([500, 510], [1, 1])
+    with pytest.raises(ValueError, match="weight 0"):
+        chi_square([500, 510, 3], [1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("counts", "weights"), [([0, 0], [1, 1]), ([3, 4], [1, 1]), ([30], [1]), ([30, 0], [1, 0])]
+)
+def test_too_little_to_tell(counts, weights):
+    with pytest.raises(InsufficientData):
+        chi_square(counts, weights)
+
+
+def test_wrong_arguments_are_refused():
+    for counts, weights in (([1], [1, 1]), ([1, 2], [1, math.nan]), ([1, -2], [1, 1])):
+        with pytest.raises(ValueError, match="counts"):
+            log_e_value(counts, weights)
+
+
+def test_e_value_is_one_before_any_data_and_a_martingale_after():
+    assert log_e_value([0, 0], [2, 1]) == pytest.approx(0.0, abs=1e-12)
+    now = math.exp(log_e_value([40, 15], [2, 1]))
+    following = 2 / 3 * math.exp(log_e_value([41, 15], [2, 1])) + 1 / 3 * math.exp(
+        log_e_value([40, 16], [2, 1])
+    )
+    assert following == pytest.approx(now, rel=1e-10)
+
+
+def test_ninety_daily_looks_raise_no_false_alarm_and_a_skew_is_found():
+    rng = np.random.default_rng(9)
+    days = np.arange(1, 91)
+
+    def alarms(share, looks, runs):
+        first = rng.binomial(1000, share, size=(runs, looks)).cumsum(axis=1)
+        both = np.stack([first, 1000 * days[:looks] - first], axis=-1)
+        return np.mean([any(log_e_value(day, [1, 1]) >= math.log(1000) for day in run[::6]) for run in both])
+
+    assert alarms(0.5, 90, 400) <= 0.005
+    assert alarms(0.53, 14, 60) >= 0.9
