@@ -18,8 +18,8 @@ def insert_events(session: Session, events: Sequence[Mapping[str, Any]]) -> int:
     # Sorted, so that two transactions that bring the same events wait for each other instead of deadlocking.
     rows = sorted(events, key=lambda event: str(event["message_id"]))
     statement = insert_into(session, _EVENTS).on_conflict_do_nothing(index_elements=[_EVENTS.c.message_id])
-    # On the connection, because the session hides how many rows there were.
-    return session.connection().execute(statement, rows).rowcount
+    # RETURNING and not the row count, which PostgreSQL's driver does not tell for many rows at once.
+    return len(session.execute(statement.returning(_EVENTS.c.id), rows).all())
 
 
 def known_message_ids(session: Session, message_ids: Collection[str]) -> set[str]:

@@ -26,6 +26,9 @@ _USUAL_NAMES: Final[Mapping[str, Sequence[str]]] = {
 _USUAL_CONSENT: Final = ("consent_{}", "{}_consent", "opt_in_{}", "{}_opt_in", "optin_{}", "{}_optin")
 _YES: Final = frozenset({"yes", "y", "true", "t", "1", "opted_in", "granted", "subscribed"})
 _NO: Final = frozenset({"no", "n", "false", "f", "0", "opted_out", "withdrawn", "unsubscribed"})
+_WORDS: Final = {"true": True, "false": False}
+_WORD_LENGTHS: Final = frozenset(map(len, _WORDS))
+_NUMBER_STARTS: Final = frozenset("-0123456789")
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,30}")
 
@@ -194,9 +197,8 @@ def infer(text: str) -> Any:
     >>> [infer(text) for text in ("12", "-0.5", "TRUE", "007", "1e5", "2026-08-01")]
     [12, -0.5, True, '007', '1e5', '2026-08-01']
     """
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    if _DECIMAL.fullmatch(text):
-        return float(text)
-    lowered = text.lower()
-    return lowered == "true" if lowered in ("true", "false") else text
+    if text[:1] in _NUMBER_STARTS:
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        return float(text) if _DECIMAL.fullmatch(text) else text
+    return _WORDS.get(text.lower(), text) if len(text) in _WORD_LENGTHS else text

@@ -114,7 +114,7 @@ def owners_of(session: Session, phones: Collection[str]) -> dict[str, str]:
     if not phones:
         return {}
     rows = session.execute(select(USERS.c.phone, USERS.c.user_id).where(USERS.c.phone.in_(phones)))
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def insert_people(session: Session, newcomers: Sequence[Person], *, now: datetime) -> list[Person]:
@@ -124,7 +124,7 @@ def insert_people(session: Session, newcomers: Sequence[Person], *, now: datetim
     # Sorted, so that two transactions that add the same people wait for each other instead of deadlocking.
     rows = [_row(person, now) | {"created_at": now} for person in sorted(newcomers, key=lambda p: p.user_id)]
     statement = insert_into(session, USERS).on_conflict_do_nothing().returning(USERS.c.user_id, USERS.c.id)
-    ids = dict(session.execute(statement, rows).tuples().all())
+    ids = {row[0]: row[1] for row in session.execute(statement, rows)}
     for person in newcomers:
         person.id = ids.get(person.user_id)
     return [person for person in newcomers if person.id is None]
