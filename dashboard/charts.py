@@ -68,7 +68,7 @@ def effects(metric: Metric, scale: Scale, *, alpha: float) -> alt.LayerChart | N
     colour = alt.Color("colour:N", scale=None)
     base = alt.Chart(data)
     layers = [
-        _line(0, colour="#555555"),
+        _line(0, colour=GREY),
         base.mark_rule(strokeWidth=4, strokeCap="round").encode(
             x=alt.X("lower:Q"), x2="upper:Q", y=y, color=colour
         ),

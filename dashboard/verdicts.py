@@ -200,7 +200,7 @@ def health_words(check: HealthCheck) -> str:
             check.detail or {True: "as expected", False: "not as expected", None: "not known yet"}[check.ok]
         )
     if check.ok is None:
-        return "not known yet: too few users to compare the arms"
+        return f"not known yet: {check.detail.removeprefix('cannot tell: ') or 'too few users to compare the arms'}"
     if check.ok:
         return "the arms are as large as planned"
     if not check.blocking:

@@ -1,1 +1,1 @@
-"""One file a page of the dashboard."""
+"""One file a page (`experiments.py`, `result.py`, `sign_in.py`) or a part of the result page."""

@@ -222,7 +222,7 @@ def early_report() -> dict[str, Any]:
         "method": "spending",
         "alpha": 0.05,
         "arms": [arm("silence", 41), arm("reminder", 39), arm("coupon", 44)],
-        "health": [srm("assigned", ok=None, p_value=None)],
+        "health": [srm("assigned", p_value=None, detail="cannot tell: 41, 39, 44 users are too few")],
         "metrics": [
             {
                 "metric": "visited",
