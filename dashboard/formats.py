@@ -101,7 +101,9 @@ def relative_range(interval: Interval | None) -> str:
 
 def tolerance(limit: float, kind: str) -> str:
     """The margin of a guardrail, such as `0.2 points`."""
-    return f"{100 * limit:g} points" if is_share(kind) else f"{limit:g}"
+    if not is_share(kind):
+        return f"{limit:g}"
+    return "1 point" if limit == 0.01 else f"{100 * limit:g} points"
 
 
 def level(arm: ArmMean | None, kind: str) -> str:

@@ -120,7 +120,10 @@ def _health(document: Mapping[str, Any]) -> HealthCheck:
 
 def _metric(document: Mapping[str, Any], designed: Mapping[str, Any]) -> Metric:
     direction = document.get("direction") or designed.get("direction")
-    margin = document.get("margin", designed.get("margin"))
+    margins = [
+        _mapping(effect.get("guardrail")).get("margin") for effect in _mappings(document.get("effects"))
+    ]
+    margin = next((found for found in margins if found is not None), designed.get("margin"))
     return Metric(
         key=_text(document.get("metric")),
         kind=_text(document.get("kind")),
