@@ -94,6 +94,15 @@ def test_a_day_that_a_country_skipped_gives_the_first_minute_of_the_next() -> No
     assert moment.astimezone(apia).isoformat() == "2011-12-31T00:00:00+14:00"
 
 
+def test_a_time_skipped_before_midnight_is_due_as_the_next_day_begins() -> None:
+    # Ittoqqortoormiit goes from 23:00 straight to midnight.
+    place = ZoneInfo("America/Scoresbysund")
+    midnight = datetime(2026, 3, 29, tzinfo=place)
+    assert midnight.astimezone(UTC) == datetime(2026, 3, 29, 1, tzinfo=UTC)
+    assert local_moment(date(2026, 3, 28), time(23, 30), place) == midnight
+    assert next_local_time(time(23, 30), not_before=midnight, zone=place) == midnight
+
+
 def test_a_time_that_comes_twice_is_the_first() -> None:
     assert local_moment(date(2026, 10, 25), time(2, 30), AMSTERDAM) == datetime(
         2026, 10, 25, 0, 30, tzinfo=UTC
