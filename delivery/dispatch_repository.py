@@ -1,0 +1,320 @@
+"""SQL of dispatch: recover, claim, what a reservation must know, save; and the breakers."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import and_, bindparam, not_, or_, select, text, update
+from sqlmodel import Session, SQLModel, col
+
+from delivery.models import Breaker, Message
+from delivery.story import NO_ANSWER, Story
+from experiments.models import Experiment
+from experiments.vocabulary import WAITING_STATES, ExperimentStatus, MessageState
+from targeting.models import Consent, User, UserAlias
+from targeting.user_repository import insert_into
+
+_MESSAGES: Final = SQLModel.metadata.tables[str(Message.__tablename__)]
+_EXPERIMENTS: Final = SQLModel.metadata.tables[str(Experiment.__tablename__)]
+_USERS: Final = SQLModel.metadata.tables[str(User.__tablename__)]
+_ALIASES: Final = SQLModel.metadata.tables[str(UserAlias.__tablename__)]
+_BREAKERS: Final = SQLModel.metadata.tables[str(Breaker.__tablename__)]
+_COLUMNS: Final = tuple(_MESSAGES.c[part.name] for part in fields(Story))
+_FIXED: Final = frozenset({"id", "experiment_id", "user_pk", "variant", "step", "category", "first_due_at"})
+# Written out, because a database uses a partial index only when it sees the same condition, not a parameter.
+_PLANNED: Final = text("messages.state = 'planned'")
+_LEASED: Final = text("state IN ('claimed', 'inflight')")
+_SPARE: Final = 4
+"""Candidates looked at for each message claimed, since a user has at most one in a batch."""
+
+
+class Running(NamedTuple):
+    id: int
+    priority: int
+
+
+class Recipient(NamedTuple):
+    """What a message is made of, and whom it goes to."""
+
+    user_id: str
+    phone: str | None
+    time_zone: str | None
+    attributes: Mapping[str, Any]
+
+
+class Taken(NamedTuple):
+    """A place in a user's ledger, or (without `slot_at`) an earlier step that is still waiting."""
+
+    message_id: int
+    user_pk: int
+    experiment_id: int
+    step: int
+    category: str
+    state: str
+    slot_at: datetime | None
+    due_at: datetime
+
+
+def return_expired_claims(session: Session, *, now: datetime) -> int:
+    """Claims of workers that are gone are planned again: nothing had been committed to go out."""
+    result = session.connection().execute(
+        update(_MESSAGES)
+        .where(_LEASED, text("state = 'claimed'"), _MESSAGES.c.lease_until <= now)
+        .values(state=MessageState.PLANNED, claimed_by=None, lease_until=None)
+    )
+    return result.rowcount
+
+
+def give_up_waiting(session: Session, *, now: datetime) -> int:
+    """Messages in flight that no status ever came for end as unknown. They keep their slot: they may have arrived."""
+    result = session.connection().execute(
+        update(_MESSAGES)
+        .where(_LEASED, text("state = 'inflight'"), _MESSAGES.c.lease_until <= now)
+        .values(state=MessageState.UNKNOWN, reason=NO_ANSWER, lease_until=None)
+    )
+    return result.rowcount
+
+
+def running(session: Session) -> list[Running]:
+    """Running experiments, highest priority first."""
+    query = select(_EXPERIMENTS.c.id, _EXPERIMENTS.c.priority).where(
+        _EXPERIMENTS.c.status == ExperimentStatus.RUNNING
+    )
+    rows = session.connection().execute(query.order_by(_EXPERIMENTS.c.priority.desc(), _EXPERIMENTS.c.id))
+    return [Running(*row) for row in rows]
+
+
+def definitions(session: Session, ids: Collection[int]) -> dict[int, Experiment]:
+    return {
+        experiment.id: experiment
+        for experiment in session.scalars(select(Experiment).where(col(Experiment.id).in_(ids)))
+        if experiment.id is not None
+    }
+
+
+def statuses(session: Session, ids: Collection[int]) -> dict[int, str]:
+    """The status of each experiment now."""
+    query = select(_EXPERIMENTS.c.id, _EXPERIMENTS.c.status).where(_EXPERIMENTS.c.id.in_(ids))
+    return dict(session.connection().execute(query).tuples().all())
+
+
+def claim(
+    session: Session,
+    *,
+    experiments: Sequence[Running],
+    blocked: Sequence[tuple[int, str]],
+    now: datetime,
+    worker: str,
+    lease_until: datetime,
+    limit: int,
+) -> list[tuple[int, int]]:
+    """Claim up to `limit` due messages, one per user at most: (message id, user), in the order they should go out.
+
+    Order: priority of the experiment, due time, id. Rows that another worker is just claiming are passed over.
+    """
+    chosen: dict[int, int] = {}
+    levels = sorted({experiment.priority for experiment in experiments}, reverse=True)
+    for level in levels:
+        ids = [experiment.id for experiment in experiments if experiment.priority == level]
+        for message_id, user_pk in _due(session, ids, level, blocked, now, limit=_SPARE * limit):
+            if len(chosen) < limit:
+                chosen.setdefault(user_pk, message_id)
+        if len(chosen) >= limit:
+            break
+    if not chosen:
+        return []
+    claimed = session.connection().execute(
+        update(_MESSAGES)
+        .where(_MESSAGES.c.id.in_(chosen.values()), _PLANNED)
+        .values(state=MessageState.CLAIMED, claimed_by=worker, lease_until=lease_until)
+        .returning(_MESSAGES.c.id)
+    )
+    ours = set(claimed.scalars())
+    return [(message_id, user_pk) for user_pk, message_id in chosen.items() if message_id in ours]
+
+
+def _due(
+    session: Session,
+    experiment_ids: Sequence[int],
+    priority: int,
+    blocked: Sequence[tuple[int, str]],
+    now: datetime,
+    *,
+    limit: int,
+) -> Sequence[Any]:
+    query = (
+        select(_MESSAGES.c.id, _MESSAGES.c.user_pk)
+        .where(
+            _PLANNED,
+            _MESSAGES.c.priority == priority,
+            _MESSAGES.c.due_at <= now,
+            _MESSAGES.c.experiment_id.in_(experiment_ids),
+        )
+        .order_by(_MESSAGES.c.due_at, _MESSAGES.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        # Without statistics SQLite would take the index by experiment and sort the whole backlog for each batch.
+        .with_hint(_MESSAGES, "INDEXED BY ix_messages_due", "sqlite")
+    )
+    held = [pair for pair in blocked if pair[0] in set(experiment_ids)]
+    if held:
+        query = query.where(
+            not_(
+                or_(
+                    *(
+                        and_(_MESSAGES.c.experiment_id == experiment_id, _MESSAGES.c.variant == variant)
+                        for experiment_id, variant in held
+                    )
+                )
+            )
+        )
+    return session.connection().execute(query).all()
+
+
+def recipients(session: Session, user_pks: Collection[int]) -> dict[int, Recipient]:
+    """Whom messages go to, held in the order of their ids.
+
+    Under this lock caps are counted and consent is read, so that two workers cannot both take a user's last slot,
+    and no message starts after a withdrawal was committed. Adding events for these users goes on meanwhile.
+    """
+    query = (
+        select(*(_USERS.c[name] for name in ("id", *Recipient._fields)))
+        .where(_USERS.c.id.in_(user_pks))
+        .order_by(_USERS.c.id)
+        .with_for_update(key_share=True)
+    )
+    return {row[0]: Recipient(*row[1:]) for row in session.connection().execute(query)}
+
+
+def consented(session: Session, user_pks: Collection[int]) -> set[tuple[int, str]]:
+    """User and category of every consent that is granted now."""
+    query = select(col(Consent.user_pk), col(Consent.category)).where(
+        col(Consent.user_pk).in_(user_pks), col(Consent.granted).is_(True)
+    )
+    return {(user_pk, category) for user_pk, category in session.connection().execute(query)}
+
+
+_TAKEN: Final = (
+    *(_MESSAGES.c.id, _MESSAGES.c.user_pk, _MESSAGES.c.experiment_id, _MESSAGES.c.step),
+    *(_MESSAGES.c.category, _MESSAGES.c.state, _MESSAGES.c.slot_at, _MESSAGES.c.due_at),
+)
+
+
+def ledger(session: Session, user_pks: Collection[int], *, since: datetime) -> list[Taken]:
+    """Every place taken by these users after `since`."""
+    query = select(*_TAKEN).where(_MESSAGES.c.user_pk.in_(user_pks), _MESSAGES.c.slot_at > since)
+    return [Taken(*row) for row in session.connection().execute(query)]
+
+
+def waiting_steps(session: Session, stories: Collection[Story]) -> list[Taken]:
+    """Messages of the same users and experiments that are not yet committed to go out."""
+    if not stories:
+        return []
+    query = select(*_TAKEN).where(
+        _MESSAGES.c.experiment_id.in_({story.experiment_id for story in stories}),
+        _MESSAGES.c.user_pk.in_({story.user_pk for story in stories}),
+        _MESSAGES.c.state.in_(WAITING_STATES),
+    )
+    return [Taken(*row) for row in session.connection().execute(query)]
+
+
+def claimed_by(session: Session, message_ids: Collection[int], *, worker: str) -> list[Story]:
+    """Those of these messages that are still this worker's, held; an expired claim may have gone to somebody else."""
+    query = select(*_COLUMNS).where(
+        _MESSAGES.c.id.in_(message_ids),
+        _MESSAGES.c.state == MessageState.CLAIMED,
+        _MESSAGES.c.claimed_by == worker,
+    )
+    rows = session.connection().execute(query.order_by(_MESSAGES.c.id).with_for_update())
+    return [Story(*row) for row in rows]
+
+
+def stories(session: Session, message_ids: Collection[int], *, hold: bool = True) -> dict[int, Story]:
+    """Messages by id; with `hold`, kept from others until the transaction ends, in the order of their ids."""
+    if not message_ids:
+        return {}
+    query = select(*_COLUMNS).where(_MESSAGES.c.id.in_(message_ids)).order_by(_MESSAGES.c.id)
+    rows = session.connection().execute(query.with_for_update() if hold else query)
+    return {row.id: Story(*row) for row in rows}
+
+
+def owners_of_wamids(session: Session, wamids: Collection[str]) -> dict[str, int]:
+    """Which message has each of these ids of WhatsApp's."""
+    if not wamids:
+        return {}
+    query = select(_MESSAGES.c.wamid, _MESSAGES.c.id).where(_MESSAGES.c.wamid.in_(wamids))
+    return dict(session.connection().execute(query).tuples().all())
+
+
+_CHANGING: Final = {f"new_{part.name}": part.name for part in fields(Story) if part.name not in _FIXED}
+_SAVE: Final = (
+    update(_MESSAGES)
+    .where(_MESSAGES.c.id == bindparam("message_id"))
+    .values({column: bindparam(name) for name, column in _CHANGING.items()})
+)
+_SAVE_WITH_PARAMETERS: Final = _SAVE.values(parameters=bindparam("new_parameters"))
+
+
+def save(session: Session, changed: Collection[Story]) -> None:
+    """Write messages that this transaction holds."""
+    rows = [_values(story) for story in sorted(changed, key=lambda story: story.id)]
+    if rows:
+        session.connection().execute(_SAVE, rows)
+
+
+def save_begun(session: Session, begun: Collection[tuple[Story, Sequence[str]]]) -> None:
+    """Write messages that go out, with the text of their parameters."""
+    rows = [
+        _values(story) | {"new_parameters": list(parameters)}
+        for story, parameters in sorted(begun, key=lambda pair: pair[0].id)
+    ]
+    if rows:
+        session.connection().execute(_SAVE_WITH_PARAMETERS, rows)
+
+
+def _values(story: Story) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(story, column) for name, column in _CHANGING.items()}
+    values["message_id"] = story.id
+    return values
+
+
+def add_aliases(session: Session, aliases: Collection[tuple[str, str, int]]) -> None:
+    """Remember other names of users (kind, value, user); a name that is known already stays with whom it names."""
+    if aliases:
+        statement = insert_into(session, _ALIASES).on_conflict_do_nothing()
+        rows = [
+            {"kind": kind, "value": value, "user_pk": user_pk} for kind, value, user_pk in sorted(aliases)
+        ]
+        session.connection().execute(statement, rows)
+
+
+def breakers(session: Session) -> Sequence[Breaker]:
+    """Every breaker, open or closed."""
+    query = select(Breaker).order_by(col(Breaker.kind), col(Breaker.key))
+    return session.scalars(query.execution_options(populate_existing=True)).all()
+
+
+def breaker(session: Session, kind: str, key: str) -> Breaker | None:
+    query = select(Breaker).where(col(Breaker.kind) == kind, col(Breaker.key) == key)
+    return session.scalars(query.execution_options(populate_existing=True)).first()
+
+
+def template_keys(session: Session, *, prefix: str) -> set[str]:
+    """Keys of template breakers that begin with `prefix`."""
+    query = select(col(Breaker.key)).where(
+        col(Breaker.kind) == "template", col(Breaker.key).startswith(prefix, autoescape=True)
+    )
+    return set(session.scalars(query))
+
+
+def put_breaker(session: Session, row: Breaker) -> None:
+    """Store a breaker, new or changed; two workers may open the same one at once."""
+    values = row.model_dump()
+    statement = insert_into(session, _BREAKERS).values(values)
+    session.connection().execute(
+        statement.on_conflict_do_update(
+            index_elements=["kind", "key"],
+            set_={name: value for name, value in values.items() if name not in ("kind", "key")},
+        )
+    )

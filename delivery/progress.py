@@ -1,0 +1,96 @@
+"""How one status changes one message: a lattice, so that any order and any repetition end in the same row. Pure.
+
+accepted < sent < delivered < read. A failure stands apart, and two rules make it fit:
+- The first failure of an attempt decides what becomes of the message (`retry.after_error`); its copies change nothing.
+- A proof of receipt outweighs a failure, whichever came first: a message that had been counted failed, suppressed or
+  planned again and then turns out delivered *is* delivered, is not sent again, and takes its place in the user's
+  ledger again, at the time WhatsApp took it. `failed_at` and `error_code` keep the contradiction visible.
+Of an earlier attempt only a proof of receipt counts. Any status implies acceptance, a receipt implies that the message
+was sent, a reading that it was delivered: missing times are filled in, and of several the earliest stays.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from delivery.retry import Alarm, Rules, after_error
+from delivery.story import Story, earliest
+from delivery.whatsapp.error_table import classify
+from delivery.whatsapp.items import merge_status
+from experiments.vocabulary import RECEIVED_STATES, MessageState
+
+_OUT = frozenset({MessageState.INFLIGHT, MessageState.ACCEPTED, MessageState.SENT, MessageState.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A status of one attempt: `state` is sent, delivered, read or failed."""
+
+    attempt: int
+    state: MessageState
+    at: datetime
+    wamid: str | None
+    error_code: int | None
+
+
+def belongs(story: Story, receipt: Receipt) -> bool:
+    """Whether the receipt can be of this message: it was sent at all, and not under another id of WhatsApp's.
+
+    Another program that sends from the same number may use the same callback data.
+    """
+    if story.tries == 0 and story.failed_at is None:
+        return False
+    stale = receipt.attempt < story.tries
+    return stale or None in (story.wamid, receipt.wamid) or story.wamid == receipt.wamid
+
+
+def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | None]:
+    """The message after one more receipt, and what a failure says about more than this message."""
+    stale = receipt.attempt < story.tries
+    if stale and receipt.state not in RECEIVED_STATES:
+        return story, None
+    dated = _dated(story, receipt)
+    if not stale and story.wamid is None:
+        dated = replace(dated, wamid=receipt.wamid)
+    if receipt.state is not MessageState.FAILED:
+        return _settled(_moved(dated, receipt.state)), None
+    if story.failed_at is not None:
+        return _settled(replace(dated, failed_at=min(story.failed_at, receipt.at))), None
+    # The code alone decides: a status has no HTTP status of its own.
+    kind = classify(receipt.error_code)
+    failed, alarm = after_error(
+        dated, error_class=kind, code=receipt.error_code, at=receipt.at, rules=rules, refused=False
+    )
+    if story.state in _OUT:
+        return failed, alarm
+    return _settled(replace(dated, failed_at=receipt.at, error_code=failed.error_code)), alarm
+
+
+def _dated(story: Story, receipt: Receipt) -> Story:
+    at, state = receipt.at, receipt.state
+    received = state in RECEIVED_STATES
+    return replace(
+        story,
+        accepted_at=earliest(story.accepted_at, at),
+        sent_at=earliest(story.sent_at, at) if received or state is MessageState.SENT else story.sent_at,
+        delivered_at=earliest(story.delivered_at, at) if received else story.delivered_at,
+        read_at=earliest(story.read_at, at) if state is MessageState.READ else story.read_at,
+    )
+
+
+def _moved(story: Story, incoming: MessageState) -> Story:
+    current = MessageState(story.state)
+    if story.failed_at is not None and current not in RECEIVED_STATES:
+        current = MessageState.FAILED
+    state = merge_status(current, incoming)
+    if state is current:
+        return story
+    return replace(story, state=state, reason=None, lease_until=None)
+
+
+def _settled(story: Story) -> Story:
+    """Slots and due times that do not depend on whether the failure or the receipt came first."""
+    if story.state in RECEIVED_STATES and story.failed_at is not None and story.accepted_at is not None:
+        return replace(story, slot_at=story.accepted_at, due_at=story.accepted_at, claimed_by=None)
+    if story.slot_at is None and story.state in (MessageState.SENT, *RECEIVED_STATES):
+        return replace(story, slot_at=story.accepted_at)
+    return story

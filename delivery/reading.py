@@ -1,0 +1,91 @@
+"""Stored webhooks, read: the items of a batch of bodies, sorted by what is to be done with them. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from delivery.inbound import Said, said_in
+from delivery.receipt_repository import Looked, Stored
+from delivery.whatsapp import webhooks
+from delivery.whatsapp.items import (
+    InboundMessage,
+    StatusUpdate,
+    TemplateUpdate,
+    UserPreference,
+    WebhookItem,
+)
+from experiments.clock import format_moment, parse_moment
+from experiments.errors import Invalid
+from experiments.vocabulary import MessageState
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A status of one body, at the time it happened, or came."""
+
+    body_id: int
+    update: StatusUpdate
+    at: datetime
+
+
+@dataclass(slots=True)
+class Reading:
+    """The items of a batch of bodies, sorted by kind."""
+
+    statuses: list[Status] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+    templates: list[tuple[datetime, TemplateUpdate]] = field(default_factory=list)
+    unreadable: list[Looked] = field(default_factory=list)
+    other: int = 0
+
+
+def read(bodies: Sequence[Stored], *, now: datetime) -> Reading:
+    """What these bodies say; of one that was looked at before, only the statuses left over. Unreadable ones are closed at `now`."""
+    reading = Reading()
+    for body in bodies:
+        try:
+            items: Sequence[WebhookItem] = (
+                webhooks.parse(body.body) if body.unmatched is None else [*map(_from_json, body.unmatched)]
+            )
+        except Invalid as error:
+            reading.unreadable.append(Looked(body.id, now, str(error), None))
+            continue
+        for item in items:
+            if isinstance(item, StatusUpdate):
+                reading.statuses.append(Status(body.id, item, item.at or body.received_at))
+            elif isinstance(item, InboundMessage | UserPreference):
+                reading.said.append(said_in(item, received_at=body.received_at))
+            elif isinstance(item, TemplateUpdate):
+                reading.templates.append((item.at or body.received_at, item))
+            else:
+                reading.other += 1
+    return reading
+
+
+def as_json(update: StatusUpdate) -> dict[str, Any]:
+    """A status as it waits in `unmatched`: without the person's number."""
+    return {
+        "wamid": update.wamid,
+        "status": str(update.status),
+        "at": None if update.at is None else format_moment(update.at),
+        "callback_data": update.callback_data,
+        "error_code": update.error_code,
+        "error_title": update.error_title,
+        "user_id": update.user_id,
+    }
+
+
+def _from_json(left: dict[str, Any]) -> StatusUpdate:
+    return StatusUpdate(
+        wamid=left["wamid"],
+        status=MessageState(left["status"]),
+        at=None if left["at"] is None else parse_moment(left["at"]),
+        recipient_id=None,
+        callback_data=left["callback_data"],
+        error_code=left["error_code"],
+        error_title=left["error_title"],
+        category=None,
+        billable=None,
+        user_id=left["user_id"],
+    )

@@ -1,0 +1,125 @@
+"""Record: the answers to POSTs become states, withdrawals and open fuses, in one transaction. The caller commits."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+from sqlmodel import Session
+
+from delivery import breakers
+from delivery import dispatch_repository as repository
+from delivery.breakers import Raised, Streak
+from delivery.outcomes import Answered, alarm_of, settle
+from delivery.retry import Alarm, Rules
+from delivery.story import MAX_WAMID, Story
+from delivery.whatsapp.client import Accepted
+from experiments.clock import Clock
+from experiments.design import ExperimentDesign
+from experiments.vocabulary import Category
+from targeting import consent
+from targeting.consent import ConsentChange
+
+_log = logging.getLogger(__name__)
+
+Streaks = Mapping[tuple[int, str], Streak]
+"""How many equal errors in a row each variant (experiment id, key) has had."""
+
+
+def record(
+    session: Session,
+    clock: Clock,
+    *,
+    answers: Sequence[Answered],
+    alarms: Sequence[Raised],
+    rules: Rules,
+    number: str,
+    designs: Mapping[int, ExperimentDesign],
+    rng: np.random.Generator,
+    at: datetime,
+) -> list[Story]:
+    """Store what became of each POST; returns the messages as they now are, in the order of `answers`."""
+    opted_out = {
+        answered.begun.user_pk
+        for answered in answers
+        if (raised := alarm_of(answered)) is not None and raised.alarm is Alarm.OPTED_OUT
+    }
+    withdraw(session, clock, user_pks=opted_out, source="whatsapp 131050", evidence="answer to a message")
+    stories = repository.stories(session, [answered.begun.id for answered in answers])
+    owners = repository.owners_of_wamids(session, _wamids(answers))
+    settled = [
+        settle(stories[answered.begun.id], _with_own_wamid(answered, owners), at=at, rules=rules)
+        for answered in answers
+    ]
+    repository.save(session, settled)
+    repository.add_aliases(session, _aliases(answers))
+    breakers.sound(session, alarms=alarms, number=number, designs=designs, now=at, rng=rng)
+    return settled
+
+
+def withdraw(session: Session, clock: Clock, *, user_pks: set[int], source: str, evidence: str) -> int:
+    """Withdraw the consent of these users to marketing; returns for how many that was news."""
+    changes = [
+        ConsentChange(user_pk, Category.MARKETING, granted=False, source=source, evidence=evidence)
+        for user_pk in sorted(user_pks)
+    ]
+    return consent.apply_changes(session, clock, changes=changes).withdrawn
+
+
+def count_streaks(
+    streaks: Streaks, answers: Sequence[Answered]
+) -> tuple[dict[tuple[int, str], Streak], list[Raised]]:
+    """The streaks after these answers, and the alarms to sound: bad requests only where a streak is fatal.
+
+    A fatal streak starts anew, so that the fuse of a variant that somebody closed does not open at the first error.
+    """
+    after = dict(streaks)
+    alarms: list[Raised] = []
+    for answered in answers:
+        key = (answered.begun.experiment_id, answered.begun.variant)
+        raised = alarm_of(answered)
+        if raised is not None and raised.alarm is Alarm.BAD_REQUEST:
+            after[key] = after.get(key, Streak()).failed(raised.code)
+            if not after[key].is_fatal:
+                continue
+            del after[key]
+        elif isinstance(answered.outcome, Accepted):
+            after.pop(key, None)
+        if raised is not None:
+            alarms.append(raised)
+    return after, alarms
+
+
+def _wamids(answers: Sequence[Answered]) -> set[str]:
+    return {
+        answered.outcome.wamid
+        for answered in answers
+        if isinstance(answered.outcome, Accepted) and len(answered.outcome.wamid) <= MAX_WAMID
+    }
+
+
+def _with_own_wamid(answered: Answered, owners: dict[str, int]) -> Answered:
+    """The answer without an id that another message has, or that is too long to keep; that id would end the whole batch."""
+    outcome = answered.outcome
+    if not isinstance(outcome, Accepted):
+        return answered
+    if (
+        len(outcome.wamid) <= MAX_WAMID
+        and owners.setdefault(outcome.wamid, answered.begun.id) == answered.begun.id
+    ):
+        return answered
+    _log.error("WhatsApp's id of message %s is that of another message, or too long", answered.begun.id)
+    return replace(answered, outcome=replace(outcome, wamid=""))
+
+
+def _aliases(answers: Sequence[Answered]) -> set[tuple[str, str, int]]:
+    """Names under which WhatsApp knows people whom we know by another number; an inbound STOP comes under these."""
+    return {
+        ("wa_id", answered.outcome.wa_id, answered.begun.user_pk)
+        for answered in answers
+        if isinstance(answered.outcome, Accepted)
+        and answered.outcome.wa_id is not None
+        and len(answered.outcome.wa_id) <= MAX_WAMID
+        and answered.outcome.wa_id != answered.to.removeprefix("+")
+    }

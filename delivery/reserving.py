@@ -1,0 +1,170 @@
+"""Reserve: the last look before messages go out, in one transaction, and their slots. The caller commits, then POSTs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlmodel import Session
+
+from delivery import dispatch_repository as repository
+from delivery import links
+from delivery.caps import min_interval_of
+from delivery.dispatch_repository import Recipient, Taken
+from delivery.rendering import render
+from delivery.reservation import Situation, held_back, unrenderable
+from delivery.story import Story, begin, callback_data
+from delivery.whatsapp.payloads import TemplateMessage
+from experiments.clock import Clock
+from experiments.design import ExperimentDesign, MessageContent
+from experiments.errors import Invalid
+from experiments.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A message that is committed to go out, and what to POST."""
+
+    story: Story
+    message: TemplateMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """`begun` goes out, in this order; `held` does not, and is stored as it says."""
+
+    begun: Sequence[Begun]
+    held: Sequence[Story]
+
+
+def reserve(
+    session: Session,
+    clock: Clock,
+    *,
+    claims: Sequence[tuple[int, int]],
+    worker: str,
+    settings: Settings,
+    designs: Mapping[int, ExperimentDesign],
+) -> Reserved:
+    """Look at each claimed message (id, user) once more; take a slot for those that may go out.
+
+    Consent and caps are read under a lock on the users, which withdrawals and other workers wait for. A claim that
+    was lost meanwhile (the lease ran out, the experiment was stopped) is in neither list.
+    """
+    people = repository.recipients(session, [user_pk for _, user_pk in claims])
+    # Only now, under the lock: slots of one user must be taken in the order of their times.
+    now = clock.now()
+    stories = repository.claimed_by(session, [message_id for message_id, _ in claims], worker=worker)
+    situations = _situations(session, stories, people, settings, designs, now)
+    held: list[Story] = []
+    ready: list[tuple[Story, MessageContent, tuple[str, ...]]] = []
+    for story in stories:
+        stays = held_back(story, situations[story.id], settings=settings, now=now)
+        if stays is not None:
+            held.append(stays)
+            continue
+        try:
+            content = _content(designs[story.experiment_id], story.variant)
+            parameters = _parameters(story, content, people[story.user_pk], designs, now)
+            # Made once now, so that what cannot be sent is found before its slot is taken.
+            _message(story, content, parameters, people[story.user_pk], None)
+        except Invalid as error:
+            held.append(unrenderable(story, str(error.problems[0].message if error.problems else error)))
+        else:
+            ready.append((story, content, parameters))
+    targets = {story.id: content.link for story, content, _ in ready if content.link is not None}
+    tokens = links.create(session, targets=targets)
+    waits_until = now + settings.unknown_after
+    begun: dict[int, Begun] = {}
+    texts: list[tuple[Story, Sequence[str]]] = []
+    for story, content, parameters in ready:
+        going = begin(story, now=now, waits_until=waits_until)
+        person = people[story.user_pk]
+        begun[story.id] = Begun(going, _message(going, content, parameters, person, tokens.get(story.id)))
+        texts.append((going, parameters))
+    repository.save(session, held)
+    repository.save_begun(session, texts)
+    in_order = [begun[message_id] for message_id, _ in claims if message_id in begun]
+    return Reserved(in_order, held)
+
+
+def _situations(
+    session: Session,
+    stories: Sequence[Story],
+    people: Mapping[int, Recipient],
+    settings: Settings,
+    designs: Mapping[int, ExperimentDesign],
+    now: datetime,
+) -> dict[int, Situation]:
+    user_pks = [story.user_pk for story in stories]
+    intervals = {
+        story.id: min_interval_of(designs[story.experiment_id].variant(story.variant)) for story in stories
+    }
+    reach = max(settings.cap_window, settings.unknown_after, *intervals.values(), timedelta(0))
+    taken: dict[int, list[Taken]] = {user_pk: [] for user_pk in user_pks}
+    for place in repository.ledger(session, user_pks, since=now - reach):
+        taken[place.user_pk].append(place)
+    later_steps = [story for story in stories if story.step > 0]
+    waiting: dict[tuple[int, int], list[Taken]] = {}
+    for place in repository.waiting_steps(session, later_steps):
+        waiting.setdefault((place.experiment_id, place.user_pk), []).append(place)
+    statuses = repository.statuses(session, {story.experiment_id for story in stories})
+    consented = repository.consented(session, user_pks)
+    return {
+        story.id: Situation(
+            status=statuses[story.experiment_id],
+            phone=people[story.user_pk].phone,
+            consented=(story.user_pk, story.category) in consented,
+            taken=[
+                *taken[story.user_pk],
+                *(
+                    place
+                    for place in waiting.get((story.experiment_id, story.user_pk), ())
+                    if place.step < story.step
+                ),
+            ],
+            min_interval=intervals[story.id],
+        )
+        for story in stories
+    }
+
+
+def _content(design: ExperimentDesign, variant: str) -> MessageContent:
+    content = design.variant(variant).message
+    if content is None:
+        raise Invalid(f"variant {variant} has no message")
+    return content
+
+
+def _parameters(
+    story: Story,
+    content: MessageContent,
+    person: Recipient,
+    designs: Mapping[int, ExperimentDesign],
+    now: datetime,
+) -> tuple[str, ...]:
+    return render(
+        content,
+        user_id=person.user_id,
+        attributes=person.attributes,
+        time_zone=person.time_zone,
+        experiment=designs[story.experiment_id].key,
+        variant=story.variant,
+        now=now,
+    )
+
+
+def _message(
+    story: Story,
+    content: MessageContent,
+    parameters: tuple[str, ...],
+    person: Recipient,
+    token: str | None,
+) -> TemplateMessage:
+    return TemplateMessage(
+        to=person.phone or "",
+        template=content.template,
+        language=content.language,
+        body_parameters=parameters,
+        url_suffix=token,
+        callback_data=callback_data(story.id, max(1, story.tries)),
+    )
