@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session
@@ -25,11 +25,15 @@ from experiments import service
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign, started_at_or_after
+from experiments.lifecycle import Move
 from experiments.models import Experiment
 from experiments.settings import Settings
 from experiments.vocabulary import ExperimentStatus, MessageState
 from targeting import enrolment
 from targeting.repository import Unplanned
+
+STOPPED: Final = "stopped"
+"""The reason of messages that were cancelled because their experiment was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,21 @@ def plan_tick(database: Database, clock: Clock, *, settings: Settings, batch: in
     )
 
 
-def cancel_planned(session: Session, clock: Clock, *, experiment_id: int, reason: str) -> int:
+def stop(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
+    """Stop an experiment for good and cancel what has not gone out. Raises NotFound, or Conflict when it does not run.
+
+    The experiment's row is held until the commit, so that nothing is planned between the two.
+    """
+    experiment = service.move(session, clock, actor=actor, key=key, move=Move.STOP)
+    cancel_planned(session, experiment_id=_id(experiment), reason=STOPPED)
+    return experiment
+
+
+def cancel_planned(session: Session, *, experiment_id: int, reason: str) -> int:
     """Cancel what is not yet committed to go out; returns the number of messages.
 
-    For whoever stops an experiment, in the same transaction. What is in flight already goes on to its end.
+    What is in flight already goes on to its end.
     """
-    del clock  # the outbox keeps no time of a cancellation; the audit log has the time of the stop
     return repository.cancel_waiting(session, experiment_id=experiment_id, reason=reason)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, CompoundSelect, func, insert, null, select, union_all, update
+from sqlalchemy import ColumnElement, CompoundSelect, func, insert, literal, null, select, union_all, update
 from sqlmodel import Session, col
 
-from delivery.models import Click, Link, Message
+from delivery.models import Click, Link, Message, WebhookBody
 from experiments.models import Experiment
 from experiments.vocabulary import WAITING_STATES, Category, MessageState
 from targeting.models import Assignment, User
@@ -74,13 +74,17 @@ def record_click(session: Session, *, link: Link, at: datetime) -> None:
 
 
 class Tally(NamedTuple):
-    """One line of the books: `number` of planned assignments (`state` is null) or of messages of a variant."""
+    """One line of the books: `number` of planned assignments (`state` is null) or of messages of a variant.
+
+    `clicked` of them were clicked on at least once.
+    """
 
     experiment_id: int
     variant: str
     state: str | None
     reason: str | None
     number: int
+    clicked: int = 0
 
 
 def tallies(session: Session, *, experiment_id: int | None = None) -> list[Tally]:
@@ -95,17 +99,18 @@ def tallies(session: Session, *, experiment_id: int | None = None) -> list[Tally
             null().label("state"),
             null().label("reason"),
             func.count(),
+            literal(0),
         )
         .where(col(Assignment.planned_at).is_not(None))
         .group_by(col(Assignment.experiment_id), col(Assignment.variant))
     )
-    messages = select(
+    by = (
         col(Message.experiment_id),
         col(Message.variant),
         col(Message.state),
         col(Message.reason),
-        func.count(),
-    ).group_by(col(Message.experiment_id), col(Message.variant), col(Message.state), col(Message.reason))
+    )
+    messages = select(*by, func.count(), func.count(col(Message.clicked_at))).group_by(*by)
     if experiment_id is not None:
         planned = planned.where(col(Assignment.experiment_id) == experiment_id)
         messages = messages.where(col(Message.experiment_id) == experiment_id)
@@ -113,9 +118,50 @@ def tallies(session: Session, *, experiment_id: int | None = None) -> list[Tally
     return [Tally(*row) for row in session.connection().execute(both)]
 
 
-def started_experiments(session: Session, *, experiment_id: int | None = None) -> Sequence[Experiment]:
+def started_experiments(session: Session) -> Sequence[Experiment]:
     """Experiments that were ever started, oldest first."""
     query = select(Experiment).where(col(Experiment.started_at).is_not(None)).order_by(col(Experiment.id))
-    if experiment_id is not None:
-        query = query.where(col(Experiment.id) == experiment_id)
     return session.scalars(query).all()
+
+
+def webhooks_waiting(session: Session) -> int:
+    """Webhooks that came in and that nothing has been made of yet."""
+    query = select(func.count()).select_from(WebhookBody).where(col(WebhookBody.projected_at).is_(None))
+    return session.connection().execute(query).scalar_one()
+
+
+class MessageRow(NamedTuple):
+    """A message as people look at it."""
+
+    id: int
+    user_id: str
+    variant: str
+    step: int
+    state: str
+    reason: str | None
+    error_code: int | None
+    due_at: datetime
+    accepted_at: datetime | None
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    read_at: datetime | None
+    clicked_at: datetime | None
+    failed_at: datetime | None
+
+
+def messages_page(
+    session: Session, *, experiment_id: int, after_id: int, limit: int, state: MessageState | None
+) -> list[MessageRow]:
+    """Up to `limit` messages of an experiment with an id above `after_id`, oldest first."""
+    messages = Message.metadata.tables["messages"].c
+    query = (
+        select(*(col(User.user_id) if name == "user_id" else messages[name] for name in MessageRow._fields))
+        .select_from(Message)
+        .join(User, col(User.id) == messages.user_pk)
+        .where(messages.experiment_id == experiment_id, messages.id > after_id)
+        .order_by(messages.id)
+        .limit(limit)
+    )
+    if state is not None:
+        query = query.where(messages.state == state)
+    return [MessageRow(*row) for row in session.connection().execute(query).all()]

@@ -6,16 +6,17 @@ the assignments and the design, what is there from the outbox; neither is derive
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from sqlmodel import Session
 
 from delivery import repository
-from delivery.repository import Tally
+from delivery.repository import MessageRow, Tally
+from experiments import repository as experiment_repository
 from experiments import service
 from experiments.design import ExperimentDesign
-from experiments.vocabulary import REACHED_WHATSAPP, WAITING_STATES, MessageState
+from experiments.vocabulary import REACHED_WHATSAPP, RECEIVED_STATES, WAITING_STATES, MessageState
 
 NO_REASON: Final = "unspecified"
 
@@ -48,8 +49,8 @@ class ExperimentSummary:
     cancelled: int
     expired: int
     holds: bool
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    variants: tuple[VariantCounts, ...] = ()
+    reasons: Mapping[str, int]
+    variants: tuple[VariantCounts, ...]
 
     @property
     def accounted(self) -> int:
@@ -68,37 +69,69 @@ class ExperimentSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Delivery of all experiments that were ever started, or of one."""
+    """Delivery of all experiments that were ever started, or of one.
+
+    `states` and `reasons` (state -> reason -> number) count messages by where they are now. `funnel` counts how far they
+    came: whoever read a message also had it delivered. `webhooks_waiting` is of the whole installation.
+    """
 
     states: Mapping[str, int]
     reasons: Mapping[str, Mapping[str, int]]
+    funnel: Mapping[str, int]
+    waiting: int
+    webhooks_waiting: int
     experiments: tuple[ExperimentSummary, ...]
     holds: bool
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, field by field."""
+        return asdict(self)
 
-def summary(session: Session, *, experiment_id: int | None = None) -> Summary:
-    """Count messages by state and reason, and check conservation for each experiment.
 
-    An unknown `experiment_id` gives an empty summary; `reasons` maps state to reason to number.
+def summary(session: Session, *, key: str | None = None) -> Summary:
+    """Count messages by state and reason, and check conservation for each experiment; NotFound for an unknown `key`.
+
+    Call it in a snapshot.
     """
-    experiments = repository.started_experiments(session, experiment_id=experiment_id)
-    lines = repository.tallies(session, experiment_id=experiment_id)
+    experiments = (
+        repository.started_experiments(session)
+        if key is None
+        else [experiment_repository.get_experiment(session, key)]
+    )
+    lines = repository.tallies(session, experiment_id=None if key is None else experiments[0].id)
+    own: dict[int | None, list[Tally]] = {}
+    for line in lines:
+        own.setdefault(line.experiment_id, []).append(line)
     parts = tuple(
-        balance(
-            service.design_of(experiment), [line for line in lines if line.experiment_id == experiment.id]
-        )
-        for experiment in experiments
+        balance(service.design_of(experiment), own.get(experiment.id, [])) for experiment in experiments
     )
     messages = [line for line in lines if line.state is not None]
-    reasons: dict[str, Counter[str]] = {}
-    for line in messages:
-        if line.reason is not None:
-            reasons.setdefault(str(line.state), Counter())[line.reason] += line.number
+    states = _by_state(messages)
     return Summary(
-        states=_by_state(messages),
-        reasons=reasons,
+        states=states,
+        reasons=_by_reason(messages),
+        funnel={
+            "planned": sum(states.values()),
+            "accepted": sum(states.get(state, 0) for state in REACHED_WHATSAPP),
+            "delivered": sum(states.get(state, 0) for state in RECEIVED_STATES),
+            "read": states.get(MessageState.READ, 0),
+            "clicked": sum(line.clicked for line in messages),
+        },
+        waiting=sum(states.get(state, 0) for state in WAITING_STATES),
+        webhooks_waiting=repository.webhooks_waiting(session),
         experiments=parts,
         holds=all(part.holds for part in parts),
+    )
+
+
+def messages_of(
+    session: Session, *, key: str, after_id: int, limit: int, state: MessageState | None = None
+) -> list[MessageRow]:
+    """The outbox of one experiment, a page at a time, oldest first; NotFound for an unknown `key`."""
+    experiment = experiment_repository.get_experiment(session, key)
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    return repository.messages_page(
+        session, experiment_id=experiment.id, after_id=after_id, limit=limit, state=state
     )
 
 
@@ -157,3 +190,11 @@ def _by_state(messages: Iterable[Tally]) -> dict[str, int]:
     for line in messages:
         states[str(line.state)] += line.number
     return dict(states)
+
+
+def _by_reason(messages: Iterable[Tally]) -> dict[str, dict[str, int]]:
+    reasons: dict[str, Counter[str]] = {}
+    for line in messages:
+        if line.reason is not None:
+            reasons.setdefault(str(line.state), Counter())[line.reason] += line.number
+    return {state: dict(counts) for state, counts in reasons.items()}

@@ -41,12 +41,17 @@ def create(session: Session, clock: Clock, *, actor: str, document: Mapping[str,
     return service.create(session, clock, actor=actor, document=document)
 
 
-def apply(session: Session, clock: Clock, *, actor: str, document: Mapping[str, Any]) -> Applied:
+def apply(
+    session: Session, clock: Clock, *, actor: str, document: Mapping[str, Any], key: str | None = None
+) -> Applied:
     """Bring the stored experiment in line with a document: create it, redesign the draft, or find nothing to change.
 
-    Raises Invalid as `create` does, and Conflict when the experiment was started with another design.
+    `key` is where the document was sent to, when that was said. Raises Invalid as `create` does, or when the document is
+    of another experiment, and Conflict when the experiment was started with another design.
     """
-    key = _validate(session, document).key
+    wanted, key = key, _validate(session, document).key
+    if wanted is not None and wanted != key:
+        raise Invalid(f"is {key!r}, but the document was sent to {wanted!r}", field="key")
     if not experiment_repository.experiment_exists(session, key):
         return Applied(service.create(session, clock, actor=actor, document=document), "created")
     experiment, changed = service.replace_draft(session, clock, actor=actor, key=key, document=document)

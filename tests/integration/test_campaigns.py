@@ -82,6 +82,17 @@ def test_apply_creates_then_changes_then_finds_nothing_to_change(
     assert actions == [("ann", "experiment.create"), ("ann", "experiment.redesign")]
 
 
+def test_apply_refuses_a_document_of_another_experiment(database: Database, clock: SteppedClock) -> None:
+    with pytest.raises(Invalid) as caught, database.transaction() as session:
+        campaigns.apply(session, clock, actor="ann", key="autumn", document=campaign())
+    assert [problem.field for problem in caught.value.problems] == ["key"]
+    with database.transaction() as session:
+        assert (
+            campaigns.apply(session, clock, actor="ann", key="spring", document=campaign()).outcome
+            == "created"
+        )
+
+
 def test_apply_leaves_a_started_experiment_alone(database: Database, clock: SteppedClock) -> None:
     with database.transaction() as session:
         add_people(session, clock, [1])

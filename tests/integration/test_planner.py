@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from delivery import planner
 from delivery.models import Message
@@ -13,11 +13,12 @@ from delivery.planner import Planned
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database
+from experiments.errors import Conflict, NotFound
 from experiments.lifecycle import Move
 from experiments.models import Experiment
 from experiments.settings import Settings
 from experiments.vocabulary import Category, MessageState
-from targeting.models import Assignment, Enrolment, User
+from targeting.models import Assignment, Enrolment
 from tests.integration.people import COUPON, REMINDER, SILENCE, add_people, campaign, start_campaign
 
 SETTINGS = Settings(cap_messages=2, cap_window=timedelta(days=7))
@@ -189,15 +190,27 @@ def test_stopping_cancels_what_waits_and_leaves_the_rest(database: Database, clo
             stored = session.get_one(Message, row.id)
             stored.state, stored.claimed_by, stored.lease_until = state, "worker", clock.now()
     with database.transaction() as session:
-        service.move(session, clock, actor="test", key="spring", move=Move.STOP)
-        cancelled = planner.cancel_planned(session, clock, experiment_id=experiment.id or 0, reason="stopped")
+        assert planner.stop(session, clock, actor="test", key="spring").status == "stopped"
     after = messages(database, experiment_id=experiment.id)
-    assert cancelled == len(mine) - 3
     assert [row.state for row in after[:4]] == ["cancelled", "inflight", "read", "failed"]
     gone = [row for row in after if row.state == MessageState.CANCELLED]
+    assert len(gone) == len(mine) - 3
     assert {(row.reason, row.claimed_by, row.lease_until) for row in gone} == {("stopped", None, None)}
     assert {row.state for row in messages(database, experiment_id=other.id)} == {MessageState.PLANNED}
     assert tick(database, clock) == NOTHING
+
+
+@pytest.mark.parametrize("stopped_before", [False, True])
+def test_stopping_what_does_not_run_is_refused(
+    database: Database, clock: SteppedClock, stopped_before: bool
+) -> None:
+    with database.transaction() as session:
+        add_people(session, clock, [1])
+        if stopped_before:
+            start_campaign(session, clock, campaign())
+            planner.stop(session, clock, actor="test", key="spring")
+    with pytest.raises(Conflict if stopped_before else NotFound), database.transaction() as session:
+        planner.stop(session, clock, actor="test", key="spring")
 
 
 class DyingClock(SteppedClock):
@@ -283,7 +296,7 @@ def _together(work: Callable[[], object]) -> None:
 def test_a_stop_that_comes_between_two_batches_is_final(database: Database, clock: SteppedClock) -> None:
     with database.transaction() as session:
         add_people(session, clock, range(1, 41))
-        experiment = start_campaign(session, clock, campaign())
+        start_campaign(session, clock, campaign())
 
     class StoppingClock(SteppedClock):
         """Somebody stops the experiment while the tick is looking at the time for its first batch."""
@@ -294,19 +307,8 @@ def test_a_stop_that_comes_between_two_batches_is_final(database: Database, cloc
             self.looks += 1
             if self.looks == 2:
                 with database.transaction() as session:
-                    _stop(session, clock, experiment)
+                    planner.stop(session, clock, actor="test", key="spring")
             return self.current
 
     tick(database, StoppingClock(clock.now()), batch=10)
     assert {row.state for row in messages(database)} <= {MessageState.CANCELLED}
-    assert [user.user_id for user in _users(database)][:1] == ["user-1"]
-
-
-def _stop(session: Session, clock: SteppedClock, experiment: Experiment) -> None:
-    service.move(session, clock, actor="test", key=experiment.key, move=Move.STOP)
-    planner.cancel_planned(session, clock, experiment_id=experiment.id or 0, reason="stopped")
-
-
-def _users(database: Database) -> list[User]:
-    with database.snapshot() as session:
-        return list(session.exec(select(User).order_by(col(User.id))))

@@ -1,14 +1,17 @@
 """The books of delivery on both databases."""
 
+import json
 from collections import Counter
 
+import pytest
 from sqlmodel import col, delete, select
 
 from delivery import planner
-from delivery.models import Message
-from delivery.summary import Summary, summary
+from delivery.models import Message, WebhookBody
+from delivery.summary import Summary, messages_of, summary
 from experiments.clock import SteppedClock
 from experiments.database import Database
+from experiments.errors import NotFound
 from experiments.settings import Settings
 from experiments.vocabulary import MessageState
 from tests.integration.people import add_people, campaign, start_campaign
@@ -23,9 +26,9 @@ def planned(database: Database, clock: SteppedClock, *keys: str) -> dict[str, in
     return ids
 
 
-def books(database: Database, experiment_id: int | None = None) -> Summary:
+def books(database: Database, key: str | None = None) -> Summary:
     with database.snapshot() as session:
-        return summary(session, experiment_id=experiment_id)
+        return summary(session, key=key)
 
 
 def test_an_empty_outbox_balances(database: Database) -> None:
@@ -69,14 +72,64 @@ def test_every_state_has_its_place(database: Database, clock: SteppedClock) -> N
     assert spring.variants[0].slots == 0
 
 
+def test_the_funnel_counts_how_far_messages_came(database: Database, clock: SteppedClock) -> None:
+    planned(database, clock, "spring")
+    with database.transaction() as session:
+        rows = session.exec(select(Message).order_by(col(Message.id))).all()
+        for row, state in zip(
+            rows, ["read", "read", "delivered", "sent", "accepted", "failed", "claimed"], strict=False
+        ):
+            row.state = state
+        for row in rows[:3]:
+            row.clicked_at = clock.now()
+        session.add(WebhookBody(body=b"{}", received_at=clock.now()))
+        session.add(WebhookBody(body=b"{}", received_at=clock.now(), projected_at=clock.now()))
+    document = books(database, "spring").to_json()
+    assert document["funnel"] == {
+        "planned": len(rows),
+        "accepted": 5,
+        "delivered": 3,
+        "read": 2,
+        "clicked": 3,
+    }
+    assert document["waiting"] == len(rows) - 6
+    assert document["webhooks_waiting"] == 1
+    assert json.loads(json.dumps(document))["experiments"][0]["variants"][0] == {
+        "variant": "silence",
+        "slots": 0,
+        "states": {},
+        "suppressed": {},
+    }
+
+
+def test_the_outbox_is_read_in_pages(database: Database, clock: SteppedClock) -> None:
+    planned(database, clock, "spring", "autumn")
+    with database.transaction() as session:
+        rows = session.exec(select(Message).where(Message.experiment_id == 1).order_by(col(Message.id))).all()
+        rows[4].state, rows[4].reason = MessageState.SUPPRESSED, "cap"
+        expected = [(row.id, f"user-{row.user_pk}", row.variant, row.step, row.state) for row in rows]
+    seen = []
+    with database.snapshot() as session:
+        while page := messages_of(session, key="spring", after_id=seen[-1].id if seen else 0, limit=7):
+            assert len(page) <= 7
+            seen += page
+        (suppressed,) = messages_of(session, key="spring", after_id=0, limit=7, state=MessageState.SUPPRESSED)
+        with pytest.raises(NotFound):
+            messages_of(session, key="winter", after_id=0, limit=7)
+    assert [row[:5] for row in seen] == expected
+    assert (suppressed, suppressed.reason) == (seen[4], "cap")
+    assert {row.clicked_at for row in seen} == {None}
+
+
 def test_one_experiment_alone(database: Database, clock: SteppedClock) -> None:
-    ids = planned(database, clock, "spring", "autumn")
+    planned(database, clock, "spring", "autumn")
     both = books(database)
     assert [part.experiment for part in both.experiments] == ["spring", "autumn"]
-    autumn = books(database, ids["autumn"])
+    autumn = books(database, "autumn")
     assert autumn.experiments == both.experiments[1:]
     assert autumn.states == {"planned": autumn.experiments[0].slots}
-    assert books(database, 999).experiments == ()
+    with pytest.raises(NotFound):
+        books(database, "winter")
 
 
 def test_a_lost_message_is_noticed(database: Database, clock: SteppedClock) -> None:
