@@ -1,0 +1,52 @@
+"""A message of the outbox for tests of the pure rules."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from delivery.retry import Rules
+from delivery.story import Story
+from experiments.vocabulary import MessageState
+
+NOW = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
+RULES = Rules(max_tries=3, ttl=timedelta(days=7))
+
+PLANNED = Story(
+    id=17,
+    experiment_id=1,
+    user_pk=5,
+    variant="a",
+    step=0,
+    category="marketing",
+    state=MessageState.PLANNED,
+    reason=None,
+    error_code=None,
+    first_due_at=NOW,
+    due_at=NOW,
+    claimed_by=None,
+    lease_until=None,
+    tries=0,
+    slot_at=None,
+    wamid=None,
+    accepted_at=None,
+    sent_at=None,
+    delivered_at=None,
+    read_at=None,
+    failed_at=None,
+)
+INFLIGHT = replace(
+    PLANNED,
+    state=MessageState.INFLIGHT,
+    claimed_by="w",
+    slot_at=NOW,
+    lease_until=NOW + timedelta(hours=24),
+    tries=1,
+)
+
+
+def inflight(**changes: Any) -> Story:
+    return replace(INFLIGHT, **changes)
+
+
+def after(**duration: float) -> datetime:
+    return NOW + timedelta(**duration)
