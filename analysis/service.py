@@ -1,7 +1,7 @@
 """Reports of experiments: make one, keep it, find the newest. Each kept report is a look at the data.
 
-`prepare` only reads, `keep` writes one row. `refresh_report` does both in the caller's transaction; `refresh_tick`
-reads in a snapshot, so that a long computation never holds SQLite's write lock.
+`prepare` only reads, `keep` writes one row. `refresh_report` does both in the caller's transaction; `current_report` and `refresh_tick`
+read in a snapshot, so that a long computation never holds SQLite's write lock.
 """
 
 import logging
@@ -61,14 +61,20 @@ def refresh_report(
 
 
 def current_report(
-    session: Session, clock: Clock, *, key: str, max_age: timedelta, facts: FactsEngine | None = None
+    database: Database, clock: Clock, *, key: str, max_age: timedelta, facts: FactsEngine | None = None
 ) -> StoredReport:
-    """The newest kept report when it is no older than `max_age`, else a new one. Raises as `refresh_report` does."""
-    experiment = _started(session, key)
-    newest = repository.newest_report(session, _id(experiment))
-    if newest is not None and clock.now() - newest.as_of <= max_age:
-        return newest
-    return refresh_report(session, clock, key=key, facts=facts)
+    """The newest kept report when it is no older than `max_age`, else a new one. Raises as `refresh_report` does.
+
+    Opens its own transactions, like `refresh_tick`: what takes long only reads.
+    """
+    with database.snapshot() as session:
+        experiment = _started(session, key)
+        newest = repository.newest_report(session, _id(experiment))
+        if newest is not None and clock.now() - newest.as_of <= max_age:
+            return newest
+        look = prepare(session, clock, key=key, facts=facts)
+    with database.transaction() as session:
+        return keep(session, look)
 
 
 def refresh_tick(

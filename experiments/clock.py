@@ -117,9 +117,12 @@ def parse_duration(text: str) -> timedelta:
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write a number and a unit: 90s, 15m, 72h, 30d or 2w")
     try:
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        duration = timedelta(**{_UNITS[match[2]]: float(match[1])})
     except OverflowError as error:
         raise ValueError(f"{text!r} is longer than a duration can be") from error
+    if duration.microseconds:
+        raise ValueError(f"{text!r} is not a whole number of seconds, the shortest duration there is")
+    return duration
 
 
 def format_duration(duration: timedelta) -> str:

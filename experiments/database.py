@@ -66,7 +66,9 @@ class Database:
         self.url: Final = make_url(url)
         self.is_sqlite: Final = self.url.get_backend_name() == "sqlite"
         self.engine: Final = _make_engine(url, echo=echo)
-        self._reading: Final = self.engine.execution_options(touchstone_reading=True)
+        # PostgreSQL's default would let each statement of a snapshot see another state.
+        isolation = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reading: Final = self.engine.execution_options(touchstone_reading=True, **isolation)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

@@ -281,11 +281,14 @@ def last_send_offset(variant: Variant) -> timedelta:
         return timedelta(0)
     steps = variant.frequency.steps if variant.frequency else 1
     interval = variant.frequency.min_interval if variant.frequency else timedelta(0)
-    first = timedelta(days=1) if variant.send_time else timedelta(0)
-    if variant.send_time:
-        # A later step keeps the time of day, so its interval grows to whole days.
-        interval = timedelta(days=-(-interval // timedelta(days=1)))
-    return first + (steps - 1) * interval
+    if not variant.send_time:
+        return (steps - 1) * interval
+    # A later step keeps the time of day, so its interval grows to whole days. Where clocks change, the next 18:30 is up to
+    # 26 hours away, and a series of whole days slips by one more whenever an hour is lost, which is at most once a year.
+    interval = timedelta(days=-(-interval // timedelta(days=1)))
+    span = timedelta(days=1, hours=2) + (steps - 1) * interval
+    years = -(-span // timedelta(days=365))
+    return span + (timedelta(days=years) if steps > 1 else timedelta(0))
 
 
 def _window_problems(design: ExperimentDesign) -> list[Problem]:

@@ -91,8 +91,9 @@ def _operator(subject: str, name: str, operand: Any) -> str:
         return f"{subject} is {'known' if operand else 'unknown'}"
     if operand is None and name in {"$eq", "$ne"}:
         return f"{subject} is {'unknown' if name == '$eq' else 'known'}"
-    phrase = _PHRASES.get(name)
-    return f"{subject} {phrase.format(_shown(operand))}" if phrase else _special(subject, name, operand)
+    if name in _PHRASES:
+        return f"{subject} {_PHRASES[name].format(_shown(operand))}"
+    return _special(subject, name, operand)
 
 
 def _special(subject: str, name: str, operand: Any) -> str:

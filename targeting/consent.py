@@ -67,6 +67,14 @@ def consents_of(session: Session, *, user_pk: int) -> list[Consent]:
     return user_repository.consents_of(session, user_pk)
 
 
+def consents_of_many(session: Session, *, user_pks: Sequence[int]) -> dict[int, list[Consent]]:
+    """The same for many users at once, by internal id; a user who was never asked is missing."""
+    found: dict[int, list[Consent]] = {}
+    for consent in user_repository.consents_of_many(session, user_pks):
+        found.setdefault(consent.user_pk, []).append(consent)
+    return found
+
+
 def apply_changes(
     session: Session, clock: Clock, *, changes: Sequence[ConsentChange], from_file: bool = False
 ) -> Applied:

@@ -73,7 +73,10 @@ class Event(SQLModel, table=True):
     """Something a user did. `message_id` comes from the sender and makes it idempotent."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_user_name_at", "user_pk", "name", "at"), Index("ix_events_name_at", "name", "at"))
+    __table_args__ = (
+        Index("ix_events_user_name_at", "user_pk", "name", "at"),
+        Index("ix_events_name_at", "name", "at"),
+    )
 
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
     message_id: str = Field(max_length=200, unique=True)

@@ -221,6 +221,11 @@ def consents_of(session: Session, user_pk: int) -> list[Consent]:
     return list(session.exec(query.execution_options(populate_existing=True)).all())
 
 
+def consents_of_many(session: Session, user_pks: Collection[int]) -> Sequence[Consent]:
+    query = select(Consent).where(col(Consent.user_pk).in_(user_pks))
+    return session.exec(query.order_by(col(Consent.user_pk), col(Consent.category))).all()
+
+
 def ledger_of(session: Session, user_pk: int) -> list[ConsentRecord]:
     """Every grant and withdrawal of one user, oldest first."""
     query = select(ConsentRecord).where(ConsentRecord.user_pk == user_pk)

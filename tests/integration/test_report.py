@@ -154,10 +154,10 @@ def test_an_experiment_that_was_never_started_has_no_report(database: Database, 
     with database.snapshot() as session:
         with pytest.raises(Conflict, match="never started"):
             service.refresh_report(session, clock, key="spring")
-        with pytest.raises(Conflict, match="never started"):
-            service.current_report(session, clock, key="spring", max_age=HOUR)
-        with pytest.raises(NotFound):
-            service.current_report(session, clock, key="autumn", max_age=HOUR)
+    with pytest.raises(Conflict, match="never started"):
+        service.current_report(database, clock, key="spring", max_age=HOUR)
+    with pytest.raises(NotFound):
+        service.current_report(database, clock, key="autumn", max_age=HOUR)
     assert service.refresh_tick(database, clock) == 0
 
 
@@ -167,8 +167,7 @@ def test_a_young_report_is_shown_again_and_an_old_one_made_anew(
     start(database, clock, design())
 
     def current() -> StoredReport:
-        with database.transaction() as session:
-            return service.current_report(session, clock, key="spring", max_age=2 * HOUR)
+        return service.current_report(database, clock, key="spring", max_age=2 * HOUR)
 
     first = current()
     clock.advance(2 * HOUR)

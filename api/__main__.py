@@ -1,0 +1,5 @@
+"""`python -m api` is `touchstone`."""
+
+from api.cli import main
+
+main()

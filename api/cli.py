@@ -1,0 +1,38 @@
+"""The command line. Every command is thin: read options, call what the API calls, print."""
+
+import logging
+import sys
+from typing import NoReturn
+
+import typer
+from sqlalchemy.exc import OperationalError
+
+from api.commands import analyze, campaigns, data, running
+from experiments.errors import TouchstoneError
+
+app = typer.Typer(
+    name="touchstone",
+    help="Messaging campaigns on WhatsApp, run as honest experiments. Start with `touchstone demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for family in (running, data, campaigns, analyze):
+    family.register(app)
+
+
+def main() -> NoReturn:
+    """Run the command line; an error of ours is one line on stderr and exit status 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except TouchstoneError as error:
+        typer.echo(f"touchstone: {error}", err=True)
+        sys.exit(1)
+    except OperationalError as error:
+        typer.echo(
+            f"touchstone: the database does not answer: {error.orig}; see TOUCHSTONE_DATABASE_URL", err=True
+        )
+        sys.exit(1)
+    sys.exit(0)

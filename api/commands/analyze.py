@@ -1,0 +1,65 @@
+"""`analyze`: a report on a file that somebody else made. Needs no database."""
+
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from analysis.files import analyze_file
+from analysis.report_text import render
+from experiments.vocabulary import Method
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(analyze)
+
+
+def analyze(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, one row a user (or give --unit).")],
+    variant: Annotated[str, typer.Option(help="Column that says which variant a row belongs to.")],
+    control: Annotated[str, typer.Option(help="Value of that column which is the control.")],
+    metric: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=KIND:COLUMN[/COLUMN]; KIND is proportion, mean, ratio or quantile. May be repeated."
+        ),
+    ],
+    unit: Annotated[
+        str | None, typer.Option(help="Column that names the user, when one has several rows.")
+    ] = None,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=COLUMN: a quantity from before the experiment, for that metric."),
+    ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(
+            help="How often is this file looked at? fixed: once; the others stay valid at every look."
+        ),
+    ] = Method.FIXED,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="Error rate; 0.05 gives 95 % intervals.")
+    ] = 0.05,
+    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """Compare the variants in FILE with the control: effects, intervals, sample-ratio check, decision.
+
+    Example: touchstone analyze orders.csv --variant arm --control A --metric bought=proportion:bought --metric spend=mean:spend
+    """
+    report = analyze_file(
+        file,
+        variant=variant,
+        control=control,
+        unit=unit,
+        metrics=metric,
+        covariates=covariate or [],
+        method=method,
+        alpha=alpha,
+    ).to_json()
+    console = Console()
+    if json:
+        typer.echo(dumps(report, indent=2, allow_nan=False))
+    else:
+        console.print(render(report))

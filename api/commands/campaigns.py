@@ -1,0 +1,121 @@
+"""`apply` and `experiment ..`: design, start, watch and stop from a terminal."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from analysis import service as reports
+from analysis.report_text import render
+from api.wiring import Wiring
+from delivery import planner
+from experiments import repository, service
+from experiments.errors import Invalid, NotFound
+from experiments.lifecycle import Move
+from targeting import campaigns
+
+ACTOR = "command line"
+experiment = typer.Typer(help="Experiments: list, start, pause, resume, stop, report.", no_args_is_help=True)
+Key = Annotated[str, typer.Argument(help="Key of the experiment.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(apply)
+    app.add_typer(experiment, name="experiment")
+
+
+def apply(
+    file: Annotated[Path, typer.Argument(help="A campaign as YAML or JSON; see docs/campaign.md.")],
+) -> None:
+    """Create the campaign in FILE as a draft, or redesign the draft; says what changed. Start it afterwards."""
+    document = read_document(file)
+    wiring = _wiring()
+    with wiring.database.transaction() as session:
+        applied = campaigns.apply(session, wiring.clock, actor=ACTOR, document=document)
+        typer.echo(f"{applied.experiment.key}: {applied.outcome} ({applied.experiment.status})")
+
+
+def read_document(file: Path) -> dict[str, Any]:
+    """The document in a YAML or JSON file; raises NotFound or Invalid."""
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}", field="FILE")
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Invalid(f"{file} is not valid YAML: {' '.join(str(error).split())}", field="FILE") from error
+    if not isinstance(document, dict):
+        raise Invalid(
+            f"{file} does not hold a campaign: a mapping with key, name, variants and metrics", field="FILE"
+        )
+    return document
+
+
+@experiment.command("list")
+def list_experiments() -> None:
+    """All experiments and their state."""
+    wiring = _wiring()
+    table = Table("key", "status", "name")
+    with wiring.database.snapshot() as session:
+        for row in repository.list_experiments(session, after_id=0, limit=1000):
+            table.add_row(row.key, row.status, row.name)
+    Console().print(table)
+
+
+@experiment.command("start")
+def start(key: Key) -> None:
+    """Begin: enrolment starts at the trigger's moment."""
+    wiring = _wiring()
+    with wiring.database.transaction() as session:
+        typer.echo(f"{key}: {campaigns.start(session, wiring.clock, actor=ACTOR, key=key).status}")
+
+
+@experiment.command("pause")
+def pause(key: Key) -> None:
+    """Enrol and send nothing until resumed."""
+    _move(key, Move.PAUSE)
+
+
+@experiment.command("resume")
+def resume(key: Key) -> None:
+    """Go on after a pause."""
+    _move(key, Move.RESUME)
+
+
+@experiment.command("stop")
+def stop(key: Key) -> None:
+    """End for good; messages that have not gone out are cancelled."""
+    wiring = _wiring()
+    with wiring.database.transaction() as session:
+        typer.echo(f"{key}: {planner.stop(session, wiring.clock, actor=ACTOR, key=key).status}")
+
+
+@experiment.command("report")
+def report(
+    key: Key, json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False
+) -> None:
+    """Make the report anew and print it. Every report is a look at the data, and is stored as such."""
+    wiring = _wiring()
+    made = reports.current_report(
+        wiring.database, wiring.clock, key=key, max_age=timedelta(0), facts=wiring.facts
+    )
+    console = Console()
+    if json:
+        console.print_json(data=made.body)
+    else:
+        console.print(render(made.body))
+
+
+def _move(key: str, move: Move) -> None:
+    wiring = _wiring()
+    with wiring.database.transaction() as session:
+        typer.echo(f"{key}: {service.move(session, wiring.clock, actor=ACTOR, key=key, move=move).status}")
+
+
+def _wiring() -> Wiring:
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    return wiring

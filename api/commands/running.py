@@ -1,0 +1,149 @@
+"""`demo`, `serve`, `worker`, `dashboard`, `simulator`, and `run JOB`: the processes of Touchstone."""
+
+import subprocess
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from api import jobs
+from api.app import create_app
+from api.dashboarding import dashboard_command
+from api.wiring import Wiring
+from api.worker import make_scheduler
+from delivery.simulator.config import SimulatorConfig
+from delivery.simulator.server import run as run_simulator
+from experiments.errors import NotFound
+from experiments.settings import Settings
+
+Host = Annotated[
+    str, typer.Option(help="Address to listen on; 127.0.0.1 is reachable from this machine only.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    for command in (demo, serve, worker, dashboard, simulator):
+        app.command()(command)
+    app.command("run")(run_job)
+
+
+def demo(
+    exit: Annotated[bool, typer.Option("--exit", help="End after the report is printed.")] = False,  # noqa: A002
+    people: Annotated[int, typer.Option(min=100, max=50_000, help="Made-up people in the audience.")] = 3000,
+    seconds: Annotated[
+        float, typer.Option(min=20, max=3600, help="Real time for the two weeks of the campaign.")
+    ] = 60,
+    port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
+    dashboard_port: Annotated[int, typer.Option(help="Port of the dashboard.")] = 8501,
+    seed: Annotated[int, typer.Option(help="Everything made up follows from it.")] = 1,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its database; emptied first.")] = Path(
+        "var/demo"
+    ),
+) -> None:
+    """Run a made-up two-week campaign in about a minute, against a simulated WhatsApp on this machine.
+
+    People are imported, the campaign is designed and started over the API, messages go out under caps, webhooks,
+    clicks and orders come back, and the report is compared with the truth of the simulated world. Nothing leaves
+    this machine.
+    """
+    from api.demo.show import show
+
+    show(
+        folder=folder,
+        people=people,
+        seconds=seconds,
+        port=port,
+        dashboard_port=dashboard_port,
+        seed=seed,
+        stay=not exit,
+    )
+
+
+def serve(
+    host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000
+) -> None:
+    """Run the API, the scheduler and the dispatcher in one process. An empty database is migrated first.
+
+    Make a key with `touchstone keys create --scope admin`, then open http://127.0.0.1:8000/docs
+    """
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    scheduler = make_scheduler(wiring)
+    scheduler.start()
+    try:
+        uvicorn.run(create_app(wiring), host=host, port=port, log_level="warning")
+    finally:
+        scheduler.shutdown(wait=True)
+
+
+def worker() -> None:
+    """Run the scheduler and the dispatcher without the API; on PostgreSQL, any number of them."""
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    scheduler = make_scheduler(wiring)
+    scheduler.start()
+    typer.echo(f"worker {jobs.worker_name()} is running; stop it with Ctrl-C")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        typer.echo("finishing what is under way")
+    finally:
+        scheduler.shutdown(wait=True)
+
+
+def dashboard(
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8501,
+    api_url: Annotated[
+        str | None, typer.Option(help="Address of the API; TOUCHSTONE_API_URL when absent.")
+    ] = None,
+) -> None:
+    """Run the dashboard. It asks for an API key with the scope read (write, to start and stop experiments)."""
+    command = dashboard_command(port=port, api_url=api_url or Settings.from_environment().api_url)
+    raise typer.Exit(subprocess.run(command, check=False).returncode)  # noqa: S603  # our own command
+
+
+def simulator(
+    port: Annotated[int, typer.Option(help="Port to listen on, on 127.0.0.1.")] = 9009,
+    webhook_url: Annotated[
+        str, typer.Option(help="Where webhooks are sent.")
+    ] = "http://127.0.0.1:8000/webhooks/whatsapp",
+    api_url: Annotated[
+        str, typer.Option(help="Where links are clicked and events are tracked.")
+    ] = "http://127.0.0.1:8000",
+    write_key: Annotated[str, typer.Option(help="Key with the scope ingest, for tracking.")] = "",
+    seed: Annotated[int, typer.Option(help="Everything that people do follows from it.")] = 0,
+    throughput: Annotated[float, typer.Option(help="Messages per second before error 130429.")] = 80.0,
+) -> None:
+    """Run a WhatsApp of your own: a server that answers as the Graph API does, with a world of people behind it.
+
+    Point TOUCHSTONE_WHATSAPP_URL at it. Token, phone number id and app secret are taken from the TOUCHSTONE_WHATSAPP_..
+    settings, and are `simulated`, `106540352242922` and `simulated` when those are empty. Load people with
+    POST /simulator/world, ask for the truth with GET /simulator/truth.
+    """
+    settings = Settings.from_environment()
+    known = SimulatorConfig()
+    run_simulator(
+        SimulatorConfig(
+            port=port,
+            token=settings.whatsapp_token.get_secret_value() or known.token,
+            phone_number_id=settings.whatsapp_phone_number_id or known.phone_number_id,
+            app_secret=settings.whatsapp_app_secret.get_secret_value() or known.app_secret,
+            webhook_url=webhook_url,
+            public_url=api_url,
+            tracking_url=api_url,
+            write_key=write_key,
+            seed=seed,
+            throughput=throughput,
+        )
+    )
+
+
+def run_job(job: Annotated[str, typer.Argument(help=f"One of {', '.join(jobs.JOBS)}.")]) -> None:
+    """Run one job of the scheduler once, now, and say what it did."""
+    if job not in jobs.JOBS:
+        raise NotFound(f"there is no job {job!r}; choose one of {', '.join(jobs.JOBS)}", field="JOB")
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    typer.echo(f"{job}: {jobs.JOBS[job](wiring)}")

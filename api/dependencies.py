@@ -1,0 +1,131 @@
+"""What routes ask for: who is calling, a session, the clock, a page of a list."""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Final, TypeVar
+
+from fastapi import Depends, Query, Request
+from fastapi.security import HTTPBasic, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
+from sqlmodel import Session
+
+from api.security import Principal, authenticate
+from api.wiring import Wiring
+from experiments.clock import Clock
+from experiments.errors import Invalid, Unauthenticated
+from experiments.settings import Settings
+from experiments.vocabulary import Scope
+
+MAX_ID: Final = 2**62
+Row = TypeVar("Row")
+
+
+def wiring_of(request: Request) -> Wiring:
+    wiring: Wiring = request.app.state.wiring
+    return wiring
+
+
+def principal_of(request: Request) -> Principal:
+    """Whose key this is: `Authorization: Bearer KEY`, or Basic with the key as user name (as Segment's clients send it)."""
+    scheme, parameter = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() == "basic":
+        try:
+            parameter = base64.b64decode(parameter, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise Unauthenticated("the Authorization header is not valid Basic authentication") from error
+    elif scheme.lower() != "bearer":
+        raise Unauthenticated("send an API key: Authorization: Bearer KEY")
+    with wiring_of(request).database.snapshot() as session:
+        return authenticate(session, parameter)
+
+
+def _require(scope: Scope) -> Callable[[Request], Principal]:
+    def required(request: Request) -> Principal:
+        principal = principal_of(request)
+        principal.require(scope)
+        return principal
+
+    return required
+
+
+_bearer = Depends(HTTPBearer(auto_error=False, description="An API key"))
+_basic = Depends(
+    HTTPBasic(auto_error=False, description="A write key (scope ingest) as user name, no password")
+)
+
+Reader = Annotated[Principal, Depends(_require(Scope.READ))]
+Writer = Annotated[Principal, Depends(_require(Scope.WRITE))]
+Admin = Annotated[Principal, Depends(_require(Scope.ADMIN))]
+Ingester = Annotated[Principal, Depends(_require(Scope.INGEST))]
+MANAGEMENT: Final = (_bearer,)
+TRACKING: Final = (_basic,)
+
+
+def _write_session(request: Request) -> Iterator[Session]:
+    with wiring_of(request).database.transaction() as session:
+        request.state.write_session = session
+        yield session
+
+
+def _read_session(request: Request) -> Iterator[Session]:
+    with wiring_of(request).database.snapshot() as session:
+        yield session
+
+
+# scope="function": the transaction is committed before the answer leaves, so that an answer is a promise kept.
+WriteSession = Annotated[Session, Depends(_write_session, scope="function")]
+ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
+WiringOf = Annotated[Wiring, Depends(wiring_of)]
+
+
+def _clock(wiring: WiringOf) -> Clock:
+    return wiring.clock
+
+
+def _settings(wiring: WiringOf) -> Settings:
+    return wiring.settings
+
+
+ClockOf = Annotated[Clock, Depends(_clock)]
+SettingsOf = Annotated[Settings, Depends(_settings)]
+Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page")]
+
+
+def _cursor(
+    cursor: Annotated[
+        str | None, Query(max_length=60, description="`next_cursor` of the page before")
+    ] = None,
+) -> int:
+    return 0 if cursor is None else decode_cursor(cursor)
+
+
+Cursor = Annotated[int, Depends(_cursor)]
+
+
+def encode_cursor(position: int) -> str:
+    """A position in a list as text that promises nothing about what it holds.
+
+    >>> decode_cursor(encode_cursor(42))
+    42
+    """
+    return base64.urlsafe_b64encode(str(position).encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str) -> int:
+    """The inverse of `encode_cursor`; raises Invalid."""
+    try:
+        position = int(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error) as error:
+        raise Invalid(
+            "is not a cursor of this list; take `next_cursor` of the page before", field="cursor"
+        ) from error
+    if not 0 <= position < MAX_ID:
+        raise Invalid("is not a cursor of this list; take `next_cursor` of the page before", field="cursor")
+    return position
+
+
+def next_cursor(rows: Sequence[Row], limit: int, position: Callable[[Row], int | None]) -> str | None:
+    """The cursor behind a full page; None when the list has ended."""
+    last = position(rows[-1]) if len(rows) == limit else None
+    return None if last is None else encode_cursor(last)

@@ -1,0 +1,135 @@
+"""HTTP is said once: how every error becomes an RFC 9457 problem document."""
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from starlette.exceptions import HTTPException
+
+from experiments.design import path_of
+from experiments.errors import (
+    Conflict,
+    InsufficientData,
+    Invalid,
+    NotFound,
+    Problem,
+    Refused,
+    TooLarge,
+    TouchstoneError,
+    Unauthenticated,
+    Unavailable,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_log = logging.getLogger(__name__)
+
+# The first class that fits decides, so a subclass stands before its base.
+_STATUS: Final[tuple[tuple[type[TouchstoneError], HTTPStatus], ...]] = (
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (Invalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (Unauthenticated, HTTPStatus.UNAUTHORIZED),
+    (Refused, HTTPStatus.FORBIDDEN),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (InsufficientData, HTTPStatus.CONFLICT),
+)
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error with a problem document."""
+    app.add_exception_handler(TouchstoneError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(IntegrityError, _integrity)
+    app.add_exception_handler(DataError, _data)
+    app.add_exception_handler(OperationalError, _operational)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_document(status: HTTPStatus, detail: str, problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
+    """The body of a problem document; `errors` names each wrong field."""
+    return {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "errors": [{"field": problem.field, "message": problem.message} for problem in problems],
+    }
+
+
+def problem_response(status: HTTPStatus, detail: str, problems: tuple[Problem, ...] = ()) -> JSONResponse:
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="touchstone", Basic realm="touchstone"'
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "1"
+    return JSONResponse(problem_document(status, detail, problems), status, headers, media_type=MEDIA_TYPE)
+
+
+def status_of(error: TouchstoneError) -> HTTPStatus:
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return status
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+async def _ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TouchstoneError)  # noqa: S101  # registered for this class
+    return problem_response(status_of(error), str(error), error.problems)
+
+
+async def _validation(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class
+    problems = tuple(_problem_of(item) for item in error.errors())
+    return problem_response(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(str(problem) for problem in problems), problems
+    )
+
+
+def _problem_of(item: dict[str, Any]) -> Problem:
+    place = item["loc"]
+    if item["type"] == "json_invalid":
+        return Problem("body", f"is not valid JSON: {item.get('ctx', {}).get('error', item['msg'])}")
+    # "body", "query" and "path" say where a value was, which the name of the field says already.
+    path = path_of(tuple(place[1:]) if len(place) > 1 else tuple(place))
+    return Problem(path, str(item["msg"]))
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
+    response = problem_response(HTTPStatus(error.status_code), str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _integrity(_request: Request, error: Exception) -> JSONResponse:
+    _log.info("a concurrent change won: %s", type(error).__name__)
+    return problem_response(
+        HTTPStatus.CONFLICT, "somebody else changed the same thing at the same moment; try again"
+    )
+
+
+async def _data(_request: Request, _error: Exception) -> JSONResponse:
+    return problem_response(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "a value cannot be stored: it is too long, out of range or holds a NUL character",
+    )
+
+
+async def _operational(_request: Request, error: Exception) -> JSONResponse:
+    _log.error("the database does not answer: %s", error)
+    return problem_response(
+        HTTPStatus.SERVICE_UNAVAILABLE, "the database is busy or cannot be reached; try again"
+    )
+
+
+async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    _log.exception("an error nobody planned for", exc_info=error)
+    return problem_response(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong on our side; it has been logged"
+    )

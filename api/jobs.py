@@ -1,0 +1,79 @@
+"""What the scheduler does, as plain functions over the wiring; each is also `touchstone run NAME`."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from analysis import service as reports
+from api.wiring import Wiring
+from delivery import planner, receipts
+from delivery.dispatch import Dispatched, Dispatcher
+from delivery.whatsapp.client import WhatsAppClient
+from experiments.errors import TouchstoneError
+
+_log = logging.getLogger(__name__)
+
+MESSAGES_PER_RUN: Final = 20_000
+"""A run ends after so many messages, so that webhooks and pauses get their turn."""
+
+
+def plan(wiring: Wiring) -> Any:
+    """Enrol audiences whose moment has come, and turn assignments into messages."""
+    return planner.plan_tick(wiring.database, wiring.clock, settings=wiring.settings)
+
+
+def dispatch(wiring: Wiring) -> Any:
+    """Send what is due."""
+    return asyncio.run(_dispatch(wiring))
+
+
+async def _dispatch(wiring: Wiring) -> Dispatched:
+    settings = wiring.settings
+    settings.check_whatsapp()
+    async with WhatsAppClient(
+        base_url=settings.whatsapp_url,
+        version=settings.whatsapp_version,
+        phone_number_id=settings.whatsapp_phone_number_id,
+        token=settings.whatsapp_token.get_secret_value(),
+        concurrency=settings.dispatch_concurrency,
+    ) as client:
+        dispatcher = Dispatcher(
+            wiring.database, wiring.clock, settings, client, worker_name(), rng=np.random.default_rng()
+        )
+        return await dispatcher.run(limit=MESSAGES_PER_RUN)
+
+
+def project_webhooks(wiring: Wiring) -> Any:
+    """Make sense of the webhooks that have come in."""
+    return receipts.project_tick(wiring.database, wiring.clock, settings=wiring.settings)
+
+
+def refresh_reports(wiring: Wiring) -> Any:
+    """Make the report of every running experiment anew."""
+    return reports.refresh_tick(wiring.database, wiring.clock, facts=wiring.facts)
+
+
+JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
+    "plan": plan,
+    "dispatch": dispatch,
+    "project-webhooks": project_webhooks,
+    "refresh-reports": refresh_reports,
+}
+
+
+def guarded(name: str, job: Callable[[Wiring], Any], wiring: Wiring) -> None:
+    """Run a job for the scheduler: an error of ours is logged as one line, and the next tick tries again."""
+    try:
+        job(wiring)
+    except TouchstoneError as error:
+        _log.warning("%s: %s", name, error)
+
+
+def worker_name() -> str:
+    """Names this process in a claim: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"[:100]

@@ -1,0 +1,62 @@
+"""Rows as answers: what of a row is shown, and to whom."""
+
+from api.models import ApiKey
+from api.schemas import ConsentAnswer, ExperimentAnswer, KeyAnswer, MetricAnswer, UserAnswer
+from api.security import Principal
+from experiments.metrics import MetricDefinition
+from experiments.models import Experiment, Metric
+from experiments.service import design_of
+from experiments.vocabulary import Category, ExperimentStatus, Scope
+from targeting.models import Consent, User
+
+
+def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
+    design = design_of(experiment)
+    return ExperimentAnswer(
+        key=experiment.key,
+        name=experiment.name,
+        hypothesis=design.hypothesis,
+        category=design.category,
+        status=ExperimentStatus(experiment.status),
+        created_at=experiment.created_at,
+        updated_at=experiment.updated_at,
+        started_at=experiment.started_at,
+        stopped_at=experiment.stopped_at,
+        design=design,
+    )
+
+
+def user_answer(user: User, consents: list[Consent], principal: Principal) -> UserAnswer:
+    return UserAnswer(
+        user_id=user.user_id,
+        phone=user.phone if Scope.WRITE in principal.scopes else None,
+        has_phone=user.phone is not None,
+        time_zone=user.time_zone,
+        locale=user.locale,
+        attributes=user.attributes,
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+        last_seen_at=user.last_seen_at,
+        consents=[
+            ConsentAnswer(category=Category(row.category), granted=row.granted, changed_at=row.changed_at)
+            for row in consents
+        ],
+    )
+
+
+def metric_answer(metric: Metric) -> MetricAnswer:
+    return MetricAnswer(
+        key=metric.key,
+        definition=MetricDefinition.model_validate(metric.definition),
+        updated_at=metric.updated_at,
+    )
+
+
+def key_answer(key: ApiKey) -> KeyAnswer:
+    return KeyAnswer(
+        prefix=key.prefix,
+        name=key.name,
+        scopes=[Scope(scope) for scope in key.scopes],
+        created_at=key.created_at,
+        revoked_at=key.revoked_at,
+    )

@@ -1,0 +1,70 @@
+"""All SQL of this floor: API keys, remembered answers, and the audit log as it is shown."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, update
+from sqlmodel import Session, col, select
+
+from api.models import ApiKey, RememberedAnswer
+from experiments.audit import AuditEntry
+
+
+def find_key(session: Session, prefix: str) -> ApiKey | None:
+    return session.exec(select(ApiKey).where(ApiKey.prefix == prefix)).first()
+
+
+def list_keys(session: Session, *, after_id: int, limit: int) -> Sequence[ApiKey]:
+    return session.exec(
+        select(ApiKey).where(col(ApiKey.id) > after_id).order_by(col(ApiKey.id)).limit(limit)
+    ).all()
+
+
+def remembered(session: Session, *, api_key_id: int, idempotency_key: str) -> RememberedAnswer | None:
+    return session.get(RememberedAnswer, (api_key_id, idempotency_key))
+
+
+def finish_answer(
+    session: Session,
+    *,
+    api_key_id: int,
+    idempotency_key: str,
+    status: int,
+    media_type: str | None,
+    body: bytes,
+) -> None:
+    session.execute(
+        update(RememberedAnswer)
+        .where(
+            col(RememberedAnswer.api_key_id) == api_key_id,
+            col(RememberedAnswer.idempotency_key) == idempotency_key,
+        )
+        .values(status=status, media_type=media_type, body=body)
+    )
+
+
+def forget_answer(session: Session, *, api_key_id: int, idempotency_key: str) -> None:
+    session.execute(
+        delete(RememberedAnswer).where(
+            col(RememberedAnswer.api_key_id) == api_key_id,
+            col(RememberedAnswer.idempotency_key) == idempotency_key,
+        )
+    )
+
+
+def forget_answers_before(session: Session, *, moment: datetime) -> None:
+    session.execute(delete(RememberedAnswer).where(col(RememberedAnswer.started_at) < moment))
+
+
+def list_audit(
+    session: Session, *, before_id: int | None, limit: int, subject_kind: str | None, subject_key: str | None
+) -> Sequence[AuditEntry]:
+    """The newest entries first."""
+    query = select(AuditEntry).order_by(col(AuditEntry.id).desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(col(AuditEntry.id) < before_id)
+    if subject_kind is not None:
+        query = query.where(AuditEntry.subject_kind == subject_kind)
+    if subject_key is not None:
+        query = query.where(AuditEntry.subject_key == subject_key)
+    return session.exec(query).all()

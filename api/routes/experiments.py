@@ -1,0 +1,152 @@
+"""Experiments: design, life, report, messages."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Path, Query
+
+from analysis import service as reports
+from api.dependencies import (
+    MANAGEMENT,
+    ClockOf,
+    Cursor,
+    Limit,
+    Reader,
+    ReadSession,
+    WiringOf,
+    Writer,
+    WriteSession,
+    next_cursor,
+)
+from api.idempotency import IdempotentRoute
+from api.presenting import experiment_answer
+from api.schemas import AppliedAnswer, ExperimentAnswer, MessageAnswer, Page
+from delivery import planner, summary
+from experiments import repository, service
+from experiments.lifecycle import Move
+from experiments.vocabulary import ExperimentStatus, MessageState
+from targeting import campaigns
+
+router = APIRouter(
+    prefix="/v1/experiments", tags=["experiments"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
+)
+EXAMPLES: Final = {
+    "spring": {
+        "summary": "Three arms, one of them silent",
+        "value": {
+            "key": "spring-wakeup",
+            "name": "Wake up customers who have gone quiet",
+            "audience": {
+                "condition": {"country": {"$in": ["NL", "BR"]}, "last_order_at": {"$olderThan": "60d"}}
+            },
+            "variants": [
+                {"key": "silence", "control": True, "weight": 1},
+                {"key": "coupon", "weight": 1, "message": {"template": "spring_coupon", "language": "en_US"}},
+            ],
+            "metrics": [
+                {"key": "bought", "role": "primary", "kind": "proportion", "event": "Order Completed"}
+            ],
+        },
+    }
+}
+Key = Annotated[str, Path(min_length=1, max_length=64)]
+Document = Annotated[
+    dict[str, Any],
+    Body(
+        description="A campaign: the document that `touchstone apply` reads, as JSON",
+        openapi_examples=EXAMPLES,
+    ),
+]
+
+
+@router.post("", status_code=201)
+def create(session: WriteSession, clock: ClockOf, principal: Writer, document: Document) -> ExperimentAnswer:
+    """Store a new draft."""
+    return experiment_answer(campaigns.create(session, clock, actor=principal.actor, document=document))
+
+
+@router.get("")
+def list_experiments(
+    session: ReadSession,
+    _principal: Reader,
+    cursor: Cursor,
+    limit: Limit = 50,
+    status: Annotated[ExperimentStatus | None, Query()] = None,
+) -> Page[ExperimentAnswer]:
+    """All experiments, oldest first."""
+    rows = repository.list_experiments(session, after_id=cursor, limit=limit, status=status)
+    return Page(
+        items=[experiment_answer(row) for row in rows],
+        next_cursor=next_cursor(rows, limit, lambda row: row.id),
+    )
+
+
+@router.get("/{key}")
+def read(session: ReadSession, _principal: Reader, key: Key) -> ExperimentAnswer:
+    """One experiment with its design."""
+    return experiment_answer(repository.get_experiment(session, key))
+
+
+@router.put("/{key}")
+def apply(
+    session: WriteSession, clock: ClockOf, principal: Writer, key: Key, document: Document
+) -> AppliedAnswer:
+    """Create the experiment, redesign it while it is a draft, or find it unchanged."""
+    applied = campaigns.apply(session, clock, actor=principal.actor, key=key, document=document)
+    return AppliedAnswer(outcome=applied.outcome, experiment=experiment_answer(applied.experiment))
+
+
+@router.post("/{key}/start")
+def start(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> ExperimentAnswer:
+    """Begin: enrolment starts at the trigger's moment. Refused when nobody is in the audience."""
+    return experiment_answer(campaigns.start(session, clock, actor=principal.actor, key=key))
+
+
+@router.post("/{key}/pause")
+def pause(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> ExperimentAnswer:
+    """Enrol and send nothing until resumed."""
+    return experiment_answer(service.move(session, clock, actor=principal.actor, key=key, move=Move.PAUSE))
+
+
+@router.post("/{key}/resume")
+def resume(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> ExperimentAnswer:
+    """Go on after a pause."""
+    return experiment_answer(service.move(session, clock, actor=principal.actor, key=key, move=Move.RESUME))
+
+
+@router.post("/{key}/stop")
+def stop(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> ExperimentAnswer:
+    """End for good; messages that have not gone out are cancelled."""
+    return experiment_answer(planner.stop(session, clock, actor=principal.actor, key=key))
+
+
+@router.get("/{key}/report")
+def report(
+    wiring: WiringOf,
+    _principal: Reader,
+    key: Key,
+    max_age: Annotated[
+        int | None, Query(ge=0, le=86_400, description="Seconds; an older report is made anew")
+    ] = None,
+) -> dict[str, Any]:
+    """The newest report. Making one is a look at the data, and is stored as such."""
+    age = wiring.settings.tick if max_age is None else timedelta(seconds=max_age)
+    stored = reports.current_report(wiring.database, wiring.clock, key=key, max_age=age, facts=wiring.facts)
+    return stored.body
+
+
+@router.get("/{key}/messages")
+def messages(
+    session: ReadSession,
+    _principal: Reader,
+    key: Key,
+    cursor: Cursor,
+    limit: Limit = 50,
+    state: Annotated[MessageState | None, Query()] = None,
+) -> Page[MessageAnswer]:
+    """The outbox of one experiment."""
+    rows = summary.messages_of(session, key=key, after_id=cursor, limit=limit, state=state)
+    return Page(
+        items=[MessageAnswer.model_validate(row, from_attributes=True) for row in rows],
+        next_cursor=next_cursor(rows, limit, lambda row: row.id),
+    )

@@ -1,0 +1,77 @@
+"""Users, their consent, and imports of many at once."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from api.dependencies import (
+    MANAGEMENT,
+    ClockOf,
+    Cursor,
+    Limit,
+    Reader,
+    ReadSession,
+    SettingsOf,
+    Writer,
+    WriteSession,
+    next_cursor,
+)
+from api.idempotency import IdempotentRoute
+from api.presenting import user_answer
+from api.schemas import ConsentRequest, Page, UserAnswer, UserRequest
+from targeting import consent, users
+
+router = APIRouter(
+    prefix="/v1/users", tags=["users"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
+)
+UserId = Annotated[str, Path(min_length=1, max_length=200)]
+
+
+@router.get("")
+def list_users(
+    session: ReadSession, principal: Reader, cursor: Cursor, limit: Limit = 50
+) -> Page[UserAnswer]:
+    """All users, oldest first."""
+    rows = users.list_users(session, after_id=cursor, limit=limit)
+    consents = consent.consents_of_many(session, user_pks=[row.id for row in rows if row.id is not None])
+    return Page(
+        items=[user_answer(row, consents.get(row.id or 0, []), principal) for row in rows],
+        next_cursor=next_cursor(rows, limit, lambda row: row.id),
+    )
+
+
+@router.post("")
+def upsert(
+    session: WriteSession, clock: ClockOf, settings: SettingsOf, principal: Writer, request: UserRequest
+) -> UserAnswer:
+    """Add a user, or merge what is given into the one that exists."""
+    user = users.upsert(
+        session, clock, actor=principal.actor, default_region=settings.default_region, **request.model_dump()
+    )
+    return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
+
+
+@router.get("/{user_id}")
+def read(session: ReadSession, principal: Reader, user_id: UserId) -> UserAnswer:
+    """One user. Phone numbers are shown to keys that may write."""
+    user = users.find(session, user_id=user_id)
+    return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
+
+
+@router.post("/{user_id}/consent")
+def set_consent(
+    session: WriteSession, clock: ClockOf, principal: Writer, user_id: UserId, request: ConsentRequest
+) -> UserAnswer:
+    """Record that the user agreed, or withdraw it at once."""
+    user = users.find(session, user_id=user_id)
+    change = consent.grant if request.granted else consent.withdraw
+    change(
+        session,
+        clock,
+        user_pk=user.id or 0,
+        category=request.category,
+        source=request.source,
+        evidence=request.evidence or f"recorded by {principal.actor}",
+    )
+    session.flush()
+    return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)

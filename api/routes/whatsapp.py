@@ -1,0 +1,42 @@
+"""WhatsApp's webhooks. Stored first, answered at once, made sense of afterwards."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api.dependencies import WiringOf
+from api.wiring import Wiring
+from delivery import receipts
+from delivery.whatsapp import webhooks
+from experiments.errors import Refused
+
+# WhatsApp sends bodies of up to 3 MB.
+router = APIRouter(prefix="/webhooks/whatsapp", tags=["whatsapp"], max_body_size=4_000_000)
+
+
+@router.get("")
+def handshake(wiring: WiringOf, request: Request) -> Response:
+    """Answer the challenge of a subscription that knows our verify token."""
+    token = wiring.settings.whatsapp_verify_token.get_secret_value()
+    challenge = webhooks.handshake(dict(request.query_params), token) if token else None
+    if challenge is None:
+        raise Refused("the verify token is not ours, or TOUCHSTONE_WHATSAPP_VERIFY_TOKEN is not set")
+    return Response(challenge, media_type="text/plain")
+
+
+@router.post("")
+async def receive(wiring: WiringOf, request: Request) -> Response:
+    """Check the signature over the raw bytes, store them, answer 200."""
+    body = await request.body()
+    secret = wiring.settings.whatsapp_app_secret.get_secret_value()
+    signature = request.headers.get("x-hub-signature-256")
+    if not secret or not webhooks.verify_signature(secret, body, signature):
+        raise Refused("the signature does not fit the body", field="X-Hub-Signature-256")
+    await run_in_threadpool(_store, wiring, body)
+    return Response(status_code=HTTPStatus.OK)
+
+
+def _store(wiring: Wiring, body: bytes) -> None:
+    with wiring.database.transaction() as session:
+        receipts.store(session, wiring.clock, body=body)

@@ -1,0 +1,201 @@
+"""What travels over HTTP, beside the design of an experiment itself."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from experiments.design import ExperimentDesign
+from experiments.metrics import KEY_PATTERN, MetricDefinition
+from experiments.vocabulary import Category, ExperimentStatus, MessageState, Scope
+
+Item = TypeVar("Item")
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Page(_Answer, Generic[Item]):
+    """One page of a list. Pass `next_cursor` as `cursor` to get the next; it is null on the last page."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class FieldProblem(_Answer):
+    field: str
+    message: str
+
+
+class ProblemDocument(_Answer):
+    """An error (RFC 9457). `errors` names each field that is wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem]
+
+
+class ExperimentAnswer(_Answer):
+    key: str
+    name: str
+    hypothesis: str
+    category: Category
+    status: ExperimentStatus
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    stopped_at: datetime | None
+    design: ExperimentDesign
+
+
+class AppliedAnswer(_Answer):
+    """`outcome` is created, changed or unchanged."""
+
+    outcome: str
+    experiment: ExperimentAnswer
+
+
+class MessageAnswer(_Answer):
+    """One message and its story. The phone number is not part of it."""
+
+    id: int
+    user_id: str
+    variant: str
+    step: int
+    state: MessageState
+    reason: str | None
+    error_code: int | None
+    due_at: datetime
+    accepted_at: datetime | None
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    read_at: datetime | None
+    clicked_at: datetime | None
+    failed_at: datetime | None
+
+
+class ConsentAnswer(_Answer):
+    category: Category
+    granted: bool
+    changed_at: datetime
+
+
+class UserAnswer(_Answer):
+    """`phone` is shown to keys with the scope write only; others see whether there is one."""
+
+    user_id: str
+    phone: str | None
+    has_phone: bool
+    time_zone: str | None
+    locale: str | None
+    attributes: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    last_seen_at: datetime | None
+    consents: list[ConsentAnswer]
+
+
+class UserRequest(_Request):
+    user_id: str = Field(min_length=1, max_length=200)
+    phone: str | None = Field(None, max_length=40)
+    time_zone: str | None = Field(None, max_length=64)
+    locale: str | None = Field(None, max_length=35)
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class ConsentRequest(_Request):
+    """A grant needs its proof: where the person agreed, and to which words."""
+
+    category: Category = Category.MARKETING
+    granted: bool
+    source: str = Field(min_length=1, max_length=100)
+    evidence: str = Field("", max_length=1000)
+
+
+class MetricAnswer(_Answer):
+    key: str
+    definition: MetricDefinition
+    updated_at: datetime
+
+
+class KeyRequest(_Request):
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
+
+
+class KeyAnswer(_Answer):
+    prefix: str
+    name: str
+    scopes: list[Scope]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class NewKeyAnswer(KeyAnswer):
+    """`key` is shown this once."""
+
+    key: str
+
+
+class AuditAnswer(_Answer):
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    subject_kind: str
+    subject_key: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class IngestAnswer(_Answer):
+    """Segment's clients look for `success`; the counts are ours."""
+
+    success: bool = True
+    accepted: int
+    duplicates: int
+
+
+class _SegmentCall(BaseModel):
+    """Fields that every call of the Segment HTTP API may carry; unknown ones are allowed, as Segment allows them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    messageId: str | None = Field(None, min_length=1, max_length=200)  # noqa: N815  # Segment's name
+    userId: str | None = Field(None, min_length=1, max_length=200)  # noqa: N815  # Segment's name
+    anonymousId: str | None = Field(None, min_length=1, max_length=200)  # noqa: N815  # Segment's name
+    timestamp: AwareDatetime | None = None
+    context: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrackRequest(_SegmentCall):
+    event: str = Field(min_length=1, max_length=200)
+    properties: dict[str, Any] = Field(default_factory=dict)
+
+
+class IdentifyRequest(_SegmentCall):
+    traits: dict[str, Any] = Field(default_factory=dict)
+
+
+class BatchRequest(BaseModel):
+    """Up to 500 calls; each names its `type`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    batch: list[dict[str, Any]] = Field(max_length=500)
+
+
+class MetricKey(_Request):
+    key: str = Field(pattern=KEY_PATTERN)
+
+
+class Health(_Answer):
+    status: str
+    revision: str | None = None

@@ -1,0 +1,26 @@
+"""The scheduler: every job of `jobs.py` at every tick, each at most once at a time in this process."""
+
+from typing import Final
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from api import jobs
+from api.wiring import Wiring
+
+SHORTEST_TICK: Final = 0.2
+"""Seconds. A hurried clock makes ticks short; shorter than this would only spin."""
+
+REPORTS_EVERY: Final = 12
+"""Reports are made anew at every twelfth tick; each one is a look at the data."""
+
+
+def make_scheduler(wiring: Wiring) -> BackgroundScheduler:
+    """A scheduler with every job, not started."""
+    seconds = max(SHORTEST_TICK, wiring.clock.real_seconds(wiring.settings.tick))
+    scheduler = BackgroundScheduler(
+        timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+    )
+    for name, job in jobs.JOBS.items():
+        every = seconds * (REPORTS_EVERY if name == "refresh-reports" else 1)
+        scheduler.add_job(jobs.guarded, "interval", args=(name, job, wiring), seconds=every, id=name)
+    return scheduler

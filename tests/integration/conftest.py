@@ -1,0 +1,61 @@
+"""The API in process, over the test database, with one key for each scope."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+from api import security
+from api.app import create_app
+from api.wiring import Wiring
+from experiments.clock import SteppedClock
+from experiments.database import Database
+from experiments.settings import Settings
+from experiments.vocabulary import Scope
+
+APP_SECRET = "app-secret"
+VERIFY_TOKEN = "verify-token"
+
+
+@pytest.fixture
+def wiring(database: Database, database_url: str, clock: SteppedClock) -> Wiring:
+    settings = Settings(
+        database_url=database_url,
+        whatsapp_url="http://127.0.0.1:1",
+        whatsapp_loopback_only=True,
+        whatsapp_token=SecretStr("token"),
+        whatsapp_phone_number_id="1",
+        whatsapp_app_secret=SecretStr(APP_SECRET),
+        whatsapp_verify_token=SecretStr(VERIFY_TOKEN),
+        max_upload_bytes=2_000_000,
+        max_body_bytes=100_000,
+    )
+    return Wiring(settings, clock, database)
+
+
+@pytest.fixture
+def keys(wiring: Wiring) -> dict[str, str]:
+    """The text of one key for each scope."""
+    made = {}
+    with wiring.database.transaction() as session:
+        for scope in Scope:
+            _row, text = security.create_key(
+                session, wiring.clock, actor="test", name=f"{scope} key", scopes=[scope]
+            )
+            made[str(scope)] = text
+    return made
+
+
+@pytest.fixture
+def http(wiring: Wiring) -> Iterator[TestClient]:
+    """A client without a key."""
+    with TestClient(create_app(wiring), raise_server_exceptions=False, follow_redirects=False) as client:
+        yield client
+
+
+@pytest.fixture
+def writer(http: TestClient, keys: dict[str, str]) -> TestClient:
+    """A client whose key may write."""
+    http.headers["Authorization"] = f"Bearer {keys['write']}"
+    return http
