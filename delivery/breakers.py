@@ -147,17 +147,12 @@ def trip(
     code: int | None,
     reason: str,
 ) -> bool:
-    """Open a fuse; returns whether it was closed. News from before its last closing changes nothing.
-
-    One that waits for a hand stays so: an error that passes does not shorten it.
-    """
+    """Open a fuse; returns whether it was closed. One that waits for a hand stays so: an error that passes does not shorten it."""
     known = repository.breaker(session, kind, key)
     if known is not None and is_open(known, at):
         if known.until is None or (until is not None and until <= known.until):
             return False
         at = known.opened_at
-    elif known is not None and known.until is not None and at < known.until:
-        return False
     was_closed = known is None or not is_open(known, at)
     repository.put_breaker(
         session,
@@ -192,8 +187,14 @@ def close(session: Session, clock: Clock, *, actor: str, kind: Kind, key: str) -
 
 
 def template_stopped(session: Session, *, name: str, language: str | None, at: datetime, reason: str) -> bool:
-    """A webhook says that a template is paused or disabled; returns whether that is news."""
+    """A webhook says that a template is paused or disabled; returns whether that is news.
+
+    Webhooks come in any order and more than once: what happened before the template's return is over.
+    """
     key = template_key(name, language)
+    known = repository.breaker(session, Kind.TEMPLATE, key)
+    if known is not None and known.until is not None and at <= known.until:
+        return False
     return trip(session, kind=Kind.TEMPLATE, key=key, at=at, until=None, code=None, reason=reason)
 
 

@@ -96,7 +96,7 @@ def definitions(session: Session, ids: Collection[int]) -> dict[int, Experiment]
 def statuses(session: Session, ids: Collection[int]) -> dict[int, str]:
     """The status of each experiment now."""
     query = select(_EXPERIMENTS.c.id, _EXPERIMENTS.c.status).where(_EXPERIMENTS.c.id.in_(ids))
-    return dict(session.connection().execute(query).tuples().all())
+    return dict(session.connection().execute(query).all())
 
 
 def claim(
@@ -244,7 +244,7 @@ def owners_of_wamids(session: Session, wamids: Collection[str]) -> dict[str, int
     if not wamids:
         return {}
     query = select(_MESSAGES.c.wamid, _MESSAGES.c.id).where(_MESSAGES.c.wamid.in_(wamids))
-    return dict(session.connection().execute(query).tuples().all())
+    return dict(session.connection().execute(query).all())
 
 
 _CHANGING: Final = {f"new_{part.name}": part.name for part in fields(Story) if part.name not in _FIXED}

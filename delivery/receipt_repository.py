@@ -139,4 +139,4 @@ def consent_changed_at(session: Session, user_pks: Collection[int], *, category:
     query = select(_CONSENTS.c.user_pk, _CONSENTS.c.changed_at).where(
         _CONSENTS.c.user_pk.in_(user_pks), _CONSENTS.c.category == category
     )
-    return dict(session.connection().execute(query).tuples().all())
+    return dict(session.connection().execute(query).all())
