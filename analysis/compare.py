@@ -91,7 +91,8 @@ def _of_proportions(a: Aggregate, b: Aggregate, rule: Rule, spec: MetricSpec, lo
     for arm in (a, b):
         if arm.n == 0:
             raise InsufficientData("an arm has no users")
-    if not proportions.is_small(a, b):
+    # Arms in which everybody, or nobody, converted have no variance to test with, however large they are.
+    if not proportions.is_small(a, b) and max(a.variance, b.variance) > 0:
         return _of_difference(difference.difference(a, b), "welch", rule, spec, look, counts=(a, b))
     reasons, p, lift = [], None, None
     try:

@@ -4,6 +4,7 @@
 The rows stay in DuckDB, which spills to disk what does not fit; only sums and a few order statistics come to Python.
 """
 
+import csv
 import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from experiments.vocabulary import MetricKind
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _DELIMITERS = ",;\t|"
+_LONGEST_HEADER = 1_000_000
 _NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN")  # fmt: skip
 
 
@@ -70,12 +72,16 @@ class FileFacts:
         if kind == "parquet":
             source = f"SELECT * FROM read_parquet({_text(str(path))})"
         else:
-            # Everything as text, so that a bad value far down the file is found and named instead of guessed away.
+            # Nothing is guessed: a dialect sniffer skips rows that do not fit, and a type sniffer looks at the first rows only.
+            delimiter, names = _header(path)
+            columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in names)
             source = (
-                f"SELECT * FROM read_csv({_text(str(path))}, header = true, all_varchar = true, "
-                f"delim = {_text(_delimiter(path))}, quote = '\"', escape = '\"')"
+                f"SELECT * FROM read_csv({_text(str(path))}, auto_detect = false, header = true, delim = {_text(delimiter)}, "
+                f"quote = '\"', escape = '\"', columns = {{{columns}}})"
             )
         connection.execute(f"CREATE VIEW source AS {source}")
+        if not self._all("SELECT 1 FROM source LIMIT 1"):
+            raise Invalid(f"{path.name} has no rows", field="FILE")
         self._types: dict[str, str] = {row[0]: row[1] for row in self._all("DESCRIBE source")}
         self._by_unit = False
 
@@ -139,13 +145,11 @@ class FileFacts:
         return number
 
     def _check(self, metrics: Sequence[FileMetric]) -> None:
-        asked = ["count(*)"]
+        asked = []
         for i, metric in enumerate(metrics):
             for letter, _ in _columns(metric):
                 asked += [f"count({letter}{i}_bad)", f"any_value({letter}{i}_bad)"]
         counts = list(self._all(f"SELECT {', '.join(asked)} FROM typed")[0])
-        if counts.pop(0) == 0:
-            raise Invalid("has no rows", field="FILE")
         for metric in metrics:
             for letter, column in _columns(metric):
                 bad, example = counts.pop(0), counts.pop(0)
@@ -276,18 +280,32 @@ def _kind(path: Path) -> str:
     )
 
 
-def _delimiter(path: Path) -> str:
-    # Taken from the header alone: a ragged row further down must be an error, not a reason to read one wide column.
+def _header(path: Path) -> tuple[str, list[str]]:
+    """The delimiter and the names of the columns, from the first line; a name that is taken gets a number."""
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
     try:
-        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
-            header = file.readline(65536).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            first = file.readline(_LONGEST_HEADER)
+            if "\0" in first:
+                raise Invalid(f"{path.name} is not text, so it is no CSV that can be read", field="FILE")
+            delimiter = max(_DELIMITERS, key=first.count)
+            file.seek(0)
+            cells = next(csv.reader(file, delimiter=delimiter), [])
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise Invalid(
             f"{path.name} is not UTF-8 text, so it is no CSV that can be read", field="FILE"
         ) from error
-    if "\0" in header:
-        raise Invalid(f"{path.name} is not text, so it is no CSV that can be read", field="FILE")
-    return max(_DELIMITERS, key=header.count)
+    names: list[str] = []
+    taken: set[str] = set()
+    for i, cell in enumerate(cells):
+        name = cell.strip() or f"column{i}"
+        while name.casefold() in taken:
+            name += "_1"
+        taken.add(name.casefold())
+        names.append(name)
+    if not names:
+        raise Invalid(f"{path.name} has no header", field="FILE")
+    return delimiter, names
 
 
 def _columns(metric: FileMetric) -> list[tuple[str, str]]:

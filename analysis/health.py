@@ -125,25 +125,21 @@ def _check(
             detail="cannot tell: fewer than two arms to compare",
             blocking=blocking,
         )
-    p, reason = None, ""
+    p, e_value, reason = None, None, ""
     try:
+        e_value = _e_value(counts, weights, totals)
         p = srm.chi_square(counts, weights, totals=totals)
     except InsufficientData as cannot:
         reason = cannot.reason
-    log_e = srm.log_e_value(counts, weights)
-    if totals is not None:
-        # Those who did not get this far must split like the arms as well; where nearly everybody does, only they can show
-        # a skew. The average of two e-values is an e-value.
-        missed = [total - count for total, count in zip(totals, counts, strict=True)]
-        log_e = float(np.logaddexp(log_e, srm.log_e_value(missed, weights))) - math.log(2)
-    e_value = math.exp(min(log_e, _LARGEST_LOG))
-    alarm = e_value >= srm.ALARM_E or (method == Method.FIXED and p is not None and p < srm.ALARM_P)
+    alarm = (e_value is not None and e_value >= srm.ALARM_E) or (
+        method == Method.FIXED and p is not None and p < srm.ALARM_P
+    )
     expected = ", ".join(f"{sum(counts) * weight / sum(weights):.1f}" for weight in weights)
     figures = f"{found}; expected {expected}"
     if p is None:
         detail = f"cannot tell: {reason} ({figures})"
     else:
-        detail = f"{figures}; chi-square p = {p:.3g}, e-value {e_value:.3g}"
+        detail = f"{figures}; chi-square p = {p:.3g}, e-value {e_value or 0:.3g}"
     if alarm:
         detail = f"{detail}: {meaning}"
     elif p is not None and p < srm.ALARM_P:
@@ -151,3 +147,13 @@ def _check(
     return HealthCheck(
         check="srm", stage=stage, p_value=p, ok=not alarm, detail=detail, e_value=e_value, blocking=blocking
     )
+
+
+def _e_value(counts: Sequence[int], weights: Sequence[float], totals: Sequence[int] | None) -> float:
+    log_e = srm.log_e_value(counts, weights)
+    if totals is not None:
+        # Those who did not get this far must split like the arms as well; where nearly everybody does, only they can show
+        # a skew. The average of two e-values is an e-value.
+        missed = [total - count for total, count in zip(totals, counts, strict=True)]
+        log_e = float(np.logaddexp(log_e, srm.log_e_value(missed, weights))) - math.log(2)
+    return math.exp(min(log_e, _LARGEST_LOG))

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import optimize, special, stats
 
-from analysis.stats.difference import Difference
+from analysis.stats.difference import Difference, lift_variance
 from analysis.stats.errors import InsufficientData
 
 PRIOR_LIFT_SD = 0.3
@@ -109,8 +109,8 @@ def normal_lift(
             "the control mean cannot be told from 0, so there is no lift to form a belief about"
         )
     lift = effect.estimate / mean
-    variance = (effect.standard_error**2 + lift**2 * v_c - 2 * lift * effect.covariance) / mean**2
-    if not (variance > 0 and math.isfinite(variance)):
+    variance = lift_variance(effect)
+    if not variance > 0:
         raise InsufficientData("the spread of the lift cannot be estimated")
     shrinkage = prior_sd**2 / (prior_sd**2 + variance)
     centre, sd = shrinkage * lift, math.sqrt(shrinkage * variance)

@@ -55,7 +55,7 @@ class Difference:
         if not all(map(math.isfinite, values)):
             raise InsufficientData("the values are too large to compute with")
         if not self.standard_error > 0:
-            raise InsufficientData("every outcome is the same, so the spread cannot be estimated")
+            raise InsufficientData("no outcome varies within an arm, so the spread cannot be estimated")
 
 
 def linearise_ratio(arm: Aggregate) -> Aggregate:
@@ -73,10 +73,13 @@ def linearise_ratio(arm: Aggregate) -> Aggregate:
     """
     if arm.mean_d is None or arm.variance_d is None or arm.covariance_yd is None:
         raise ValueError("a ratio needs an aggregate with a denominator")
-    if arm.mean_d == 0:
+    if not abs(arm.mean_d) > 0:
         raise InsufficientData("the denominator is 0")
     ratio = arm.mean / arm.mean_d
-    variance = (arm.variance - 2 * ratio * arm.covariance_yd + ratio**2 * arm.variance_d) / arm.mean_d**2
+    total = arm.variance - 2 * ratio * arm.covariance_yd + ratio * ratio * arm.variance_d
+    variance = total / arm.mean_d / arm.mean_d
+    if not (math.isfinite(ratio) and math.isfinite(variance)):
+        raise InsufficientData("the denominator is too near 0")
     with_x = arm.covariance_xy is not None and arm.covariance_dx is not None
     return Aggregate(
         n=arm.n,
@@ -137,6 +140,8 @@ def difference(control: Aggregate, treatment: Aggregate) -> Difference:
             raise InsufficientData("an arm has no users" if arm.n == 0 else "an arm has only one user")
         if not arm.is_finite:
             raise InsufficientData("the data contain a value that is not a finite number")
+        if arm.variance < 0 or (arm.variance_x or 0) < 0 or (arm.variance_d or 0) < 0:
+            raise InsufficientData("a variance is negative, so the data were summed up wrongly")
     try:
         return _difference(control, treatment)
     except OverflowError as error:
@@ -170,7 +175,7 @@ def _difference(control: Aggregate, treatment: Aggregate) -> Difference:
 
 def _adjusted(arm: Aggregate, theta: float) -> float:
     variance_x, covariance = float(arm.variance_x or 0), float(arm.covariance_xy or 0)
-    return max(arm.variance + theta**2 * variance_x - 2 * theta * covariance, 0.0)
+    return max(arm.variance + theta * theta * variance_x - 2 * theta * covariance, 0.0)
 
 
 def _satterthwaite(part_t: float, n_t: int, part_c: float, n_c: int) -> float | None:
@@ -178,7 +183,7 @@ def _satterthwaite(part_t: float, n_t: int, part_c: float, n_c: int) -> float | 
     if not total > 0 or not math.isfinite(total):
         return None
     share = part_t / total
-    return 1 / (share**2 / (n_t - 1) + (1 - share) ** 2 / (n_c - 1))
+    return 1 / (share * share / (n_t - 1) + (1 - share) * (1 - share) / (n_c - 1))
 
 
 def critical_value(level: float, degrees_of_freedom: float | None) -> float:
@@ -236,18 +241,29 @@ def relative(effect: Difference, level: float) -> Interval:
     lift = effect.estimate / mean
     v = effect.control_variance
     if mean > NEAR_ZERO * math.sqrt(v):
-        variance = (effect.standard_error**2 + lift**2 * v - 2 * lift * effect.covariance) / mean**2
-        half = t * math.sqrt(max(variance, 0.0))
+        half = t * math.sqrt(lift_variance(effect))
         return Interval(_finite(lift), _finite(lift - half), _finite(lift + half))
-    a = mean**2 - t**2 * v
-    b = effect.estimate * mean - t**2 * effect.covariance
-    discriminant = b**2 - a * (effect.estimate**2 - t**2 * effect.standard_error**2)
+    a = mean * mean - t * t * v
+    b = effect.estimate * mean - t * t * effect.covariance
+    discriminant = b * b - a * (
+        effect.estimate * effect.estimate - t * t * effect.standard_error * effect.standard_error
+    )
     if not (a > 0 and discriminant >= 0):
         raise InsufficientData(
             "the control mean cannot be told from 0, so a relative lift has no bounded interval"
         )
     root = math.sqrt(discriminant)
     return Interval(_finite(lift), _finite(min((b - root) / a, lift)), _finite(max((b + root) / a, lift)))
+
+
+def lift_variance(effect: Difference) -> float:
+    """Var(L) of `relative` by the delta method, as a share squared; the control mean must not be 0.
+
+    Raises InsufficientData when it is too large to be written down.
+    """
+    mean, lift = effect.control_mean, effect.estimate / effect.control_mean
+    spread = effect.standard_error * effect.standard_error + lift * lift * effect.control_variance
+    return max(_finite((spread - 2 * lift * effect.covariance) / mean / mean), 0.0)
 
 
 def relative_by_mapping(effect: Difference, interval: Interval) -> Interval:

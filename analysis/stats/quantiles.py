@@ -99,7 +99,7 @@ def quantile_difference(control: Quantile, treatment: Quantile) -> Difference:
     >>> d.estimate, round(d.standard_error, 3)
     (10.0, 7.089)
     """
-    if not (control.is_finite and treatment.is_finite):
+    if not (control.is_finite and treatment.is_finite and min(control.z, treatment.z) > 0):
         raise InsufficientData("the data contain a value that is not a finite number")
     error = control.standard_error
     return Difference(

@@ -13,6 +13,7 @@ ALARM_E = 1000.0
 CONCENTRATIONS = (100.0, 1000.0)
 """Total weights c of the Dirichlet alternative: small finds a gross skew early, large a small skew later."""
 SMALLEST_EXPECTED = 5.0
+SMALLEST_SHARE = 1e-9
 
 
 def chi_square(
@@ -56,7 +57,7 @@ def log_e_value(
 
     Lindon and Malek 2022 ("Anytime-valid inference for multinomial count data"), averaged over the concentrations
     c; an average of test martingales is one. E >= 1000 happens in at most 0.1 % of sound experiments, at any look.
-    1/E is a p-value valid at every look. 0.0 without users. ValueError when an arm of weight 0 has users.
+    1/E is a p-value valid at every look. 0.0 without users. Raises as `chi_square` does, but needs no expected counts.
 
     >>> log_e_value([5000, 5000], [1, 1]) < 0 < log_e_value([5400, 4600], [1, 1])
     True
@@ -82,4 +83,8 @@ def _shares(counts: Sequence[int], weights: Sequence[float]) -> tuple[np.ndarray
     active = weight > 0
     if active.sum() < 2:
         raise InsufficientData("fewer than two arms to compare")
-    return size[active], weight[active] / weight[active].sum()
+    theta = weight[active] / weight[active].max()
+    theta /= theta.sum()
+    if theta.min() < SMALLEST_SHARE:
+        raise InsufficientData("an arm has next to no weight, so its size cannot be judged")
+    return size[active], theta

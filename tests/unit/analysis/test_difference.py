@@ -28,7 +28,7 @@ def arm(n=100, mean=1.0, variance=1.0, **more):
     [
         (arm(n=0), arm(), "no users"),
         (arm(n=1, variance=0.0), arm(), "only one user"),
-        (arm(variance=0.0), arm(variance=0.0), "same"),
+        (arm(variance=0.0), arm(variance=0.0), "varies"),
         (arm(mean=math.nan), arm(), "finite"),
         (arm(), arm(variance=math.inf), "finite"),
         (arm(variance=1e308), arm(variance=1.7e308, n=2), "large|finite"),

@@ -111,7 +111,7 @@ def test_immature_users_are_counted():
 CANNOT_TELL = {
     "no users in an arm": (VISIT, Aggregate.from_counts(1000, 50), Aggregate.from_counts(0, 0), "no users"),
     "nobody converted": (VISIT, Aggregate.from_counts(1000, 0), Aggregate.from_counts(1000, 0), "same"),
-    "all equal": (SPEND, Aggregate(n=9, mean=3.0, variance=0.0), Aggregate(n=9, mean=3.0, variance=0.0), "same"),
+    "all equal": (SPEND, Aggregate(n=9, mean=3.0, variance=0.0), Aggregate(n=9, mean=3.0, variance=0.0), "varies"),
     "one user": (SPEND, Aggregate(n=1, mean=3.0, variance=0.0), Aggregate(n=9, mean=3.0, variance=1.0), "one user"),
     "NaN": (SPEND, Aggregate(n=9, mean=math.nan, variance=1.0), Aggregate(n=9, mean=3.0, variance=1.0), "finite"),
     "infinity": (SPEND, Aggregate(n=9, mean=1.0, variance=math.inf), Aggregate(n=9, mean=3.0, variance=1.0), "finite"),
