@@ -120,3 +120,9 @@ def test_a_control_alone_decides_nothing():
     made = decide([arm("a", control=True, aggregates=visits(1000, 100))])
     assert made.action == "inconclusive"
     assert "besides the control" in made.because
+
+
+def test_harm_is_stopped_even_where_the_split_is_broken():
+    arms = two(100, 150, 5000, **opted_out(5000, 50, 300))
+    made = decide([arms[0], replace(arms[1], assigned=6000)], RUNNING, metrics=(VISIT, OPTED_OUT))
+    assert (made.action, made.rule) == ("stop_harm", "guardrail")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.findings import HealthCheck
 from analysis.inputs import AnalysisPlan, Messages, MetricSpec
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.quantiles import Quantile
@@ -238,3 +239,26 @@ def test_what_is_not_an_experiment_is_refused():
         report([one, other], metrics=(VISIT, VISIT))
     with pytest.raises(Invalid, match="between 0 and 1"):
         report([one, other], plan=replace(FINAL, alpha=0.0))
+
+
+def test_alpha_is_split_over_the_guardrails():
+    def breached(others):
+        harmed = {
+            "extra_c": {"opted_out": Aggregate.from_counts(10_000, 200)},
+            "extra_t": {"opted_out": Aggregate.from_counts(10_000, 350)},
+        }
+        more = [
+            arm(f"v{i}", 10_000, aggregates={"opted_out": Aggregate.from_counts(10_000, 200)})
+            for i in range(others)
+        ]
+        arms = [*two(100, 150, 10_000, **harmed), *more]
+        return report(arms, metrics=(OPTED_OUT,)).metrics[0].effects[0].guardrail.breached
+
+    assert breached(0)
+    assert not breached(9)
+
+
+def test_nothing_that_is_not_finite_is_ever_written():
+    broken = HealthCheck(check="other", stage=None, p_value=math.nan, ok=True, detail="", e_value=math.inf)
+    said = report(two(100, 150), checks=(broken,)).to_json()
+    assert said["health"][-1]["p_value"] is said["health"][-1]["e_value"] is None
