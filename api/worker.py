@@ -1,5 +1,6 @@
 """The scheduler: every job of `jobs.py` at every tick, each at most once at a time in this process."""
 
+import logging
 from typing import Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -16,6 +17,8 @@ REPORTS_EVERY: Final = 12
 
 def make_scheduler(wiring: Wiring) -> BackgroundScheduler:
     """A scheduler with every job, not started."""
+    # A run that takes longer than a tick is no news: the next one starts when it has ended.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     seconds = max(SHORTEST_TICK, wiring.clock.real_seconds(wiring.settings.tick))
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}

@@ -4,7 +4,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, CompoundSelect, func, insert, literal, null, select, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from delivery.models import Click, Link, Message, WebhookBody
@@ -116,6 +129,25 @@ def tallies(session: Session, *, experiment_id: int | None = None) -> list[Tally
         messages = messages.where(col(Message.experiment_id) == experiment_id)
     both: CompoundSelect[Any] = union_all(planned, messages)
     return [Tally(*row) for row in session.connection().execute(both)]
+
+
+def fullest_window(session: Session, *, window: timedelta) -> int:
+    """The most slots that any user has taken inside any stretch of `window`; what a cap promises to bound."""
+    later, earlier = aliased(Message), aliased(Message)
+    length = window // timedelta(microseconds=1)
+    slots = (
+        select(func.count().label("slots"))
+        .select_from(later)
+        .join(earlier, col(earlier.user_pk) == col(later.user_pk))
+        .where(
+            type_coerce(col(earlier.slot_at), BigInteger)
+            > type_coerce(col(later.slot_at), BigInteger) - length,
+            col(earlier.slot_at) <= col(later.slot_at),
+        )
+        .group_by(col(later.id))
+        .subquery()
+    )
+    return int(session.connection().execute(select(func.coalesce(func.max(slots.c.slots), 0))).scalar_one())
 
 
 def started_experiments(session: Session) -> Sequence[Experiment]:

@@ -1,6 +1,7 @@
 """The database: one engine, two kinds of transaction, and the types that hide what SQLite and PostgreSQL do differently."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,6 +17,7 @@ from sqlmodel import Session, SQLModel
 from experiments.clock import from_micros, to_micros
 
 BUSY_TIMEOUT_MS: Final = 30_000
+_QUEUED: Final = "touchstone_queued"
 
 # Constraints that have names can be changed by a migration, on SQLite as well.
 SQLModel.metadata.naming_convention = {
@@ -93,7 +95,9 @@ def _make_engine(url: str, *, echo: bool) -> Engine:
             url, echo=echo, json_serializer=_compact_json, connect_args={"check_same_thread": False}
         )
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        queue = _WriterQueue()
+        event.listen(engine, "begin", queue.begin)
+        event.listen(engine, "checkin", queue.leave)
         return engine
     return create_engine(
         url,
@@ -107,7 +111,7 @@ def _make_engine(url: str, *, echo: bool) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
-    # The driver must not open transactions by itself: `_begin_sqlite` decides which kind.
+    # The driver must not open transactions by itself: `_WriterQueue.begin` decides which kind.
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
@@ -122,6 +126,24 @@ def _prepare_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("touchstone_reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+class _WriterQueue:
+    """Lets the writers of this process wait for each other in a queue before they ask SQLite for its one write lock.
+
+    SQLite itself makes a writer that comes second sleep, for longer and longer, and look again: with many threads most of
+    the time is slept away. The place is taken with BEGIN and given back when the connection returns to the pool.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def begin(self, connection: Connection) -> None:
+        if connection.get_execution_options().get("touchstone_reading", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        # After the timeout SQLite is asked all the same, and says "database is locked" in its own words.
+        connection.info[_QUEUED] = self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def leave(self, _connection: Any, record: ConnectionPoolEntry) -> None:
+        if record.info.pop(_QUEUED, False):
+            self._lock.release()

@@ -24,6 +24,7 @@ from api import importing, jobs, security
 from api.app import create_app
 from api.wiring import Wiring
 from api.worker import make_scheduler
+from delivery.repository import fullest_window
 from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.server import run as run_simulator
 from experiments.clock import ScaledClock, SystemClock
@@ -82,6 +83,7 @@ class Rehearsal:
             whatsapp_app_secret=SecretStr(app_secret),
             whatsapp_verify_token=SecretStr(secrets.token_hex(16)),
             messages_per_second=1000,
+            dispatch_batch=200,
             cap_messages=self.cap_messages,
             **self.settings,
         )
@@ -208,6 +210,11 @@ class Rehearsal:
     def truth(self) -> dict[str, Any]:
         """What the simulated people were made to do."""
         return self._simulator("GET", "/simulator/truth")
+
+    def most_slots_in(self, window: timedelta) -> int:
+        """The most messages that went out to any one person inside any stretch of `window`."""
+        with self.wiring.database.snapshot() as session:
+            return fullest_window(session, window=window)
 
     def simulator_status(self) -> dict[str, Any]:
         return self._simulator("GET", "/simulator/status")
