@@ -3,7 +3,7 @@ from io import StringIO
 from rich.console import Console
 
 from analysis.inputs import Messages
-from analysis.report_text import interval_picture, render
+from analysis.report_text import PICTURE_WIDTH, interval_picture, render
 from tests.unit.analysis.facts_of import SPEND, VISIT, arm, report, two, visits
 
 
@@ -50,4 +50,4 @@ def test_the_funnel_is_shown_where_there_are_messages():
 def test_pictures_stay_inside_their_width():
     assert interval_picture(-1, 0, 1, low=-1, high=1, width=9) == "├───●───┤"
     assert interval_picture(0, 0, 0, low=0, high=0, width=5) == "··●··"
-    assert len(interval_picture(-1e300, 0, 1e300, low=-1, high=1)) == 29
+    assert len(interval_picture(-1e300, 0, 1e300, low=-1, high=1)) == PICTURE_WIDTH
