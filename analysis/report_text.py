@@ -1,17 +1,20 @@
 """A report for the terminal: decision first, then health, arms and effects, each effect with a picture of its interval."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from analysis.findings import Report
 
-PICTURE_WIDTH = 29
+PICTURE_WIDTH: Final = 23
+NARROW_PICTURE: Final = 15
+WIDE: Final = 110
+"""Columns from which on the interval of the lift and P(better) are shown as well."""
 _COLOURS = {"ship": "green", "keep_control": "yellow", "stop_harm": "red"}
 
 
@@ -20,13 +23,24 @@ def render(report: Report | Mapping[str, Any]) -> RenderableType:
 
     Null values show as "cannot tell"; the reasons are listed at the end.
     """
-    said = report.to_json() if isinstance(report, Report) else report
-    parts: list[RenderableType] = [_decision(said), _arms(said)]
-    parts += [_metric(metric) for metric in said["metrics"]]
-    parts.append(_health(said["health"]))
-    if said["warnings"]:
-        parts.append(_lines("Warnings", said["warnings"]))
-    return Group(*parts)
+    return _ReportText(report.to_json() if isinstance(report, Report) else report)
+
+
+class _ReportText:
+    """Knows only when it is printed how much room there is."""
+
+    def __init__(self, said: Mapping[str, Any]) -> None:
+        self._said = said
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= WIDE
+        yield _decision(self._said)
+        yield _arms(self._said)
+        for metric in self._said["metrics"]:
+            yield _metric(metric, wide=wide)
+        yield _health(self._said["health"])
+        if self._said["warnings"]:
+            yield _lines("Warnings", self._said["warnings"])
 
 
 def interval_picture(
@@ -83,26 +97,33 @@ def _arms(said: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def _metric(metric: Mapping[str, Any]) -> RenderableType:
+def _metric(metric: Mapping[str, Any], *, wide: bool) -> RenderableType:
     title = f"{metric['metric']} ({metric['kind']}, {metric['role']})"
     means = ", ".join(f"{arm['variant']} {_number(arm['mean'])}" for arm in metric["arms"])
-    table = Table(box=box.SIMPLE_HEAD, title=Text(f"{title}: {means}", style="bold"), title_justify="left")
-    table.add_column("variant")
-    table.add_column("difference", justify="right")
-    table.add_column("interval", justify="right")
+    table = Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+        title=Text(f"\n{title}: {means}", style="bold"),
+        title_justify="left",
+    )
+    table.add_column("variant", min_width=13)
+    table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("interval", justify="right", no_wrap=True)
     table.add_column("picture", no_wrap=True)
-    table.add_column("lift", justify="right")
-    table.add_column("adjusted p", justify="right")
-    table.add_column("P(better)", justify="right")
+    table.add_column("lift", justify="right", no_wrap=True)
+    table.add_column("adj. p", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("P(better)", justify="right", no_wrap=True)
     ends = [effect["absolute"] for effect in metric["effects"] if effect["absolute"] is not None]
     low = min([0.0, *(end["lower"] for end in ends)])
     high = max([0.0, *(end["upper"] for end in ends)])
     for effect in metric["effects"]:
-        table.add_row(*_effect(effect, low, high))
+        table.add_row(*_effect(effect, low, high, wide=wide))
     return table
 
 
-def _effect(effect: Mapping[str, Any], low: float, high: float) -> Iterable[Text]:
+def _effect(effect: Mapping[str, Any], low: float, high: float, *, wide: bool) -> Iterable[Text]:
     absolute, relative, bayes = effect["absolute"], effect["relative"], effect["bayes"]
     style = "bold" if effect["significant"] else ""
     yield Text(effect["variant"], style=style)
@@ -110,16 +131,20 @@ def _effect(effect: Mapping[str, Any], low: float, high: float) -> Iterable[Text
         yield from (Text("cannot tell", style="dim"), Text(""), Text(""))
     else:
         lower, estimate, upper = absolute["lower"], absolute["estimate"], absolute["upper"]
-        yield Text(f"{estimate:+.4g}", style=style)
-        yield Text(f"[{lower:.4g}, {upper:.4g}]")
-        yield Text(interval_picture(lower, estimate, upper, low=low, high=high))
-    yield Text(
-        "–"
-        if relative is None
-        else f"{relative['estimate']:+.1%} [{relative['lower']:+.1%}, {relative['upper']:+.1%}]"
-    )
-    yield Text(_number(effect["adjusted_p_value"], digits=3), style=style)
-    yield Text("–" if bayes is None else f"{bayes['probability_better']:.1%}")
+        digits = 4 if wide else 3
+        yield Text(f"{estimate:+.{digits}g}", style=style)
+        yield Text(f"[{lower:.{digits}g}, {upper:.{digits}g}]")
+        width = PICTURE_WIDTH if wide else NARROW_PICTURE
+        yield Text(interval_picture(lower, estimate, upper, low=low, high=high, width=width))
+    if relative is None:
+        yield Text("–")
+    elif wide:
+        yield Text(f"{relative['estimate']:+.1%} [{relative['lower']:+.1%}, {relative['upper']:+.1%}]")
+    else:
+        yield Text(f"{relative['estimate']:+.0%}")
+    yield Text(_number(effect["adjusted_p_value"], digits=2), style=style)
+    if wide:
+        yield Text("–" if bayes is None else f"{bayes['probability_better']:.1%}")
 
 
 def _health(checks: Iterable[Mapping[str, Any]]) -> RenderableType:
