@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from analysis.files import analyze_file
 from analysis.report_text import render
+from api.terminal import make_console
 from experiments.vocabulary import Method
 
 
@@ -58,7 +58,7 @@ def analyze(
         method=method,
         alpha=alpha,
     ).to_json()
-    console = Console()
+    console = make_console()
     if json:
         typer.echo(dumps(report, indent=2, allow_nan=False))
     else:

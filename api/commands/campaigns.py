@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from analysis import service as reports
 from analysis.report_text import render
+from api.terminal import make_console
 from api.wiring import Wiring
 from delivery import planner
 from experiments import repository, service
@@ -62,7 +62,7 @@ def list_experiments() -> None:
     with wiring.database.snapshot() as session:
         for row in repository.list_experiments(session, after_id=0, limit=1000):
             table.add_row(row.key, row.status, row.name)
-    Console().print(table)
+    make_console().print(table)
 
 
 @experiment.command("start")
@@ -102,7 +102,7 @@ def report(
     made = reports.current_report(
         wiring.database, wiring.clock, key=key, max_age=timedelta(0), facts=wiring.facts
     )
-    console = Console()
+    console = make_console()
     if json:
         console.print_json(data=made.body)
     else:

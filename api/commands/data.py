@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from api import importing, migrations, repository, security
+from api.terminal import make_console
 from api.wiring import Wiring
 from experiments.clock import format_moment
 from experiments.errors import NotFound
@@ -26,10 +26,17 @@ def register(app: typer.Typer) -> None:
     app.add_typer(imports, name="import")
 
 
-def migrate() -> None:
+def migrate(
+    new: Annotated[
+        str | None, typer.Option(help="For developers: write the migration from the newest schema to the models.")
+    ] = None,
+) -> None:
     """Bring the database (TOUCHSTONE_DATABASE_URL) to the newest schema. Safe to run again."""
     wiring = Wiring.from_environment()
     migrations.upgrade(wiring.database)
+    if new is not None:
+        typer.echo(f"wrote {migrations.write(wiring.database, message=new)}; read it before you trust it")
+        return
     typer.echo(f"database is at revision {migrations.current_revision(wiring.database)}")
 
 
@@ -58,7 +65,7 @@ def list_keys() -> None:
         for key in repository.list_keys(session, after_id=0, limit=1000):
             revoked = format_moment(key.revoked_at) if key.revoked_at else ""
             table.add_row(key.prefix, key.name, " ".join(key.scopes), format_moment(key.created_at), revoked)
-    Console().print(table)
+    make_console().print(table)
 
 
 @keys.command("revoke")
@@ -115,7 +122,7 @@ def import_users(
                 MofNCompleteColumn(),
                 TextColumn("rows"),
                 TimeElapsedColumn(),
-                console=Console(stderr=True),
+                console=make_console(stderr=True),
             )
         )
         task = bar.add_task("rows", total=importing.count_lines(file))
@@ -133,6 +140,6 @@ def import_users(
     table = Table("", "rows", title=f"imported {file.name}", title_justify="left")
     for label, value in summary.to_json().items():
         table.add_row(label.replace("_", " "), str(value))
-    Console().print(table)
+    make_console().print(table)
     if summary.rejected:
         typer.echo(f"{summary.rejected} rows were rejected; see {target}", err=True)

@@ -23,6 +23,7 @@ from analysis.report_text import render
 from api.dashboarding import dashboard_command
 from api.demo.people import write_people
 from api.demo.rehearsal import Rehearsal, wait_until
+from api.terminal import make_console
 from experiments.errors import Unavailable
 
 DAYS: Final = 14.0
@@ -56,7 +57,7 @@ def show(
     *, folder: Path, people: int, seconds: float, port: int, dashboard_port: int, seed: int, stay: bool
 ) -> None:
     """Run the demo; returns when it is over, or when the reader presses Ctrl-C."""
-    console = Console()
+    console = make_console()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     design = yaml.safe_load((files("api.demo") / "campaign.yaml").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from experiments.database import Database
+from experiments.errors import Unavailable
 
 FOLDER: Final = Path(__file__).parent
 
@@ -24,6 +25,16 @@ def config(database: Database) -> Config:
 def upgrade(database: Database) -> None:
     """Run every migration that has not run yet."""
     command.upgrade(config(database), "head")
+
+
+def write(database: Database, *, message: str) -> Path:
+    """Write the migration from this (migrated) database to the models; returns its file."""
+    number = len(list((FOLDER / "versions").glob("[0-9]*.py"))) + 1
+    script = command.revision(config(database), message=message, autogenerate=True, rev_id=f"{number:04d}")
+    made = script[0] if isinstance(script, list) else script
+    if made is None:
+        raise Unavailable("no migration was written")
+    return Path(made.path)
 
 
 def current_revision(database: Database) -> str | None:

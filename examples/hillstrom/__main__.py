@@ -7,9 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from analysis.report_text import render
+from api.terminal import make_console
 from examples.hillstrom.run import rehearse
 
 
@@ -23,7 +22,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.file.is_file():
         sys.exit(f"there is no file {options.file}")
-    console = Console()
+    console = make_console()
     days: set[int] = set()
 
     def watch(now: datetime, summary: dict[str, Any]) -> None:
