@@ -1,12 +1,12 @@
 """The web application: routes, errors, bounds. `create_app(wiring)` is all there is to make one."""
 
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 
-from api import errors
+from api import errors, openapi
 from api.routes import experiments, imports, library, ops, tracking, users, whatsapp
-from api.schemas import ProblemDocument
 from api.wiring import Wiring
 
 DESCRIPTION = """\
@@ -18,14 +18,25 @@ Messaging campaigns on WhatsApp, run as honest experiments.
 """
 
 
+class Application(FastAPI):
+    """FastAPI, except that the OpenAPI document tells the errors as they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        is_new = self.openapi_schema is None
+        document = super().openapi()
+        if is_new:
+            openapi.describe_problems(document)
+        return document
+
+
 def create_app(wiring: Wiring) -> FastAPI:
     """The API over this wiring. Nothing runs in the background: see `worker.py` for that."""
-    app = FastAPI(
+    app = Application(
         title="Touchstone",
         version=version("touchstone"),
         description=DESCRIPTION,
         max_body_size=wiring.settings.max_body_bytes,
-        responses={"4XX": {"model": ProblemDocument, "description": "What is wrong, by field"}},
     )
     app.state.wiring = wiring
     errors.install(app)

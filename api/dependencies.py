@@ -2,12 +2,14 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Query, Request
 from fastapi.security import HTTPBasic, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
+from pydantic import AfterValidator
 from sqlmodel import Session
 
 from api.security import Principal, authenticate
@@ -54,6 +56,7 @@ _basic = Depends(
     HTTPBasic(auto_error=False, description="A write key (scope ingest) as user name, no password")
 )
 
+Anybody = Annotated[Principal, Depends(principal_of)]
 Reader = Annotated[Principal, Depends(_require(Scope.READ))]
 Writer = Annotated[Principal, Depends(_require(Scope.WRITE))]
 Admin = Annotated[Principal, Depends(_require(Scope.ADMIN))]
@@ -90,6 +93,17 @@ def _settings(wiring: WiringOf) -> Settings:
 ClockOf = Annotated[Clock, Depends(_clock)]
 SettingsOf = Annotated[Settings, Depends(_settings)]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page")]
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+def _storable(text: str) -> str:
+    if _UNSTORABLE.search(text):
+        raise ValueError("holds a NUL character or half of a surrogate pair")
+    return text
+
+
+CleanText = Annotated[str, AfterValidator(_storable)]
+"""Text of a path or a query that a database can look for."""
 
 
 def _cursor(

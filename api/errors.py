@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from experiments.design import path_of
 from experiments.errors import (
@@ -25,6 +26,7 @@ from experiments.errors import (
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
+_ABOUT_THE_BODY: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 _log = logging.getLogger(__name__)
 
 # The first class that fits decides, so a subclass stands before its base.
@@ -45,6 +47,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TouchstoneError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(IntegrityError, _integrity)
     app.add_exception_handler(DataError, _data)
     app.add_exception_handler(OperationalError, _operational)
@@ -95,6 +98,8 @@ def _problem_of(item: dict[str, Any]) -> Problem:
     place = item["loc"]
     if item["type"] == "json_invalid":
         return Problem("body", f"is not valid JSON: {item.get('ctx', {}).get('error', item['msg'])}")
+    if place == ("body",) and isinstance(item.get("input"), bytes):
+        return Problem("body", "is not sent as JSON; say so with Content-Type: application/json")
     # "body", "query" and "path" say where a value was, which the name of the field says already.
     path = path_of(tuple(place[1:]) if len(place) > 1 else tuple(place))
     return Problem(path, str(item["msg"]))
@@ -102,9 +107,16 @@ def _problem_of(item: dict[str, Any]) -> Problem:
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
-    response = problem_response(HTTPStatus(error.status_code), str(error.detail))
+    status = HTTPStatus(error.status_code)
+    problems = (Problem("body", str(error.detail)),) if status in _ABOUT_THE_BODY else ()
+    response = problem_response(status, str(error.detail), problems)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _disconnected(_request: Request, _error: Exception) -> JSONResponse:
+    # Nobody reads this answer, but the log tells 400 from 500, and the body that ended early was the caller's doing.
+    return problem_response(HTTPStatus.BAD_REQUEST, "the connection ended before the body did")
 
 
 async def _integrity(_request: Request, error: Exception) -> JSONResponse:

@@ -31,7 +31,7 @@ def finish_answer(
     idempotency_key: str,
     status: int,
     media_type: str | None,
-    body: bytes,
+    body: bytes | None,
 ) -> None:
     session.execute(
         update(RememberedAnswer)

@@ -138,6 +138,14 @@ class KeyAnswer(_Answer):
     revoked_at: datetime | None
 
 
+class OwnKeyAnswer(_Answer):
+    """`scopes` are all that the key may do, those included that another scope brings along."""
+
+    prefix: str
+    name: str
+    scopes: list[Scope]
+
+
 class NewKeyAnswer(KeyAnswer):
     """`key` is shown this once."""
 

@@ -6,6 +6,7 @@ slow password hash would add nothing against guessing 256 random bits.
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ IMPLIED: Final[dict[Scope, frozenset[Scope]]] = {
     Scope.ADMIN: frozenset(Scope),
 }
 """What each scope allows."""
+_PREFIX: Final = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,14 @@ class Principal:
     """Who makes a request."""
 
     key_id: int
+    prefix: str
     name: str
     scopes: frozenset[Scope]
 
     @property
     def actor(self) -> str:
         """How the audit log names them."""
-        return f"key:{self.name}"
+        return f"key:{self.name}:{self.prefix}"
 
     def require(self, scope: Scope) -> None:
         """Raise Refused unless this key may do it."""
@@ -92,7 +95,7 @@ def authenticate(session: Session, text: str) -> Principal:
     """Who owns this key; raises Unauthenticated, always with the same words."""
     unknown = Unauthenticated("this key is not known; create one with `touchstone keys create --scope ..`")
     parts = text.split("_", 2)
-    if len(parts) != 3 or parts[0] != "ts":
+    if len(parts) != 3 or parts[0] != "ts" or _PREFIX.fullmatch(parts[1]) is None:
         raise unknown
     key = repository.find_key(session, parts[1])
     expected = key.secret_hash if key else _hash("")
@@ -100,7 +103,7 @@ def authenticate(session: Session, text: str) -> Principal:
     if key is None or key.id is None or not matches or key.revoked_at is not None:
         raise unknown
     scopes = frozenset(allowed for scope in key.scopes for allowed in IMPLIED[Scope(scope)])
-    return Principal(key_id=key.id, name=f"{key.name}:{key.prefix}", scopes=scopes)
+    return Principal(key_id=key.id, prefix=key.prefix, name=key.name, scopes=scopes)
 
 
 def _hash(secret: str) -> str:

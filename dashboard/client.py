@@ -14,8 +14,6 @@ from dashboard.reading import Unreadable, read_experiment, read_outbox, read_rep
 PAGE_SIZE: Final = 100
 MOST_EXPERIMENTS: Final = 500
 CONCURRENT_REPORTS: Final = 4
-IMPOSSIBLE_KEY: Final = "-"
-"""Keys of experiments begin with a letter or a digit, so no experiment ever has this one."""
 
 
 class ApiError(Exception):
@@ -66,17 +64,12 @@ class Client:
         self._get("/v1/experiments", params={"limit": 1})
 
     def may_write(self) -> bool:
-        """Whether the key may change experiments: asked with a request that cannot change anything.
-
-        The API looks at the scope before it looks for the experiment, so a key that may only read gets 403.
-        """
-        try:
-            self._send("POST", f"/v1/experiments/{IMPOSSIBLE_KEY}/pause")
-        except ApiError as error:
-            if error.temporary or error.unauthenticated:
-                raise
-            return error.status != httpx.codes.FORBIDDEN
-        return True
+        """Whether the key may change experiments."""
+        key = self._get("/v1/keys/self")
+        scopes = key.get("scopes") if isinstance(key, Mapping) else None
+        if not isinstance(scopes, list):
+            raise self._unreadable("/v1/keys/self")
+        return "write" in scopes
 
     def experiments(self) -> list[Experiment]:
         """The first `MOST_EXPERIMENTS` experiments, in the order of the API."""

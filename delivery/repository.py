@@ -22,7 +22,7 @@ from sqlmodel import Session, col
 
 from delivery.models import Click, Link, Message, WebhookBody
 from experiments.models import Experiment
-from experiments.vocabulary import WAITING_STATES, Category, MessageState
+from experiments.vocabulary import WAITING_STATES, Category, ExperimentStatus, MessageState
 from targeting.models import Assignment, User
 
 
@@ -154,6 +154,32 @@ def started_experiments(session: Session) -> Sequence[Experiment]:
     """Experiments that were ever started, oldest first."""
     query = select(Experiment).where(col(Experiment.started_at).is_not(None)).order_by(col(Experiment.id))
     return session.scalars(query).all()
+
+
+def messages_by_state(session: Session) -> dict[tuple[str, str], int]:
+    """How many messages there are, by key of the experiment and state. Read from an index alone."""
+    by = (col(Message.experiment_id), col(Message.state))
+    counts = select(*by, func.count().label("number")).group_by(*by).subquery()
+    query = select(col(Experiment.key), counts.c.state, counts.c.number).join(
+        counts, counts.c.experiment_id == col(Experiment.id)
+    )
+    return {(key, state): number for key, state, number in session.connection().execute(query)}
+
+
+def oldest_due(session: Session, *, now: datetime) -> datetime | None:
+    """When the message that has waited longest became due; None when nothing is. Only running experiments count."""
+    query = (
+        select(col(Message.due_at))
+        .join(Experiment, col(Experiment.id) == col(Message.experiment_id))
+        .where(
+            col(Message.state) == MessageState.PLANNED,
+            col(Message.due_at) <= now,
+            col(Experiment.status) == ExperimentStatus.RUNNING,
+        )
+        .order_by(col(Message.due_at))
+        .limit(1)
+    )
+    return session.connection().execute(query).scalar_one_or_none()
 
 
 def webhooks_waiting(session: Session) -> int:

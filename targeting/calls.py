@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from experiments.clock import format_moment
+from experiments.clock import EPOCH, format_moment
 from experiments.errors import Invalid, Problem
 from targeting.profile import (
     ANONYMOUS_PREFIX,
@@ -96,6 +96,8 @@ def _check_common(call: Call, path: str, now: datetime) -> None:
         check_text(call.anonymous_id, field=f"{path}anonymousId", limit=_MAX_ANONYMOUS_ID)
     if call.at.tzinfo is None:
         raise Invalid("has no time zone; add Z or an offset such as +01:00", field=f"{path}timestamp")
+    if call.at < EPOCH:
+        raise Invalid("is before 1970", field=f"{path}timestamp")
     if call.at > now + MAX_AHEAD:
         raise Invalid(f"is more than an hour after now, {format_moment(now)}", field=f"{path}timestamp")
 

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
+from experiments import audit
 from experiments.clock import Clock, to_micros
 from experiments.errors import Invalid, NotFound
 from experiments.vocabulary import OPTED_OUT_EVENT, Category
-from targeting import event_repository, user_repository
-from targeting.models import Consent
+from targeting import event_repository, user_repository, users
+from targeting.models import Consent, User
 from targeting.profile import check_text
 
 MAX_SOURCE: Final = 100
@@ -60,6 +61,39 @@ def withdraw(
     """Record that the user wants no (more) messages of `category`; returns whether that was news. Raises as `grant`."""
     change = ConsentChange(user_pk, category, granted=False, source=source, evidence=evidence)
     return apply_changes(session, clock, changes=[change]).withdrawn == 1
+
+
+def record(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    user_id: str,
+    category: str,
+    granted: bool,
+    source: str,
+    evidence: str = "",
+) -> User:
+    """Grant or withdraw on behalf of a user of the outside world's id, and say in the audit log who did, if it was news.
+
+    Without evidence it is the actor's word. Returns the user; raises as `grant`.
+    """
+    user = users.find(session, user_id=user_id)
+    assert user.id is not None  # noqa: S101  # a stored row has an id
+    change = grant if granted else withdraw
+    word = evidence or f"recorded by {actor}"
+    if change(session, clock, user_pk=user.id, category=category, source=source, evidence=word):
+        audit.record(
+            session,
+            clock,
+            actor=actor,
+            action="consent.grant" if granted else "consent.withdraw",
+            subject_kind="user",
+            subject_key=user_id,
+            after={"category": str(category), "granted": granted, "source": source},
+        )
+    session.flush()
+    return user
 
 
 def consents_of(session: Session, *, user_pk: int) -> list[Consent]:

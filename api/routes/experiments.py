@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Path, Query
 from analysis import service as reports
 from api.dependencies import (
     MANAGEMENT,
+    CleanText,
     ClockOf,
     Cursor,
     Limit,
@@ -49,7 +50,7 @@ EXAMPLES: Final = {
         },
     }
 }
-Key = Annotated[str, Path(min_length=1, max_length=64)]
+Key = Annotated[CleanText, Path(min_length=1, max_length=64)]
 Document = Annotated[
     dict[str, Any],
     Body(
@@ -120,7 +121,9 @@ def stop(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> 
     return experiment_answer(planner.stop(session, clock, actor=principal.actor, key=key))
 
 
-@router.get("/{key}/report")
+@router.get(
+    "/{key}/report", responses={409: {"description": "Not started yet, so there is nothing to report"}}
+)
 def report(
     wiring: WiringOf,
     _principal: Reader,

@@ -9,6 +9,8 @@ from api import security
 from api.dependencies import (
     MANAGEMENT,
     Admin,
+    Anybody,
+    CleanText,
     ClockOf,
     Cursor,
     Limit,
@@ -20,15 +22,13 @@ from api.dependencies import (
 )
 from api.idempotency import IdempotentRoute
 from api.presenting import key_answer, metric_answer
-from api.requests import StrictRoute
-from api.schemas import AuditAnswer, KeyAnswer, KeyRequest, MetricAnswer, NewKeyAnswer, Page
+from api.schemas import AuditAnswer, KeyAnswer, KeyRequest, MetricAnswer, NewKeyAnswer, OwnKeyAnswer, Page
 from experiments import repository, service
 from experiments.metrics import KEY_PATTERN, MetricDefinition
 
 router = APIRouter(prefix="/v1", route_class=IdempotentRoute, dependencies=list(MANAGEMENT))
-# An answer that holds a secret is never remembered, so keys are made without idempotency.
 keys_router = APIRouter(
-    prefix="/v1/keys", tags=["access"], route_class=StrictRoute, dependencies=list(MANAGEMENT)
+    prefix="/v1/keys", tags=["access"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
 )
 
 
@@ -63,8 +63,8 @@ def list_audit(
     _principal: Reader,
     cursor: Cursor,
     limit: Limit = 50,
-    subject_kind: Annotated[str | None, Query(max_length=50)] = None,
-    subject_key: Annotated[str | None, Query(max_length=200)] = None,
+    subject_kind: Annotated[CleanText | None, Query(max_length=50)] = None,
+    subject_key: Annotated[CleanText | None, Query(max_length=200)] = None,
 ) -> Page[AuditAnswer]:
     """Who changed what, newest first."""
     rows = access.list_audit(
@@ -80,7 +80,7 @@ def list_audit(
 def create_key(
     session: WriteSession, clock: ClockOf, principal: Admin, request: KeyRequest, response: Response
 ) -> NewKeyAnswer:
-    """Make a key. Its text is in this answer and nowhere else."""
+    """Make a key. Its text is in this answer and nowhere else: a repeat under the same `Idempotency-Key` is a 409."""
     key, text = security.create_key(
         session, clock, actor=principal.actor, name=request.name, scopes=request.scopes
     )
@@ -97,12 +97,18 @@ def list_keys(session: ReadSession, _principal: Admin, cursor: Cursor, limit: Li
     )
 
 
+@keys_router.get("/self")
+def read_own_key(principal: Anybody) -> OwnKeyAnswer:
+    """The key that asks, and everything that it may do."""
+    return OwnKeyAnswer(prefix=principal.prefix, name=principal.name, scopes=sorted(principal.scopes))
+
+
 @keys_router.delete("/{prefix}")
 def revoke_key(
     session: WriteSession,
     clock: ClockOf,
     principal: Admin,
-    prefix: Annotated[str, Path(min_length=1, max_length=16)],
+    prefix: Annotated[CleanText, Path(min_length=1, max_length=16)],
 ) -> KeyAnswer:
     """Make a key useless from now on."""
     return key_answer(security.revoke_key(session, clock, actor=principal.actor, prefix=prefix))

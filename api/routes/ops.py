@@ -1,22 +1,28 @@
 """Links that people click, health, and the state of delivery."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
-from api import migrations
-from api.dependencies import MANAGEMENT, ClockOf, Reader, ReadSession, WiringOf, WriteSession
+from api import metrics, migrations
+from api.dependencies import MANAGEMENT, CleanText, ClockOf, Reader, ReadSession, WiringOf, WriteSession
 from api.schemas import Health
 from delivery import links, summary
 from experiments.errors import Unavailable
 
 router = APIRouter()
+NOT_NOW: Final = {"description": "The database does not answer, or is not ready"}
+NO_EXPERIMENT: Final = {"description": "There is no such experiment"}
+METRICS: Final = {
+    "description": "Prometheus text format 0.0.4",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 
 
 @router.get("/r/{token}", tags=["links"], status_code=307, response_class=RedirectResponse)
 def follow(
-    session: WriteSession, clock: ClockOf, token: Annotated[str, Path(max_length=40)]
+    session: WriteSession, clock: ClockOf, token: Annotated[CleanText, Path(max_length=40)]
 ) -> RedirectResponse:
     """Count the click and send the person on."""
     return RedirectResponse(links.click(session, clock, token=token), headers={"Cache-Control": "no-store"})
@@ -28,7 +34,7 @@ def healthz() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", tags=["ops"])
+@router.get("/readyz", tags=["ops"], responses={503: NOT_NOW})
 def readyz(wiring: WiringOf) -> Health:
     """The database answers and has the schema that this code expects."""
     revision = migrations.current_revision(wiring.database)
@@ -37,12 +43,20 @@ def readyz(wiring: WiringOf) -> Health:
     return Health(status="ok", revision=revision)
 
 
-@router.get("/v1/delivery/summary", tags=["delivery"], dependencies=list(MANAGEMENT))
+@router.get("/metrics", tags=["ops"], response_class=Response, responses={200: METRICS, 503: NOT_NOW})
+def prometheus(session: ReadSession, clock: ClockOf) -> Response:
+    """Messages by experiment and state, webhooks waiting, how late delivery is, open fuses: numbers only, for Prometheus."""
+    return Response(metrics.exposition(session, clock), media_type=metrics.MEDIA_TYPE)
+
+
+@router.get(
+    "/v1/delivery/summary", tags=["delivery"], dependencies=list(MANAGEMENT), responses={404: NO_EXPERIMENT}
+)
 def delivery_summary(
     session: ReadSession,
     _principal: Reader,
     experiment: Annotated[
-        str | None, Query(max_length=64, description="Key of one experiment; all when absent")
+        CleanText | None, Query(max_length=64, description="Key of one experiment; all when absent")
     ] = None,
 ) -> dict[str, Any]:
     """Messages by state and reason, and whether every planned slot is accounted for."""

@@ -4,11 +4,11 @@ from fastapi import APIRouter
 
 from api import segment
 from api.dependencies import TRACKING, ClockOf, Ingester, SettingsOf, WriteSession
-from api.requests import StrictRoute
+from api.idempotency import IdempotentRoute
 from api.schemas import BatchRequest, IdentifyRequest, IngestAnswer, TrackRequest
 from targeting import events
 
-router = APIRouter(prefix="/v1", tags=["tracking"], route_class=StrictRoute, dependencies=list(TRACKING))
+router = APIRouter(prefix="/v1", tags=["tracking"], route_class=IdempotentRoute, dependencies=list(TRACKING))
 
 
 @router.post("/track")

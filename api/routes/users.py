@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path
 
 from api.dependencies import (
     MANAGEMENT,
+    CleanText,
     ClockOf,
     Cursor,
     Limit,
@@ -24,7 +25,7 @@ from targeting import consent, users
 router = APIRouter(
     prefix="/v1/users", tags=["users"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
 )
-UserId = Annotated[str, Path(min_length=1, max_length=200)]
+UserId = Annotated[CleanText, Path(min_length=1, max_length=200)]
 
 
 @router.get("")
@@ -63,15 +64,5 @@ def set_consent(
     session: WriteSession, clock: ClockOf, principal: Writer, user_id: UserId, request: ConsentRequest
 ) -> UserAnswer:
     """Record that the user agreed, or withdraw it at once."""
-    user = users.find(session, user_id=user_id)
-    change = consent.grant if request.granted else consent.withdraw
-    change(
-        session,
-        clock,
-        user_pk=user.id or 0,
-        category=request.category,
-        source=request.source,
-        evidence=request.evidence or f"recorded by {principal.actor}",
-    )
-    session.flush()
+    user = consent.record(session, clock, actor=principal.actor, user_id=user_id, **request.model_dump())
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)

@@ -40,6 +40,8 @@ class FakeApi:
             return problem(401, "this key is not known")
         if path == "/v1/experiments":
             return 200, {"items": self.experiments, "next_cursor": None}
+        if path == "/v1/keys/self":
+            return 200, {"prefix": "a", "name": key, "scopes": ["read", "write"] if KEYS[key] else ["read"]}
         if path == "/v1/delivery/summary":
             return 200, self.outbox
         _, _, _, name, *action = path.split("/")

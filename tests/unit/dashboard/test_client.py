@@ -103,16 +103,24 @@ def test_what_cannot_be_a_key_is_refused_before_it_is_sent(key: str) -> None:
     assert caught.value.unauthenticated
 
 
-@pytest.mark.parametrize(("status", "allowed"), [(403, False), (404, True), (409, True), (422, True)])
-def test_whether_a_key_may_write_is_asked_without_changing_anything(status: int, allowed: bool) -> None:
+@pytest.mark.parametrize(
+    ("scopes", "allowed"), [(["read"], False), (["read", "write"], True), (["evaluate"], False), ([], False)]
+)
+def test_whether_a_key_may_write_is_told_by_its_scopes(scopes: list[str], allowed: bool) -> None:
     seen: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(f"{request.method} {request.url.path}")
-        return problem(status, "no")
+        return httpx.Response(200, json={"prefix": "a", "name": "b", "scopes": scopes})
 
     assert client(answer).may_write() is allowed
-    assert seen == ["POST /v1/experiments/-/pause"]
+    assert seen == ["GET /v1/keys/self"]
+
+
+@pytest.mark.parametrize("body", [[], {}, {"scopes": "write"}, {"scopes": None}])
+def test_a_key_that_tells_no_scopes_is_not_taken_for_one_that_may_write(body: object) -> None:
+    with pytest.raises(ApiError, match="is not the Touchstone API"):
+        client(lambda _: httpx.Response(200, json=body)).may_write()
 
 
 def test_a_failing_api_is_not_taken_for_a_right_to_write() -> None:

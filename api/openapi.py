@@ -1,0 +1,63 @@
+"""What the OpenAPI document says beyond what FastAPI finds out by itself: every error is a problem document."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from api.errors import MEDIA_TYPE
+from api.schemas import ProblemDocument
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+_WORDS: Final = {
+    HTTPStatus.BAD_REQUEST: "The body ends early, or is not the form that it says it is",
+    HTTPStatus.UNAUTHORIZED: "No key, or one that is not known",
+    HTTPStatus.FORBIDDEN: "The caller may not do this",
+    HTTPStatus.NOT_FOUND: "There is no such thing",
+    HTTPStatus.CONFLICT: "Not in this state, or somebody else was quicker",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than is taken",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "What is wrong, by field",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The database is busy or cannot be reached; try again",
+}
+
+
+def describe_problems(document: dict[str, Any]) -> None:
+    """Add to each operation of an OpenAPI document the errors that its shape brings with it, in place.
+
+    A key may be wrong, a path may name nothing, a parameter or a body may be invalid, a write may come in the wrong moment.
+    What else an operation may answer it says itself (`responses`); that gets the same schema.
+    """
+    schema = ProblemDocument.model_json_schema(ref_template=_REFERENCE)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas |= {"ProblemDocument": schema, **schema.pop("$defs")}
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for item in document["paths"].values():
+        for method, operation in item.items():
+            _describe(method, operation)
+
+
+def _describe(method: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    described = {code for code in responses if int(code) >= HTTPStatus.BAD_REQUEST and code != "422"}
+    for code in sorted(described | {str(int(status)) for status in _brought_along(method, operation)}):
+        words = responses.get(code, {}).get("description") if code in described else None
+        responses[code] = {
+            "description": words or _WORDS[HTTPStatus(int(code))],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="ProblemDocument")}}},
+        }
+
+
+def _brought_along(method: str, operation: dict[str, Any]) -> set[HTTPStatus]:
+    places = {parameter["in"] for parameter in operation.get("parameters", ())}
+    has_body = "requestBody" in operation
+    found = set()
+    if operation.get("security"):
+        found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE}
+        if method != "get":
+            found.add(HTTPStatus.CONFLICT)
+    if "path" in places:
+        found |= {HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE}
+    if places or has_body:
+        found.add(HTTPStatus.UNPROCESSABLE_ENTITY)
+    if has_body:
+        found |= {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE}
+    return found
