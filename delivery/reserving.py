@@ -1,7 +1,7 @@
 """Reserve: the last look before messages go out, in one transaction, and their slots. The caller commits, then POSTs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlmodel import Session
@@ -55,36 +55,33 @@ def reserve(
     now = clock.now()
     stories = repository.claimed_by(session, [message_id for message_id, _ in claims], worker=worker)
     situations = _situations(session, stories, people, settings, designs, now)
-    held: list[Story] = []
-    ready: list[tuple[Story, MessageContent, tuple[str, ...]]] = []
+    held: list[tuple[Story, Story]] = []
+    ready: list[tuple[Story, MessageContent, TemplateMessage]] = []
     for story in stories:
         stays = held_back(story, situations[story.id], settings=settings, now=now)
         if stays is not None:
-            held.append(stays)
+            held.append((story, stays))
             continue
         try:
-            content = _content(designs[story.experiment_id], story.variant)
-            parameters = _parameters(story, content, people[story.user_pk], designs, now)
-            # Made once now, so that what cannot be sent is found before its slot is taken.
-            _message(story, content, parameters, people[story.user_pk], None)
+            content, message = _write(story, designs, people[story.user_pk], now)
         except Invalid as error:
-            held.append(unrenderable(story, str(error.problems[0].message if error.problems else error)))
+            held.append((story, unrenderable(story, error.message)))
         else:
-            ready.append((story, content, parameters))
+            ready.append((story, content, message))
     targets = {story.id: content.link for story, content, _ in ready if content.link is not None}
     tokens = links.create(session, targets=targets)
     waits_until = now + settings.unknown_after
     begun: dict[int, Begun] = {}
-    texts: list[tuple[Story, Sequence[str]]] = []
-    for story, content, parameters in ready:
+    changes: list[tuple[tuple[Story, Story], Sequence[str]]] = []
+    for story, _, message in ready:
         going = begin(story, now=now, waits_until=waits_until)
-        person = people[story.user_pk]
-        begun[story.id] = Begun(going, _message(going, content, parameters, person, tokens.get(story.id)))
-        texts.append((going, parameters))
+        token = tokens.get(story.id)
+        begun[story.id] = Begun(going, message if token is None else replace(message, url_suffix=token))
+        changes.append(((story, going), message.body_parameters))
     repository.save(session, held)
-    repository.save_begun(session, texts)
+    repository.save_begun(session, changes)
     in_order = [begun[message_id] for message_id, _ in claims if message_id in begun]
-    return Reserved(in_order, held)
+    return Reserved(in_order, [stays for _, stays in held])
 
 
 def _situations(
@@ -128,43 +125,29 @@ def _situations(
     }
 
 
-def _content(design: ExperimentDesign, variant: str) -> MessageContent:
-    content = design.variant(variant).message
+def _write(
+    story: Story, designs: Mapping[int, ExperimentDesign], person: Recipient, now: datetime
+) -> tuple[MessageContent, TemplateMessage]:
+    """What to send, but for its link; raises Invalid before any slot is taken when it cannot be sent."""
+    design = designs[story.experiment_id]
+    content = design.variant(story.variant).message
     if content is None:
-        raise Invalid(f"variant {variant} has no message")
-    return content
-
-
-def _parameters(
-    story: Story,
-    content: MessageContent,
-    person: Recipient,
-    designs: Mapping[int, ExperimentDesign],
-    now: datetime,
-) -> tuple[str, ...]:
-    return render(
+        raise Invalid(f"variant {story.variant} has no message")
+    parameters = render(
         content,
         user_id=person.user_id,
         attributes=person.attributes,
         time_zone=person.time_zone,
-        experiment=designs[story.experiment_id].key,
+        experiment=design.key,
         variant=story.variant,
         now=now,
     )
-
-
-def _message(
-    story: Story,
-    content: MessageContent,
-    parameters: tuple[str, ...],
-    person: Recipient,
-    token: str | None,
-) -> TemplateMessage:
-    return TemplateMessage(
+    message = TemplateMessage(
         to=person.phone or "",
         template=content.template,
         language=content.language,
         body_parameters=parameters,
-        url_suffix=token,
-        callback_data=callback_data(story.id, max(1, story.tries)),
+        url_suffix=None,
+        callback_data=callback_data(story.id, story.tries + 1),
     )
+    return content, message

@@ -1,5 +1,6 @@
 """`analyze`: a report on a file that somebody else made. Needs no database."""
 
+import math
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from analysis.files import analyze_file
 from analysis.report_text import render
 from api.terminal import make_console
+from experiments.errors import Invalid
 from experiments.vocabulary import Method
 
 
@@ -32,6 +34,12 @@ def analyze(
     covariate: Annotated[
         list[str] | None,
         typer.Option(help="NAME=COLUMN: a quantity from before the experiment, for that metric."),
+    ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="VARIANT=SHARE as designed, such as A=9 and B=1; equal when absent. May be repeated."
+        ),
     ] = None,
     method: Annotated[
         Method,
@@ -57,9 +65,24 @@ def analyze(
         covariates=covariate or [],
         method=method,
         alpha=alpha,
+        weights=read_weights(weight or []),
     ).to_json()
     console = make_console()
     if json:
         typer.echo(dumps(report, indent=2, allow_nan=False))
     else:
         console.print(render(report))
+
+
+def read_weights(texts: list[str]) -> dict[str, float] | None:
+    """Designed shares by variant from VARIANT=SHARE; None when none are given. Raises Invalid."""
+    weights: dict[str, float] = {}
+    for text in texts:
+        name, equals, share = text.rpartition("=")
+        try:
+            weights[name] = float(share)
+        except ValueError:
+            weights[name] = math.nan
+        if not equals or not name or not 0 < weights[name] < math.inf:
+            raise Invalid(f"write VARIANT=SHARE with a positive number, not {text!r}", field="--weight")
+    return weights or None

@@ -1,6 +1,7 @@
 """`migrate`, `keys`, `import users`."""
 
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def migrate(
     new: Annotated[
-        str | None, typer.Option(help="For developers: write the migration from the newest schema to the models.")
+        str | None,
+        typer.Option(help="For developers: write the migration from the newest schema to the models."),
     ] = None,
 ) -> None:
     """Bring the database (TOUCHSTONE_DATABASE_URL) to the newest schema. Safe to run again."""
@@ -112,7 +114,9 @@ def import_users(
     wiring = Wiring.from_environment()
     wiring.prepare_database()
     target = rejects or file.with_name(file.name + ".rejects.csv")
+    console = make_console(stderr=True)
     with ExitStack() as stack:
+        stack.callback(_drop_if_empty, target)
         source = stack.enter_context(file.open("rb"))
         sink = stack.enter_context(target.open("w", newline="", encoding="utf-8"))
         bar = stack.enter_context(
@@ -122,7 +126,8 @@ def import_users(
                 MofNCompleteColumn(),
                 TextColumn("rows"),
                 TimeElapsedColumn(),
-                console=make_console(stderr=True),
+                console=console,
+                disable=not console.is_terminal,
             )
         )
         task = bar.add_task("rows", total=importing.count_lines(file))
@@ -135,11 +140,17 @@ def import_users(
             progress=lambda rows: bar.update(task, completed=rows),
         )
         bar.update(task, completed=summary.rows, total=summary.rows)
-    if summary.rejected == 0:
-        target.unlink()
     table = Table("", "rows", title=f"imported {file.name}", title_justify="left")
     for label, value in summary.to_json().items():
         table.add_row(label.replace("_", " "), str(value))
     make_console().print(table)
     if summary.rejected:
         typer.echo(f"{summary.rejected} rows were rejected; see {target}", err=True)
+
+
+def _drop_if_empty(rejects: Path) -> None:
+    """A reject file that holds its header at most says nothing."""
+    with rejects.open(encoding="utf-8") as file:
+        lines = sum(1 for _ in islice(file, 2))
+    if lines < 2:
+        rejects.unlink()

@@ -1,0 +1,182 @@
+"""The command line as a person types it: real processes, real exit statuses, errors of one line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from examples.hillstrom.people import generate
+from tests.unit.experiments.test_design import CAMPAIGN
+
+PEOPLE = "user_id,phone,first_name,country,consent_marketing\na,+12025550101,Ann,NL,yes\nb,12,Bob,NL,yes\n"
+
+
+class CommandLine:
+    """Runs `touchstone` over one SQLite file in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TOUCHSTONE_")},
+            "TOUCHSTONE_DATABASE_URL": f"sqlite:///{folder}/touchstone.db",
+            "COLUMNS": "200",
+        }
+
+    def __call__(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "api", *arguments],
+            cwd=self.folder,
+            env={**self._env, **settings},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def fails(self, *arguments: str, **settings: str) -> str:
+        """The one line that a failing command says."""
+        run = self(*arguments, **settings)
+        assert run.returncode == 1, run.stdout + run.stderr
+        assert run.stderr.startswith("touchstone: ")
+        assert run.stderr.count("\n") == 1, run.stderr
+        return run.stderr
+
+
+@pytest.fixture
+def touchstone(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+def write_campaign(folder: Path, **changes: object) -> Path:
+    file = folder / "campaign.yaml"
+    audience = {"condition": {"country": "NL"}}
+    file.write_text(
+        yaml.safe_dump({**CAMPAIGN, "audience": audience, "trigger": {"type": "once"}, **changes})
+    )
+    return file
+
+
+def test_from_a_file_of_people_to_a_running_campaign(touchstone: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    imported = touchstone("import", "users", "people.csv")
+    assert imported.returncode == 0, imported.stderr
+    assert "1 rows were rejected" in imported.stderr
+    assert "phone" in (tmp_path / "people.csv.rejects.csv").read_text()
+    write_campaign(tmp_path)
+    assert touchstone("apply", "campaign.yaml").stdout == "spring-wakeup: created (draft)\n"
+    assert touchstone("apply", "campaign.yaml").stdout == "spring-wakeup: unchanged (draft)\n"
+    write_campaign(tmp_path, name="Another name")
+    assert touchstone("apply", "campaign.yaml").stdout == "spring-wakeup: changed (draft)\n"
+    assert touchstone("experiment", "start", "spring-wakeup").stdout == "spring-wakeup: running\n"
+    assert "cannot start an experiment that is running" in touchstone.fails(
+        "experiment", "start", "spring-wakeup"
+    )
+    assert "assigned=1" in touchstone("run", "plan").stdout
+    report = touchstone("experiment", "report", "spring-wakeup", "--json")
+    assert sum(arm["assigned"] for arm in json.loads(report.stdout)["arms"]) <= 1
+    assert "running" in touchstone("experiment", "list").stdout
+    for move, status in [("pause", "paused"), ("resume", "running"), ("stop", "stopped")]:
+        assert touchstone("experiment", move, "spring-wakeup").stdout == f"spring-wakeup: {status}\n"
+
+
+def test_keys_are_made_listed_and_revoked(touchstone: CommandLine) -> None:
+    key = touchstone("keys", "create", "--scope", "admin", "--name", "me").stdout.strip()
+    prefix, secret = key.split("_", 2)[1:]
+    listed = touchstone("keys", "list").stdout
+    assert prefix in listed
+    assert secret not in listed
+    assert touchstone("keys", "revoke", prefix).stdout == f"revoked {prefix}\n"
+    assert "there is no key" in touchstone.fails("keys", "revoke", "nothing")
+
+
+def test_errors_are_one_line_that_says_what_to_do(touchstone: CommandLine, tmp_path: Path) -> None:
+    assert "there is no file nowhere.csv" in touchstone.fails("import", "users", "nowhere.csv")
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    assert "--map: write FIELD=COLUMN" in touchstone.fails("import", "users", "people.csv", "--map", "phone")
+    assert "mapping.phone" in touchstone.fails("import", "users", "people.csv", "--map", "phone=mobil")
+    write_campaign(tmp_path, name="")
+    assert "name: " in touchstone.fails("apply", "campaign.yaml")
+    (tmp_path / "campaign.yaml").write_text("{")
+    assert "not valid YAML" in touchstone.fails("apply", "campaign.yaml")
+    assert "there is no experiment 'x'" in touchstone.fails("experiment", "start", "x")
+    assert "there is no job" in touchstone.fails("run", "everything")
+    assert "TOUCHSTONE_TICK: " in touchstone.fails("experiment", "list", TOUCHSTONE_TICK="soon")
+    nowhere = "postgresql://127.0.0.1:1/x"
+    assert "does not answer" in touchstone.fails("experiment", "list", TOUCHSTONE_DATABASE_URL=nowhere)
+
+
+def test_nothing_is_sent_to_an_unsafe_or_unset_address(touchstone: CommandLine) -> None:
+    assert "TOUCHSTONE_WHATSAPP_PHONE_NUMBER_ID" in touchstone.fails("run", "dispatch")
+    settings = {
+        "TOUCHSTONE_WHATSAPP_PHONE_NUMBER_ID": "1",
+        "TOUCHSTONE_WHATSAPP_TOKEN": "t",
+        "TOUCHSTONE_WHATSAPP_LOOPBACK_ONLY": "true",
+    }
+    assert "not this machine" in touchstone.fails("run", "dispatch", **settings)
+
+
+def test_analyze_prints_a_report_or_its_json(touchstone: CommandLine, tmp_path: Path) -> None:
+    generate(tmp_path / "mail.csv", 4000, rng=np.random.default_rng(3))
+    command = (
+        "analyze",
+        "mail.csv",
+        "--variant",
+        "treatment",
+        "--control",
+        "No E-Mail",
+        "--metric",
+        "visit=proportion:visit",
+    )
+    said = touchstone(*command)
+    assert said.returncode == 0, said.stderr
+    assert "Mens E-Mail" in said.stdout
+    report = json.loads(touchstone(*command, "--json").stdout)
+    assert [effect["control"] for effect in report["metrics"][0]["effects"]] == ["No E-Mail"] * 2
+    uneven = json.loads(
+        touchstone(
+            *command,
+            "--json",
+            "--weight",
+            "No E-Mail=8",
+            "--weight",
+            "Mens E-Mail=1",
+            "--weight",
+            "Womens E-Mail=1",
+        ).stdout
+    )
+    assert (report["health"][0]["ok"], uneven["health"][0]["ok"]) == (True, False)
+    assert "--control" in touchstone.fails(*command[:4], "--control", "x", *command[6:])
+    assert "visits" in touchstone.fails(*command[:6], "--metric", "visit=proportion:visits")
+    assert "--weight" in touchstone.fails(*command, "--weight", "A")
+
+
+def test_a_wrong_option_ends_with_status_2(touchstone: CommandLine) -> None:
+    assert touchstone("analyze").returncode == 2
+    assert touchstone("keys", "create", "--scope", "everything").returncode == 2
+
+
+def test_analyze_gives_the_published_numbers_on_the_real_data(touchstone: CommandLine, shared: Path) -> None:
+    """Numbers of the 2008 experiment, computed independently (Welch, 95 %)."""
+    metrics = ("visit=proportion:visit", "conversion=proportion:conversion", "spend=mean:spend")
+    options = [part for metric in metrics for part in ("--metric", metric)]
+    file = str(shared / "data/hillstrom.csv")
+    run = touchstone("analyze", file, "--variant", "treatment", "--control", "No E-Mail", *options, "--json")
+    effects = {
+        (metric["metric"], effect["variant"]): effect
+        for metric in json.loads(run.stdout)["metrics"]
+        for effect in metric["effects"]
+    }
+    expected = {
+        ("visit", "Mens E-Mail"): (0.07658956, 0.06995315, 0.08322598),
+        ("spend", "Mens E-Mail"): (0.76982716, 0.48513973, 1.05451458),
+        ("spend", "Womens E-Mail"): (0.42441222, 0.16895679, 0.67986764),
+    }
+    for key, numbers in expected.items():
+        found = effects[key]["absolute"]
+        assert (found["estimate"], found["lower"], found["upper"]) == pytest.approx(numbers, abs=5e-9)
+    assert effects["spend", "Mens E-Mail"]["p_value"] == pytest.approx(1.1638e-07, rel=1e-4)
