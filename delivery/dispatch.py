@@ -1,5 +1,6 @@
 """A message is claimed, reserved, POSTed and recorded here; its receipt comes later, by webhook (`receipts.py`).
 
+0. `_recover`: claims of workers that died are planned again; what waited too long for a status ends as `unknown`.
 1. `_claim`: due messages of running experiments become `claimed`. Nothing is promised yet: a worker that dies here
    costs a lease, then the message is planned again.
 2. `_reserve`: in one transaction consent, caps and everything else are looked at once more, the slot is taken, the
@@ -22,7 +23,6 @@ from dataclasses import dataclass, fields
 from typing import Final, Protocol, TypeVar
 
 import numpy as np
-from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from delivery import breakers
@@ -41,12 +41,13 @@ from experiments.design import ExperimentDesign
 from experiments.service import design_of
 from experiments.settings import Settings
 from experiments.vocabulary import MessageState
+from targeting.user_repository import RACED
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 TRANSACTION_TRIES: Final = 3
-"""A deadlock or a lost connection rolls a transaction back; its work is then done again."""
+"""A deadlock, a race or a lost connection rolls a transaction back; its work is then done again."""
 
 
 class Sender(Protocol):
@@ -81,15 +82,6 @@ class Dispatched:
         return Dispatched(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
-@dataclass(frozen=True, slots=True)
-class _Claimed:
-    """Message id and user of each claim, and what recovering brought back before."""
-
-    pairs: Sequence[tuple[int, int]]
-    returned: int
-    ended_unknown: int
-
-
 class Dispatcher:
     """Sends what is due, as `worker` (a name that no other process has). Not for use by two threads at once.
 
@@ -120,28 +112,27 @@ class Dispatcher:
         self._runner: asyncio.Runner | None = None
 
     async def run(self, limit: int) -> Dispatched:
-        """Send until nothing is due or `limit` messages were looked at."""
-        total = Dispatched()
+        """Recover what other workers left behind, then send until nothing is due or `limit` messages were looked at."""
+        total = await asyncio.to_thread(self._recover)
         while total.claimed < limit:
-            done = await self.run_once(limit - total.claimed)
+            done = await self._send_batch(limit - total.claimed)
             total += done
             if not done.claimed:
                 break
         return total
 
     async def run_once(self, limit: int) -> Dispatched:
-        """Send one batch of at most `limit` messages, and no more than go out in a second.
+        """Recover, then send one batch of at most `limit` messages."""
+        return await asyncio.to_thread(self._recover) + await self._send_batch(limit)
 
-        Larger batches would put time between the moment consent was looked at and the POST.
-        """
+    async def _send_batch(self, limit: int) -> Dispatched:
+        # No more than go out in a second: a larger batch would put time between the look at consent and the POST.
         size = min(limit, self._settings.dispatch_batch, self._settings.messages_per_second)
-        claimed = await asyncio.to_thread(self._claim, size)
-        done = Dispatched(
-            returned=claimed.returned, ended_unknown=claimed.ended_unknown, claimed=len(claimed.pairs)
-        )
-        if not claimed.pairs:
+        claims = await asyncio.to_thread(self._claim, size)
+        done = Dispatched(claimed=len(claims))
+        if not claims:
             return done
-        reserved = await asyncio.to_thread(self._reserve, claimed.pairs)
+        reserved = await asyncio.to_thread(self._reserve, claims)
         done += _held(reserved.held)
         if not reserved.begun:
             return done
@@ -162,27 +153,34 @@ class Dispatcher:
             self._runner.close()
             self._runner = None
 
-    def _claim(self, size: int) -> _Claimed:
+    def _recover(self) -> Dispatched:
         now = self._clock.now()
 
-        def work(session: Session) -> _Claimed:
+        def work(session: Session) -> Dispatched:
             returned = repository.return_expired_claims(session, now=now)
-            ended = repository.give_up_waiting(session, now=now)
+            return Dispatched(returned=returned, ended_unknown=repository.give_up_waiting(session, now=now))
+
+        return self._commit(work)
+
+    def _claim(self, size: int) -> Sequence[tuple[int, int]]:
+        """Message id and user of each message claimed."""
+        now = self._clock.now()
+
+        def work(session: Session) -> Sequence[tuple[int, int]]:
             fuses = breakers.open_keys(session, now)
             if (breakers.Kind.NUMBER, self._settings.whatsapp_phone_number_id) in fuses:
-                return _Claimed((), returned, ended)
+                return ()
             running = repository.running(session)
             designs = self._load_designs(session, [experiment.id for experiment in running])
-            pairs = repository.claim(
+            return repository.claim(
                 session,
                 experiments=running,
-                blocked=breakers.blocked_variants(designs, fuses),
+                blocked=breakers.blocked_variants(designs, fuses) if fuses else (),
                 now=now,
                 worker=self._worker,
                 lease_until=now + self._settings.lease,
                 limit=size,
             )
-            return _Claimed(pairs, returned, ended)
 
         return self._commit(work)
 
@@ -245,10 +243,10 @@ class Dispatcher:
             try:
                 with self._database.transaction() as session:
                     return work(session)
-            except OperationalError as error:
+            except RACED as error:
                 if not left:
                     raise
-                _log.warning("a transaction of dispatch is done again: %s", type(error.orig).__name__)
+                _log.warning("a transaction of dispatch is done again: %s", type(error).__name__)
         raise AssertionError  # the last try returns or raises
 
     def _load_designs(self, session: Session, ids: Sequence[int]) -> dict[int, ExperimentDesign]:

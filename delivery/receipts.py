@@ -69,7 +69,7 @@ class Projected:
 class _Folded:
     """Messages after the statuses of a batch, the statuses without a message, and what failures say beyond theirs."""
 
-    changed: list[Story] = field(default_factory=list)
+    changes: list[dispatch_repository.Change] = field(default_factory=list)
     unmatched: list[Status] = field(default_factory=list)
     alarms: list[Raised] = field(default_factory=list)
     aliases: set[tuple[str, str, int]] = field(default_factory=set)
@@ -152,7 +152,7 @@ class _Projector:
             session, self._clock, said=reading.said, opted_out=self._opted_out(session, targets)
         )
         folded = self._fold(session, targets)
-        dispatch_repository.save(session, folded.changed)
+        changed = dispatch_repository.save(session, folded.changes)
         dispatch_repository.add_aliases(session, folded.aliases)
         self._sound(session, folded.alarms)
         _apply_template_updates(session, reading.templates)
@@ -160,7 +160,7 @@ class _Projector:
         return Projected(
             bodies=len(bodies),
             statuses=len(reading.statuses),
-            changed=len(folded.changed),
+            changed=changed,
             inbound=sum(item.wrote for item in reading.said),
             withdrawn=heard.withdrawn,
             granted=heard.granted,
@@ -217,8 +217,8 @@ class _Projector:
             scoped = status.update.user_id
             if scoped is not None and len(scoped) <= MAX_WAMID:
                 folded.aliases.add(("business_scoped_id", scoped, story.user_pk))
-        folded.changed = [story for pk, story in stories.items() if story is not before[pk]]
-        folded.alarms = _without_rare_errors(folded.alarms, folded.changed)
+        folded.changes = [(before[pk], story) for pk, story in stories.items()]
+        folded.alarms = _without_rare_errors(folded.alarms, list(stories.values()))
         return folded
 
     def _owners(
@@ -282,7 +282,7 @@ def _receipt(status: Status, attempt: int, story: Story, owners: dict[str, int])
     return Receipt(attempt, update.status, status.at, wamid, update.error_code)
 
 
-def _without_rare_errors(alarms: Sequence[Raised], changed: Sequence[Story]) -> list[Raised]:
+def _without_rare_errors(alarms: Sequence[Raised], told: Sequence[Story]) -> list[Raised]:
     """The alarms, but bad requests only where a variant has many equal ones in this batch and no success in it."""
     is_bad = Counter(
         (raised.experiment_id, raised.variant, raised.code)
@@ -291,7 +291,7 @@ def _without_rare_errors(alarms: Sequence[Raised], changed: Sequence[Story]) -> 
     )
     lucky = {
         (story.experiment_id, story.variant)
-        for story in changed
+        for story in told
         if story.failed_at is None and story.sent_at is not None
     }
     return [

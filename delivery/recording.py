@@ -52,7 +52,7 @@ def record(
         settle(stories[answered.begun.id], _with_own_wamid(answered, owners), at=at, rules=rules)
         for answered in answers
     ]
-    repository.save(session, settled)
+    repository.save(session, [(stories[story.id], story) for story in settled])
     repository.add_aliases(session, _aliases(answers))
     breakers.sound(session, alarms=alarms, number=number, designs=designs, now=at, rng=rng)
     return settled

@@ -12,6 +12,7 @@ import sys
 from datetime import timedelta
 
 from delivery.dispatch import Dispatcher
+from delivery.story import Story
 from delivery.whatsapp.client import WhatsAppClient
 from experiments.clock import SystemClock
 from experiments.database import Database
@@ -51,7 +52,7 @@ class Mortal(Dispatcher):
     def _commit(self, work):
         def dying(session):
             result = work(session)
-            if isinstance(result, list):  # only `record` gives the messages back
+            if isinstance(result, list) and result and isinstance(result[0], Story):  # what `record` returns
                 self._come_to("half_recorded")
             return result
 

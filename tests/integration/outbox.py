@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from sqlalchemy import insert
@@ -141,11 +142,9 @@ def change(database: Database, work: Callable[[Session], object]) -> None:
         work(session)
 
 
-def _wamids() -> Iterator[str]:
-    number = 0
-    while True:
-        number += 1
-        yield f"wamid.{number}"
+def wamids(prefix: str = "wamid") -> Iterator[str]:
+    """Ids as WhatsApp gives them: `wamid.1`, `wamid.2` .."""
+    return (f"{prefix}.{number}" for number in count(1))
 
 
 @dataclass
@@ -154,7 +153,7 @@ class FakeSender:
 
     answer: Callable[[TemplateMessage], SendOutcome] | None = None
     sent: list[TemplateMessage] = field(default_factory=list)
-    wamids: Iterator[str] = field(default_factory=_wamids)
+    wamids: Iterator[str] = field(default_factory=wamids)
     closed: bool = False
 
     async def send(self, message: TemplateMessage) -> SendOutcome:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from threading import Thread
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 from sqlmodel import Session, select
 
 from delivery import breakers
@@ -205,7 +205,7 @@ def test_an_expired_claim_is_planned_again_and_its_first_worker_no_longer_sends_
 ) -> None:
     (pk,) = _campaign(database, clock, 1)
     slow = Dispatcher(database, clock, outbox.settings(), FakeSender(), "slow")
-    claims = slow._claim(10).pairs
+    claims = slow._claim(10)
     assert _dispatch(database, clock, FakeSender(), worker="other").claimed == 0
     clock.advance(timedelta(minutes=5))
     sender = FakeSender()
@@ -383,7 +383,8 @@ def test_an_id_that_whatsapp_gives_twice_does_not_lose_the_batch(
     database: Database, clock: SteppedClock
 ) -> None:
     _campaign(database, clock, 3)
-    assert _dispatch(database, clock, FakeSender(lambda _: Accepted("wamid.same", None, None))).accepted == 3
+    sender = FakeSender(lambda _: Accepted("wamid.same", None, None))
+    assert _dispatch(database, clock, sender, dispatch_batch=2).accepted == 3
     wamids = [message.wamid for message in outbox.messages(database).values()]
     assert sorted(wamids, key=str) == [None, None, "wamid.same"]
 
@@ -409,9 +410,7 @@ def test_two_workers_never_take_the_same_message_nor_both_the_last_slot(
     for key in ("one", "two", "three"):
         outbox.add_messages(database, clock, outbox.add_experiment(database, clock, key=key), users)
     errors: list[BaseException] = []
-    senders = [FakeSender(), FakeSender()]
-    for i, sender in enumerate(senders):
-        sender.wamids = (f"wamid.{i}.{n}" for n in range(10_000))
+    senders = [FakeSender(wamids=outbox.wamids("first")), FakeSender(wamids=outbox.wamids("second"))]
 
     def work(index: int) -> None:
         try:
@@ -472,3 +471,23 @@ def test_the_blocking_form_runs_many_times_on_one_loop_and_closes_its_client(
         assert dispatch_tick(dispatcher, limit=10).accepted == 1
     dispatcher.close()
     assert sender.closed
+
+
+def test_a_claim_walks_along_the_due_times_and_never_sorts_the_backlog(
+    sqlite_url: str, clock: SteppedClock
+) -> None:
+    """A whole audience may be due at once; a claim of fifty must not look at a million."""
+    database = Database(sqlite_url)
+    _campaign(database, clock, 2)
+    plans: list[str] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def explain(connection, cursor, statement, parameters, context, executemany):
+        if statement.startswith("SELECT messages.id"):
+            plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    dispatcher = Dispatcher(database, clock, outbox.settings(), FakeSender(), "w")
+    assert len(dispatcher._claim(50)) == 2
+    database.dispose()
+    assert len(plans) == 1, plans
+    assert "USING INDEX ix_messages_due" in plans[0]
