@@ -19,14 +19,14 @@ Messaging campaigns on WhatsApp, run as honest experiments.
 
 
 class Application(FastAPI):
-    """FastAPI, except that the OpenAPI document tells the errors as they are."""
+    """FastAPI, except that the OpenAPI document also tells what errors and campaigns look like."""
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""
         is_new = self.openapi_schema is None
         document = super().openapi()
         if is_new:
-            openapi.describe_problems(document)
+            openapi.complete(document)
         return document
 
 

@@ -32,7 +32,8 @@ def main() -> NoReturn:
         sys.exit(1)
     except OperationalError as error:
         typer.echo(
-            f"touchstone: the database does not answer: {error.orig}; see TOUCHSTONE_DATABASE_URL", err=True
+            f"touchstone: the database does not answer: {' '.join(str(error.orig).split())}; see TOUCHSTONE_DATABASE_URL",
+            err=True,
         )
         sys.exit(1)
     sys.exit(0)

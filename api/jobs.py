@@ -1,19 +1,11 @@
 """What the scheduler does, as plain functions over the wiring; each is also `touchstone run NAME`."""
 
-import asyncio
 import logging
-import os
-import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-import numpy as np
-
-from analysis import service as reports
 from api.wiring import Wiring
 from delivery import planner, receipts
-from delivery.dispatch import Dispatched, Dispatcher
-from delivery.whatsapp.client import WhatsAppClient
 from experiments.errors import TouchstoneError
 
 _log = logging.getLogger(__name__)
@@ -29,23 +21,7 @@ def plan(wiring: Wiring) -> Any:
 
 def dispatch(wiring: Wiring) -> Any:
     """Send what is due."""
-    return asyncio.run(_dispatch(wiring))
-
-
-async def _dispatch(wiring: Wiring) -> Dispatched:
-    settings = wiring.settings
-    settings.check_whatsapp()
-    async with WhatsAppClient(
-        base_url=settings.whatsapp_url,
-        version=settings.whatsapp_version,
-        phone_number_id=settings.whatsapp_phone_number_id,
-        token=settings.whatsapp_token.get_secret_value(),
-        concurrency=settings.dispatch_concurrency,
-    ) as client:
-        dispatcher = Dispatcher(
-            wiring.database, wiring.clock, settings, client, worker_name(), rng=np.random.default_rng()
-        )
-        return await dispatcher.run(limit=MESSAGES_PER_RUN)
+    return wiring.dispatcher.run_blocking(limit=MESSAGES_PER_RUN)
 
 
 def project_webhooks(wiring: Wiring) -> Any:
@@ -55,6 +31,9 @@ def project_webhooks(wiring: Wiring) -> Any:
 
 def refresh_reports(wiring: Wiring) -> Any:
     """Make the report of every running experiment anew."""
+    # scipy takes a second to load, which no other job should wait for.
+    from analysis import service as reports
+
     return reports.refresh_tick(wiring.database, wiring.clock, facts=wiring.facts)
 
 
@@ -72,8 +51,3 @@ def guarded(name: str, job: Callable[[Wiring], Any], wiring: Wiring) -> None:
         job(wiring)
     except TouchstoneError as error:
         _log.warning("%s: %s", name, error)
-
-
-def worker_name() -> str:
-    """Names this process in a claim: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"[:100]

@@ -1,12 +1,18 @@
-"""What the OpenAPI document says beyond what FastAPI finds out by itself: every error is a problem document."""
+"""What the OpenAPI document says beyond what FastAPI finds out by itself: errors are problem documents, campaigns are designs."""
 
 from http import HTTPStatus
 from typing import Any, Final
 
 from api.errors import MEDIA_TYPE
 from api.schemas import ProblemDocument
+from experiments.design import ExperimentDesign
 
 _REFERENCE: Final = "#/components/schemas/{model}"
+_PART_OF_CAMPAIGN: Final = "#/components/schemas/Campaign.{model}"
+CAMPAIGN_BODY: Final = {
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Campaign"}}},
+}
+"""The body of a route that takes a campaign as a plain document, because the design itself says best what is wrong with one."""
 _WORDS: Final = {
     HTTPStatus.BAD_REQUEST: "The body ends early, or is not the form that it says it is",
     HTTPStatus.UNAUTHORIZED: "No key, or one that is not known",
@@ -19,8 +25,8 @@ _WORDS: Final = {
 }
 
 
-def describe_problems(document: dict[str, Any]) -> None:
-    """Add to each operation of an OpenAPI document the errors that its shape brings with it, in place.
+def complete(document: dict[str, Any]) -> None:
+    """Add the schema of a campaign, and to each operation the errors that its shape brings with it; in place.
 
     A key may be wrong, a path may name nothing, a parameter or a body may be invalid, a write may come in the wrong moment.
     What else an operation may answer it says itself (`responses`); that gets the same schema.
@@ -28,6 +34,9 @@ def describe_problems(document: dict[str, Any]) -> None:
     schema = ProblemDocument.model_json_schema(ref_template=_REFERENCE)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas |= {"ProblemDocument": schema, **schema.pop("$defs")}
+    campaign = ExperimentDesign.model_json_schema(ref_template=_PART_OF_CAMPAIGN)
+    schemas |= {f"Campaign.{name}": part for name, part in campaign.pop("$defs").items()}
+    schemas["Campaign"] = campaign
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for item in document["paths"].values():
@@ -55,7 +64,9 @@ def _brought_along(method: str, operation: dict[str, Any]) -> set[HTTPStatus]:
         if method != "get":
             found.add(HTTPStatus.CONFLICT)
     if "path" in places:
-        found |= {HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE}
+        found.add(HTTPStatus.SERVICE_UNAVAILABLE)
+        if method != "put":
+            found.add(HTTPStatus.NOT_FOUND)
     if places or has_body:
         found.add(HTTPStatus.UNPROCESSABLE_ENTITY)
     if has_body:

@@ -1,10 +1,17 @@
 """The composition root: the one place where settings, clock, database and clients are put together."""
 
+import os
+import socket
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
+
+import numpy as np
 
 from analysis.engines import FactsEngine, open_replica
 from api import migrations
+from delivery.dispatch import Dispatcher
+from delivery.whatsapp.client import WhatsAppClient
 from experiments.clock import Clock, SystemClock
 from experiments.database import Database
 from experiments.errors import Conflict
@@ -26,6 +33,31 @@ class Wiring:
         settings = Settings.from_environment(**overrides)
         return cls(settings, clock or SystemClock(), Database(settings.database_url), open_replica(settings))
 
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """The one dispatcher of this process; its connections and what it has seen of errors outlive a single run.
+
+        Raises Refused or Invalid unless messages can be sent with these settings.
+        """
+        settings = self.settings
+        settings.check_whatsapp()
+        client = WhatsAppClient(
+            base_url=settings.whatsapp_url,
+            version=settings.whatsapp_version,
+            phone_number_id=settings.whatsapp_phone_number_id,
+            token=settings.whatsapp_token.get_secret_value(),
+            concurrency=settings.dispatch_concurrency,
+        )
+        return Dispatcher(
+            self.database, self.clock, settings, client, worker_name(), rng=np.random.default_rng()
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        if "dispatcher" in self.__dict__:
+            self.dispatcher.close()
+        self.database.dispose()
+
     def prepare_database(self) -> None:
         """Migrate an empty database; refuse one that is behind, since migrating it is its owner's decision."""
         current = migrations.current_revision(self.database)
@@ -33,3 +65,8 @@ class Wiring:
             migrations.upgrade(self.database)
         elif current != migrations.newest_revision(self.database):
             raise Conflict(f"the database is at revision {current}; run `touchstone migrate` first")
+
+
+def worker_name() -> str:
+    """Names this process in a claim: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"[:100]

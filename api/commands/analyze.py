@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from analysis.files import analyze_file
-from analysis.report_text import render
 from api.terminal import make_console
 from experiments.errors import Invalid
 from experiments.vocabulary import Method
@@ -56,6 +54,10 @@ def analyze(
 
     Example: touchstone analyze orders.csv --variant arm --control A --metric bought=proportion:bought --metric spend=mean:spend
     """
+    # scipy takes a second to load, which no other command should wait for.
+    from analysis.files import analyze_file
+    from analysis.report_text import render
+
     report = analyze_file(
         file,
         variant=variant,

@@ -8,8 +8,6 @@ import typer
 import yaml
 from rich.table import Table
 
-from analysis import service as reports
-from analysis.report_text import render
 from api.terminal import make_console
 from api.wiring import Wiring
 from delivery import planner
@@ -98,6 +96,10 @@ def report(
     key: Key, json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False
 ) -> None:
     """Make the report anew and print it. Every report is a look at the data, and is stored as such."""
+    # scipy takes a second to load, which no other command should wait for.
+    from analysis import service as reports
+    from analysis.report_text import render
+
     wiring = _wiring()
     made = reports.current_report(
         wiring.database, wiring.clock, key=key, max_age=timedelta(0), facts=wiring.facts

@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from api import jobs
-from api.app import create_app
 from api.dashboarding import dashboard_command
-from api.wiring import Wiring
-from api.worker import make_scheduler
-from delivery.simulator.config import SimulatorConfig
-from delivery.simulator.server import run as run_simulator
+from api.wiring import Wiring, worker_name
 from experiments.errors import NotFound
 from experiments.settings import Settings
 
@@ -68,6 +63,11 @@ def serve(
 
     Make a key with `touchstone keys create --scope admin`, then open http://127.0.0.1:8000/docs
     """
+    import uvicorn
+
+    from api.app import create_app
+    from api.worker import make_scheduler
+
     wiring = Wiring.from_environment()
     wiring.prepare_database()
     scheduler = make_scheduler(wiring)
@@ -76,21 +76,25 @@ def serve(
         uvicorn.run(create_app(wiring), host=host, port=port, log_level="warning")
     finally:
         scheduler.shutdown(wait=True)
+        wiring.close()
 
 
 def worker() -> None:
     """Run the scheduler and the dispatcher without the API; on PostgreSQL, any number of them."""
+    from api.worker import make_scheduler
+
     wiring = Wiring.from_environment()
     wiring.prepare_database()
     scheduler = make_scheduler(wiring)
     scheduler.start()
-    typer.echo(f"worker {jobs.worker_name()} is running; stop it with Ctrl-C")
+    typer.echo(f"worker {worker_name()} is running; stop it with Ctrl-C")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
         typer.echo("finishing what is under way")
     finally:
         scheduler.shutdown(wait=True)
+        wiring.close()
 
 
 def dashboard(
@@ -122,6 +126,9 @@ def simulator(
     settings, and are `simulated`, `106540352242922` and `simulated` when those are empty. Load people with
     POST /simulator/world, ask for the truth with GET /simulator/truth.
     """
+    from delivery.simulator.config import SimulatorConfig
+    from delivery.simulator.server import run as run_simulator
+
     settings = Settings.from_environment()
     known = SimulatorConfig()
     run_simulator(

@@ -87,7 +87,7 @@ class Rehearsal:
             cap_messages=self.cap_messages,
             **self.settings,
         )
-        stack.callback(self.wiring.database.dispose)
+        stack.callback(self.wiring.close)
         self.wiring.prepare_database()
         self._make_keys()
         config = SimulatorConfig(

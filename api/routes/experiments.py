@@ -20,6 +20,7 @@ from api.dependencies import (
     next_cursor,
 )
 from api.idempotency import IdempotentRoute
+from api.openapi import CAMPAIGN_BODY
 from api.presenting import experiment_answer
 from api.schemas import AppliedAnswer, ExperimentAnswer, MessageAnswer, Page
 from delivery import planner, summary
@@ -60,7 +61,7 @@ Document = Annotated[
 ]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, openapi_extra={"requestBody": CAMPAIGN_BODY})
 def create(session: WriteSession, clock: ClockOf, principal: Writer, document: Document) -> ExperimentAnswer:
     """Store a new draft."""
     return experiment_answer(campaigns.create(session, clock, actor=principal.actor, document=document))
@@ -88,7 +89,7 @@ def read(session: ReadSession, _principal: Reader, key: Key) -> ExperimentAnswer
     return experiment_answer(repository.get_experiment(session, key))
 
 
-@router.put("/{key}")
+@router.put("/{key}", openapi_extra={"requestBody": CAMPAIGN_BODY})
 def apply(
     session: WriteSession, clock: ClockOf, principal: Writer, key: Key, document: Document
 ) -> AppliedAnswer:
