@@ -1,8 +1,9 @@
 """Who takes part: users, consent, import, events, conditions, bucketing, enrolment.
 
 Lives here: `imports.py` (files become users), `users.py`, `consent.py`, `events.py` (what users did),
-`conditions.py` and `condition_sql.py` (one meaning, two executions), `bucketing.py` (hash to variant),
-`enrolment.py` (an audience becomes assignments), `models.py` and `repository.py` (tables and their SQL).
+`conditions.py` and `condition_sql.py` (one meaning, two executions; `condition_*.py` are their parts), `bucketing.py` (hash to
+variant), `enrolment.py` (an audience becomes assignments), `campaigns.py` (create, apply, start), `roster.py` and `profile.py`
+(what is known of a user), `models.py` and `*repository.py` (tables and their SQL).
 May import: experiments.
 Start reading: `bucketing.py`, then `enrolment.py`.
 """
