@@ -25,6 +25,7 @@ class Message(SQLModel, table=True):
         Index("ix_messages_experiment_state", "experiment_id", "state"),
         Index(
             "ix_messages_due",
+            "priority",
             "due_at",
             sqlite_where=text("state = 'planned'"),
             postgresql_where=text("state = 'planned'"),

@@ -84,6 +84,9 @@ class Rehearsal:
             whatsapp_verify_token=SecretStr(secrets.token_hex(16)),
             messages_per_second=1000,
             dispatch_batch=200,
+            # A hurried clock makes minutes pass in milliseconds, which is no reason to take a worker for dead.
+            lease=timedelta(days=1),
+            unknown_after=timedelta(days=3),
             cap_messages=self.cap_messages,
             **self.settings,
         )
