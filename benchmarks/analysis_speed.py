@@ -187,7 +187,7 @@ def _fill(database: Database, users: int, events: int) -> None:
 
 
 @benchmark("comparisons")
-def comparisons(say: Say, *, count: int = 500) -> Sequence[Figure]:
+def comparisons(say: Say, *, count: int = 200) -> Sequence[Figure]:
     """Two-arm comparisons (p-value and interval, with CUPED) one by one, against scipy's t test from statistics."""
     rng = np.random.default_rng(1)
     arms = [

@@ -25,7 +25,7 @@ MODULES: Final = (targeting_speed, tracking_speed, delivery_speed, analysis_spee
 LONGEST_SECONDS: Final = 90.0
 """A benchmark that takes longer is ended and says so."""
 
-console = Console()
+console = Console() if sys.stdout.isatty() else Console(width=150)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed: list[str] = []
     for i, name in enumerate(names, start=1):
         console.print(f"[bold]{i}/{len(names)} {name}[/bold]")
+        begun = time.perf_counter()
         found = in_own_process(name)
+        console.print(f"   [dim]{time.perf_counter() - begun:.0f} s[/dim]")
         if isinstance(found, str):
             console.print(f"   [red]failed: {found}[/red]")
             failed.append(name)

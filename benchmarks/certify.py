@@ -1,0 +1,96 @@
+"""Prove the statistics by simulation: `python -m benchmarks.certify [--quick] [--out FILE] [--seed N]`.
+
+The whole run takes about a quarter of an hour and writes docs/certification.md; --quick takes about a minute and writes
+only where --out says. Exit status 1 when a claim fails that is not an explained miss.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks import certify_agreement, certify_health, certify_intervals, certify_joint, certify_peeking
+from benchmarks.certify_page import page_of
+from benchmarks.claims import FULL, QUICK, Findings, Size
+
+PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "certification.md"
+SEED: Final = 20261201
+Part = Callable[[Size, int, Findings, Callable[[], None]], None]
+
+
+def parts_of(size: Size) -> list[tuple[str, Part, int]]:
+    """What is simulated, in the order of the page: name, function, steps of its progress bar."""
+    return [
+        ("false positives", certify_peeking.false_positives, certify_peeking.cells_of(size)),
+        ("false positives, revenue", certify_peeking.money, 1),
+        ("power", certify_peeking.power, 1),
+        ("coverage at the end", certify_intervals.at_the_end, 4),
+        ("coverage of quantiles", certify_intervals.quantiles, 1),
+        ("joint coverage", certify_joint.joint, len(certify_joint.SETTINGS)),
+        ("sound splits", certify_health.false_alarms, len(certify_health.SOUND)),
+        ("a broken split", certify_health.detection, 1),
+        ("non-delivery", certify_intervals.not_delivered, 1),
+        ("agreement", certify_agreement.agreement, 1),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.certify", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer cells and runs; about a minute")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where to write the page (default: docs/certification.md)"
+    )
+    parser.add_argument("--seed", type=int, default=SEED)
+    chosen = parser.parse_args(arguments)
+    size = QUICK if chosen.quick else FULL
+    out: Path | None = chosen.out or (None if chosen.quick else PAGE)
+    console = Console() if sys.stdout.isatty() else Console(width=170)
+    start = time.perf_counter()
+    findings = simulate(size, chosen.seed, console)
+    minutes = (time.perf_counter() - start) / 60
+    console.print(table_of(findings))
+    console.print(
+        f"{minutes:.1f} minutes on {os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f}"
+    )
+    if out is not None:
+        out.write_text(page_of(findings, size, seed=chosen.seed), encoding="utf-8")
+        console.print(f"written: {out}")
+    for claim in findings.unexplained:
+        console.print(f"[red]MISSED, and not explained: {claim.topic}: {claim.claim}: {claim.obtained}[/red]")
+    return 1 if findings.unexplained else 0
+
+
+def simulate(size: Size, seed: int, console: Console) -> Findings:
+    findings = Findings()
+    columns = (TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for name, part, steps in parts_of(size):
+            task = progress.add_task(name, total=steps)
+            part(size, seed, findings, lambda task=task: progress.advance(task))  # type: ignore[misc]
+    return findings
+
+
+def table_of(findings: Findings) -> Table:
+    table = Table(title="Claims")
+    for column in ("claim", "bar", "obtained", "error", "runs", ""):
+        table.add_column(column, overflow="fold")
+    topic = ""
+    for claim in findings.claims:
+        if claim.topic != topic:
+            topic = claim.topic
+            table.add_section()
+            table.add_row(f"[bold]{topic}[/bold]")
+        verdict = {None: "", True: "[green]met[/green]", False: "[red]MISSED[/red]"}[claim.met]
+        table.add_row(claim.claim, claim.bar, claim.obtained, claim.error, claim.runs, verdict)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
