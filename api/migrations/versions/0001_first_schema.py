@@ -134,9 +134,7 @@ def upgrade() -> None:
         sa.Column("propensity", sa.Float(), nullable=False),
         sa.Column("assigned_at", database.UtcDateTime(), nullable=False),
         sa.Column("planned_at", database.UtcDateTime(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["experiment_id"], ["experiments.id"], name=op.f("fk_assignments_experiment_id_experiments")
-        ),
+        sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], name=op.f("fk_assignments_experiment_id_experiments")),
         sa.ForeignKeyConstraint(["user_pk"], ["users.id"], name=op.f("fk_assignments_user_pk_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_assignments")),
         sa.UniqueConstraint("experiment_id", "user_pk", name=op.f("uq_assignments_experiment_id_user_pk")),
@@ -182,9 +180,7 @@ def upgrade() -> None:
         sa.Column("counts", database.JsonDocument, nullable=False),
         sa.Column("started_at", database.UtcDateTime(), nullable=False),
         sa.Column("finished_at", database.UtcDateTime(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["experiment_id"], ["experiments.id"], name=op.f("fk_enrolments_experiment_id_experiments")
-        ),
+        sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], name=op.f("fk_enrolments_experiment_id_experiments")),
         sa.PrimaryKeyConstraint("experiment_id", name=op.f("pk_enrolments")),
     )
     op.create_table(
@@ -196,9 +192,7 @@ def upgrade() -> None:
         sa.Column("opened_at", database.UtcDateTime(), nullable=False),
         sa.Column("closed_at", database.UtcDateTime(), nullable=True),
         sa.Column("reason", sa.String(length=500), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["experiment_id"], ["experiments.id"], name=op.f("fk_epochs_experiment_id_experiments")
-        ),
+        sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], name=op.f("fk_epochs_experiment_id_experiments")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_epochs")),
         sa.UniqueConstraint("experiment_id", "number", name=op.f("uq_epochs_experiment_id_number")),
     )
@@ -245,14 +239,10 @@ def upgrade() -> None:
         sa.Column("read_at", database.UtcDateTime(), nullable=True),
         sa.Column("failed_at", database.UtcDateTime(), nullable=True),
         sa.Column("clicked_at", database.UtcDateTime(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["experiment_id"], ["experiments.id"], name=op.f("fk_messages_experiment_id_experiments")
-        ),
+        sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], name=op.f("fk_messages_experiment_id_experiments")),
         sa.ForeignKeyConstraint(["user_pk"], ["users.id"], name=op.f("fk_messages_user_pk_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
-        sa.UniqueConstraint(
-            "experiment_id", "user_pk", "step", name=op.f("uq_messages_experiment_id_user_pk_step")
-        ),
+        sa.UniqueConstraint("experiment_id", "user_pk", "step", name=op.f("uq_messages_experiment_id_user_pk_step")),
         sa.UniqueConstraint("wamid", name=op.f("uq_messages_wamid")),
     )
     with op.batch_alter_table("messages", schema=None) as batch_op:
@@ -280,9 +270,7 @@ def upgrade() -> None:
         sa.Column("as_of", database.UtcDateTime(), nullable=False),
         sa.Column("information", sa.Float(), nullable=False),
         sa.Column("body", database.JsonDocument, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["experiment_id"], ["experiments.id"], name=op.f("fk_reports_experiment_id_experiments")
-        ),
+        sa.ForeignKeyConstraint(["experiment_id"], ["experiments.id"], name=op.f("fk_reports_experiment_id_experiments")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reports")),
     )
     with op.batch_alter_table("reports", schema=None) as batch_op:
