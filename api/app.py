@@ -4,6 +4,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api import errors, openapi
 from api.routes import experiments, imports, library, ops, tracking, users, whatsapp
@@ -19,7 +20,11 @@ Messaging campaigns on WhatsApp, run as honest experiments.
 
 
 class Application(FastAPI):
-    """FastAPI, except that the OpenAPI document also tells what errors and campaigns look like."""
+    """FastAPI, except that every error is a problem document, and that the OpenAPI document says so."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Everything, and around it what the framework would say outside of it."""
+        return errors.ProblemWhenTooLarge(super().build_middleware_stack())
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""

@@ -8,8 +8,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from experiments.design import path_of
 from experiments.errors import (
@@ -26,12 +28,13 @@ from experiments.errors import (
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
-_ABOUT_THE_BODY: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
+_TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+_ABOUT_THE_BODY: Final = frozenset({HTTPStatus.BAD_REQUEST, _TOO_LARGE})
 _log = logging.getLogger(__name__)
 
 # The first class that fits decides, so a subclass stands before its base.
 _STATUS: Final[tuple[tuple[type[TouchstoneError], HTTPStatus], ...]] = (
-    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (TooLarge, _TOO_LARGE),
     (Invalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NotFound, HTTPStatus.NOT_FOUND),
     (Conflict, HTTPStatus.CONFLICT),
@@ -52,6 +55,30 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DataError, _data)
     app.add_exception_handler(OperationalError, _operational)
     app.add_exception_handler(Exception, _unexpected)
+
+
+class ProblemWhenTooLarge:
+    """Around everything: the framework refuses a body over its bound in plain text, outside of every handler of errors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what the application says, except that refusal."""
+        replaced = False
+
+        async def told(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == _TOO_LARGE:
+                replaced = Headers(raw=message["headers"]).get("content-type") != MEDIA_TYPE
+                if replaced:
+                    words = "is larger than is taken here"
+                    answer = problem_response(_TOO_LARGE, f"body: {words}", (Problem("body", words),))
+                    await answer(scope, receive, send)
+            if not replaced:
+                await send(message)
+
+        await self._app(scope, receive, told)
 
 
 def problem_document(status: HTTPStatus, detail: str, problems: tuple[Problem, ...] = ()) -> dict[str, Any]:

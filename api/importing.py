@@ -1,7 +1,6 @@
 """One import as a caller of the API or the command line asks for it: options read, file streamed, rejects kept."""
 
 import csv
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final, Literal, TextIO
 
+from api.strict_json import read_json
 from api.wiring import Wiring
 from experiments.errors import Invalid
 from targeting.imports import ImportMapping, ImportOptions, ImportSummary, import_users
@@ -84,7 +84,7 @@ def _format(*, name: str | None, media_type: str | None, chosen: str | None) -> 
     if chosen is not None:
         known = NAMED.get(chosen)
         if known is None:
-            raise Invalid(f"must be csv or jsonl, not {chosen!r}", field="format")
+            raise Invalid(f"must be csv or jsonl, not {chosen[:20]!r}", field="format")
         return known
     suffix = PurePath(name or "").suffix.lower()
     plain = (media_type or "").partition(";")[0].strip().lower()
@@ -96,8 +96,8 @@ def _format(*, name: str | None, media_type: str | None, chosen: str | None) -> 
 
 def _from_json(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = read_json(text.encode())
+    except ValueError as error:
         raise Invalid(f"is not valid JSON: {error}", field="mapping") from error
     if not isinstance(document, dict):
         raise Invalid('must be an object such as {"phone": "mobile"}', field="mapping")

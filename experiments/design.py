@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -42,7 +43,12 @@ class Audience(_Value):
     )
 
 
-LocalTime = Annotated[time, Field(description="A time of day such as 18:30, in each user's own zone")]
+# JSON Schema's own format `time` wants an offset, which is the one thing that a local time has not.
+LocalTime = Annotated[
+    time,
+    Field(description="A time of day such as 18:30, in each user's own zone"),
+    WithJsonSchema({"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"}),
+]
 
 
 class Trigger(_Value):
@@ -179,7 +185,8 @@ def path_of(location: tuple[int | str, ...]) -> str:
     """`("variants", 1, "weight")` as `variants[1].weight`."""
     path = ""
     for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        name = f"[{part}]" if isinstance(part, int) else part or '""'
+        path += f".{name}" if path and isinstance(part, str) else name
     return path
 
 

@@ -91,7 +91,8 @@ def import_users(
     rows = read(source, mapping=options.mapping, default_region=options.default_region)
     batches = _batches(rows, options)
     first = next(batches, None)
-    reject_file = csv.writer(rejects, lineterminator="\n")
+    # The writer quotes what its line ends are made of, and a lone carriage return ends a line for whoever reads it back.
+    reject_file = csv.writer(rejects, lineterminator="\r\n")
     reject_file.writerow(REJECT_HEADER)
     seen = _SeenUsers()
     total = ImportSummary()

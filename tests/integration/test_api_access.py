@@ -85,6 +85,29 @@ def test_a_key_is_made_once_shown_once_and_revoked(http: TestClient, keys: dict[
 
 
 @pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        ("ingest", ["ingest"]),
+        ("evaluate", ["evaluate"]),
+        ("read", ["read"]),
+        ("write", ["read", "write"]),
+        ("admin", ["admin", "evaluate", "ingest", "read", "write"]),
+    ],
+)
+def test_a_key_may_ask_what_it_may_do(
+    http: TestClient, keys: dict[str, str], scope: str, allowed: list[str]
+) -> None:
+    answer = http.get("/v1/keys/self", headers=bearer(keys[scope]))
+    assert answer.json() == {
+        "prefix": keys[scope].split("_")[1],
+        "name": f"{scope} key",
+        "scopes": allowed,
+    }
+    assert http.get("/v1/keys/self", auth=(keys[scope], "")).json() == answer.json()
+    assert http.get("/v1/keys/self").status_code == 401
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"{",

@@ -1,0 +1,55 @@
+"""JSON that is really JSON: what Python's reader lets through and no database takes is refused."""
+
+import json
+import math
+from typing import Any, Final
+
+MAX_DEPTH: Final = 60
+
+
+def read_json(body: bytes) -> Any:
+    """JSON as the standard has it; raises json.JSONDecodeError, which the web framework turns into a 422."""
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise _refusal("nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise _refusal("not UTF-8 text") from error
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError):
+            raise
+        raise _refusal("a number has too many digits") from error
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise _refusal(f"nested more than {MAX_DEPTH} levels deep")
+    if b"\\u" in body:
+        text = json.dumps(value, ensure_ascii=False)
+        if "\\u0000" in text or any("\ud800" <= char <= "\udfff" for char in text):
+            raise _refusal("holds a NUL character or half of a surrogate pair")
+    return value
+
+
+def _refusal(message: str) -> json.JSONDecodeError:
+    return json.JSONDecodeError(message, "", 0)
+
+
+def _refuse_constant(name: str) -> float:
+    raise _refusal(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _refusal(f"the number {text[:20]} is too large")
+    return value
+
+
+def _depth(value: Any) -> int:
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        if isinstance(item, dict):
+            waiting += [(child, depth + 1) for child in item.values()]
+        elif isinstance(item, list):
+            waiting += [(child, depth + 1) for child in item]
+    return deepest

@@ -1,0 +1,196 @@
+"""The OpenAPI document is true: no request that it allows, and none that breaks it, is answered in a way that it does not tell.
+
+Schemathesis makes the requests from the document itself: valid ones, and ones that break it in one place. The application runs in
+process over a database in which there is something to find, with a key that may do everything.
+"""
+
+import json
+from base64 import b64encode
+from typing import Any, Final
+
+import pytest
+import schemathesis
+from alembic import command
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api import jobs, migrations, security
+from api.app import create_app
+from api.wiring import Wiring
+from delivery import links
+from delivery.whatsapp.webhooks import sign
+from experiments.clock import SteppedClock
+from experiments.database import Database
+from experiments.settings import Settings
+from experiments.vocabulary import Scope
+
+EXAMPLES: Final = {"sqlite": 14, "postgresql": 5}
+"""Requests for each operation and for each of valid and broken."""
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+APP_SECRET: Final = "app-secret"
+VERIFY_TOKEN: Final = "verify-token"
+METRIC: Final = {"kind": "proportion", "event": "Order Completed"}
+CAMPAIGN: Final[dict[str, Any]] = {
+    "key": "draft",
+    "name": "Wake up customers who have gone quiet",
+    "audience": {"condition": {"country": {"$in": ["NL", "BR"]}}},
+    "variants": [
+        {"key": "silence", "control": True},
+        {
+            "key": "coupon",
+            "message": {"template": "coupon", "language": "en_US", "parameters": ["{{ user.first_name }}"]},
+            "send_time": {"local_time": "18:30"},
+        },
+    ],
+    "metrics": [{"key": "bought", "role": "primary", "window": "14d", **METRIC}],
+}
+PEOPLE: Final = [
+    "user_id,phone,first_name,country,consent_marketing",
+    *(f"u{i},+1202555{100 + i:04d},N{i},NL,yes" for i in range(8)),
+]
+
+
+@pytest.fixture
+def wiring(database: Database, clock: SteppedClock) -> Wiring:
+    # The tables were made from the metadata; /readyz wants to know that they are of the newest revision.
+    command.stamp(migrations.config(database), "head")
+    options = {
+        "whatsapp_app_secret": APP_SECRET,
+        "whatsapp_verify_token": VERIFY_TOKEN,
+        "max_body_bytes": 50_000,
+        "max_upload_bytes": 200_000,
+    }
+    url = database.url.render_as_string(hide_password=False)
+    return Wiring(Settings.model_validate({"database_url": url, **options}), clock, database)
+
+
+@pytest.fixture
+def key(wiring: Wiring) -> str:
+    with wiring.database.transaction() as session:
+        _row, text = security.create_key(
+            session, wiring.clock, actor="test", name="all", scopes=[Scope.ADMIN]
+        )
+    return text
+
+
+@pytest.fixture
+def known(wiring: Wiring, app: FastAPI, key: str) -> dict[str, list[str]]:
+    """Somebody, a draft, a running and a stopped experiment, messages, a link; what each parameter of a path may name."""
+    with TestClient(app, headers={"Authorization": f"Bearer {key}"}) as http:
+
+        def put(method: str, path: str, **content: Any) -> dict[str, Any]:
+            answer = http.request(method, path, **content)
+            assert answer.is_success, answer.text
+            body: dict[str, Any] = answer.json()
+            return body
+
+        put("POST", "/v1/imports", content="\n".join(PEOPLE), headers={"Content-Type": "text/csv"})
+        put("PUT", "/v1/metrics/bought", json=METRIC)
+        for name in ("draft", "running", "stopped"):
+            put("POST", "/v1/experiments", json=CAMPAIGN | {"key": name})
+        for path in ("running/start", "stopped/start", "stopped/stop"):
+            put("POST", f"/v1/experiments/{path}")
+        jobs.plan(wiring)
+        revocable = put("POST", "/v1/keys", json={"name": "shop", "scopes": ["ingest"]})["prefix"]
+        message = put("GET", "/v1/experiments/running/messages")["items"][0]["id"]
+    with wiring.database.transaction() as session:
+        token = links.create(session, targets={message: "https://example.com/?a=b"})[message]
+    return {
+        "/v1/experiments": ["draft", "running", "stopped"],
+        "/v1/users": ["u1", "u2"],
+        "/v1/metrics": ["bought", "revenue"],
+        "/v1/keys": [revocable],
+        "/r": [token],
+    }
+
+
+@pytest.fixture
+def app(wiring: Wiring) -> FastAPI:
+    return create_app(wiring)
+
+
+@pytest.fixture
+def schema(app: FastAPI, known: dict[str, list[str]]) -> schemathesis.BaseSchema:
+    """The document as the application tells it. Half of all paths lead to something, half of all campaigns nearly fit."""
+    document = schemathesis.openapi.from_asgi("/openapi.json", app)
+
+    @document.hook
+    def flatmap_path_parameters(
+        context: schemathesis.HookContext, path_parameters: dict[str, Any]
+    ) -> st.SearchStrategy[dict[str, Any]]:
+        assert context.operation is not None
+        if not path_parameters:
+            return st.just(path_parameters)
+        (name,) = path_parameters
+        there = known[context.operation.path.split("/{")[0]]
+        return st.one_of(st.just(path_parameters), st.sampled_from([{name: value} for value in there]))
+
+    @document.hook
+    def flatmap_body(context: schemathesis.HookContext, body: Any) -> st.SearchStrategy[Any]:
+        assert context.operation is not None
+        if not context.operation.path.startswith("/v1/experiments") or not isinstance(body, dict):
+            return st.just(body)
+        fields = st.sets(st.sampled_from(sorted(body)), max_size=2) if body else st.just(set())
+        return st.one_of(
+            st.just(body), fields.map(lambda names: {**CAMPAIGN, **{name: body[name] for name in names}})
+        )
+
+    return document
+
+
+def request_every_way(operation: APIOperation, key: str, examples: int) -> None:
+    """Make valid and broken requests to one operation, and hold each answer against the document."""
+    is_basic = operation.path in {"/v1/track", "/v1/identify", "/v1/batch"}
+    credentials = f"Basic {b64encode(f'{key}:'.encode()).decode()}" if is_basic else f"Bearer {key}"
+
+    def check(case: schemathesis.Case) -> None:
+        headers = {"Authorization": credentials}
+        if operation.label == "POST /webhooks/whatsapp" and case.meta.generation.mode.is_positive:
+            # Nobody guesses a signature: this is what WhatsApp itself would send.
+            body = json.dumps(case.body).encode()
+            headers |= {"X-Hub-Signature-256": sign(APP_SECRET, body)}
+        if operation.label == "GET /webhooks/whatsapp" and case.meta.generation.mode.is_positive:
+            case.query = {**(case.query or {}), "hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN}
+        case.call_and_validate(headers=headers, checks=CHECKS, allow_redirects=False)
+
+    takes_nothing = not operation.body and not any(
+        (operation.path_parameters, operation.query, operation.headers)
+    )
+    modes = [schemathesis.GenerationMode.POSITIVE] if takes_nothing else list(schemathesis.GenerationMode)
+    for mode in modes:
+        bounded = settings(
+            max_examples=examples,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        bounded(given(operation.as_strategy(generation_mode=mode))(check))()
+
+
+@pytest.mark.slow
+def test_every_answer_is_one_that_the_document_tells(
+    schema: schemathesis.BaseSchema, key: str, database: Database, subtests: pytest.Subtests
+) -> None:
+    examples = EXAMPLES["sqlite" if database.is_sqlite else "postgresql"]
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        with subtests.test(operation.label):
+            request_every_way(operation, key, examples)
