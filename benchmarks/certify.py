@@ -23,9 +23,10 @@ from benchmarks.claims import FULL, QUICK, Findings, Size
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "certification.md"
 SEED: Final = 20261201
 Part = Callable[[Size, int, Findings, Callable[[], None]], None]
+Step = tuple[str, Part, int]
 
 
-def parts_of(size: Size) -> list[tuple[str, Part, int]]:
+def parts_of(size: Size) -> list[Step]:
     """What is simulated, in the order of the page: name, function, steps of its progress bar."""
     return [
         ("false positives", certify_peeking.false_positives, certify_peeking.cells_of(size)),
@@ -41,7 +42,7 @@ def parts_of(size: Size) -> list[tuple[str, Part, int]]:
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, parts: Callable[[Size], list[Step]] = parts_of) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.certify", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer cells and runs; about a minute")
     parser.add_argument(
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out: Path | None = chosen.out or (None if chosen.quick else PAGE)
     console = Console() if sys.stdout.isatty() else Console(width=170)
     start = time.perf_counter()
-    findings = simulate(size, chosen.seed, console)
+    findings = simulate(size, parts(size), chosen.seed, console)
     minutes = (time.perf_counter() - start) / 60
     console.print(table_of(findings))
     console.print(
@@ -67,11 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if findings.unexplained else 0
 
 
-def simulate(size: Size, seed: int, console: Console) -> Findings:
+def simulate(size: Size, parts: Sequence[Step], seed: int, console: Console) -> Findings:
     findings = Findings()
     columns = (TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        for name, part, steps in parts_of(size):
+        for name, part, steps in parts:
             task = progress.add_task(name, total=steps)
             part(size, seed, findings, lambda task=task: progress.advance(task))  # type: ignore[misc]
     return findings

@@ -50,7 +50,7 @@ def joint(size: Size, seed: int, findings: Findings, advance: Callable[[], None]
         x_t = cumulative_counts(rng, size.runs, LOOKS, users, rate_t)
         for method, name in NAMES.items():
             plain, lifted = intervals(method, users, x_c, x_t)
-            check(rng, method, users, x_c, x_t, plain, lifted)
+            check(rng, method, users, x_c, x_t, plain, lifted, min(SAMPLE, size.runs // 20))
             for scale, limits, truth in (
                 ("absolute", plain, rate_t - rate_c),
                 ("relative", lifted, rate_t / rate_c - 1),
@@ -158,11 +158,18 @@ def _wilson(p: Floats, n: Floats, z: Floats) -> Limits:
 
 
 def check(
-    rng: np.random.Generator, method: str, users: int, x_c: Counts, x_t: Counts, plain: Limits, lifted: Limits
+    rng: np.random.Generator,
+    method: str,
+    users: int,
+    x_c: Counts,
+    x_t: Counts,
+    plain: Limits,
+    lifted: Limits,
+    sample: int,
 ) -> None:
     """Compare a sample of these intervals with those of `analysis.compare.compare`. Raises Twin."""
     looks = x_c.shape[1]
-    for _ in range(SAMPLE):
+    for _ in range(sample):
         run, k = int(rng.integers(len(x_c))), int(rng.integers(1, looks + 1))
         planned = 2 * users * looks if method == "always_valid" else None
         found = production(method, looks, k, users * k, int(x_c[run, k - 1]), int(x_t[run, k - 1]), planned)

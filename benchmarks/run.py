@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
@@ -26,43 +26,6 @@ LONGEST_SECONDS: Final = 90.0
 """A benchmark that takes longer is ended and says so."""
 
 console = Console() if sys.stdout.isatty() else Console(width=150)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, show the table, return the exit status: 1 when a benchmark failed. A missed bar is shown, not punished."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; default: all"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
-    chosen = parser.parse_args(arguments)
-    unknown = sorted(set(chosen.names) - set(BENCHMARKS))
-    if unknown:
-        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
-    names = [name for name in BENCHMARKS if not chosen.names or name in chosen.names]
-    start, load = time.perf_counter(), _load()
-    figures: list[Figure] = []
-    failed: list[str] = []
-    for i, name in enumerate(names, start=1):
-        console.print(f"[bold]{i}/{len(names)} {name}[/bold]")
-        begun = time.perf_counter()
-        found = in_own_process(name)
-        console.print(f"   [dim]{time.perf_counter() - begun:.0f} s[/dim]")
-        if isinstance(found, str):
-            console.print(f"   [red]failed: {found}[/red]")
-            failed.append(name)
-        else:
-            figures += found
-    machine = {"cpus": os.cpu_count(), "load_before": load, "load_after": _load()}
-    console.print(table_of(figures))
-    console.print(
-        f"{time.perf_counter() - start:.0f} s on {machine['cpus']} processors; load average over a minute "
-        f"{load} before, {machine['load_after']} after (each benchmark itself uses one or two)."
-    )
-    if chosen.json is not None:
-        document = {"machine": machine, "figures": [figure.to_json() for figure in figures], "failed": failed}
-        chosen.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return 1 if failed else 0
 
 
 def in_own_process(name: str) -> list[Figure] | str:
@@ -98,6 +61,45 @@ def _work(name: str, answer: Connection) -> None:
         answer.send(list(BENCHMARKS[name](lambda text: print(f"   {text}", flush=True))))
     except Exception as error:  # noqa: BLE001  # whatever it was, the others still run, and the status says it
         answer.send(f"{type(error).__name__}: {error}")
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, runner: Callable[[str], list[Figure] | str] = in_own_process
+) -> int:
+    """Run, show the table, return the exit status: 1 when a benchmark failed. A missed bar is shown, not punished."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; default: all"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    chosen = parser.parse_args(arguments)
+    unknown = sorted(set(chosen.names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    names = [name for name in BENCHMARKS if not chosen.names or name in chosen.names]
+    start, load = time.perf_counter(), _load()
+    figures: list[Figure] = []
+    failed: list[str] = []
+    for i, name in enumerate(names, start=1):
+        console.print(f"[bold]{i}/{len(names)} {name}[/bold]")
+        begun = time.perf_counter()
+        found = runner(name)
+        console.print(f"   [dim]{time.perf_counter() - begun:.0f} s[/dim]")
+        if isinstance(found, str):
+            console.print(f"   [red]failed: {found}[/red]")
+            failed.append(name)
+        else:
+            figures += found
+    machine = {"cpus": os.cpu_count(), "load_before": load, "load_after": _load()}
+    console.print(table_of(figures))
+    console.print(
+        f"{time.perf_counter() - start:.0f} s on {machine['cpus']} processors; load average over a minute "
+        f"{load} before, {machine['load_after']} after (each benchmark itself uses one or two)."
+    )
+    if chosen.json is not None:
+        document = {"machine": machine, "figures": [figure.to_json() for figure in figures], "failed": failed}
+        chosen.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return 1 if failed else 0
 
 
 def table_of(figures: Sequence[Figure]) -> Table:

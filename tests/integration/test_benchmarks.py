@@ -1,0 +1,112 @@
+"""The benchmarks and the certification run, at tiny sizes; what they measure is not judged here."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.stats.spending import spending_boundaries
+from benchmarks import (
+    certify,
+    certify_joint,
+    certify_peeking,
+    delivery_speed,
+    run,
+    simulation,
+    targeting_speed,
+)
+from benchmarks.certify_page import page_of
+from benchmarks.claims import QUICK, Claim, Findings, at_most
+from benchmarks.figures import BENCHMARKS, Figure
+
+TINY = replace(QUICK, runs=60, rates=(0.02, 0.3), users=(200,), looks=(1, 5))
+
+
+def test_two_cheap_benchmarks_give_figures(capsys):
+    said = []
+    figures = [
+        *targeting_speed.bucketing(said.append, users=500, checked=200),
+        *delivery_speed.webhooks(said.append, messages=200),
+    ]
+    assert len(said) == 3
+    assert all(figure.figure > 0 for figure in figures)
+    assert "identical on 200 users" in figures[0].note
+    run.console.print(run.table_of(figures))
+    assert "webhook intake" in capsys.readouterr().out
+
+
+def test_the_command_writes_json_and_knows_its_names(tmp_path):
+    figure = Figure(what="nothing", figure=1.0, unit="/s", bar=">= 2/s", met=False)
+
+    def runner(name):
+        return "broke" if name == "report" else [figure]
+
+    assert run.main(["bucketing", "--json", str(tmp_path / "a.json")], runner=runner) == 0
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["figures"] == [figure.to_json()]
+    assert document["failed"] == []
+    assert run.main(["report", "--json", str(tmp_path / "b.json")], runner=runner) == 1
+    assert json.loads((tmp_path / "b.json").read_text())["failed"] == ["report"]
+    with pytest.raises(SystemExit):
+        run.main(["no-such-benchmark"])
+    assert {"report", "dispatch", "planning", "tracking-single"} <= set(BENCHMARKS)
+
+
+def test_one_cell_of_certification_agrees_with_production():
+    findings = Findings()
+    steps = []
+    certify_peeking.false_positives(TINY, 1, findings, lambda: steps.append(1))
+    certify_joint.joint(TINY, 1, findings, lambda: steps.append(1))
+    assert len(steps) == certify_peeking.cells_of(TINY) + len(certify_joint.SETTINGS)
+    assert {claim.topic for claim in findings.claims} == {"false positives", "joint coverage of all looks"}
+    page = page_of(findings, TINY, seed=1)
+    assert "60 a cell" in page
+    assert page.count("### False positives") == len(certify_peeking.METHODS)
+
+
+def test_a_twin_that_is_not_production_stops_the_run():
+    rng = np.random.default_rng(1)
+    x_c, x_t = (simulation.cumulative_counts(rng, 20, 5, 200, 0.3) for _ in range(2))
+    p = simulation.p_values(x_c, x_t, simulation.users_at(5, 200))
+    simulation.check(rng, "spending", 5, 200, x_c, x_t, p, 10)
+    with pytest.raises(simulation.Twin):
+        simulation.check(rng, "spending", 5, 200, x_c, x_t, p * 0.999, 10)
+
+
+def test_levels_are_those_of_the_plan():
+    level = simulation.levels("spending", 5, 100)
+    bounds = spending_boundaries([0.2, 0.4, 0.6, 0.8, 1.0], 0.05)
+    assert level == pytest.approx(2 * simulation.stats.norm.sf(bounds))
+
+
+def test_a_miss_without_an_explanation_fails_the_run_and_is_on_the_page():
+    missed = Claim(
+        topic="t", claim="c", bar="b", obtained="o", error="e", runs="r", met=False, explained="known"
+    )
+    findings = Findings(claims=[missed, replace(missed, claim="new", explained="")])
+    assert [claim.claim for claim in findings.unexplained] == ["new"]
+    page = page_of(findings, TINY, seed=1)
+    assert "**t: c** (o; bar b). known" in page
+    assert "a defect until shown otherwise" in page
+
+
+def test_the_command_ends_with_1_when_a_claim_fails(tmp_path):
+    missed = Claim(topic="t", claim="c", bar="b", obtained="o", error="e", runs="r", met=False)
+
+    def steps(claim):
+        def part(size, seed, findings, advance):
+            findings.claims.append(claim)
+            advance()
+
+        return lambda size: [("one", part, 1)]
+
+    assert certify.main(["--quick", "--out", str(tmp_path / "page.md")], parts=steps(missed)) == 1
+    assert "quick run" in (tmp_path / "page.md").read_text()
+    assert certify.main(["--quick"], parts=steps(replace(missed, explained="known"))) == 0
+    assert {name for name, _, _ in certify.parts_of(TINY)} >= {"power", "joint coverage", "agreement"}
+
+
+def test_chance_is_allowed_for_and_no_more():
+    assert 0.05 < at_most(0.05, 20_000) < 0.054
+    assert at_most(0.05, 20_000) < at_most(0.05, 20_000, cells=100) < 0.057
