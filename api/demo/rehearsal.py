@@ -6,7 +6,9 @@ The simulator is a process of its own, as WhatsApp would be; API, scheduler and 
 
 import multiprocessing
 import secrets
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -53,6 +55,9 @@ class Rehearsal:
     keys: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            # So that being told to end takes the simulator along.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self._stack = ExitStack()
         with ExitStack() as stack:
             self._start(stack)
