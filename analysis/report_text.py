@@ -148,7 +148,7 @@ def _effect(effect: Mapping[str, Any], low: float, high: float, *, wide: bool) -
 
 
 def _health(checks: Iterable[Mapping[str, Any]]) -> RenderableType:
-    words = Text("Health\n", style="bold")
+    words = Text("\nHealth\n", style="bold")
     for check in checks:
         mark, style = ("ok   ", "green") if check["ok"] else ("alarm", "bold red")
         if check["ok"] and check["p_value"] is None:
