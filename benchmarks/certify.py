@@ -1,7 +1,7 @@
 """Prove the statistics by simulation: `python -m benchmarks.certify [--quick] [--out FILE] [--seed N]`.
 
-The whole run takes about a quarter of an hour and writes docs/certification.md; --quick takes about a minute and writes
-only where --out says. Exit status 1 when a claim fails that is not an explained miss.
+The whole run takes a few minutes and writes docs/certification.md; --quick takes less than one and writes only where
+--out says. Exit status 1 when a claim fails that is not an explained miss.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def parts_of(size: Size) -> list[Step]:
 
 def main(arguments: Sequence[str] | None = None, *, parts: Callable[[Size], list[Step]] = parts_of) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.certify", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer cells and runs; about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer cells and runs; less than a minute")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where to write the page (default: docs/certification.md)"
     )

@@ -26,7 +26,7 @@ MISSING: Final = """\
 - Quantiles whose unit is not the row, winsorised means, several covariates, factorials.
 - Looks whose times depend on the effect seen so far; spending allows any times that do not.
 
-Again: `make certify` (about a quarter of an hour) or `.venv/bin/python -m benchmarks.certify --quick` (about a minute,
+Again: `make certify` (a few minutes) or `.venv/bin/python -m benchmarks.certify --quick` (less than one,
 coarser, writes nothing unless `--out FILE` is given). The exit status is 1 when a claim fails that is not explained above.
 """
 

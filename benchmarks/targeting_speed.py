@@ -173,7 +173,7 @@ def _plain_import(path: str, file: str) -> None:
 def planning(say: Say, *, users: int = 200_000) -> Sequence[Figure]:
     """Segment, assign and schedule a broadcast; a quarter of the size first, to see whether the time grows in line."""
     quarter = max(users // 4, 1)
-    small, small_cpu, _ = _plan(quarter)
+    small, small_cpu, small_memory = _plan(quarter)
     say(f"{quarter:,} users: {quarter / small:,.0f} users/s")
     whole, whole_cpu, memory = _plan(users)
     say(f"{users:,} users: {users / whole:,.0f} users/s")
@@ -195,9 +195,10 @@ def planning(say: Say, *, users: int = 200_000) -> Sequence[Figure]:
             what="peak memory of the process that planned them",
             figure=memory,
             unit="MB",
+            yardstick=small_memory,
+            against=f"after the first {quarter:,} users",
             bar="<= 500 MB",
             met=memory <= 500,
-            note="batches of 5,000 users, whatever the audience",
         ),
     ]
 
