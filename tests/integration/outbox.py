@@ -1,5 +1,7 @@
 """A running campaign with planned messages, made in one go, and a sender that answers as it is told."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,8 +11,10 @@ from typing import Any
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
+from delivery.dispatch import Dispatched, Dispatcher
 from delivery.models import Breaker, Message
-from delivery.whatsapp.client import Accepted, SendOutcome
+from delivery.whatsapp.client import Accepted, Rejected, SendOutcome
+from delivery.whatsapp.error_table import classify
 from delivery.whatsapp.payloads import TemplateMessage
 from experiments.clock import Clock
 from experiments.database import Database
@@ -171,3 +175,32 @@ HOUR = timedelta(hours=1)
 
 def later(clock: Clock, **duration: float) -> datetime:
     return clock.now() + timedelta(**duration)
+
+
+def dispatch(
+    database: Database,
+    clock: Clock,
+    sender: FakeSender,
+    *,
+    limit: int = 1000,
+    worker: str = "w",
+    **changes: Any,
+) -> Dispatched:
+    """What one run of a dispatcher of its own has done."""
+    dispatcher = Dispatcher(database, clock, settings(**changes), sender, worker)
+    return asyncio.run(dispatcher.run(limit))
+
+
+def rejected(code: int) -> Rejected:
+    """WhatsApp's answer with this error code."""
+    return Rejected(code, classify(code, http_status=400), "details", 400)
+
+
+def campaign(database: Database, clock: Clock, number: int, **changes: Any) -> list[int]:
+    """A running experiment with as many messages that are due now; returns their ids."""
+    experiment_id = add_experiment(database, clock)
+    return add_messages(database, clock, experiment_id, add_users(database, clock, number), **changes)
+
+
+def states(database: Database) -> Counter[str]:
+    return Counter(message.state for message in messages(database).values())
