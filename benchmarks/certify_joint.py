@@ -1,14 +1,13 @@
 """Intervals that are looked at again and again: all of them together hold the truth in 95 % of the experiments."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from analysis.stats.difference import NEAR_ZERO
+from analysis.stats.difference import DELTA_METHOD_FROM, NEAR_ZERO
 from analysis.stats.errors import InsufficientData
 from benchmarks.claims import ALPHA, Claim, Findings, Size, at_least, percent, standard_error
 from benchmarks.simulation import (
@@ -31,13 +30,6 @@ NAMES: Final = {
     "spending": "repeated intervals of alpha spending",
     "always_valid": "confidence sequence (always valid)",
 }
-THIN: Final = (
-    "The lift's interval is too narrow while the control mean is only 3 to 5 of its standard errors above 0: there "
-    "`difference.relative` already uses the delta method, although the critical value of an early look is larger than that. "
-    "P-values, decisions and absolute intervals are not affected: at such counts read the absolute interval. Fieller's "
-    "interval up to 5 standard errors would hold (see the row for comparison)."
-)
-"""Why lifts under spending are not held at low counts."""
 SAMPLE: Final = 100
 Limits = tuple[Floats, Floats]
 
@@ -61,15 +53,8 @@ def joint(size: Size, seed: int, findings: Findings, advance: Callable[[], None]
                         f"{LOOKS} looks",
                         held(limits, truth),
                         float(np.isnan(limits[0]).mean()),
-                        explained=THIN if (method, scale) == ("spending", "relative") and users < 100 else "",
                     )
                 )
-            if method == "spending" and users < 100:
-                _plain, wider = intervals(method, users, x_c, x_t, near_zero=5.0)
-                inside = held(wider, rate_t / rate_c - 1)
-                what = f"{name}, relative, with Fieller's interval up to 5 standard errors: {users} users per arm"
-                claim = _claim(what, inside, float(np.isnan(wider[0]).mean()), explained="")
-                findings.claims.append(replace(claim, bar="none (for comparison)", met=None))
         advance()
 
 
@@ -79,7 +64,7 @@ def held(limits: Limits, truth: float) -> NDArray[np.bool_]:
         return np.asarray(~((limits[0] > truth) | (limits[1] < truth)).any(axis=1))
 
 
-def _claim(what: str, inside: NDArray[np.bool_], absent: float, *, explained: str) -> Claim:
+def _claim(what: str, inside: NDArray[np.bool_], absent: float) -> Claim:
     share, runs = float(inside.mean()), len(inside)
     return Claim(
         topic="joint coverage of all looks",
@@ -89,17 +74,11 @@ def _claim(what: str, inside: NDArray[np.bool_], absent: float, *, explained: st
         error=percent(standard_error(share, runs)),
         runs=f"{runs:,}",
         met=share >= at_least(0.95, runs),
-        explained=explained,
     )
 
 
-def intervals(
-    method: str, users: int, x_c: Counts, x_t: Counts, *, near_zero: float = NEAR_ZERO
-) -> tuple[Limits, Limits]:
-    """Absolute and relative limits at each look as a report shows them, (runs, looks) each; NaN where there is none.
-
-    near_zero: up to how many standard errors above 0 the control mean calls for Fieller's interval of the lift.
-    """
+def intervals(method: str, users: int, x_c: Counts, x_t: Counts) -> tuple[Limits, Limits]:
+    """Absolute and relative limits at each look as a report shows them, (runs, looks) each; NaN where there is none."""
     looks = x_c.shape[1]
     n, level = users_at(looks, users), levels(method, looks, users)
     mean_c, var_c = moments_of_counts(x_c, n)
@@ -124,7 +103,11 @@ def intervals(
             np.where(
                 small,
                 limit,
-                np.where(certainty > near_zero, delta / mean_c + sign * critical * spread, close),
+                np.where(
+                    certainty > np.maximum(DELTA_METHOD_FROM, critical),
+                    delta / mean_c + sign * critical * spread,
+                    close,
+                ),
             )
             for limit, sign, close in zip(mapped, (-1, 1), near, strict=True)
         )
