@@ -206,7 +206,7 @@ def p_value(effect: Difference, *, null: float = 0.0) -> float:
 
     Valid at one look only; `sequential.py` turns it into one that is valid at every look.
 
-    >>> d = difference(Aggregate(n=400, mean=1.0, variance=4.0), Aggregate(n=400, mean=1.5, variance=5.0))
+    >>> d = difference(Aggregate(n=100, mean=1.0, variance=4.0), Aggregate(n=100, mean=1.5, variance=5.0))
     >>> round(p_value(d), 6)
     0.097181
     """
@@ -218,7 +218,7 @@ def p_value(effect: Difference, *, null: float = 0.0) -> float:
 def absolute(effect: Difference, level: float) -> Interval:
     """The interval estimate -+ t_{1 - level/2} se, in units of the metric (Welch 1947).
 
-    >>> d = difference(Aggregate(n=400, mean=1.0, variance=4.0), Aggregate(n=400, mean=1.5, variance=5.0))
+    >>> d = difference(Aggregate(n=100, mean=1.0, variance=4.0), Aggregate(n=100, mean=1.5, variance=5.0))
     >>> round(absolute(d, 0.05).lower, 6), round(absolute(d, 0.05).upper, 6)
     (-0.09165, 1.09165)
     """
@@ -229,7 +229,8 @@ def absolute(effect: Difference, level: float) -> Interval:
 def relative(effect: Difference, level: float) -> Interval:
     """The lift L = (m_T - m_C) / m_C as a share of the *unadjusted* control mean (0.1 is +10 %), with its interval.
 
-    Control mean more than 5 of its standard errors (and more than t of them) above 0: delta method (Deng, Knoblich, Lu 2018, percent change),
+    Control mean more than 5 of its standard errors (and more than t of them) above 0: delta method (Deng, Knoblich,
+    Lu 2018, percent change),
         Var(L) = (se^2 + L^2 v_C - 2 L c) / m_C^2,  v_C = Var(m_C), c = Cov(m_T - m_C, m_C),
     which without CUPED is s2_T/(n_T m_C^2) + s2_C m_T^2/(n_C m_C^4). Nearer to 0: Fieller 1954, the roots of
         (m_C^2 - t^2 v_C) L^2 - 2 (delta m_C - t^2 c) L + (delta^2 - t^2 se^2) = 0.
