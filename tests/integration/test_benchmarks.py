@@ -23,6 +23,7 @@ from benchmarks.figures import BENCHMARKS, Figure
 TINY = replace(QUICK, runs=60, rates=(0.02, 0.3), users=(200,), looks=(1, 5))
 
 
+@pytest.mark.slow
 def test_two_cheap_benchmarks_give_figures(capsys):
     said = []
     figures = [

@@ -56,7 +56,7 @@ def test_failures_open_the_fuses_of_number_and_variant(database: Database, clock
 
 def test_failures_between_successes_do_not_stop_the_variant(database: Database, clock: SteppedClock) -> None:
     ids = sent_out(database, clock, 6)
-    statuses = [status("failed", clock.now(), str(pk), wamid=f"wamid.{pk}", code=132012) for pk in ids[:5]]
-    come(database, clock, statuses(*statuses, status("sent", clock.now(), str(ids[5]), wamid="wamid.x")))
+    failed = [status("failed", clock.now(), str(pk), wamid=f"wamid.{pk}", code=132012) for pk in ids[:5]]
+    come(database, clock, statuses(*failed, status("sent", clock.now(), str(ids[5]), wamid="wamid.x")))
     project(database, clock)
     assert outbox.breakers(database) == {}

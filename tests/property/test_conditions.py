@@ -189,6 +189,7 @@ def _agree(engine, people, some_conditions):
                 assert found == wanted, (asked, [people[index] for index in found ^ wanted])
 
 
+@pytest.mark.slow
 def test_every_operator_agrees_on_every_kind_of_value(engine):
     operands = [operand for operand in ODD if not isinstance(operand, dict | list)]
     tests = [*operands, {"$in": [operands[0], "a"]}, {"$in": operands[1:3]}, {"$nin": ["5", 10]}, {"$in": []}]
@@ -215,6 +216,7 @@ def test_every_spelling_of_a_time_agrees(engine):
     _agree(engine, [{"x": time} for time in [*ODD, *TIMES]], [{"x": test} for test in tests])
 
 
+@pytest.mark.slow
 def test_the_largest_statement_runs(engine):
     # As many ages of times as one statement admits, and as many listed values: the most parameters there can be.
     ages = [{f"at{number}": {"$not": {"$olderThan": "1d"}}} for number in range(MAX_CLAUSES - 1)]

@@ -70,6 +70,7 @@ def test_looks_are_counted_once_and_never_after_now():
     assert between.bound(0.05) > spending_boundaries([0.5], 0.05)[0]
 
 
+@pytest.mark.slow
 def test_a_thousand_looks_cost_no_error():
     """A dashboard refreshed at every 0.1 % of the information: bounds of uncounted looks hold too."""
     times = np.arange(1, 1001) / 1000
