@@ -36,7 +36,7 @@ def test_a_sample_of_the_real_people(shared: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_made_up_people_of_the_same_shape_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
+def test_made_up_people_of_the_same_shape_on_postgresql(blank_postgres_url: str, tmp_path: Path) -> None:
     source = tmp_path / "people_of_2008.csv"
     generate(source, SAMPLE, rng=np.random.default_rng(7))
-    _check(rehearse(source, tmp_path, seconds=20, database_url=postgres_url))
+    _check(rehearse(source, tmp_path, seconds=20, database_url=blank_postgres_url))
