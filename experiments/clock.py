@@ -34,11 +34,11 @@ class SystemClock:
         return max(0.0, duration.total_seconds())
 
 
-@dataclass(frozen=True)
+@dataclass
 class ScaledClock:
     """Runs `factor` times faster than the machine's clock, starting at `start` when it is made.
 
-    From `until` on, if given, it runs at the machine's own speed. Two processes share one scaled clock by sharing `start`, `factor` and `origin` (the machine's time, seconds
+    From `until` on, if given, it runs at the machine's own speed; `slow_down` sets it to now. Two processes share one scaled clock by sharing `start`, `factor` and `origin` (the machine's time, seconds
     since 1970, at which the clock showed `start`).
     """
 
@@ -62,6 +62,11 @@ class ScaledClock:
 
     def real_seconds(self, duration: timedelta) -> float:
         return max(0.0, duration.total_seconds() / self.factor)
+
+    def slow_down(self) -> datetime:
+        """Run at the machine's own speed from now on; returns now."""
+        self.until = self.now()
+        return self.until
 
 
 @dataclass

@@ -141,7 +141,9 @@ class _WriterQueue:
             connection.exec_driver_sql("BEGIN")
             return
         # After the timeout SQLite is asked all the same, and says "database is locked" in its own words.
-        connection.info[_QUEUED] = self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
+        # A connection that begins again before it returned to the pool has its place still.
+        if not connection.info.get(_QUEUED):
+            connection.info[_QUEUED] = self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def leave(self, _connection: Any, record: ConnectionPoolEntry) -> None:

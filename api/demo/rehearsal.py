@@ -29,7 +29,7 @@ from api.worker import make_scheduler
 from delivery.repository import fullest_window
 from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.server import run as run_simulator
-from experiments.clock import ScaledClock, SystemClock
+from experiments.clock import ScaledClock, SystemClock, format_moment
 from experiments.errors import Unavailable
 from experiments.vocabulary import Scope
 from targeting.imports import ImportSummary
@@ -42,7 +42,8 @@ PHONE_NUMBER_ID: Final = "106540352242922"
 class Rehearsal:
     """Use as a context manager; see the methods in the order in which they are called.
 
-    `days` of the campaign pass in `seconds` of the machine's time; afterwards the clock goes on at normal speed.
+    `days` pass in `seconds` of the machine's time, counted from the moment when everybody is assigned. When everything that
+    happened has arrived the clock slows down to normal speed.
     """
 
     database_url: str
@@ -69,9 +70,8 @@ class Rehearsal:
 
     def _start(self, stack: ExitStack) -> None:
         start = SystemClock().now()
-        self.end = start + timedelta(days=self.days)
         factor = timedelta(days=self.days).total_seconds() / self.seconds
-        self.clock = ScaledClock(start, factor, start.timestamp(), until=self.end)
+        self.clock = ScaledClock(start, factor, start.timestamp())
         self.port = self.port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         simulator_port = free_port()
@@ -190,7 +190,10 @@ class Rehearsal:
         _check(self.http.post(f"/v1/experiments/{self.key}/start"))
         # Enrolment is the first tick; what people do by themselves must not begin before they are assigned.
         jobs.plan(self.wiring)
-        self._simulator("POST", "/simulator/begin", {"window": f"{int(window.total_seconds())}s"})
+        self.begun = self.clock.now()
+        self.end = self.begun + timedelta(days=self.days)
+        beginning = {"at": format_moment(self.begun), "window": f"{int(window.total_seconds())}s"}
+        self._simulator("POST", "/simulator/begin", beginning)
         scheduler = make_scheduler(self.wiring)
         scheduler.start()
         self._stack.callback(scheduler.shutdown, wait=True)
@@ -201,6 +204,8 @@ class Rehearsal:
             watch(min(self.clock.now(), self.end), self.summary())
             time.sleep(every)
         watch(self.end, self.summary())
+        # Not earlier: the simulator's clock goes on, and its people must not act in what is our future.
+        self.clock.slow_down()
 
     def _settled(self) -> bool:
         status = self._simulator("GET", "/simulator/status")

@@ -134,7 +134,7 @@ def _world_file(crm: Path) -> Path:
 
 
 def _watch(console: Console, rehearsal: Rehearsal) -> None:
-    begin = rehearsal.end - timedelta(days=DAYS)
+    begin = rehearsal.begun
     last_day = -1
     with Progress(
         TextColumn("day {task.completed:4.1f} of {task.total:.0f}"),

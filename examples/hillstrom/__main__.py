@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("file", type=Path, help="hillstrom.csv")
     parser.add_argument("--limit", type=int, help="the first so many rows only")
     parser.add_argument("--seconds", type=float, default=240, help="real time for the 15 days (default 240)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=2008)
     options = parser.parse_args()
     if not options.file.is_file():
         sys.exit(f"there is no file {options.file}")

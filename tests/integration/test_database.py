@@ -1,5 +1,6 @@
 """The two kinds of transaction and the types behave the same on SQLite and on PostgreSQL."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from threading import Barrier, Thread
 
@@ -11,7 +12,7 @@ from sqlmodel import col, select
 from experiments import audit
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock, to_micros
-from experiments.database import Database
+from experiments.database import BUSY_TIMEOUT_MS, Database
 from targeting.models import Consent, User
 
 MOMENT = datetime(2026, 3, 29, 2, 30, 0, 123456, tzinfo=UTC)
@@ -81,6 +82,21 @@ def test_writers_that_read_first_wait_for_each_other(database: Database, clock: 
     assert errors == []
     with database.snapshot() as session:
         assert len(session.exec(select(AuditEntry)).all()) == 40
+
+
+def test_a_connection_that_begins_twice_keeps_its_place_and_gives_it_back(sqlite_url: str) -> None:
+    """Were the place in the queue of writers taken twice or lost, this would wait for half a minute, and then for ever."""
+    database = Database(sqlite_url)
+    started = time.monotonic()
+    with database.engine.connect() as connection:
+        for _ in range(2):
+            connection.execute(text("DELETE FROM events"))
+            connection.rollback()
+    for _ in range(2):
+        with database.transaction() as session:
+            session.execute(text("DELETE FROM events"))
+    database.dispose()
+    assert time.monotonic() - started < BUSY_TIMEOUT_MS / 1000 / 2
 
 
 def test_a_snapshot_reads_while_a_writer_holds_the_lock(database: Database, clock: SteppedClock) -> None:

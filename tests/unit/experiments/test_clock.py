@@ -65,6 +65,13 @@ def test_a_scaled_clock_slows_down_at_its_end() -> None:
     assert timedelta(hours=4, seconds=6) <= clock.now() - START < timedelta(hours=4, seconds=16)
 
 
+def test_a_scaled_clock_slows_down_when_told() -> None:
+    clock = ScaledClock(START, 3600, SystemClock().now().timestamp() - 10)
+    slowed = clock.slow_down()
+    assert timedelta(hours=10) <= slowed - START < timedelta(hours=11)
+    assert timedelta(0) <= clock.now() - slowed < timedelta(seconds=10)
+
+
 def test_a_clock_cannot_stand_still_or_run_backwards() -> None:
     with pytest.raises(ValueError, match="positive"):
         ScaledClock(START, 0)
