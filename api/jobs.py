@@ -45,9 +45,17 @@ JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
 }
 
 
+_said: dict[str, str] = {}
+"""The last complaint of each job, so that one which comes back at every tick is said once."""
+
+
 def guarded(name: str, job: Callable[[Wiring], Any], wiring: Wiring) -> None:
     """Run a job for the scheduler: an error of ours is logged as one line, and the next tick tries again."""
     try:
         job(wiring)
     except TouchstoneError as error:
-        _log.warning("%s: %s", name, error)
+        if _said.get(name) != str(error):
+            _log.warning("%s: %s", name, error)
+        _said[name] = str(error)
+    else:
+        _said.pop(name, None)

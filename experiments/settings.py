@@ -107,6 +107,19 @@ class Settings(BaseSettings):
                 ]
             ) from error
 
+    def advice(self) -> list[str]:
+        """What these settings leave undone, one line each; nothing of it keeps a process from starting."""
+        lines = []
+        if not self.whatsapp_phone_number_id or not self.whatsapp_token.get_secret_value():
+            lines.append(
+                "nothing will be sent: set TOUCHSTONE_WHATSAPP_PHONE_NUMBER_ID and TOUCHSTONE_WHATSAPP_TOKEN"
+            )
+        elif not self.whatsapp_app_secret.get_secret_value():
+            lines.append(
+                "every webhook will be refused, so nothing ever counts as delivered: set TOUCHSTONE_WHATSAPP_APP_SECRET"
+            )
+        return lines
+
     def check_whatsapp(self) -> None:
         """Raise Refused or Invalid, naming the variable, unless messages can be sent with these settings."""
         if self.whatsapp_loopback_only and not is_loopback(self.whatsapp_url):

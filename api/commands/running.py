@@ -1,6 +1,6 @@
 """`demo`, `serve`, `worker`, `dashboard`, `simulator`, and `run JOB`: the processes of Touchstone."""
 
-import subprocess
+import os
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -70,6 +70,7 @@ def serve(
 
     wiring = Wiring.from_environment()
     wiring.prepare_database()
+    _announce(wiring, f"API http://{host}:{port}/docs")
     scheduler = make_scheduler(wiring)
     scheduler.start()
     try:
@@ -87,7 +88,7 @@ def worker() -> None:
     wiring.prepare_database()
     scheduler = make_scheduler(wiring)
     scheduler.start()
-    typer.echo(f"worker {worker_name()} is running; stop it with Ctrl-C")
+    _announce(wiring, f"worker {worker_name()}")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
@@ -105,7 +106,15 @@ def dashboard(
 ) -> None:
     """Run the dashboard. It asks for an API key with the scope read (write, to start and stop experiments)."""
     command = dashboard_command(port=port, api_url=api_url or Settings.from_environment().api_url)
-    raise typer.Exit(subprocess.run(command, check=False).returncode)  # noqa: S603  # our own command
+    # In place of this process, so that ending it ends the dashboard.
+    os.execv(command[0], command)  # noqa: S606  # our own command
+
+
+def _announce(wiring: Wiring, what: str) -> None:
+    """Say what runs, over which database, and what the settings leave undone."""
+    typer.echo(f"{what}; database {wiring.database.url.render_as_string()}; stop it with Ctrl-C")
+    for line in wiring.settings.advice():
+        typer.echo(f"warning: {line}", err=True)
 
 
 def simulator(
@@ -129,6 +138,9 @@ def simulator(
     from delivery.simulator.config import SimulatorConfig
     from delivery.simulator.server import run as run_simulator
 
+    typer.echo(
+        f"simulated WhatsApp at http://127.0.0.1:{port}; webhooks go to {webhook_url}; stop it with Ctrl-C"
+    )
     settings = Settings.from_environment()
     known = SimulatorConfig()
     run_simulator(

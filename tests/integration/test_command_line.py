@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from api.cli import main
+from delivery.models import Breaker
 from examples.hillstrom.people import generate
+from experiments.clock import SystemClock
+from experiments.database import Database
 from tests.unit.experiments.test_design import CAMPAIGN
 
 PEOPLE = "user_id,phone,first_name,country,consent_marketing\na,+12025550101,Ann,NL,yes\nb,12,Bob,NL,yes\n"
@@ -104,6 +107,19 @@ def test_keys_are_made_listed_and_revoked(touchstone: CommandLine) -> None:
     assert secret not in listed
     assert touchstone("keys", "revoke", prefix).stdout == f"revoked {prefix}\n"
     assert "there is no key" in touchstone.fails("keys", "revoke", "nothing")
+
+
+def test_an_open_fuse_is_shown_and_closed_by_hand(touchstone: CommandLine, tmp_path: Path) -> None:
+    assert touchstone("migrate").returncode == 0
+    database = Database(f"sqlite:///{tmp_path}/touchstone.db")
+    with database.transaction() as session:
+        now = SystemClock().now()
+        session.add(Breaker(kind="number", key="123", opened_at=now, error_code=190, reason="wrong token"))
+    database.dispose()
+    assert "wrong token" in touchstone("breaker", "list").stdout
+    assert touchstone("breaker", "close", "number", "123").stdout == "closed number 123\n"
+    assert "wrong token" not in touchstone("breaker", "list").stdout
+    assert "no breaker number '123' is open" in touchstone.fails("breaker", "close", "number", "123")
 
 
 def test_errors_are_one_line_that_says_what_to_do(touchstone: CommandLine, tmp_path: Path) -> None:

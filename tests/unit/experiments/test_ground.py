@@ -4,6 +4,7 @@ import itertools
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from experiments import content
 from experiments.content import UsedAttribute
@@ -110,3 +111,10 @@ def test_sending_without_a_number_is_refused_by_the_name_of_the_setting() -> Non
 )
 def test_ordinary_parameters_pass(source: str) -> None:
     assert content.problems_in(source, field="p") == []
+
+
+def test_settings_say_what_they_leave_undone() -> None:
+    assert "nothing will be sent" in Settings().advice()[0]
+    sending = Settings(whatsapp_phone_number_id="1", whatsapp_token=SecretStr("t"))
+    assert "TOUCHSTONE_WHATSAPP_APP_SECRET" in sending.advice()[0]
+    assert sending.model_copy(update={"whatsapp_app_secret": SecretStr("s")}).advice() == []
