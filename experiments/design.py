@@ -26,21 +26,54 @@ from experiments.vocabulary import Category, Method, MetricRole
 
 SHARES_TOLERANCE: Final = 1e-6
 MAX_VARIANTS: Final = 50
+USER_ID: Final = "user_id"
+"""The attribute that every user has: the outside world's id."""
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Layer(_Value):
+    """A stretch of a layer, of its users' hash: experiments on disjoint stretches never share a user."""
+
+    key: str = Field(pattern=KEY_PATTERN)
+    range: tuple[Share, Share] | None = Field(
+        None,
+        description="From (included) and to (excluded); absent: whoever no other experiment of the layer has",
+    )
+
+
+class Prerequisite(_Value):
+    """Only users whose variant in another experiment is one of `variants` take part."""
+
+    experiment: str = Field(pattern=KEY_PATTERN)
+    variants: tuple[str, ...] = Field(min_length=1, max_length=50)
+
+
 class Audience(_Value):
-    """Who takes part. `coverage` is the share of the audience that is enrolled; `holdout` is kept out on top of it."""
+    """Who takes part. `coverage` is the share of the audience that is enrolled; `holdout` is kept out on top of it.
+
+    Users are drawn by the hash of `hash_attribute` (or of `fallback_attribute` where that is missing): all users who
+    share a value share a variant. `forced` gives test users a variant by hand; they are messaged and never analysed.
+    """
 
     condition: dict[str, Any] = Field(default_factory=dict)
     coverage: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
     holdout: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
-    layer: str | None = Field(
-        None, pattern=KEY_PATTERN, description="Experiments of one layer never share a user"
-    )
+    layer: Layer | None = Field(None, description="Experiments of one layer never share a user")
+    hash_attribute: str = Field(USER_ID, min_length=1, max_length=200)
+    fallback_attribute: str | None = Field(None, min_length=1, max_length=200)
+    prerequisites: tuple[Prerequisite, ...] = Field((), max_length=20)
+    forced: dict[str, str] = Field(default_factory=dict, max_length=1000, description="User id -> variant")
+
+    @field_validator("layer", mode="before")
+    @classmethod
+    def _layer_by_name(cls, value: object) -> object:
+        return {"key": value} if isinstance(value, str) else value
 
 
 # JSON Schema's own format `time` wants an offset, which is the one thing that a local time has not.
@@ -52,9 +85,9 @@ LocalTime = Annotated[
 
 
 class Trigger(_Value):
-    """When enrolment happens: at a moment (`at`), or at once when `at` is absent."""
+    """When enrolment happens: `once`, at a moment (`at`) or immediately; or `rule`: users come one by one, by rules."""
 
-    type: Literal["once"] = "once"
+    type: Literal["once", "rule"] = "once"
     at: AwareDatetime | None = None
 
 

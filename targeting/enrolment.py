@@ -68,7 +68,8 @@ def enrol_batch(
     """
     experiment_id = _id(experiment)
     design = service.design_of(experiment)
-    peers = _peers(session, experiment_id, layer=design.audience.layer)
+    layer = design.audience.layer
+    peers = _peers(session, experiment_id, layer=layer.key if layer else None)
     if not repository.lock_for_enrolment(session, experiment_id=experiment_id, peers=peers):
         return EnrolmentStep(looked_at=0, assigned=0, finished=True)
     now = clock.now()
@@ -162,11 +163,12 @@ def _peers(session: Session, experiment_id: int, *, layer: str | None) -> list[i
     if layer is None:
         return []
     live = experiment_repository.with_status(session, ExperimentStatus.RUNNING, ExperimentStatus.PAUSED)
-    return [
-        _id(other)
-        for other in live
-        if other.id != experiment_id and service.design_of(other).audience.layer == layer
-    ]
+    return [_id(other) for other in live if other.id != experiment_id and _layer_of(other) == layer]
+
+
+def _layer_of(experiment: Experiment) -> str | None:
+    layer = service.design_of(experiment).audience.layer
+    return layer.key if layer else None
 
 
 def _reasons(

@@ -1,9 +1,9 @@
-"""Tables of who: users, aliases, consent, events, assignments, and how far enrolment has come."""
+"""Tables of who: users, aliases, consent, events, assignments, segments, rules, and where users come from."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import Column, ForeignKey, Index, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from experiments.database import BigKey, JsonDocument, UtcDateTime
@@ -91,6 +91,8 @@ class Assignment(SQLModel, table=True):
     """User x experiment -> variant. `propensity` is the probability with which this variant was drawn, given eligibility.
 
     `planned_at` is null until delivery has turned the assignment into messages (or into none, for a silent arm).
+    `forced` marks a test user whose variant was chosen by hand: messaged, never analysed. `source` is `audience`, or
+    `rule:KEY` when a rule enrolled the user.
     """
 
     __tablename__ = "assignments"
@@ -112,6 +114,8 @@ class Assignment(SQLModel, table=True):
     variant: str = Field(max_length=64)
     epoch: int
     propensity: float
+    forced: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    source: str = Field(default="audience", max_length=80, sa_column_kwargs={"server_default": "audience"})
     assigned_at: datetime = Field(sa_type=UtcDateTime)
     planned_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
@@ -130,3 +134,161 @@ class Enrolment(SQLModel, table=True):
     counts: dict[str, Any] = Field(default_factory=dict, sa_type=JsonDocument)
     started_at: datetime = Field(sa_type=UtcDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Segment(SQLModel, table=True):
+    """A named condition, or an imported list of users (`condition` is null; the list is in `SegmentMember`).
+
+    `size` and `refreshed_at` are of the last refresh of its membership.
+    """
+
+    __tablename__ = "segments"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    key: str = Field(max_length=64, unique=True)
+    name: str = Field(max_length=200)
+    condition: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    refreshed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    size: int | None = Field(default=None, sa_type=BigKey)
+
+
+class SegmentMember(SQLModel, table=True):
+    """One user in a segment: of an imported list, or as the last refresh of a condition found them."""
+
+    __tablename__ = "segment_members"
+
+    segment_id: int = Field(sa_column=Column(BigKey, ForeignKey("segments.id"), primary_key=True))
+    user_pk: int = Field(sa_column=_user_reference(primary_key=True, index=True))
+    added_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Rule(SQLModel, table=True):
+    """Trigger + condition -> actions; `definition` is a `RuleDefinition` as JSON, the newest version.
+
+    `parked_at` and `error` are set when the rule failed: it stands still until somebody enables it again. The last
+    three columns say how far a walk over all users has come (triggers by inactivity and by schedule).
+    """
+
+    __tablename__ = "rules"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    key: str = Field(max_length=64, unique=True)
+    name: str = Field(max_length=200)
+    enabled: bool = Field(default=False)
+    version: int = Field(default=1)
+    definition: dict[str, Any] = Field(sa_type=JsonDocument)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    parked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error: str | None = Field(default=None, max_length=1000)
+    next_walk_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    walk_began_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    walked_to_pk: int = Field(default=0, sa_type=BigKey)
+
+
+class RuleVersion(SQLModel, table=True):
+    """What a rule said in each of its versions. Rows are only ever added."""
+
+    __tablename__ = "rule_versions"
+
+    rule_id: int = Field(sa_column=Column(BigKey, ForeignKey("rules.id"), primary_key=True))
+    version: int = Field(primary_key=True)
+    definition: dict[str, Any] = Field(sa_type=JsonDocument)
+    actor: str = Field(max_length=200)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PendingTrigger(SQLModel, table=True):
+    """Something happened that an enabled rule waits for. Written with the event or the change itself, in one transaction,
+    and deleted with the effects of the rules, in one transaction: so each is evaluated exactly once.
+
+    `event_id` for an event; else `changes` holds the attributes that changed: `{"plan": {"before": .., "after": ..}}`.
+    """
+
+    __tablename__ = "pending_triggers"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    user_pk: int = Field(sa_column=_user_reference(index=True))
+    event_id: int | None = Field(
+        default=None, sa_column=Column(BigKey, ForeignKey("events.id"), nullable=True)
+    )
+    changes: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class RuleFiring(SQLModel, table=True):
+    """A rule fired for a user. `cause` names the occasion (`event:17`, `inactive:2026-11-01T..Z`), so that one occasion fires once."""
+
+    __tablename__ = "rule_firings"
+    __table_args__ = (
+        UniqueConstraint("rule_id", "user_pk", "cause"),
+        Index("ix_rule_firings_rule_user_at", "rule_id", "user_pk", "at"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    rule_id: int = Field(sa_column=Column(BigKey, ForeignKey("rules.id"), nullable=False))
+    version: int
+    user_pk: int = Field(sa_column=_user_reference(index=True))
+    cause: str = Field(max_length=200)
+    at: datetime = Field(sa_type=UtcDateTime)
+    outcome: dict[str, Any] = Field(default_factory=dict, sa_type=JsonDocument)
+
+
+class ImportRun(SQLModel, table=True):
+    """One import of users, by file or by pull: what became of its rows, and the quality of its data."""
+
+    __tablename__ = "import_runs"
+    __table_args__ = (Index("ix_import_runs_source", "source", "id"),)
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    source: str = Field(max_length=200)
+    actor: str = Field(max_length=200)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    summary: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    quality: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    error: str | None = Field(default=None, max_length=1000)
+
+
+class Pull(SQLModel, table=True):
+    """A scheduled query of another database. `definition` is a `PullDefinition` as JSON; `cursor` is how far it has come."""
+
+    __tablename__ = "pulls"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    key: str = Field(max_length=64, unique=True)
+    enabled: bool = Field(default=True)
+    definition: dict[str, Any] = Field(sa_type=JsonDocument)
+    cursor: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    next_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error: str | None = Field(default=None, max_length=1000)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Attribute(SQLModel, table=True):
+    """What is known about one attribute of users: its type and how many have it, as last discovered.
+
+    `kind` is text, number, boolean, time, list, object or mixed. `indexed` asks for an index on its values.
+    """
+
+    __tablename__ = "attributes"
+
+    name: str = Field(primary_key=True, max_length=200)
+    kind: str = Field(max_length=20)
+    share: float = Field(description="Share of users that have it")
+    examples: list[Any] = Field(default_factory=list, sa_type=JsonDocument)
+    indexed: bool = Field(default=False)
+    discovered_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Tombstone(SQLModel, table=True):
+    """Somebody was erased and must not come back by import. Only a keyed digest of what identified them is kept."""
+
+    __tablename__ = "tombstones"
+
+    digest: str = Field(primary_key=True, max_length=64)
+    kind: str = Field(max_length=30)
+    erased_at: datetime = Field(sa_type=UtcDateTime)
