@@ -16,7 +16,7 @@ from experiments.errors import Invalid, Problem
 from experiments.lifecycle import Move, next_status
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
-from targeting import repository
+from targeting import audience_repository
 from targeting.conditions import validate_condition
 
 ALWAYS_THERE: Final = frozenset({"user_id"})
@@ -66,7 +66,8 @@ def start(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment
     next_status(ExperimentStatus(experiment.status), Move.START)
     design = service.design_of(experiment)
     condition, now = design.audience.condition, clock.now()
-    if not repository.somebody_in(session, repository.audience_of(condition, now=now)):
+    everyone = audience_repository.audience_of(session, condition, now=now)
+    if not audience_repository.somebody_in(session, everyone):
         raise Invalid(
             "matches no user, so nobody would ever take part; import users or widen it",
             field="audience.condition",
@@ -74,10 +75,12 @@ def start(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment
     missing = {
         name
         for name in {name for _, name in _attributes_needed(design)}
-        if not repository.somebody_in(session, repository.audience_with(condition, attribute=name, now=now))
+        if not audience_repository.somebody_in(
+            session, audience_repository.audience_with(session, condition, attribute=name, now=now)
+        )
     }
     if missing:
-        known = _known_names(session, repository.audience_of(condition, now=now))
+        known = _known_names(session, everyone)
         raise Invalid.of(
             [
                 Problem(field, f"nobody in the audience has the attribute {name!r}{_advice(name, known)}")
@@ -114,8 +117,8 @@ def _attributes_needed(design: ExperimentDesign) -> Iterator[tuple[str, str]]:
                 yield f"variants[{i}].message.parameters[{j}]", name
 
 
-def _known_names(session: Session, audience: repository.Audience) -> list[str]:
-    some = islice(repository.attributes_in(session, audience), repository.SAMPLE)
+def _known_names(session: Session, audience: audience_repository.Audience) -> list[str]:
+    some = islice(audience_repository.attributes_in(session, audience), audience_repository.SAMPLE)
     return sorted(
         {name for attributes in some for name, value in attributes.items() if value is not None}
         | ALWAYS_THERE

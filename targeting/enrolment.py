@@ -30,6 +30,7 @@ from experiments.design import ExperimentDesign
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
 from targeting import repository
+from targeting.audience_repository import audience_of
 from targeting.bucketing import bucket_ranges, choose_variants, hash_units
 from targeting.repository import Unplanned
 
@@ -77,7 +78,7 @@ def enrol_batch(
     if progress.finished_at is not None:
         return EnrolmentStep(looked_at=0, assigned=0, finished=True)
 
-    audience = repository.audience_of(design.audience.condition, now=now)
+    audience = audience_of(session, design.audience.condition, now=now)
     page = repository.candidates(
         session,
         audience,
@@ -85,7 +86,7 @@ def enrol_batch(
         after_pk=progress.last_user_pk,
         limit=limit,
     )
-    members = [candidate for candidate in page if audience.keeps(candidate.attributes or {})]
+    members = audience.keep(session, page)
     able = [candidate for candidate in members if candidate.reason is None]
     epoch = experiment_repository.current_epoch(session, experiment_id)
     draw = draw_variants(design, weights=epoch.weights, user_ids=[candidate.user_id for candidate in able])

@@ -1,87 +1,20 @@
-"""SQL of audiences, enrolment and assignments. Users, consent and events have repositories of their own."""
+"""SQL of enrolment and assignments. Audiences, users, consent and events have repositories of their own."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, exists, literal, not_, null, select, true, update
+from sqlalchemy import ColumnElement, and_, case, exists, literal, not_, null, select, update
 from sqlmodel import Session, SQLModel, col
 
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
-from targeting.condition_sql import compile_sql, is_sql_expressible, split
-from targeting.conditions import Predicate, compile_condition
+from targeting.audience_repository import Audience
 from targeting.models import Enrolment
 from targeting.user_repository import USERS, insert_into
 
 _ASSIGNMENTS: Final = SQLModel.metadata.tables["assignments"]
 _CONSENTS: Final = SQLModel.metadata.tables["consents"]
-
-SAMPLE: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """Whom a condition means: what SQL decides, and what is left to a closure over the attributes."""
-
-    where: ColumnElement[bool]
-    residual: Predicate | None
-    now: datetime
-
-    def keeps(self, attributes: Mapping[str, Any]) -> bool:
-        """Whether a user who passed `where` belongs to the audience."""
-        return self.residual is None or self.residual(attributes, self.now, None)
-
-
-def audience_of(condition: dict[str, Any], *, now: datetime) -> Audience:
-    """The audience of a (valid) condition at `now`."""
-    in_sql, rest = split(condition)
-    return Audience(
-        where=true() if in_sql is None else compile_sql(in_sql, attributes=USERS.c.attributes, now=now),
-        residual=None if rest is None else compile_condition(rest),
-        now=now,
-    )
-
-
-def audience_with(condition: dict[str, Any], *, attribute: str, now: datetime) -> Audience:
-    """Those of an audience who have an attribute with this name that is not null."""
-    everyone = audience_of(condition, now=now)
-    named = {attribute: {"$exists": True}}
-    # A dot would be read as a path, and some names have no spelling in SQL.
-    if "." not in attribute and is_sql_expressible(named):
-        has = compile_sql(named, attributes=USERS.c.attributes, now=now)
-        return Audience(and_(everyone.where, has), everyone.residual, now)
-
-    def keeps(attributes: Any, _now: datetime | None, _groups: Any) -> bool:
-        return everyone.keeps(attributes) and attributes.get(attribute) is not None
-
-    return Audience(everyone.where, keeps, now)
-
-
-def somebody_in(session: Session, audience: Audience) -> bool:
-    """Whether the audience holds anybody at all."""
-    return (
-        next(attributes_in(session, audience, page=1 if audience.residual is None else SAMPLE), None)
-        is not None
-    )
-
-
-def attributes_in(session: Session, audience: Audience, *, page: int = SAMPLE) -> Iterator[dict[str, Any]]:
-    """The attributes of one user of the audience after the other, read `page` at a time."""
-    last: int | None = 0
-    while True:
-        query = (
-            select(USERS.c.id, USERS.c.attributes)
-            .where(USERS.c.id > last, audience.where)
-            .order_by(USERS.c.id)
-            .limit(page)
-        )
-        rows = session.connection().execute(query).all()
-        yield from (attributes for _, attributes in rows if audience.keeps(attributes))
-        if len(rows) < page:
-            return
-        last, _ = rows[-1]
 
 
 def lock_for_enrolment(session: Session, *, experiment_id: int, peers: Collection[int] = ()) -> bool:
