@@ -17,7 +17,7 @@ from delivery.planner import plan_tick
 from experiments.settings import Settings
 from targeting import campaigns
 from targeting.bucketing import bucket_ranges, choose_variant, choose_variants, hash_unit, hash_units
-from targeting.conditions import compile_condition
+from targeting.conditions import Scope, compile_condition
 from targeting.imports import ImportOptions, import_users
 
 MILLION = 1_000_000
@@ -80,7 +80,7 @@ def conditions(say: Say, *, users: int = 100_000) -> Sequence[Figure]:
         "tags": {"$in": ["vip"]},
         "last_order_at": {"$olderThan": "60d"},
     }
-    predicate = compile_condition(condition)
+    predicate, scope = compile_condition(condition), Scope(now)
     limit = (now - timedelta(days=60)).isoformat()
 
     def by_hand(person: dict[str, Any]) -> bool:
@@ -91,8 +91,8 @@ def conditions(say: Say, *, users: int = 100_000) -> Sequence[Figure]:
             and person["last_order_at"] < limit
         )
 
-    same = [predicate(person, now, None) for person in people] == [by_hand(person) for person in people]
-    ours = median_seconds(lambda: [predicate(person, now, None) for person in people], 5)
+    same = [predicate(person, scope) for person in people] == [by_hand(person) for person in people]
+    ours = median_seconds(lambda: [predicate(person, scope) for person in people], 5)
     plain = median_seconds(lambda: [by_hand(person) for person in people], 5)
     say(f"{ours / users * 1e6:.2f} us a user")
     return [

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, select, true
 from sqlmodel import Session
 
 from targeting.condition_sql import compile_sql, is_sql_expressible, split
-from targeting.conditions import Predicate, compile_condition
+from targeting.conditions import Predicate, Scope, compile_condition
 from targeting.user_repository import USERS
 
 SAMPLE: Final = 1000
@@ -45,7 +45,8 @@ class Audience:
         residual = self.residual
         if residual is None:
             return list(rows)
-        return [row for row in rows if residual(row.attributes or {}, self.now, None)]
+        scope = Scope(now=self.now)
+        return [row for row in rows if residual(row.attributes or {}, scope)]
 
 
 def audience_of(session: Session, condition: dict[str, Any], *, now: datetime) -> Audience:
@@ -68,10 +69,8 @@ def audience_with(session: Session, condition: dict[str, Any], *, attribute: str
         return Audience(and_(everyone.where, has), everyone.residual, now)
     residual = everyone.residual
 
-    def keeps(attributes: Any, at: datetime | None, groups: Any) -> bool:
-        return attributes.get(attribute) is not None and (
-            residual is None or residual(attributes, at, groups)
-        )
+    def keeps(attributes: Any, scope: Scope) -> bool:
+        return attributes.get(attribute) is not None and (residual is None or residual(attributes, scope))
 
     return Audience(everyone.where, keeps, now)
 

@@ -10,7 +10,7 @@ A condition that is malformed matches nobody (an empty one everybody): call `val
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from experiments.clock import parse_duration, to_micros
 from experiments.errors import Invalid
 from targeting.condition_checks import validate_condition
 from targeting.condition_patterns import compile_pattern, search
+from targeting.condition_scope import Occurrence, Predicate, Scope
 from targeting.condition_values import (
     Members,
     deep_equal,
@@ -36,33 +37,42 @@ from targeting.condition_values import (
 )
 from targeting.condition_words import describe
 
-__all__ = ["Predicate", "compile_condition", "compile_value", "describe", "matches", "validate_condition"]
+__all__ = [
+    "Occurrence",
+    "Predicate",
+    "Scope",
+    "compile_condition",
+    "compile_value",
+    "describe",
+    "matches",
+    "validate_condition",
+]
 
-Groups = Mapping[str, Any]
-Predicate = Callable[[Any, datetime | None, Groups | None], bool]
-"""(attributes or value, now, saved groups) -> whether it matches. `now` is needed by `$olderThan`, `$newerThan` only."""
+_NO_EVENTS: Final[Mapping[str, Sequence[Occurrence]]] = {}
 
 
 def matches(
     condition: dict[str, Any],
     attributes: dict[str, Any],
-    saved_groups: Groups | None = None,
+    saved_groups: Mapping[str, Any] | None = None,
     *,
     now: datetime | None = None,
+    events: Mapping[str, Sequence[Occurrence]] = _NO_EVENTS,
+    segments: Collection[str] = (),
 ) -> bool:
     """Whether a user with `attributes` meets `condition`; GrowthBook semantics.
 
-    `saved_groups` maps the name of a group to its members. To test many users, compile once instead. Raises Invalid
-    when the condition asks for the age of a time and `now` is missing; odd attributes never raise.
+    The keyword arguments and `saved_groups` are described at `Scope`. To test many users, compile once instead. Raises
+    Invalid when the condition asks for the age of a time and `now` is missing; odd attributes never raise.
 
     >>> matches({"age": {"$gte": 18}, "tags": {"$in": ["vip"]}}, {"age": 20, "tags": ["vip", "new"]})
     True
     """
-    return compile_condition(condition)(attributes, now, saved_groups)
+    return compile_condition(condition)(attributes, Scope(now, saved_groups, events, segments))
 
 
 def compile_condition(condition: Any) -> Predicate:
-    """The condition as a function of (attributes, now, saved_groups)."""
+    """The condition as a function of (attributes, scope)."""
     if not isinstance(condition, dict):
         return _never
     return _all([_compile_clause(key, operand) for key, operand in condition.items()])
@@ -86,15 +96,15 @@ def _at(path: str, test: Predicate) -> Predicate:
     """Test the value at a dotted path; what is missing is null."""
     first, *rest = path.split(".")
 
-    def at_key(attributes: Any, now: datetime | None, groups: Groups | None) -> bool:
+    def at_key(attributes: Any, scope: Scope) -> bool:
         value = attributes.get(first) if isinstance(attributes, dict) else _step(attributes, first)
-        return test(value, now, groups)
+        return test(value, scope)
 
-    def at_path(attributes: Any, now: datetime | None, groups: Groups | None) -> bool:
+    def at_path(attributes: Any, scope: Scope) -> bool:
         value = _step(attributes, first)
         for segment in rest:
             value = _step(value, segment)
-        return test(value, now, groups)
+        return test(value, scope)
 
     return at_path if rest else at_key
 
@@ -122,18 +132,18 @@ def compile_value(condition: Any) -> Predicate:
     if isinstance(condition, str):
         return _equals_text(condition)
     if isinstance(condition, bool):
-        return lambda value, _now, _groups: value is not None and truthy(value) is condition
+        return lambda value, _scope: value is not None and truthy(value) is condition
     if condition is None:
-        return lambda value, _now, _groups: value is None
+        return lambda value, _scope: value is None
     if isinstance(condition, int | float):
-        return lambda value, _now, _groups: to_number(value) == condition
-    return lambda value, _now, _groups: deep_equal(value, condition)
+        return lambda value, _scope: to_number(value) == condition
+    return lambda value, _scope: deep_equal(value, condition)
 
 
 def _equals_text(expected: str) -> Predicate:
     number = number_written_as(expected)
 
-    def test(value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+    def test(value: Any, _scope: Scope) -> bool:
         if isinstance(value, str):
             return value == expected
         if isinstance(value, bool):
@@ -148,11 +158,11 @@ def _compile_operator(name: str, operand: Any) -> Predicate:
     return _never if compiler is None else compiler(operand)
 
 
-def _always(_value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+def _always(_value: Any, _scope: Scope) -> bool:
     return True
 
 
-def _never(_value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+def _never(_value: Any, _scope: Scope) -> bool:
     return False
 
 
@@ -163,9 +173,9 @@ def _all(parts: list[Predicate]) -> Predicate:
         return parts[0]
     tests = tuple(parts)
 
-    def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
+    def test(value: Any, scope: Scope) -> bool:
         for part in tests:  # noqa: SIM110 - a generator would double the cost
-            if not part(value, now, groups):
+            if not part(value, scope):
                 return False
         return True
 
@@ -177,18 +187,18 @@ def _any(parts: list[Predicate]) -> Predicate:
         return parts[0]
     tests = tuple(parts)
 
-    def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
-        return any(part(value, now, groups) for part in tests)
+    def test(value: Any, scope: Scope) -> bool:
+        return any(part(value, scope) for part in tests)
 
     return test
 
 
 def _not(part: Predicate) -> Predicate:
-    return lambda value, now, groups: not part(value, now, groups)
+    return lambda value, scope: not part(value, scope)
 
 
 def _on_value(test: Callable[[Any], bool]) -> Predicate:
-    return lambda value, _now, _groups: test(value)
+    return lambda value, _scope: test(value)
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Predicate]:
@@ -197,13 +207,13 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Predicate]:
     def build(bound: Any) -> Predicate:
         number = to_number(bound)
 
-        def with_text(value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+        def with_text(value: Any, _scope: Scope) -> bool:
             if isinstance(value, str):
                 return compare(value, bound)
             counted = to_number(value)
             return counted is not None and number is not None and compare(counted, number)
 
-        def with_number(value: Any, _now: datetime | None, _groups: Groups | None) -> bool:
+        def with_number(value: Any, _scope: Scope) -> bool:
             counted = to_number(value)
             return counted is not None and compare(counted, number)
 
@@ -234,8 +244,8 @@ def _within(*, ignore_case: bool, wanted: bool) -> Callable[[Any], Predicate]:
 
 def _in_group(*, wanted: bool) -> Callable[[Any], Predicate]:
     def build(name: Any) -> Predicate:
-        def test(value: Any, _now: datetime | None, groups: Groups | None) -> bool:
-            group = groups.get(name) if groups and isinstance(name, str) else None
+        def test(value: Any, scope: Scope) -> bool:
+            group = scope.groups.get(name) if scope.groups and isinstance(name, str) else None
             members = group_members(group)
             return (members is not None and members.meets(value)) is wanted
 
@@ -250,10 +260,10 @@ def _has_all(*, ignore_case: bool) -> Callable[[Any], Predicate]:
             return _never
         tests = [_folded(e) if ignore_case and isinstance(e, str) else compile_value(e) for e in entries]
 
-        def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
+        def test(value: Any, scope: Scope) -> bool:
             if not isinstance(value, list):
                 return False
-            return all(any(wanted(entry, now, groups) for entry in value) for wanted in tests)
+            return all(any(wanted(entry, scope) for entry in value) for wanted in tests)
 
         return test
 
@@ -273,17 +283,17 @@ def _folded(expected: str) -> Predicate:
 def _some_entry(condition: Any) -> Predicate:
     wanted = compile_value(condition) if matches_entries_whole(condition) else compile_condition(condition)
 
-    def test(value: Any, now: datetime | None, groups: Groups | None) -> bool:
+    def test(value: Any, scope: Scope) -> bool:
         if not isinstance(value, list):
             return False
-        return any(entry is not None and wanted(entry, now, groups) for entry in value)
+        return any(entry is not None and wanted(entry, scope) for entry in value)
 
     return test
 
 
 def _size(condition: Any) -> Predicate:
     wanted = compile_value(condition)
-    return lambda value, now, groups: isinstance(value, list) and wanted(len(value), now, groups)
+    return lambda value, scope: isinstance(value, list) and wanted(len(value), scope)
 
 
 def _regex(*, ignore_case: bool) -> Callable[[Any], Predicate]:
@@ -308,13 +318,13 @@ def _age(name: str, compare: Callable[[int, int], bool]) -> Callable[[Any], Pred
         except (ValueError, AttributeError):
             return _never
 
-        def test(value: Any, now: datetime | None, _groups: Groups | None) -> bool:
+        def test(value: Any, scope: Scope) -> bool:
             moment = time_micros(value)
             if moment is None:
                 return False
-            if now is None:
+            if scope.now is None:
                 raise Invalid(f"{name} compares with the present: pass now")
-            return compare(moment, to_micros(now) - micros)
+            return compare(moment, to_micros(scope.now) - micros)
 
         return test
 

@@ -14,7 +14,7 @@ from targeting.bucketing import (
     hash_units,
 )
 from targeting.bucketing import in_namespace as falls_in
-from targeting.conditions import compile_condition, matches
+from targeting.conditions import Scope, compile_condition, matches
 
 FILE = Path(__file__).resolve().parents[2].parent / "shared" / "conformance" / "growthbook-cases.json"
 pytestmark = pytest.mark.skipif(
@@ -73,4 +73,4 @@ def _condition_cases():
 @pytest.mark.parametrize(("condition", "attributes", "expected", "saved_groups"), _condition_cases())
 def test_condition(condition, attributes, expected, saved_groups):
     assert matches(condition, attributes, saved_groups) is expected
-    assert compile_condition(condition)(attributes, None, saved_groups) is expected
+    assert compile_condition(condition)(attributes, Scope(groups=saved_groups)) is expected

@@ -12,9 +12,10 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 
 from experiments.database import JsonDocument
 from targeting.condition_sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
-from targeting.conditions import compile_condition, describe, matches, validate_condition
+from targeting.conditions import Scope, compile_condition, describe, matches, validate_condition
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+SCOPE = Scope(NOW)
 PEOPLE = Table(
     "people", MetaData(), Column("id", Integer, primary_key=True), Column("attributes", JsonDocument)
 )
@@ -140,7 +141,7 @@ def _add(connection, people):
 def test_sql_and_closure_agree(engine, people, condition):
     assert is_sql_expressible(condition)
     test = compile_condition(condition)
-    expected = {index for index, one in enumerate(people) if test(one, NOW, None)}
+    expected = {index for index, one in enumerate(people) if test(one, SCOPE)}
     assert (
         _selected(engine, people, compile_sql(condition, attributes=PEOPLE.c.attributes, now=NOW)) == expected
     )
@@ -157,7 +158,7 @@ def test_both_halves_of_a_split_together_are_the_whole(engine, people, parts):
     if in_sql is not None:
         rows = _selected(engine, people, compile_sql(in_sql, attributes=PEOPLE.c.attributes, now=NOW))
     left = compile_condition(residual or {})
-    assert {i for i in rows if left(people[i], NOW, None)} == {
+    assert {i for i in rows if left(people[i], SCOPE)} == {
         i for i, one in enumerate(people) if matches(condition, one, now=NOW)
     }
 
@@ -180,7 +181,7 @@ def _agree(engine, people, some_conditions):
         _add(connection, people)
         for condition in some_conditions:
             test = compile_condition(condition)
-            expected = {index for index, one in enumerate(people) if test(one, NOW, None)}
+            expected = {index for index, one in enumerate(people) if test(one, SCOPE)}
             for opposite in (False, True):
                 asked = {"$not": condition} if opposite else condition
                 where = compile_sql(asked, attributes=PEOPLE.c.attributes, now=NOW)
@@ -227,7 +228,7 @@ def test_the_largest_statement_runs(engine):
 
 @given(condition=conditions, person=values)
 def test_odd_attributes_never_raise_and_valid_conditions_read_aloud(condition, person):
-    assert compile_condition(condition)(person, NOW, None) in {True, False}
+    assert compile_condition(condition)(person, SCOPE) in {True, False}
     assert validate_condition(condition) == []
     assert describe(condition)
 
@@ -272,4 +273,4 @@ def test_nor_is_the_opposite_of_or_and_not_of_itself(person, condition):
 def test_validation_takes_any_json_and_evaluation_survives_what_it_refuses(junk):
     problems = validate_condition(junk)
     assert all(problem.field.startswith("audience.condition") for problem in problems)
-    assert compile_condition(junk)({"a": {"b": 1}}, NOW, None) in {True, False}
+    assert compile_condition(junk)({"a": {"b": 1}}, SCOPE) in {True, False}

@@ -11,7 +11,7 @@ from experiments.errors import Invalid
 from targeting.condition_patterns import danger
 from targeting.condition_sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
 from targeting.condition_values import Members, days_since_1970, number_text, number_written_as, time_micros
-from targeting.conditions import compile_condition, describe, matches, validate_condition
+from targeting.conditions import Scope, compile_condition, describe, matches, validate_condition
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -101,7 +101,7 @@ def test_paths_reach_into_objects_and_lists():
     "malformed", [None, [], "x", {"$and": 5}, {"$or": None}, {"$not": []}, {"$and": [1]}]
 )
 def test_a_malformed_condition_matches_nobody(malformed):
-    assert compile_condition(malformed)({"a": 1}, None, None) is False
+    assert compile_condition(malformed)({"a": 1}, Scope()) is False
 
 
 def test_saved_groups_may_be_lists_or_prepared_members():
