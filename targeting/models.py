@@ -253,7 +253,10 @@ class ImportRun(SQLModel, table=True):
 
 
 class Pull(SQLModel, table=True):
-    """A scheduled query of another database. `definition` is a `PullDefinition` as JSON; `cursor` is how far it has come."""
+    """A scheduled query of another database. `definition` is a `PullDefinition` as JSON; `cursor` is how far it has come.
+
+    `claimed_until` is set while a worker runs it: nobody else does until then, and whoever finds it changed gives up.
+    """
 
     __tablename__ = "pulls"
 
@@ -263,6 +266,7 @@ class Pull(SQLModel, table=True):
     definition: dict[str, Any] = Field(sa_type=JsonDocument)
     cursor: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
     next_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    claimed_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error: str | None = Field(default=None, max_length=1000)
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)

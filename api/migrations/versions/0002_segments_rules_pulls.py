@@ -43,6 +43,7 @@ def upgrade() -> None:
     sa.Column('definition', database.JsonDocument, nullable=False),
     sa.Column('cursor', database.JsonDocument, nullable=True),
     sa.Column('next_at', database.UtcDateTime(), nullable=True),
+    sa.Column('claimed_until', database.UtcDateTime(), nullable=True),
     sa.Column('error', sa.String(length=1000), nullable=True),
     sa.Column('created_at', database.UtcDateTime(), nullable=False),
     sa.Column('updated_at', database.UtcDateTime(), nullable=False),
