@@ -167,8 +167,9 @@ class SegmentMember(SQLModel, table=True):
 class Rule(SQLModel, table=True):
     """Trigger + condition -> actions; `definition` is a `RuleDefinition` as JSON, the newest version.
 
-    `parked_at` and `error` are set when the rule failed: it stands still until somebody enables it again. The last
-    three columns say how far a walk over all users has come (triggers by inactivity and by schedule).
+    `parked_at` and `error` are set when the rule failed: it stands still until somebody enables it again. `waits_for` is
+    what every event and every change is compared with: `event:Order Completed` or `attribute:plan`, while the rule may
+    fire. The last three columns say how far a walk over all users has come (triggers by inactivity and by schedule).
     """
 
     __tablename__ = "rules"
@@ -183,6 +184,7 @@ class Rule(SQLModel, table=True):
     updated_at: datetime = Field(sa_type=UtcDateTime)
     parked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error: str | None = Field(default=None, max_length=1000)
+    waits_for: str | None = Field(default=None, max_length=220, index=True)
     next_walk_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     walk_began_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     walked_to_pk: int = Field(default=0, sa_type=BigKey)
@@ -205,9 +207,12 @@ class PendingTrigger(SQLModel, table=True):
     and deleted with the effects of the rules, in one transaction: so each is evaluated exactly once.
 
     `event_id` for an event; else `changes` holds the attributes that changed: `{"plan": {"before": .., "after": ..}}`.
+    `chain` are the ids of the rules that led to a change made by rules, first to last; null for anybody else's change.
     """
 
     __tablename__ = "pending_triggers"
+    # An id names an occasion for good, so it is not given out again once its row is gone.
+    __table_args__ = {"sqlite_autoincrement": True}
 
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
     user_pk: int = Field(sa_column=_user_reference(index=True))
@@ -215,6 +220,7 @@ class PendingTrigger(SQLModel, table=True):
         default=None, sa_column=Column(BigKey, ForeignKey("events.id"), nullable=True)
     )
     changes: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    chain: list[int] | None = Field(default=None, sa_type=JsonDocument)
     at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -61,12 +61,16 @@ def upgrade() -> None:
     sa.Column('updated_at', database.UtcDateTime(), nullable=False),
     sa.Column('parked_at', database.UtcDateTime(), nullable=True),
     sa.Column('error', sa.String(length=1000), nullable=True),
+    sa.Column('waits_for', sa.String(length=220), nullable=True),
     sa.Column('next_walk_at', database.UtcDateTime(), nullable=True),
     sa.Column('walk_began_at', database.UtcDateTime(), nullable=True),
     sa.Column('walked_to_pk', database.BigKey, nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_rules')),
     sa.UniqueConstraint('key', name=op.f('uq_rules_key'))
     )
+    with op.batch_alter_table('rules', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_rules_waits_for'), ['waits_for'], unique=False)
+
     op.create_table('segments',
     sa.Column('id', database.BigKey, nullable=False),
     sa.Column('key', sa.String(length=64), nullable=False),
@@ -127,10 +131,12 @@ def upgrade() -> None:
     sa.Column('user_pk', database.BigKey, nullable=False),
     sa.Column('event_id', database.BigKey, nullable=True),
     sa.Column('changes', database.JsonDocument, nullable=True),
+    sa.Column('chain', database.JsonDocument, nullable=True),
     sa.Column('at', database.UtcDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['event_id'], ['events.id'], name=op.f('fk_pending_triggers_event_id_events')),
     sa.ForeignKeyConstraint(['user_pk'], ['users.id'], name=op.f('fk_pending_triggers_user_pk_users')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_pending_triggers'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_pending_triggers')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('pending_triggers', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_pending_triggers_user_pk'), ['user_pk'], unique=False)
@@ -164,6 +170,9 @@ def downgrade() -> None:
     op.drop_table('rule_firings')
     op.drop_table('tombstones')
     op.drop_table('segments')
+    with op.batch_alter_table('rules', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_rules_waits_for'))
+
     op.drop_table('rules')
     op.drop_table('pulls')
     with op.batch_alter_table('import_runs', schema=None) as batch_op:
