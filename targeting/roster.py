@@ -4,13 +4,14 @@ Import, identify and `users.upsert` all come down to this: read everybody concer
 another in memory, write back those who are new or differ. So a batch costs the same few statements at any size.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.errors import Conflict
 from targeting.profile import merge_attributes
-from targeting.user_repository import Person
+from targeting.rule_triggers import AttributeChange
+from targeting.user_repository import Person, stored_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,15 @@ class Roster:
             for user_id, stored in self._stored.items()
             if not _same(stored, _profile(person := self._people[user_id]))
         ]
+
+    def attribute_changes(self) -> Iterator[AttributeChange]:
+        """The attributes of everybody who is new or changed, before and after; ask once newcomers have their ids."""
+        for person in self._newcomers:
+            yield AttributeChange(stored_id(person), {}, person.attributes or {})
+        for user_id, stored in self._stored.items():
+            person = self._people[user_id]
+            if person.attributes is not stored[4]:
+                yield AttributeChange(stored_id(person), stored[4], person.attributes or {})
 
     @property
     def moving_phones(self) -> list[int]:

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from experiments import audit
 from experiments.clock import Clock
 from experiments.errors import NotFound, Unavailable
-from targeting import user_repository
+from targeting import rule_triggers, user_repository
 from targeting.models import User
 from targeting.profile import (
     check_document,
@@ -75,6 +75,7 @@ def upsert(
         if user_repository.insert_people(session, newcomers, now=now):
             continue
         user_repository.update_people(session, changed, now=now)
+        rule_triggers.note_changes(session, changes=roster.attribute_changes(), now=now)
         if newcomers or changed:
             audit.record(
                 session,
