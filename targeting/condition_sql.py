@@ -17,6 +17,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from experiments.clock import EPOCH, format_moment, from_micros, parse_duration, to_micros
 from experiments.errors import Invalid
+from targeting.condition_history import read_event, read_segments
+from targeting.condition_sql_history import EVENTS, did, in_lists
 from targeting.condition_sql_values import NUMBERS, TEXTS, JsonValue, is_time, micros, value_at
 from targeting.condition_values import (
     is_number,
@@ -39,23 +41,32 @@ _MARGIN_MICROS: Final = 5 * 86_400 * 1_000_000
 
 
 def compile_sql(
-    condition: Condition, *, attributes: ColumnElement[Any], now: datetime, field: str = "audience.condition"
+    condition: Condition,
+    *,
+    attributes: ColumnElement[Any],
+    now: datetime,
+    field: str = "audience.condition",
+    user_pk: ColumnElement[Any] | None = None,
 ) -> Bool:
     """The condition as a boolean expression, for SQLite and PostgreSQL.
 
-    `attributes` is a column of type `JsonDocument` (NULL there means no attributes). Raises Invalid naming the operator
-    and its path when SQL cannot say it; `split` first to avoid that.
+    `attributes` is a column of type `JsonDocument` (NULL there means no attributes). `user_pk` is the column of the same
+    table that events and lists refer to; without it `$event` and `$inSegment` cannot be said. `$inSegment` means lists
+    here: write other segments out before (`condition_needs.expand_segments`). Raises Invalid naming the operator and its
+    path when SQL cannot say it; `split` first to avoid that.
     """
-    return _Compiler(attributes, now, _Budget()).condition(condition, field)
+    return _Compiler(attributes, user_pk, now, _Budget()).condition(condition, field)
 
 
 def is_sql_expressible(condition: Condition) -> bool:
-    """Whether `compile_sql` takes the whole condition."""
+    """Whether `compile_sql` with a `user_pk` takes the whole condition."""
     return _Budget().admits(condition)
 
 
 def split(condition: Condition) -> tuple[Condition | None, Condition | None]:
     """(the part for SQL, the part left to the closures); a user matches when both hold. None: nothing to check.
+
+    The part for SQL may hold `$event` and `$inSegment`: compile it with a `user_pk`.
 
     The parts are taken apart where they are joined by and: at the top, under `$and`, between operators on one attribute.
     """
@@ -94,7 +105,7 @@ class _Budget:
 
     def admits(self, condition: Condition) -> bool:
         """Whether SQL can say the condition in what is left; if so, that is spent."""
-        trial = _Compiler(column("attributes"), EPOCH, self)
+        trial = _Compiler(column("attributes"), column("id"), EPOCH, self)
         try:
             trial.condition(condition, "")
         except Invalid:
@@ -104,9 +115,16 @@ class _Budget:
 
 
 class _Compiler:
-    def __init__(self, attributes: ColumnElement[Any], now: datetime, budget: _Budget) -> None:
+    def __init__(
+        self,
+        attributes: ColumnElement[Any],
+        user_pk: ColumnElement[Any] | None,
+        now: datetime,
+        budget: _Budget,
+    ) -> None:
         self._attributes = attributes
-        self._now = to_micros(now)
+        self._user_pk = user_pk
+        self._now = now
         self.budget = copy(budget)
 
     def condition(self, condition: Any, field: str) -> Bool:
@@ -121,6 +139,10 @@ class _Compiler:
             self.budget.clauses -= 1
             if self.budget.clauses < 0:
                 raise Invalid(f"SQL takes at most {MAX_CLAUSES} clauses", field=field)
+            if key == "$event":
+                return self._event(operand, field)
+            if key == "$inSegment":
+                return self._segments(operand, field)
             return self._test(operand, value_at(self._attributes, key, field), field)
         if not isinstance(operand, list):
             raise Invalid(f"{key} takes a list of conditions", field=field)
@@ -129,6 +151,34 @@ class _Compiler:
             return and_(true(), *parts)
         some = or_(false(), *parts) if parts else true()
         return some if key == "$or" else not_(some)
+
+    def _event(self, operand: Any, field: str) -> Bool:
+        clause = read_event(operand)
+        if clause is None or self._user_pk is None:
+            raise Invalid("SQL cannot ask for these events", field=field)
+        _check_scalar(clause.name, field)
+        events = EVENTS.alias()
+        keeps: Bool = true()
+        if clause.properties:
+            # What an event holds is not about the user: no user_pk, so no $event inside.
+            inner = _Compiler(events.c.properties, None, self._now, self.budget)
+            keeps = inner.condition(clause.properties, f"{field}.properties")
+            self.budget = inner.budget
+        return did(clause, events, keeps, user_pk=self._user_pk, now=self._now)
+
+    def _segments(self, operand: Any, field: str) -> Bool:
+        keys = read_segments(operand)
+        if keys is None or self._user_pk is None:
+            raise Invalid("SQL cannot look into these segments", field=field)
+        self._spend_listed(len(keys), field)
+        for key in keys:
+            _check_scalar(key, field)
+        return in_lists(keys, user_pk=self._user_pk)
+
+    def _spend_listed(self, values: int, field: str) -> None:
+        self.budget.listed -= values
+        if self.budget.listed < 0:
+            raise Invalid(f"SQL takes at most {MAX_LIST} listed values", field=field)
 
     def _test(self, condition: Any, value: JsonValue, field: str) -> Bool:
         """One value against operators or a value to be equal to."""
@@ -148,9 +198,7 @@ class _Compiler:
 
     def _operator(self, name: str, operand: Any, value: JsonValue, field: str) -> Bool:
         if name in {"$in", "$nin", "$all"}:
-            self.budget.listed -= len(operand) if isinstance(operand, list) else 0
-            if self.budget.listed < 0:
-                raise Invalid(f"SQL takes at most {MAX_LIST} listed values", field=field)
+            self._spend_listed(len(operand) if isinstance(operand, list) else 0, field)
             return _list(name, operand, value, field)
         if name in _ORDERS:
             return _ordered(_ORDERS[name], operand, value, field)
@@ -181,7 +229,7 @@ class _Compiler:
 
     def _age(self, name: str, duration: Any, value: JsonValue, field: str) -> Bool:
         try:
-            cutoff = self._now - micros_of(parse_duration(duration))
+            cutoff = to_micros(self._now) - micros_of(parse_duration(duration))
         except (ValueError, AttributeError) as error:
             raise Invalid(f"{name} takes a duration such as 60d", field=field) from error
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from experiments.clock import parse_duration, to_micros
 from experiments.errors import Invalid
 from targeting.condition_checks import validate_condition
+from targeting.condition_history import compile_event, compile_segments, read_event, read_segments
 from targeting.condition_patterns import compile_pattern, search
 from targeting.condition_scope import Occurrence, Predicate, Scope
 from targeting.condition_values import (
@@ -89,7 +90,20 @@ def _compile_clause(key: str, operand: Any) -> Predicate:
         return some if key == "$or" else _not(some)
     if key == "$not":
         return _not(compile_condition(operand)) if isinstance(operand, dict) else _never
+    if key == "$event":
+        return _compile_event(operand)
+    if key == "$inSegment":
+        keys = read_segments(operand)
+        return _never if keys is None else compile_segments(keys)
     return _at(key, compile_value(operand))
+
+
+def _compile_event(operand: Any) -> Predicate:
+    clause = read_event(operand)
+    if clause is None:
+        return _never
+    keeps = None if clause.properties is None else compile_condition(clause.properties)
+    return compile_event(clause, counts=compile_value(clause.count), keeps=keeps)
 
 
 def _at(path: str, test: Predicate) -> Predicate:
