@@ -4,7 +4,7 @@ Everything that can be known to be wrong before anybody is messaged is refused h
 the author wrote it. A design that passes can be started once its audience is not empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -203,7 +203,7 @@ def read_design(document: Mapping[str, Any], *, library: Mapping[str, MetricDefi
     try:
         design = ExperimentDesign.model_validate(document)
     except ValidationError as error:
-        raise Invalid.of(_problems_of(error)) from error
+        raise Invalid.of(problems_of(error.errors())) from error
     problems = [*_variant_problems(design), *_content_problems(design)]
     resolved, metric_problems = _resolve_metrics(design, dict(library))
     problems += metric_problems
@@ -223,12 +223,12 @@ def path_of(location: tuple[int | str, ...]) -> str:
     return path
 
 
-def _problems_of(error: ValidationError, *, under: tuple[int | str, ...] = ()) -> list[Problem]:
-    items = error.errors()
+def problems_of(items: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """The errors of pydantic (`ValidationError.errors()`) in our words, each with the path of its field."""
     places = [item["loc"] for item in items]
     # A list with a bad element is also reported as too short; only the element is news.
     return [
-        Problem(path_of((*under, *item["loc"])), _say(item))
+        Problem(path_of(item["loc"]), _say(item))
         for item in items
         if item["type"] != "too_short"
         or not any(place[: len(item["loc"])] == item["loc"] and place != item["loc"] for place in places)
