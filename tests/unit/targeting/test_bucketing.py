@@ -85,3 +85,12 @@ def test_version_2_buckets_evenly():
         hash_units("even", [f"user-{i}" for i in range(100_000)], 2), bins=10, range=(0, 1)
     )[0]
     assert ((counts - 10_000) ** 2 / 10_000).sum() < 33.7
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_character_beyond_16_bits_counts_as_its_two_utf_16_units_as_in_the_sdks(version):
+    pair = "\ud83d\ude00"  # what U+1F600 is in JavaScript
+    assert hash_unit("s" + pair, "u" + pair, version) == hash_unit("s\U0001f600", "u\U0001f600", version)
+    assert hash_units("s\U0001f600", ["\U0001f600", pair, "b"], version).tolist() == [
+        hash_unit("s" + pair, value, version) for value in (pair, pair, "b")
+    ]
