@@ -95,7 +95,8 @@ def _plan_experiment(
                 clock,
                 experiment=experiment,
                 limit=batch,
-                ineligible=_ineligible(design, settings=settings, now=clock.now()),
+                ineligible=ineligible(design, settings=settings, now=clock.now()),
+                global_holdout=settings.global_holdout,
             )
         with database.transaction() as session:
             looked_at, planned = _plan_batch(session, clock, experiment, design, batch)
@@ -148,9 +149,10 @@ def plan_messages(
     ]
 
 
-def _ineligible(
+def ineligible(
     design: ExperimentDesign, *, settings: Settings, now: datetime
 ) -> dict[str, ColumnElement[bool]]:
+    """What delivery has against enrolling a user: reason -> condition on rows of `users`."""
     if not is_capped(design.category):
         return {}
     return {"cap": repository.at_cap(cap=settings.cap_messages, window=settings.cap_window, now=now)}
@@ -163,9 +165,10 @@ def _moment_has_come(experiment: Experiment, now: datetime) -> bool:
 
 def _has_work(session: Session, experiment: Experiment) -> bool:
     experiment_id = _id(experiment)
-    return not enrolment.is_finished(session, experiment_id=experiment_id) or bool(
-        enrolment.unplanned(session, experiment_id=experiment_id, limit=1)
+    walking = enrolment.walks(service.design_of(experiment)) and not enrolment.is_finished(
+        session, experiment_id=experiment_id
     )
+    return walking or bool(enrolment.unplanned(session, experiment_id=experiment_id, limit=1))
 
 
 def _id(experiment: Experiment) -> int:

@@ -1,6 +1,6 @@
 """All SQL of this floor."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlmodel import Session, col, select
 
@@ -17,6 +17,11 @@ def get_experiment(session: Session, key: str, *, for_update: bool = False) -> E
     if found is None:
         raise NotFound(f"there is no experiment {key!r}", field="key")
     return found
+
+
+def reread(session: Session, experiment_id: int) -> Experiment:
+    """A stored experiment as it is now, whatever this session has seen of it before."""
+    return session.get_one(Experiment, experiment_id, populate_existing=True)
 
 
 def experiment_exists(session: Session, key: str) -> bool:
@@ -37,6 +42,23 @@ def with_status(session: Session, *statuses: ExperimentStatus) -> Sequence[Exper
     """All experiments in one of these states, highest priority first."""
     query = select(Experiment).where(col(Experiment.status).in_(statuses))
     return session.exec(query.order_by(col(Experiment.priority).desc(), col(Experiment.id))).all()
+
+
+def ids_of(session: Session, keys: Collection[str]) -> dict[str, int]:
+    """Internal ids by key; a key that nobody knows is absent."""
+    query = select(Experiment.key, Experiment.id).where(col(Experiment.key).in_(keys))
+    return {key: number for key, number in session.exec(query) if number is not None}
+
+
+def with_keys(session: Session, keys: Collection[str]) -> Sequence[Experiment]:
+    """The experiments among these keys that exist."""
+    return session.exec(select(Experiment).where(col(Experiment.key).in_(keys))).all()
+
+
+def hold_unstopped(session: Session) -> None:
+    """Hold every experiment that is not stopped until the transaction ends, in the order of ids."""
+    query = select(Experiment.id).where(Experiment.status != ExperimentStatus.STOPPED)
+    session.exec(query.order_by(col(Experiment.id)).with_for_update(key_share=True)).all()
 
 
 def current_epoch(session: Session, experiment_id: int) -> Epoch:

@@ -52,6 +52,13 @@ class Settings(BaseSettings):
     cap_window: Annotated[timedelta, NoDecode] = Field(
         timedelta(days=7), description="Length of the rolling cap window: 7d"
     )
+    global_holdout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Share of users kept out of all marketing experiments",
+    )
     unknown_after: Annotated[timedelta, NoDecode] = Field(
         timedelta(hours=24),
         description="How long an in-flight message waits for a status before it ends as unknown",

@@ -1,24 +1,19 @@
 """An audience becomes assignments: who takes part in an experiment, and with which variant.
 
-Enrolment walks the audience by internal user id, a batch at a time, and each batch saves its assignments, its counts and
-the place it came to in one transaction: stopped anywhere, it goes on where it was and loses or doubles nobody.
+`enrol_batch` walks the audience by internal user id, a batch at a time, and each batch saves its assignments, its counts and
+the place it came to in one transaction: stopped anywhere, it goes on where it was and loses or doubles nobody. `enrol_users`
+takes users one by one, as rules find them. Both ask `targeting.eligibility` who may take part and `targeting.draw` with which
+variant, and an assignment that is there already stays as it is, whatever has changed since.
 
-Everything that can exclude a user is decided before the draw and is the same for all arms, so that arms stay comparable.
-The first reason that holds is the one that is counted, in this order:
-
-    phone      no phone number
-    consent    consent to the experiment's category was not given, or was withdrawn
-    layer      takes part in another experiment of the same layer that is not stopped
-    (others)   what delivery says, such as `cap`
-    holdout    in the share of users that this experiment leaves alone
-    coverage   outside the share of traffic that is enrolled; raising the coverage later moves nobody
+The walk meets the audience as it is at that time: users who come to match later are not enrolled by it. Raising the coverage
+(`reopen`) walks once more.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session
@@ -26,15 +21,20 @@ from sqlmodel import Session
 from experiments import repository as experiment_repository
 from experiments import service
 from experiments.clock import Clock
-from experiments.design import ExperimentDesign
+from experiments.design import ExperimentDesign, started_at_or_after
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
 from targeting import repository
-from targeting.audience_repository import audience_of
-from targeting.bucketing import bucket_ranges, choose_variants, hash_units
-from targeting.repository import Unplanned
+from targeting.audience_repository import Audience, audience_of
+from targeting.eligibility import Decision, decide, needs_attributes, reasons_against
+from targeting.repository import Candidate, Unplanned
 
-HASH_VERSION: Final = 2
+AUDIENCE_SOURCE: Final = "audience"
+NOT_RUNNING: Final = "not_running"
+NOT_IN_AUDIENCE: Final = "audience"
+UNKNOWN: Final = "unknown"
+CHUNK: Final = 5000
+"""Users in one statement; databases take a limited number of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,26 @@ class EnrolmentStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """What chance decided for some users, in their order: the variant's key, or None and the reason."""
+class EnrolmentOutcome:
+    """The variant of a user, or the reason why there is none. `new`: assigned just now, not before."""
 
-    variants: tuple[str | None, ...]
-    reasons: tuple[str | None, ...]
+    variant: str | None
+    reason: str | None
+    new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """On which terms users of one experiment are enrolled at one moment."""
+
+    experiment_id: int
+    design: ExperimentDesign
+    now: datetime
+    audience: Audience
+    reasons: Mapping[str | None, ColumnElement[bool]]
+    epoch: int
+    weights: Mapping[str, float]
+    global_holdout: float
 
 
 def enrol_batch(
@@ -61,82 +76,94 @@ def enrol_batch(
     experiment: Experiment,
     limit: int,
     ineligible: Mapping[str, ColumnElement[bool]],
+    global_holdout: float,
 ) -> EnrolmentStep:
     """Look at the next `limit` users of the audience and assign those who can take part.
 
-    `ineligible` maps a reason to a condition on rows of `users`. An experiment that does not run (any more) enrols nobody
-    and is finished for now.
+    `ineligible` maps a reason to a condition on rows of `users`; `global_holdout` is the setting of that name. An
+    experiment that does not run (any more), or whose users come by rules, enrols nobody and is finished for now.
     """
-    experiment_id = _id(experiment)
-    design = service.design_of(experiment)
-    layer = design.audience.layer
-    peers = _peers(session, experiment_id, layer=layer.key if layer else None)
-    if not repository.lock_for_enrolment(session, experiment_id=experiment_id, peers=peers):
-        return EnrolmentStep(looked_at=0, assigned=0, finished=True)
-    now = clock.now()
-    progress = repository.enrolment_of(session, experiment_id=experiment_id, now=now)
+    nothing = EnrolmentStep(looked_at=0, assigned=0, finished=True)
+    terms = _terms(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
+    if terms is None or not walks(terms.design):
+        return nothing
+    progress = repository.enrolment_of(session, experiment_id=terms.experiment_id, now=terms.now)
     if progress.finished_at is not None:
-        return EnrolmentStep(looked_at=0, assigned=0, finished=True)
-
-    audience = audience_of(session, design.audience.condition, now=now)
+        return nothing
+    if terms.design.audience.forced and progress.last_user_pk == 0:
+        progress.counts = {**progress.counts, "forced": _enrol_forced(session, terms)}
     page = repository.candidates(
         session,
-        audience,
-        reasons=_reasons(design, peers=peers, ineligible=ineligible),
+        terms.audience,
+        reasons=terms.reasons,
+        with_attributes=needs_attributes(terms.design),
         after_pk=progress.last_user_pk,
         limit=limit,
     )
-    members = audience.keep(session, page)
-    able = [candidate for candidate in members if candidate.reason is None]
-    epoch = experiment_repository.current_epoch(session, experiment_id)
-    draw = draw_variants(design, weights=epoch.weights, user_ids=[candidate.user_id for candidate in able])
-    assigned = repository.insert_assignments(
-        session,
-        rows=[
-            {
-                "experiment_id": experiment_id,
-                "user_pk": candidate.id,
-                "variant": variant,
-                "epoch": epoch.number,
-                "propensity": epoch.weights[variant],
-                "assigned_at": now,
-            }
-            for candidate, variant in zip(able, draw.variants, strict=True)
-            if variant is not None
-        ],
-    )
+    members = [
+        candidate
+        for candidate in terms.audience.keep(session, page)
+        if candidate.user_id not in terms.design.audience.forced
+    ]
+    fresh = _without_assignment(session, terms, members)
+    decisions = _decide(terms, fresh)
+    assigned = _assign(session, terms, fresh, decisions, source=AUDIENCE_SOURCE)
+    excluded = Counter(decision.reason for decision in decisions if decision.reason is not None)
     finished = len(page) < limit
-    excluded = Counter(candidate.reason for candidate in members if candidate.reason is not None)
-    excluded.update(reason for reason in draw.reasons if reason is not None)
-    progress.counts = _added(progress.counts, assigned=assigned, excluded=excluded)
+    progress.counts = _added(progress.counts, assigned=assigned, excluded=excluded, finished=finished)
     progress.last_user_pk = page[-1].id if page else progress.last_user_pk
-    progress.finished_at = now if finished else None
+    progress.finished_at = terms.now if finished else None
     session.flush()
     return EnrolmentStep(looked_at=len(members), assigned=assigned, finished=finished)
 
 
-def draw_variants(design: ExperimentDesign, *, weights: Mapping[str, float], user_ids: Sequence[str]) -> Draw:
-    """The variant of each user, from the hash of the user's id alone: the same whoever asks, and whenever.
+def enrol_users(
+    session: Session,
+    clock: Clock,
+    *,
+    experiment: Experiment,
+    user_pks: Sequence[int],
+    ineligible: Mapping[str, ColumnElement[bool]],
+    global_holdout: float,
+    source: str,
+) -> dict[int, EnrolmentOutcome]:
+    """Enrol these users, who must be in the audience like everybody else; `source` is noted with each assignment.
 
-    `weights` are the shares of the current epoch, by variant. The holdout has a hash of its own, so that who is held out
-    says nothing about who gets which variant.
+    Returns the outcome of each of `user_pks`. Whoever is assigned already keeps the variant, so doing it again changes
+    nothing. Holds the experiment, and those of its layer, until the transaction ends.
     """
-    if not user_ids:
-        return Draw((), ())
-    audience = design.audience
-    keys = [variant.key for variant in design.variants]
-    ranges = bucket_ranges(len(keys), audience.coverage, [weights[key] for key in keys])
-    chosen = choose_variants(hash_units(design.key, user_ids, HASH_VERSION), ranges).tolist()
-    held = (hash_units(f"holdout:{design.key}", user_ids, HASH_VERSION) < audience.holdout).tolist()
-    return Draw(
-        variants=tuple(
-            None if out or index < 0 else keys[index] for index, out in zip(chosen, held, strict=True)
-        ),
-        reasons=tuple(
-            "holdout" if out else "coverage" if index < 0 else None
-            for index, out in zip(chosen, held, strict=True)
-        ),
-    )
+    terms = _terms(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
+    if terms is None:
+        return dict.fromkeys(user_pks, EnrolmentOutcome(None, NOT_RUNNING))
+    outcomes: dict[int, EnrolmentOutcome] = {}
+    for start in range(0, len(user_pks), CHUNK):
+        outcomes |= _enrol_some(session, terms, user_pks[start : start + CHUNK], source=source)
+    return outcomes
+
+
+def walks(design: ExperimentDesign) -> bool:
+    """Whether the audience is walked; otherwise users come by rules."""
+    return design.trigger.type == "once"
+
+
+def reopen(session: Session, *, experiment_id: int, growth: float) -> None:
+    """Have the audience walked once more, because `growth` times as many users can take part now.
+
+    The counts go on: those who are assigned stay counted, everybody else is counted anew. `expected` tells the analysis
+    how many users there will be, until the walk has ended. A first walk that has not begun needs nothing.
+    """
+    progress = repository.find_enrolment(session, experiment_id=experiment_id)
+    if progress is None:
+        return
+    expected = progress.counts.get("expected")
+    if expected is None:
+        expected = float(progress.counts.get("assigned", 0))
+        if progress.finished_at is None:
+            # The users not yet looked at are taken to join at the rate of those before them.
+            expected *= max(repository.highest_user(session) / max(progress.last_user_pk, 1), 1.0)
+    progress.counts = {**progress.counts, "excluded": {}, "expected": round(expected * growth)}
+    progress.last_user_pk, progress.finished_at = 0, None
+    session.flush()
 
 
 def is_finished(session: Session, *, experiment_id: int) -> bool:
@@ -160,6 +187,118 @@ def mark_planned(session: Session, *, ids: Sequence[int], at: datetime) -> None:
         repository.mark_planned(session, ids=ids, at=at)
 
 
+def _terms(
+    session: Session,
+    clock: Clock,
+    experiment: Experiment,
+    *,
+    ineligible: Mapping[str, ColumnElement[bool]],
+    global_holdout: float,
+) -> _Terms | None:
+    """The terms, with the experiment held until the transaction ends; None when it enrols nobody now."""
+    experiment_id = _id(experiment)
+    layer = service.design_of(experiment).audience.layer
+    peers = _peers(session, experiment_id, layer=layer.key if layer else None)
+    if not repository.lock_for_enrolment(session, experiment_id=experiment_id, peers=peers):
+        return None
+    # Read again under the lock: the coverage may have been raised since the caller read it.
+    held = experiment_repository.reread(session, experiment_id)
+    design, now = service.design_of(held), clock.now()
+    if held.started_at is None or started_at_or_after(design, held.started_at) > now:
+        return None
+    epoch = experiment_repository.current_epoch(session, experiment_id)
+    return _Terms(
+        experiment_id=experiment_id,
+        design=design,
+        now=now,
+        audience=audience_of(session, design.audience.condition, now=now),
+        reasons=reasons_against(session, design, peers=peers, ineligible=ineligible),
+        epoch=epoch.number,
+        weights=epoch.weights,
+        global_holdout=global_holdout,
+    )
+
+
+def _enrol_some(
+    session: Session, terms: _Terms, user_pks: Sequence[int], *, source: str
+) -> dict[int, EnrolmentOutcome]:
+    forced = terms.design.audience.forced
+    before = repository.variants_of(session, experiment_id=terms.experiment_id, user_pks=user_pks)
+    outcomes = dict.fromkeys(user_pks, EnrolmentOutcome(None, UNKNOWN))
+    outcomes |= {pk: EnrolmentOutcome(variant, None) for pk, variant in before.items()}
+    fresh = repository.candidates_among(
+        session,
+        terms.audience,
+        reasons=terms.reasons,
+        with_attributes=needs_attributes(terms.design),
+        user_pks=outcomes.keys() - before.keys(),
+    )
+    kept = {
+        candidate.id
+        for candidate in terms.audience.keep(session, [candidate for candidate in fresh if candidate.fits])
+    }
+    members = [candidate for candidate in fresh if candidate.id in kept or candidate.user_id in forced]
+    decisions = _decide(terms, members)
+    _assign(session, terms, members, decisions, source=source)
+    outcomes |= {candidate.id: EnrolmentOutcome(None, NOT_IN_AUDIENCE) for candidate in fresh}
+    return outcomes | {
+        candidate.id: EnrolmentOutcome(decision.variant, decision.reason, new=decision.variant is not None)
+        for candidate, decision in zip(members, decisions, strict=True)
+    }
+
+
+def _enrol_forced(session: Session, terms: _Terms) -> dict[str, Any]:
+    """Give the testers their variants, whether the audience means them or not; returns the counts of them."""
+    forced = terms.design.audience.forced
+    pks = repository.pks_of(session, forced)
+    outcomes = _enrol_some(session, terms, sorted(pks.values()), source=AUDIENCE_SOURCE)
+    excluded = Counter(outcome.reason for outcome in outcomes.values() if outcome.reason is not None)
+    assigned = len(outcomes) - excluded.total()
+    if len(pks) < len(forced):
+        excluded[UNKNOWN] = len(forced) - len(pks)
+    return {"assigned": assigned, "excluded": dict(excluded)}
+
+
+def _without_assignment(session: Session, terms: _Terms, members: Sequence[Candidate]) -> Sequence[Candidate]:
+    if not members:
+        return members
+    assigned = repository.assigned_between(
+        session, experiment_id=terms.experiment_id, first_pk=members[0].id, last_pk=members[-1].id
+    )
+    return [candidate for candidate in members if candidate.id not in assigned] if assigned else members
+
+
+def _decide(terms: _Terms, candidates: Sequence[Candidate]) -> list[Decision]:
+    return decide(terms.design, candidates, weights=terms.weights, global_holdout=terms.global_holdout)
+
+
+def _assign(
+    session: Session,
+    terms: _Terms,
+    candidates: Sequence[Candidate],
+    decisions: Sequence[Decision],
+    *,
+    source: str,
+) -> int:
+    return repository.insert_assignments(
+        session,
+        rows=[
+            {
+                "experiment_id": terms.experiment_id,
+                "user_pk": candidate.id,
+                "variant": decision.variant,
+                "epoch": terms.epoch,
+                "propensity": decision.propensity,
+                "forced": decision.forced,
+                "source": source,
+                "assigned_at": terms.now,
+            }
+            for candidate, decision in zip(candidates, decisions, strict=True)
+            if decision.variant is not None
+        ],
+    )
+
+
 def _peers(session: Session, experiment_id: int, *, layer: str | None) -> list[int]:
     if layer is None:
         return []
@@ -172,24 +311,17 @@ def _layer_of(experiment: Experiment) -> str | None:
     return layer.key if layer else None
 
 
-def _reasons(
-    design: ExperimentDesign, *, peers: Sequence[int], ineligible: Mapping[str, ColumnElement[bool]]
-) -> dict[str, ColumnElement[bool]]:
-    reasons: dict[str, ColumnElement[bool]] = {}
-    if any(variant.message for variant in design.variants):
-        # All arms alike, the silent one too: people who could not be reached are not a fair comparison.
-        reasons["phone"] = repository.lacks_phone()
-    reasons["consent"] = repository.lacks_consent(design.category)
-    if peers:
-        reasons["layer"] = repository.is_assigned_in(peers)
-    return reasons | dict(ineligible)
-
-
-def _added(counts: Mapping[str, object], *, assigned: int, excluded: Counter[str]) -> dict[str, object]:
-    before = counts.get("excluded")
-    total = Counter(before if isinstance(before, dict) else {}) + excluded
-    known = counts.get("assigned")
-    return {"assigned": (known if isinstance(known, int) else 0) + assigned, "excluded": dict(total)}
+def _added(
+    counts: Mapping[str, Any], *, assigned: int, excluded: Counter[str], finished: bool
+) -> dict[str, Any]:
+    total = {
+        **counts,
+        "assigned": counts.get("assigned", 0) + assigned,
+        "excluded": dict(Counter(counts.get("excluded", {})) + excluded),
+    }
+    if finished:
+        total.pop("expected", None)
+    return total
 
 
 def _id(experiment: Experiment) -> int:

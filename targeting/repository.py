@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, exists, literal, not_, null, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, not_, null, select, update
 from sqlmodel import Session, SQLModel, col
 
 from experiments.models import Experiment
@@ -32,11 +32,16 @@ def lock_for_enrolment(session: Session, *, experiment_id: int, peers: Collectio
 
 def enrolment_of(session: Session, *, experiment_id: int, now: datetime) -> Enrolment:
     """How far enrolment has come; begins it when it has not begun."""
-    found = session.get(Enrolment, experiment_id, populate_existing=True)
+    found = find_enrolment(session, experiment_id=experiment_id)
     if found is None:
         found = Enrolment(experiment_id=experiment_id, started_at=now, counts={})
         session.add(found)
     return found
+
+
+def find_enrolment(session: Session, *, experiment_id: int) -> Enrolment | None:
+    """How far enrolment has come; None when it has not begun."""
+    return session.get(Enrolment, experiment_id, populate_existing=True)
 
 
 def is_enrolled(session: Session, *, experiment_id: int) -> bool:
@@ -46,39 +51,99 @@ def is_enrolled(session: Session, *, experiment_id: int) -> bool:
 
 
 class Candidate(NamedTuple):
-    """A user of the audience; `reason` is why they cannot take part, null when they can."""
+    """A user who may take part; `reason` is why they cannot, null when SQL knows of none.
+
+    `fits` is false for a user whom the condition of the audience, as far as it is said in SQL, does not mean.
+    """
 
     id: int
     user_id: str
     reason: str | None
     attributes: dict[str, Any] | None
+    fits: bool = True
 
 
 def candidates(
     session: Session,
     audience: Audience,
     *,
-    reasons: Mapping[str, ColumnElement[bool]],
+    reasons: Mapping[str | None, ColumnElement[bool]],
+    with_attributes: bool,
     after_pk: int,
     limit: int,
 ) -> Sequence[Candidate]:
-    """The next users who pass `audience.where`, by id; the first of `reasons` that holds excludes.
+    """The next users who pass `audience.where`, by id; the first of `reasons` that holds excludes (None: spares the rest).
 
-    Attributes are read only when the closure still has to see them.
+    Attributes are read only when the closure, or the caller, has to see them.
     """
+    columns = _columns(audience, reasons, with_attributes=with_attributes)
+    query = (
+        select(*columns).where(and_(USERS.c.id > after_pk, audience.where)).order_by(USERS.c.id).limit(limit)
+    )
+    return [Candidate(*row) for row in session.connection().execute(query).all()]
+
+
+def candidates_among(
+    session: Session,
+    audience: Audience,
+    *,
+    reasons: Mapping[str | None, ColumnElement[bool]],
+    with_attributes: bool,
+    user_pks: Collection[int],
+) -> Sequence[Candidate]:
+    """These users, by id, in the audience or not; otherwise as `candidates`."""
+    columns: list[ColumnElement[Any]] = [
+        *_columns(audience, reasons, with_attributes=with_attributes),
+        case((audience.where, literal(True)), else_=literal(False)),
+    ]
+    query = select(*columns).where(USERS.c.id.in_(user_pks)).order_by(USERS.c.id)
+    return [Candidate(*row) for row in session.connection().execute(query).all()]
+
+
+def _columns(
+    audience: Audience, reasons: Mapping[str | None, ColumnElement[bool]], *, with_attributes: bool
+) -> list[ColumnElement[Any]]:
     reason: ColumnElement[Any] = (
-        case(*((condition, literal(name)) for name, condition in reasons.items()), else_=null())
+        case(
+            *((condition, null() if name is None else literal(name)) for name, condition in reasons.items()),
+            else_=null(),
+        )
         if reasons
         else null()
     )
-    attributes: ColumnElement[Any] = null() if audience.residual is None else USERS.c.attributes
-    query = (
-        select(USERS.c.id, USERS.c.user_id, reason, attributes)
-        .where(and_(USERS.c.id > after_pk, audience.where))
-        .order_by(USERS.c.id)
-        .limit(limit)
+    needed = with_attributes or audience.residual is not None
+    return [USERS.c.id, USERS.c.user_id, reason, USERS.c.attributes if needed else null()]
+
+
+def pks_of(session: Session, user_ids: Collection[str]) -> dict[str, int]:
+    """Internal ids by outside ids; whom nobody knows is absent."""
+    query = select(USERS.c.user_id, USERS.c.id).where(USERS.c.user_id.in_(user_ids))
+    return dict(session.connection().execute(query).all())
+
+
+def assigned_between(session: Session, *, experiment_id: int, first_pk: int, last_pk: int) -> set[int]:
+    """Users of an experiment whose internal id lies in [first_pk, last_pk]."""
+    query = select(_ASSIGNMENTS.c.user_pk).where(
+        _ASSIGNMENTS.c.experiment_id == experiment_id, _ASSIGNMENTS.c.user_pk.between(first_pk, last_pk)
     )
-    return [Candidate(*row) for row in session.connection().execute(query).all()]
+    return set(session.connection().execute(query).scalars())
+
+
+def variants_of(session: Session, *, experiment_id: int, user_pks: Collection[int]) -> dict[int, str]:
+    """The variants that these users have in an experiment; users without one are absent."""
+    query = select(_ASSIGNMENTS.c.user_pk, _ASSIGNMENTS.c.variant).where(
+        _ASSIGNMENTS.c.experiment_id == experiment_id, _ASSIGNMENTS.c.user_pk.in_(user_pks)
+    )
+    return dict(session.connection().execute(query).all())
+
+
+def highest_user(session: Session) -> int:
+    """The largest internal id of a user; 0 without users. Enrolment walks up to it."""
+    return int(session.connection().execute(select(func.coalesce(func.max(USERS.c.id), 0))).scalar_one())
+
+
+def has_user_id(user_ids: Collection[str]) -> ColumnElement[bool]:
+    return USERS.c.user_id.in_(user_ids)
 
 
 def lacks_phone() -> ColumnElement[bool]:
@@ -98,6 +163,17 @@ def is_assigned_in(experiment_ids: Collection[int]) -> ColumnElement[bool]:
     """Whether a row of `users` takes part in one of these experiments."""
     return exists().where(
         _ASSIGNMENTS.c.user_pk == USERS.c.id, _ASSIGNMENTS.c.experiment_id.in_(experiment_ids)
+    )
+
+
+def lacks_variant(experiment_id: int | None, *, variants: Collection[str]) -> ColumnElement[bool]:
+    """Whether a row of `users` has none of these variants of an experiment (of one that is not there: nobody has any)."""
+    return not_(
+        exists().where(
+            _ASSIGNMENTS.c.user_pk == USERS.c.id,
+            _ASSIGNMENTS.c.experiment_id == experiment_id,
+            _ASSIGNMENTS.c.variant.in_(variants),
+        )
     )
 
 

@@ -35,7 +35,12 @@ def enrol(
         with database.transaction() as session:
             steps.append(
                 enrolment.enrol_batch(
-                    session, clock, experiment=experiment, limit=limit, ineligible=ineligible or {}
+                    session,
+                    clock,
+                    experiment=experiment,
+                    limit=limit,
+                    ineligible=ineligible or {},
+                    global_holdout=0.0,
                 )
             )
     return steps
@@ -240,14 +245,18 @@ def test_a_crash_inside_a_batch_loses_and_doubles_nobody(database: Database, clo
 
     def die_before_the_commit() -> None:
         with database.transaction() as session:
-            enrolment.enrol_batch(session, clock, experiment=experiment, limit=30, ineligible={})
+            enrolment.enrol_batch(
+                session, clock, experiment=experiment, limit=30, ineligible={}, global_holdout=0.0
+            )
             raise Killed
 
     for after in range(3):
         with pytest.raises(Killed):
             die_before_the_commit()
         with database.transaction() as session:
-            step = enrolment.enrol_batch(session, clock, experiment=experiment, limit=30, ineligible={})
+            step = enrolment.enrol_batch(
+                session, clock, experiment=experiment, limit=30, ineligible={}, global_holdout=0.0
+            )
         assert len(assignments(database, experiment)) == 30 * (after + 1)
         assert step.assigned == 30
     enrol(database, clock, experiment, limit=30)
@@ -304,7 +313,9 @@ def test_the_current_epoch_decides_for_new_users_only(database: Database, clock:
     with database.transaction() as session:
         add_people(session, clock, range(1, 201))
         experiment = begin(session, clock, variants=[SILENCE, REMINDER])
-        enrolment.enrol_batch(session, clock, experiment=experiment, limit=100, ineligible={})
+        enrolment.enrol_batch(
+            session, clock, experiment=experiment, limit=100, ineligible={}, global_holdout=0.0
+        )
     before = {pk: row.variant for pk, row in assignments(database, experiment).items()}
     with database.transaction() as session:
         old = session.exec(select(Epoch).where(Epoch.experiment_id == experiment.id)).one()

@@ -1,0 +1,163 @@
+"""The draw: what chance decides about a user, from hashes of their unit alone. The same whoever asks, and whenever.
+
+Each decision has a hash of its own, so that one says nothing about another. First come the gates, which are the same for all
+variants; whoever passes them all gets the variant on whose range the hash of the experiment's key falls:
+
+    reason           who is hashed     seed              takes part when
+    global_holdout   the user's id     global-holdout    share <= hash      (marketing only)
+    layer            the unit          layer:LAYER       from <= hash < to
+    holdout          the unit          holdout:KEY       holdout <= hash
+    coverage         the unit          coverage:KEY      hash < coverage
+    (the variant)    the unit          KEY               the weights of the epoch, in the order of the design
+
+The coverage has a hash of its own too, unlike GrowthBook's, where it takes the first part of each variant's range. Raising it
+moves nobody either way; but with one hash for both, users who were left out under earlier weights would all fall on the same
+variant under new ones, and the logged propensity would be wrong.
+
+Every hash is of version 2. A doorway for other software is built from `gates` and `variant_ranges`, so that it agrees.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from experiments.design import USER_ID, ExperimentDesign
+from experiments.vocabulary import Category
+from targeting.bucketing import BucketRange, bucket_ranges, choose_variants, hash_units
+from targeting.condition_values import is_number, number_text
+
+HASH_VERSION: Final = 2
+GLOBAL_HOLDOUT_SEED: Final = "global-holdout"
+
+GLOBAL_HOLDOUT: Final = "global_holdout"
+LAYER: Final = "layer"
+HOLDOUT: Final = "holdout"
+COVERAGE: Final = "coverage"
+
+
+def layer_seed(layer: str) -> str:
+    return f"layer:{layer}"
+
+
+def holdout_seed(key: str) -> str:
+    return f"holdout:{key}"
+
+
+def coverage_seed(key: str) -> str:
+    return f"coverage:{key}"
+
+
+def variant_seed(key: str) -> str:
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Takes part: whose hash with `seed` falls into [start, end). The others do not, for this `reason`.
+
+    `of_user`: the user's id is hashed, whatever the unit of the experiment is.
+    """
+
+    reason: str
+    seed: str
+    start: float
+    end: float
+    of_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What chance decided for some units, in their order: the variant's key, or None and the reason."""
+
+    variants: tuple[str | None, ...]
+    reasons: tuple[str | None, ...]
+
+
+def gates(design: ExperimentDesign, *, global_holdout: float) -> tuple[Gate, ...]:
+    """What a unit has to pass to take part, in the order in which the reasons count; none that everybody passes.
+
+    `global_holdout` is the share of users who get no marketing experiment at all.
+    """
+    audience, found = design.audience, []
+    if global_holdout > 0 and design.category == Category.MARKETING:
+        found.append(Gate(GLOBAL_HOLDOUT, GLOBAL_HOLDOUT_SEED, global_holdout, 1.0, of_user=True))
+    if audience.layer is not None and audience.layer.range is not None:
+        found.append(Gate(LAYER, layer_seed(audience.layer.key), *audience.layer.range))
+    if audience.holdout > 0:
+        found.append(Gate(HOLDOUT, holdout_seed(design.key), audience.holdout, 1.0))
+    if audience.coverage < 1:
+        found.append(Gate(COVERAGE, coverage_seed(design.key), 0.0, audience.coverage))
+    return tuple(found)
+
+
+def variant_ranges(design: ExperimentDesign, weights: Mapping[str, float]) -> list[BucketRange]:
+    """The range of each variant, in the order of the design; `weights` are by variant, of any scale."""
+    total = math.fsum(weights[variant.key] for variant in design.variants)
+    shares = [weights[variant.key] / total for variant in design.variants]
+    return bucket_ranges(len(shares), 1.0, shares)
+
+
+def draw_variants(
+    design: ExperimentDesign,
+    *,
+    weights: Mapping[str, float],
+    units: Sequence[str],
+    global_holdout: float,
+    user_ids: Sequence[str] | None = None,
+) -> Draw:
+    """The variant of each unit under the weights of an epoch, or the first gate that it does not pass.
+
+    units: see `unit_of`. user_ids: of the same users, in the same order; the units themselves when left out.
+    """
+    everybody = gates(design, global_holdout=global_holdout)
+    stopped_by = np.full(len(units), -1, dtype=np.int64)
+    # The first gate that stops a unit is its reason, so it is written last.
+    for index in range(len(everybody) - 1, -1, -1):
+        gate = everybody[index]
+        hashed = user_ids if gate.of_user and user_ids is not None else units
+        places = hash_units(gate.seed, hashed, HASH_VERSION)
+        stopped_by[(places < gate.start) | (places >= gate.end)] = index
+    keys = [variant.key for variant in design.variants]
+    chosen = choose_variants(
+        hash_units(variant_seed(design.key), units, HASH_VERSION), variant_ranges(design, weights)
+    )
+    pairs = list(zip(chosen.tolist(), stopped_by.tolist(), strict=True))
+    return Draw(
+        variants=tuple(keys[variant] if gate < 0 else None for variant, gate in pairs),
+        reasons=tuple(everybody[gate].reason if gate >= 0 else None for _, gate in pairs),
+    )
+
+
+def unit_of(design: ExperimentDesign, *, user_id: str, attributes: Mapping[str, Any]) -> str | None:
+    """What is hashed for a user: the value of `hash_attribute`, else of `fallback_attribute`, as text; None without either.
+
+    `user_id` is the outside world's id of the user, whatever an attribute of that name says.
+    """
+    for name in (design.audience.hash_attribute, design.audience.fallback_attribute):
+        if name == USER_ID:
+            return user_id
+        if name is not None and (unit := unit_text(attributes.get(name))) is not None:
+            return unit
+    return None
+
+
+def unit_text(value: Any) -> str | None:
+    """An attribute's value as the text that is hashed, as the GrowthBook SDKs write it; None for one that names no unit.
+
+    Text that is not empty and finite numbers other than 0 do; the number 5 and the text "5" are one unit.
+
+    >>> unit_text("h-1"), unit_text(5), unit_text(5.0), unit_text(0), unit_text(True), unit_text("")
+    ('h-1', '5', '5', None, None, None)
+    """
+    if isinstance(value, str):
+        return value or None
+    if not is_number(value) or value == 0:
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number_text(number) if math.isfinite(number) else None
