@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from experiments.clock import parse_duration
 from experiments.errors import Problem
+from targeting.condition_history import EVENT_KEYS, MAX_TIMES, read_count, read_segments
 from targeting.condition_patterns import MAX_PATTERN, compile_pattern, danger
 from targeting.condition_values import is_number, kind_of, matches_entries_whole, readable
 
@@ -15,6 +16,9 @@ MAX_NODES: Final = 1_000
 MAX_LIST: Final = 10_000
 
 LOGIC: Final = ("$and", "$or", "$nor", "$not")
+ABOUT_USERS: Final = ("$event", "$inSegment")
+MAX_EVENT_NAME: Final = 200
+MAX_SEGMENTS: Final = 50
 KINDS: Final = ("string", "number", "boolean", "array", "object", "null")
 SPECIAL_ATTRIBUTES: Final = frozenset({"$groups"})
 """Attributes whose own name begins with a dollar sign, in the GrowthBook language."""
@@ -37,6 +41,8 @@ class _Check:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self._nodes = 0
+        # False inside a list entry or an event, where there is no user to ask about.
+        self._about_user = True
 
     def condition(self, condition: Any, field: str, depth: int) -> None:
         if not isinstance(condition, dict):
@@ -48,6 +54,8 @@ class _Check:
                 return
             if key in LOGIC:
                 self._logic(key, operand, here, depth)
+            elif key in ABOUT_USERS:
+                self._history(key, operand, here, depth)
             elif key.startswith("$") and key not in SPECIAL_ATTRIBUTES:
                 self._misplaced(key, here)
             elif not all(key.split(".")):
@@ -64,11 +72,42 @@ class _Check:
         else:
             self._add(field, f"{key} takes a list of conditions, not {_shown(operand)}")
 
+    def _history(self, key: str, operand: Any, field: str, depth: int) -> None:
+        if not self._about_user:
+            self._add(field, f"{key} asks about the user, so it has no meaning inside a list or an event")
+        elif key == "$inSegment":
+            problem = _segment_keys(operand)
+            if problem:
+                self._add(field, f"$inSegment takes {problem}, not {_shown(operand)}")
+        elif not isinstance(operand, dict):
+            example = '{"name": "Order Completed", "within": "30d"}'
+            self._add(field, f"$event takes an object such as {example}, not {_shown(operand)}")
+        else:
+            self._event(operand, field, depth)
+
+    def _event(self, event: dict[str, Any], field: str, depth: int) -> None:
+        if "name" not in event:
+            self._add(f"{field}.name", "is missing: which event?")
+        for key, operand in event.items():
+            here = f"{field}.{key}"
+            if key == "properties" and operand is not None:
+                self._about_user = False
+                self.condition(operand, here, depth + 1)
+                self._about_user = True
+            elif key in _EVENT_PARTS:
+                problem = _EVENT_PARTS[key](operand)
+                if problem:
+                    self._add(
+                        here, f"takes {problem}, not {_shown(operand)}" if problem[0] != "!" else problem[1:]
+                    )
+            elif key != "properties":
+                self._add(here, f"$event has no {key}{_nearest(key, EVENT_KEYS)}")
+
     def _misplaced(self, key: str, field: str) -> None:
         if key in _OPERANDS:
             self._add(field, f'{key} belongs under an attribute: {{"age": {{"{key}": ..}}}}')
         else:
-            self._add(field, f"unknown operator {key}{_nearest(key, LOGIC)}")
+            self._add(field, f"unknown operator {key}{_nearest(key, (*LOGIC, *ABOUT_USERS))}")
 
     def _value(self, value: Any, field: str, depth: int) -> None:
         dollars = [key for key in value if key.startswith("$")] if isinstance(value, dict) else []
@@ -101,7 +140,9 @@ class _Check:
                         self._value(entry, f"{here}[{index}]", depth + 1)
             elif name == "$elemMatch":
                 inner = self._operators if matches_entries_whole(operand) else self.condition
+                outside, self._about_user = self._about_user, False
                 inner(operand, here, depth + 1)
+                self._about_user = outside
 
     def _document(self, value: Any, field: str, depth: int) -> None:
         """A value to be equal to: any JSON, within the bounds."""
@@ -238,6 +279,33 @@ def _duration(operand: Any) -> str | None:
 
 def _anything(_operand: Any) -> str | None:
     return None
+
+
+def _event_name(operand: Any) -> str | None:
+    if not isinstance(operand, str) or not operand or len(operand) > MAX_EVENT_NAME:
+        return f"the name of an event, up to {MAX_EVENT_NAME} characters"
+    problem = _scalar_problem(operand)
+    return f"!{problem}" if problem else None
+
+
+def _times(operand: Any) -> str | None:
+    if operand is None or read_count(operand) is not None:
+        return None
+    return f'a whole number of times up to {MAX_TIMES:,}, or comparisons with one such as {{"$gte": 2}}'
+
+
+def _segment_keys(operand: Any) -> str | None:
+    keys = read_segments(operand)
+    if not keys or len(keys) > MAX_SEGMENTS or any(map(_scalar_problem, keys)):
+        return f"the key of a segment, or a list of up to {MAX_SEGMENTS} keys"
+    return None
+
+
+_EVENT_PARTS: Final[dict[str, Callable[[Any], str | None]]] = {
+    "name": _event_name,
+    "within": lambda operand: None if operand is None else _duration(operand),
+    "count": _times,
+}
 
 
 _OPERANDS: Final[dict[str, Callable[[Any], str | None]]] = {

@@ -55,11 +55,12 @@ def read_event(operand: Any) -> EventClause | None:
         age = None if within is None else parse_duration(within)
     except (ValueError, AttributeError):
         return None
-    count = _read_count(operand.get("count"))
+    count = read_count(operand.get("count"))
     return None if count is None else EventClause(name, age, count, properties)
 
 
-def _read_count(count: Any) -> dict[str, Any] | None:
+def read_count(count: Any) -> dict[str, Any] | None:
+    """Operators on a whole number of times; None when `count` says no such thing."""
     if count is None:
         return dict(AT_LEAST_ONCE)
     if is_times(count):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Alias, BigInteger, and_, func, literal, not_, select, type_coerce
+from sqlalchemy import BigInteger, FromClause, and_, func, literal, not_, select, type_coerce
 from sqlalchemy.sql import true
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import SQLModel
@@ -37,7 +37,7 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
 
 
 def did(
-    clause: EventClause, events: Alias, keeps: Bool, *, user_pk: ColumnElement[Any], now: datetime
+    clause: EventClause, events: FromClause, keeps: Bool, *, user_pk: ColumnElement[Any], now: datetime
 ) -> Bool:
     """Whether the user of the row did what the clause says. `keeps` tests the properties of a row of `events`."""
     # As integers, because a window may begin before the first moment that a datetime can hold.

@@ -3,8 +3,6 @@
 And whatever the attributes are, a condition that passed validation answers and never raises.
 """
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -13,100 +11,11 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 from experiments.database import JsonDocument
 from targeting.condition_sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
 from targeting.conditions import Scope, compile_condition, describe, matches, validate_condition
+from tests.property.condition_language import NOW, attributes, beyond_sql, conditions, scalars, values
 
-NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 SCOPE = Scope(NOW)
 PEOPLE = Table(
     "people", MetaData(), Column("id", Integer, primary_key=True), Column("attributes", JsonDocument)
-)
-KEYS = ("plan", "age", "tags", "address", "städte", "seen at", "$groups")
-
-clean_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
-numbers = st.one_of(
-    st.integers(-3, 3),
-    st.integers(-(2**53), 2**53),
-    st.sampled_from([0.0, -0.0, 0.5, 1.0, 1.5, -2.25, 1e10]),
-    st.decimals(-1000, 1000, places=2).map(float),
-)
-times = st.one_of(
-    st.builds(
-        lambda micros, zone: (NOW + timedelta(microseconds=micros)).isoformat() + zone,
-        st.integers(-400 * 86_400_000_000, 2 * 86_400_000_000),
-        st.just(""),
-    ),
-    st.builds(
-        lambda day, clock, zone: f"2026-{day}{clock}{zone}",
-        st.sampled_from(["01-30", "02-28", "02-29", "02-30", "03-01", "00-10", "13-01", "01-32", "01-00"]),
-        st.sampled_from(
-            [
-                "",
-                "T12:00",
-                " 12:00:00",
-                "T12:00:00.25",
-                "T12:00:00.2500009",
-                "T24:00",
-                "T11:60",
-                "T12:00:00.",
-                "T1:00",
-            ]
-        ),
-        st.sampled_from(["", "Z", "z", "+01:00", "-23:59", "+24:00", "+0100", " "]),
-    ),
-)
-words = st.sampled_from(
-    ["", "a", "A", "b", "pro", "Pro", "5", "05", "-1", "0.5", "1e3", " 5", "true", "false", "null", "é", "Z"]
-)
-scalars = st.one_of(st.none(), st.booleans(), numbers, words, clean_text, times)
-values = st.recursive(
-    scalars,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(st.sampled_from([*KEYS, "city", "0"]), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-attributes = st.dictionaries(st.sampled_from(KEYS), values, max_size=6)
-paths = st.sampled_from(
-    [*KEYS, "address.city", "address.plan", "address.address.city", "tags.city", "nothing"]
-)
-durations = st.sampled_from(["0d", "1d", "12h", "30d", "90s", "2w", "1000000d", "0.5d"])
-ordering = st.sampled_from(["$lt", "$lte", "$gt", "$gte"])
-bounds = st.one_of(numbers, words, clean_text)
-operators = st.recursive(
-    st.one_of(
-        st.tuples(ordering, bounds),
-        st.tuples(st.sampled_from(["$eq", "$ne"]), scalars),
-        st.tuples(st.sampled_from(["$in", "$nin"]), st.lists(scalars, max_size=4)),
-        st.tuples(st.just("$exists"), st.booleans()),
-        st.tuples(st.sampled_from(["$olderThan", "$newerThan"]), durations),
-        st.tuples(
-            st.just("$size"), st.integers(0, 4) | st.builds(lambda o, n: {o: n}, ordering, st.integers(0, 4))
-        ),
-        st.tuples(st.just("$all"), st.lists(st.sampled_from(["a", "pro", "é", "A"]), max_size=3)),
-    ).map(lambda pair: dict([pair])),
-    lambda inner: st.one_of(
-        inner.map(lambda one: {"$not": one}), st.tuples(inner, inner).map(lambda both: both[0] | both[1])
-    ),
-    max_leaves=3,
-)
-clauses = st.builds(lambda path, test: {path: test}, paths, operators | scalars)
-conditions = st.recursive(
-    clauses,
-    lambda inner: st.one_of(
-        st.tuples(st.sampled_from(["$and", "$or", "$nor"]), st.lists(inner, max_size=3)).map(
-            lambda p: dict([p])
-        ),
-        inner.map(lambda one: {"$not": one}),
-        st.tuples(inner, inner).map(lambda both: both[0] | both[1]),
-    ),
-    max_leaves=5,
-)
-beyond_sql = st.sampled_from(
-    [
-        {"plan": {"$regex": "^p"}},
-        {"tags": {"$elemMatch": {"$gt": 1}}},
-        {"plan": {"$vgte": "1.0.0"}},
-        {"tags": ["a"]},
-    ]
 )
 
 
