@@ -112,19 +112,21 @@ class _Batch:
         user_repository.put_aliases(
             session, ANONYMOUS_ID, {alias: stored_id(person) for alias, person in self._new_aliases.items()}
         )
-        return event_repository.insert_events(
-            session,
-            [
-                {
-                    "message_id": call.message_id,
-                    "user_pk": stored_id(person),
-                    "name": call.event,
-                    "at": call.at,
-                    "received_at": now,
-                    "properties": call.properties,
-                }
-                for call, person in self._tracked
-            ],
+        return len(
+            event_repository.insert_events(
+                session,
+                [
+                    {
+                        "message_id": call.message_id,
+                        "user_pk": stored_id(person),
+                        "name": call.event,
+                        "at": call.at,
+                        "received_at": now,
+                        "properties": call.properties,
+                    }
+                    for call, person in self._tracked
+                ],
+            )
         )
 
     def _who(self, call: Call) -> Person:

@@ -118,13 +118,16 @@ def check_user_id(text: str, *, field: str = "user_id") -> str:
     return check_text(text, field=field)
 
 
-def check_document(document: Mapping[str, Any], *, field: str, limit: int = MAX_CALL_BYTES) -> None:
-    """A JSON object that both databases store unchanged: finite numbers, 64-bit whole numbers, clean text, not too big."""
+def check_document(document: Mapping[str, Any], *, field: str, limit: int = MAX_CALL_BYTES) -> str:
+    """A JSON object that both databases store unchanged: finite numbers, 64-bit whole numbers, clean text, not too big.
+
+    Returns it as compact JSON, so that who stores it need not encode it again.
+    """
     if not document:
-        return
+        return "{}"
     try:
         text = _encode(document)
-        size = len(text.encode())
+        size = len(text) if text.isascii() else len(text.encode())
     except (TypeError, ValueError, RecursionError):
         # Slow but exact: only a document that is known to be wrong pays for the search of the place.
         _check_value(document, field, MAX_DEPTH)
@@ -138,6 +141,7 @@ def check_document(document: Mapping[str, Any], *, field: str, limit: int = MAX_
         raise Invalid(
             f"has a name that is empty or longer than {MAX_ATTRIBUTE_NAME_LENGTH} characters", field=field
         )
+    return text
 
 
 @lru_cache(maxsize=10_000)
