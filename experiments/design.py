@@ -46,6 +46,19 @@ class Layer(_Value):
         description="From (included) and to (excluded); absent: whoever no other experiment of the layer has",
     )
 
+    @field_validator("range")
+    @classmethod
+    def _goes_up(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"ends at {value[1]:g}, which is not after its start {value[0]:g}")
+        return value
+
+    def overlaps(self, other: "Layer") -> bool:
+        """Whether both are ranges of one layer that share a stretch."""
+        if self.key != other.key or self.range is None or other.range is None:
+            return False
+        return self.range[0] < other.range[1] and other.range[0] < self.range[1]
+
 
 class Prerequisite(_Value):
     """Only users whose variant in another experiment is one of `variants` take part."""
@@ -204,7 +217,7 @@ def read_design(document: Mapping[str, Any], *, library: Mapping[str, MetricDefi
         design = ExperimentDesign.model_validate(document)
     except ValidationError as error:
         raise Invalid.of(problems_of(error.errors())) from error
-    problems = [*_variant_problems(design), *_content_problems(design)]
+    problems = [*_variant_problems(design), *_audience_problems(design), *_content_problems(design)]
     resolved, metric_problems = _resolve_metrics(design, dict(library))
     problems += metric_problems
     if not problems:
@@ -263,10 +276,11 @@ def _variant_problems(design: ExperimentDesign) -> list[Problem]:
     ]
     if not any(variant.message for variant in design.variants):
         problems.append(Problem("variants", "no variant has a message, so nothing would ever be sent"))
-    return problems + _weight_problems([variant.weight for variant in design.variants])
+    return problems + weight_problems([variant.weight for variant in design.variants], field="variants")
 
 
-def _weight_problems(weights: list[float]) -> list[Problem]:
+def weight_problems(weights: Sequence[float], *, field: str) -> list[Problem]:
+    """What is wrong with the weights of all variants together."""
     # Whole numbers are a ratio (1 : 1 : 2); anything else is meant as shares, and shares that do not sum to 1 are a slip.
     if all(float(weight).is_integer() for weight in weights):
         return []
@@ -275,10 +289,28 @@ def _weight_problems(weights: list[float]) -> list[Problem]:
         return []
     return [
         Problem(
-            "variants",
+            field,
             f"the weights sum to {total:g}; write shares that sum to 1, or a ratio of whole numbers such as 1, 1, 2",
         )
     ]
+
+
+def _audience_problems(design: ExperimentDesign) -> list[Problem]:
+    keys = [variant.key for variant in design.variants]
+    problems = [
+        Problem(
+            path_of(("audience", "forced", user_id)),
+            f"there is no variant {key!r}; there are {', '.join(keys)}",
+        )
+        for user_id, key in design.audience.forced.items()
+        if key not in keys
+    ]
+    problems += [
+        Problem(f"audience.prerequisites[{i}].experiment", "is this experiment itself")
+        for i, each in enumerate(design.audience.prerequisites)
+        if each.experiment == design.key
+    ]
+    return problems
 
 
 def _content_problems(design: ExperimentDesign) -> list[Problem]:

@@ -1,18 +1,22 @@
 """What can be done with experiments. Each function leaves the commit to its caller."""
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from sqlmodel import Session
 
 from experiments import audit, repository
 from experiments.clock import Clock
-from experiments.design import ExperimentDesign, read_design
-from experiments.errors import Conflict
+from experiments.design import ExperimentDesign, read_design, weight_problems
+from experiments.errors import Conflict, Invalid, Problem
 from experiments.lifecycle import Move, next_status
 from experiments.metrics import MetricDefinition
 from experiments.models import Epoch, Experiment, Metric
 from experiments.vocabulary import ExperimentStatus
+
+LONGEST_REASON: Final = 500
+LARGEST_WEIGHT: Final = 1e6
 
 
 def design_of(experiment: Experiment) -> ExperimentDesign:
@@ -92,6 +96,71 @@ def move(session: Session, clock: Clock, *, actor: str, key: str, move: Move) ->
     return experiment
 
 
+def raise_coverage(
+    session: Session, clock: Clock, *, actor: str, key: str, coverage: float
+) -> tuple[Experiment, float]:
+    """Let a started experiment take a larger share of its audience; returns it and the share it took before.
+
+    Raises NotFound; Invalid for a share that is none; Conflict for an experiment that is a draft or stopped, and for a
+    smaller share than now: people who have been assigned have had messages, and stay.
+    """
+    if not 0 < coverage <= 1:
+        raise Invalid(f"is a share above 0, at most 1, not {coverage:g}", field="coverage")
+    experiment = _live(session, key, "ramped", instead="redesign the draft")
+    before = design_of(experiment).audience.coverage
+    if coverage < before:
+        raise Conflict(
+            f"is {before:g} already; it cannot be lowered to {coverage:g}, because people who were assigned have messages "
+            "and stay. Pause or stop the experiment instead",
+            field="coverage",
+        )
+    if coverage == before:
+        return experiment, before
+    state = _state(experiment)
+    definition = experiment.definition
+    experiment.definition = {**definition, "audience": {**definition["audience"], "coverage": coverage}}
+    experiment.updated_at = clock.now()
+    session.flush()
+    _audit(session, clock, actor=actor, action="experiment.ramp", experiment=experiment, before=state)
+    return experiment, before
+
+
+def set_weights(
+    session: Session, clock: Clock, *, actor: str, key: str, weights: Mapping[str, float], reason: str
+) -> Epoch:
+    """Open a new epoch, whose weights decide for users who are assigned from now on; whoever is assigned stays.
+
+    Weights are a ratio of whole numbers or shares that sum to 1; 0 gives a variant nobody new. Returns the open epoch,
+    which is the old one when its weights are the same. Raises NotFound, Invalid with the path `weights.VARIANT`, or
+    Conflict for an experiment that is a draft or stopped.
+    """
+    experiment = _live(session, key, "given other weights", instead="redesign the draft")
+    shares = _shares(weights, [variant.key for variant in design_of(experiment).variants])
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise Invalid(f"say why, in 1 to {LONGEST_REASON} characters", field="reason")
+    old = repository.current_epoch(session, _id(experiment))
+    if old.weights == shares:
+        return old
+    now = clock.now()
+    old.closed_at = now
+    new = Epoch(
+        experiment_id=_id(experiment), number=old.number + 1, weights=shares, opened_at=now, reason=reason
+    )
+    session.add(new)
+    session.flush()
+    audit.record(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.weights",
+        subject_kind="experiment",
+        subject_key=key,
+        before={"epoch": old.number, "weights": old.weights},
+        after={"epoch": new.number, "weights": new.weights, "reason": reason},
+    )
+    return new
+
+
 def put_metric(
     session: Session, clock: Clock, *, actor: str, key: str, definition: MetricDefinition
 ) -> Metric:
@@ -117,6 +186,42 @@ def put_metric(
         after=document,
     )
     return metric
+
+
+def _live(session: Session, key: str, what: str, *, instead: str) -> Experiment:
+    """A running or paused experiment, held until the transaction ends."""
+    experiment = repository.get_experiment(session, key, for_update=True)
+    if experiment.status not in {ExperimentStatus.RUNNING, ExperimentStatus.PAUSED}:
+        advice = f"; {instead}" if experiment.status == ExperimentStatus.DRAFT else ""
+        raise Conflict(
+            f"experiment {key!r} is {experiment.status}, and only a running or paused one can be {what}{advice}",
+            field="status",
+        )
+    return experiment
+
+
+def _shares(weights: Mapping[str, float], variants: Sequence[str]) -> dict[str, float]:
+    problems = [Problem(f"weights.{key}", "is required") for key in variants if key not in weights]
+    problems += [
+        Problem(f"weights.{key}", f"there is no variant {key!r}; there are {', '.join(variants)}")
+        for key in weights
+        if key not in variants
+    ]
+    problems += [
+        Problem(f"weights.{key}", f"is a number from 0 to {LARGEST_WEIGHT:g}, not {weight!r}")
+        for key, weight in weights.items()
+        if not 0 <= weight <= LARGEST_WEIGHT
+    ]
+    if not problems:
+        problems = weight_problems([weights[key] for key in variants], field="weights")
+    total = math.fsum(weights.values())
+    if not problems and total <= 0:
+        problems = [
+            Problem("weights", "are all 0, so nobody could be assigned; pause the experiment instead")
+        ]
+    if problems:
+        raise Invalid.of(problems)
+    return {key: weights[key] / total for key in variants}
 
 
 def _id(experiment: Experiment) -> int:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Literal
 
@@ -16,8 +17,9 @@ from experiments.errors import Invalid, Problem
 from experiments.lifecycle import Move, next_status
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
-from targeting import audience_repository
+from targeting import audience_repository, enrolment, relations, repository
 from targeting.conditions import validate_condition
+from targeting.models import Enrolment
 
 ALWAYS_THERE: Final = frozenset({"user_id"})
 """What `user` has in a template beside the attributes. The phone number is not offered."""
@@ -59,13 +61,47 @@ def apply(
 
 
 def start(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
-    """Start a draft. Raises Conflict when it is no draft, and Invalid when its audience is empty or when a message reads
-    an attribute that nobody in the audience has.
+    """Start a draft.
+
+    Raises NotFound; Conflict when it is no draft, or when its range of a layer overlaps that of another experiment; and
+    Invalid when a prerequisite cannot be met, when the audience is empty, or when a message reads an attribute that nobody
+    in the audience has. Where users come by rules, the audience may still be empty.
     """
+    # One start at a time, with everything in its place that it depends on.
+    experiment_repository.hold_unstopped(session)
     experiment = experiment_repository.get_experiment(session, key, for_update=True)
     next_status(ExperimentStatus(experiment.status), Move.START)
     design = service.design_of(experiment)
-    condition, now = design.audience.condition, clock.now()
+    problems = relations.prerequisite_problems(session, design, starting=True)
+    if problems:
+        raise Invalid.of(problems)
+    relations.check_layer(session, experiment)
+    if enrolment.walks(design):
+        _check_audience(session, design, now=clock.now())
+    return service.move(session, clock, actor=actor, key=key, move=Move.START)
+
+
+def ramp(session: Session, clock: Clock, *, actor: str, key: str, coverage: float) -> Experiment:
+    """Raise the coverage of a running or paused experiment and have its audience walked again: nobody moves, some join.
+
+    Raises NotFound, Invalid or Conflict, as `experiments.service.raise_coverage` does.
+    """
+    experiment, before = service.raise_coverage(session, clock, actor=actor, key=key, coverage=coverage)
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    if coverage > before:
+        enrolment.reopen(session, experiment_id=experiment.id, growth=coverage / before)
+    return experiment
+
+
+def enrolment_of(session: Session, *, key: str) -> Enrolment | None:
+    """How far the walk of an experiment's audience has come; None when it has not begun. Raises NotFound."""
+    experiment = experiment_repository.get_experiment(session, key)
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    return repository.find_enrolment(session, experiment_id=experiment.id)
+
+
+def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime) -> None:
+    condition = design.audience.condition
     everyone = audience_repository.audience_of(session, condition, now=now)
     if not audience_repository.somebody_in(session, everyone):
         raise Invalid(
@@ -88,7 +124,6 @@ def start(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment
                 if name in missing
             ]
         )
-    return service.move(session, clock, actor=actor, key=key, move=Move.START)
 
 
 def _validate(session: Session, document: Mapping[str, Any]) -> ExperimentDesign:
@@ -101,6 +136,7 @@ def _validate(session: Session, document: Mapping[str, Any]) -> ExperimentDesign
         design = read_design(document, library=experiment_repository.metric_library(session))
     except Invalid as error:
         raise Invalid.of([*error.problems, *problems]) from error
+    problems += relations.prerequisite_problems(session, design)
     if problems:
         raise Invalid.of(problems)
     return design

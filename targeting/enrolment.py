@@ -23,10 +23,10 @@ from experiments import service
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign, started_at_or_after
 from experiments.models import Experiment
-from experiments.vocabulary import ExperimentStatus
 from targeting import repository
 from targeting.audience_repository import Audience, audience_of
 from targeting.eligibility import Decision, decide, needs_attributes, reasons_against
+from targeting.relations import peers_of
 from targeting.repository import Candidate, Unplanned
 
 AUDIENCE_SOURCE: Final = "audience"
@@ -197,8 +197,7 @@ def _terms(
 ) -> _Terms | None:
     """The terms, with the experiment held until the transaction ends; None when it enrols nobody now."""
     experiment_id = _id(experiment)
-    layer = service.design_of(experiment).audience.layer
-    peers = _peers(session, experiment_id, layer=layer.key if layer else None)
+    peers = [_id(other) for other, _ in peers_of(session, experiment)]
     if not repository.lock_for_enrolment(session, experiment_id=experiment_id, peers=peers):
         return None
     # Read again under the lock: the coverage may have been raised since the caller read it.
@@ -297,18 +296,6 @@ def _assign(
             if decision.variant is not None
         ],
     )
-
-
-def _peers(session: Session, experiment_id: int, *, layer: str | None) -> list[int]:
-    if layer is None:
-        return []
-    live = experiment_repository.with_status(session, ExperimentStatus.RUNNING, ExperimentStatus.PAUSED)
-    return [_id(other) for other in live if other.id != experiment_id and _layer_of(other) == layer]
-
-
-def _layer_of(experiment: Experiment) -> str | None:
-    layer = service.design_of(experiment).audience.layer
-    return layer.key if layer else None
 
 
 def _added(

@@ -1,4 +1,4 @@
-"""`apply`, `experiment ..` and `breaker ..`: design, start, watch and stop from a terminal."""
+"""`apply`, `ramp`, `experiment ..` and `breaker ..`: design, start, watch and stop from a terminal."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ Key = Annotated[str, typer.Argument(help="Key of the experiment.")]
 
 def register(app: typer.Typer) -> None:
     app.command()(apply)
+    app.command()(ramp)
     app.add_typer(experiment, name="experiment")
     app.add_typer(breaker, name="breaker")
 
@@ -38,6 +39,17 @@ def apply(
     with wiring.database.transaction() as session:
         applied = campaigns.apply(session, wiring.clock, actor=ACTOR, document=document)
         typer.echo(f"{applied.experiment.key}: {applied.outcome} ({applied.experiment.status})")
+
+
+def ramp(
+    key: Key,
+    coverage: Annotated[float, typer.Argument(help="Share of the audience that takes part from now on: 0.5")],
+) -> None:
+    """Raise the coverage of an experiment that runs: some join, nobody moves. Lowering it is refused."""
+    wiring = _wiring()
+    with wiring.database.transaction() as session:
+        campaigns.ramp(session, wiring.clock, actor=ACTOR, key=key, coverage=coverage)
+    typer.echo(f"{key}: coverage {coverage:g}")
 
 
 def read_document(file: Path) -> dict[str, Any]:

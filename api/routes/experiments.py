@@ -19,6 +19,7 @@ from api.dependencies import (
     WriteSession,
     next_cursor,
 )
+from api.experiment_schemas import EnrolmentAnswer, EpochAnswer, RampRequest, WeightsRequest
 from api.idempotency import IdempotentRoute
 from api.openapi import CAMPAIGN_BODY
 from api.presenting import experiment_answer
@@ -120,6 +121,33 @@ def resume(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -
 def stop(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> ExperimentAnswer:
     """End for good; messages that have not gone out are cancelled."""
     return experiment_answer(planner.stop(session, clock, actor=principal.actor, key=key))
+
+
+@router.post("/{key}/ramp")
+def ramp(
+    session: WriteSession, clock: ClockOf, principal: Writer, key: Key, request: RampRequest
+) -> ExperimentAnswer:
+    """Raise the coverage while it runs: some join, nobody moves. Lowering it is refused."""
+    return experiment_answer(
+        campaigns.ramp(session, clock, actor=principal.actor, key=key, coverage=request.coverage)
+    )
+
+
+@router.post("/{key}/weights")
+def set_weights(
+    session: WriteSession, clock: ClockOf, principal: Writer, key: Key, request: WeightsRequest
+) -> EpochAnswer:
+    """Other weights for users who are assigned from now on; whoever is assigned keeps the variant."""
+    epoch = service.set_weights(
+        session, clock, actor=principal.actor, key=key, weights=request.weights, reason=request.reason
+    )
+    return EpochAnswer.of(epoch)
+
+
+@router.get("/{key}/enrolment")
+def enrolment(session: ReadSession, _principal: Reader, key: Key) -> EnrolmentAnswer:
+    """How many of the audience were assigned, and why the others were not."""
+    return EnrolmentAnswer.of(campaigns.enrolment_of(session, key=key))
 
 
 @router.get(
