@@ -231,6 +231,7 @@ class RuleFiring(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("rule_id", "user_pk", "cause"),
         Index("ix_rule_firings_rule_user_at", "rule_id", "user_pk", "at"),
+        Index("ix_rule_firings_rule_id", "rule_id", "id"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))

@@ -104,6 +104,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('rule_firings', schema=None) as batch_op:
         batch_op.create_index('ix_rule_firings_rule_user_at', ['rule_id', 'user_pk', 'at'], unique=False)
+        batch_op.create_index('ix_rule_firings_rule_id', ['rule_id', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_rule_firings_user_pk'), ['user_pk'], unique=False)
 
     op.create_table('rule_versions',
@@ -165,6 +166,7 @@ def downgrade() -> None:
     op.drop_table('rule_versions')
     with op.batch_alter_table('rule_firings', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_rule_firings_user_pk'))
+        batch_op.drop_index('ix_rule_firings_rule_id')
         batch_op.drop_index('ix_rule_firings_rule_user_at')
 
     op.drop_table('rule_firings')
