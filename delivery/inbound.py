@@ -1,51 +1,27 @@
-"""What people say to us: that they wrote at all, and whether they want messages. A STOP counts at once.
+"""What people say to us: who they are, that they wrote, and whether they want messages. A STOP counts at once.
 
 A stop always counts, however late it arrives. A resume counts only if it is younger than the last change of consent:
 webhooks come more than once and in any order, and an old "yes" must not undo a newer "no".
 """
 
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from sqlmodel import Session
 
-from delivery import receipt_repository as repository
+from delivery import inbound_repository as repository
+from delivery.inbound_repository import MAX_NAME, Stranger
 from delivery.whatsapp.items import InboundMessage, PreferenceValue, UserPreference
 from experiments.clock import Clock
-from experiments.vocabulary import Category
-from targeting import consent
+from experiments.vocabulary import MESSAGE_RECEIVED_EVENT, Category
+from targeting import consent, event_repository, rule_triggers
 from targeting.consent import ConsentChange
+from targeting.stop_words import is_stop
 
-STOP_WORDS: Final = frozenset(
-    {
-        *(
-            "stop",
-            "stop all",
-            "stopall",
-            "unsubscribe",
-            "opt out",
-            "optout",
-            "opt-out",
-            "cancel",
-            "end",
-            "quit",
-        ),
-        *("stop promotions", "stop messages"),
-        *("baja", "alto", "parar", "detener", "cancelar", "cancelar suscripción", "darse de baja"),
-        *("pare", "sair", "descadastrar", "cancelar inscrição", "cancelar inscricao"),
-        *("stoppen", "afmelden", "uitschrijven"),
-        *("stopp", "abmelden", "abbestellen", "austragen"),
-        *("arrêt", "arret", "arrêter", "arreter", "désabonner", "desabonner", "se désabonner", "désinscrire"),
-        *("停止", "退订", "退訂", "取消订阅", "取消訂閱", "取消"),
-    }
-)
-"""A message that is nothing but one of these withdraws consent to marketing: en, es, pt, nl, de, fr, zh."""
-
-_EDGES: Final = " .!?。！？\"'“”«»"
+PREFERENCES: Final = "whatsapp user_preferences"
 
 
 class Wish(StrEnum):
@@ -55,15 +31,21 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A person wrote, or chose something about marketing messages, or both (`wish`)."""
+    """A person wrote (`message_id`, what it was, its words), or chose something about marketing messages (`wish`)."""
 
-    wa_id: str | None
+    wa_id: str | None = field(repr=False)
     scoped_id: str | None
     at: datetime
-    wrote: bool
+    message_id: str | None = None
+    kind: str = ""
+    texts: tuple[str, ...] = field(default=(), repr=False)
     wish: Wish | None = None
     source: str = ""
     evidence: str = ""
+
+    @property
+    def wrote(self) -> bool:
+        return self.message_id is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +58,11 @@ class OptedOut:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Withdrawals and grants that were news; `strangers` are people whom we do not know."""
+    """Withdrawals and grants that were news; `strangers` are people of whom nobody had told us: now they are users."""
 
     withdrawn: int = 0
     granted: int = 0
     strangers: int = 0
-
-
-def is_stop(text: str | None) -> bool:
-    """Whether a text is exactly a STOP word, whatever its case, spacing and closing punctuation.
-
-    >>> is_stop(" Stop! "), is_stop("please do not stop")
-    (True, False)
-    """
-    if text is None or len(text) > 100:
-        return False
-    words = unicodedata.normalize("NFKC", text).casefold().strip(_EDGES)
-    return " ".join(words.split()) in STOP_WORDS
 
 
 def said_in(item: InboundMessage | UserPreference, *, received_at: datetime) -> Said:
@@ -100,18 +70,24 @@ def said_in(item: InboundMessage | UserPreference, *, received_at: datetime) -> 
     at = item.at or received_at
     if isinstance(item, UserPreference):
         wish = Wish.STOP if item.value is PreferenceValue.STOP else Wish.RESUME
-        return Said(item.wa_id, item.user_id, at, False, wish, "whatsapp user_preferences", str(item.value))
-    stops = is_stop(item.text) or is_stop(item.button_payload)
-    if not stops:
-        return Said(item.wa_id, item.user_id, at, wrote=True)
-    evidence = f"inbound message {item.message_id}"[: consent.MAX_EVIDENCE]
-    return Said(item.wa_id, item.user_id, at, True, Wish.STOP, "whatsapp stop word", evidence)
+        return Said(item.wa_id, item.user_id, at, wish=wish, source=PREFERENCES, evidence=str(item.value))
+    texts = tuple(text for text in (item.text, item.button_payload) if text is not None)
+    return Said(item.wa_id, item.user_id, at, message_id=item.message_id, kind=item.kind, texts=texts)
 
 
 def hear(
-    session: Session, clock: Clock, *, said: Sequence[Said], opted_out: Sequence[OptedOut] = ()
+    session: Session,
+    clock: Clock,
+    *,
+    said: Sequence[Said],
+    opted_out: Sequence[OptedOut] = (),
+    stop_words: Mapping[str, Sequence[str]] | None = None,
 ) -> Heard:
-    """Take note of what people said: when they last wrote, and their consent to marketing."""
+    """Take note of what people said: who they are, when they last wrote, and their consent to marketing.
+
+    Whoever writes becomes a user, without consent to anything: so a "stop" of somebody who is imported next week is
+    known by then. `stop_words` are the settings' own, by language.
+    """
     if not said and not opted_out:
         return Heard()
     users = repository.users_of(
@@ -119,24 +95,71 @@ def hear(
         wa_ids={item.wa_id for item in said if item.wa_id is not None},
         scoped_ids={item.scoped_id for item in said if item.scoped_id is not None},
     )
+    newcomers = repository.add_strangers(session, _strangers(said, users), now=clock.now())
+    users |= newcomers
+    people = [(item, _who(item, users)) for item in said]
+    known = [(item, pk) for item, pk in people if pk is not None]
+    repository.put_scoped_ids(
+        session, {item.scoped_id: pk for item, pk in known if item.scoped_id is not None}
+    )
     wishes = [(out.at, out.user_pk, Wish.STOP, "whatsapp 131050", "status of a message") for out in opted_out]
+    locales = repository.locales_of(session, {pk for _, pk in known})
+    wishes += [
+        (item.at, pk, *wish)
+        for item, pk in known
+        if (wish := _wish_of(item, locale=locales.get(pk), stop_words=stop_words)) is not None
+    ]
+    applied = consent.apply_changes(session, clock, changes=_changes(session, wishes))
     heard: dict[int, datetime] = {}
-    strangers = 0
-    for item in said:
-        user_pk = users.get(("wa_id", item.wa_id or "")) or users.get(
-            ("business_scoped_id", item.scoped_id or "")
-        )
-        if user_pk is None:
-            strangers += 1
-            continue
+    for item, pk in known:
         if item.wrote:
-            heard[user_pk] = max(item.at, heard.get(user_pk, item.at))
-        if item.wish is not None:
-            wishes.append((item.at, user_pk, item.wish, item.source, item.evidence))
-    changes = _changes(session, wishes)
-    applied = consent.apply_changes(session, clock, changes=changes)
+            heard[pk] = max(item.at, heard.get(pk, item.at))
     repository.move_last_inbound(session, heard)
-    return Heard(applied.withdrawn, applied.granted, strangers)
+    new = event_repository.insert_events(
+        session, [_event(item, pk, clock) for item, pk in known if item.wrote]
+    )
+    rule_triggers.note_events(session, events=new, now=clock.now())
+    return Heard(applied.withdrawn, applied.granted, len(set(newcomers.values())))
+
+
+def _who(item: Said, users: Mapping[tuple[str, str], int]) -> int | None:
+    return users.get(("wa_id", item.wa_id or "")) or users.get(("business_scoped_id", item.scoped_id or ""))
+
+
+def _strangers(said: Sequence[Said], users: Mapping[tuple[str, str], int]) -> list[Stranger]:
+    """Those whom nobody knows, each once: two items of one person may name them differently."""
+    found: dict[str, Stranger] = {}
+    for item in said:
+        if _who(item, users) is not None:
+            continue
+        for name in (item.wa_id, item.scoped_id):
+            if name is not None and len(name) <= MAX_NAME:
+                found.setdefault(name, Stranger(item.wa_id, item.scoped_id))
+                break
+    return list(found.values())
+
+
+def _wish_of(
+    item: Said, *, locale: str | None, stop_words: Mapping[str, Sequence[str]] | None
+) -> tuple[Wish, str, str] | None:
+    if item.wish is not None:
+        return item.wish, item.source, item.evidence
+    if any(is_stop(text, locale=locale, more=stop_words) for text in item.texts):
+        evidence = f"inbound message {item.message_id}"[: consent.MAX_EVIDENCE]
+        return Wish.STOP, "whatsapp stop word", evidence
+    return None
+
+
+def _event(item: Said, user_pk: int, clock: Clock) -> dict[str, Any]:
+    # What was written stays out: it belongs to the conversation, not to what campaigns know.
+    return {
+        "message_id": f"inbound:{item.message_id}"[:MAX_NAME],
+        "user_pk": user_pk,
+        "name": MESSAGE_RECEIVED_EVENT,
+        "at": item.at,
+        "received_at": clock.now(),
+        "properties": {"kind": item.kind},
+    }
 
 
 def _changes(session: Session, wishes: Sequence[tuple[datetime, int, Wish, str, str]]) -> list[ConsentChange]:

@@ -1,19 +1,15 @@
-"""SQL of receipts: the inbox of webhooks, whose they are, and when people last wrote."""
+"""SQL of the inbox of webhooks: kept, looked at, done."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, case, func, insert, or_, select, text, update
+from sqlalchemy import bindparam, insert, select, text, update
 from sqlmodel import Session, SQLModel
 
 from delivery.models import WebhookBody
-from targeting.models import Consent, User, UserAlias
 
 _BODIES: Final = SQLModel.metadata.tables[str(WebhookBody.__tablename__)]
-_USERS: Final = SQLModel.metadata.tables[str(User.__tablename__)]
-_ALIASES: Final = SQLModel.metadata.tables[str(UserAlias.__tablename__)]
-_CONSENTS: Final = SQLModel.metadata.tables[str(Consent.__tablename__)]
 # Written out, because a database uses a partial index only when it sees the same condition, not a parameter.
 _WAITING: Final = text("webhook_bodies.projected_at IS NULL")
 MAX_ERROR: Final = 1000
@@ -90,53 +86,3 @@ def note(session: Session, looked: Sequence[Looked]) -> None:
     ]
     if rows:
         session.connection().execute(statement, rows)
-
-
-def users_of(
-    session: Session, *, wa_ids: Collection[str], scoped_ids: Collection[str]
-) -> dict[tuple[str, str], int]:
-    """Users by (`wa_id`, value) and (`business_scoped_id`, value); a phone number outweighs an alias."""
-    found: dict[tuple[str, str], int] = {}
-    if wa_ids or scoped_ids:
-        query = select(_ALIASES.c.kind, _ALIASES.c.value, _ALIASES.c.user_pk).where(
-            or_(
-                (_ALIASES.c.kind == "wa_id") & _ALIASES.c.value.in_(wa_ids),
-                (_ALIASES.c.kind == "business_scoped_id") & _ALIASES.c.value.in_(scoped_ids),
-            )
-        )
-        found |= {(kind, value): pk for kind, value, pk in session.connection().execute(query)}
-    if wa_ids:
-        phones = {"+" + wa_id: wa_id for wa_id in wa_ids}
-        by_phone = select(_USERS.c.phone, _USERS.c.id).where(_USERS.c.phone.in_(phones))
-        found |= {("wa_id", phones[phone]): pk for phone, pk in session.connection().execute(by_phone)}
-    return found
-
-
-def move_last_inbound(session: Session, heard: Mapping[int, datetime]) -> None:
-    """Move `last_inbound_at` and `last_seen_at` forward, never back."""
-    if not heard:
-        return
-    columns = ("last_inbound_at", "last_seen_at")
-    at = bindparam("heard", type_=_USERS.c.last_inbound_at.type)
-    statement = (
-        update(_USERS)
-        .where(_USERS.c.id == bindparam("user_pk"))
-        .values(
-            {
-                name: case((func.coalesce(_USERS.c[name] >= at, False), _USERS.c[name]), else_=at)
-                for name in columns
-            }
-        )
-    )
-    rows = [{"user_pk": pk, "heard": heard[pk]} for pk in sorted(heard)]
-    session.connection().execute(statement, rows)
-
-
-def consent_changed_at(session: Session, user_pks: Collection[int], *, category: str) -> dict[int, datetime]:
-    """When each user's consent to this category was last changed."""
-    if not user_pks:
-        return {}
-    query = select(_CONSENTS.c.user_pk, _CONSENTS.c.changed_at).where(
-        _CONSENTS.c.user_pk.in_(user_pks), _CONSENTS.c.category == category
-    )
-    return dict(session.connection().execute(query).all())

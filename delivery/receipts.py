@@ -133,6 +133,7 @@ class _Projector:
         self._clock = clock
         self._rules = Rules.of(settings)
         self._number = settings.whatsapp_phone_number_id
+        self._stop_words = settings.stop_words
         self._rng = rng
 
     def refuse(self, session: Session, bodies: Sequence[Stored], error: Exception) -> Projected:
@@ -149,7 +150,11 @@ class _Projector:
         reading = read(bodies, now=self._clock.now())
         targets = self._targets(session, reading.statuses)
         heard = inbound.hear(
-            session, self._clock, said=reading.said, opted_out=self._opted_out(session, targets)
+            session,
+            self._clock,
+            said=reading.said,
+            opted_out=self._opted_out(session, targets),
+            stop_words=self._stop_words,
         )
         folded = self._fold(session, targets)
         changed = dispatch_repository.save(session, folded.changes)

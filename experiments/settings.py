@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     messages_per_second: int = Field(80, ge=1, le=1000, description="Throughput of the number")
     max_tries: int = Field(3, ge=1, le=10, description="Tries for errors that may be tried again")
 
+    stop_words: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description='STOP words beside the built-in ones, by language, as JSON: {"sv": ["sluta skicka"]}',
+    )
+
     coupon_secret: SecretStr = Field(SecretStr(""), description="Makes coupon codes unguessable")
     default_region: str = Field(
         "", description="Country of phone numbers written without +, such as NL; empty: refuse them"

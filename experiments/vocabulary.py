@@ -99,5 +99,8 @@ class DecisionAction(StrEnum):
 OPTED_OUT_EVENT = "Opted Out"
 """Recorded for a user whenever consent is withdrawn, so that `opted_out` is a metric like any other."""
 
+MESSAGE_RECEIVED_EVENT = "Message Received"
+"""Recorded for a user who writes to us on WhatsApp; its property `kind` is text, button, image ..; its words are not kept."""
+
 TEMPLATE_VARIABLES = ("user", "coupon", "experiment", "variant", "now")
 """The names that a message parameter may use."""

@@ -26,6 +26,9 @@ MAX_DEPTH: Final = 20
 ANONYMOUS_PREFIX: Final = "anonymous:"
 """Starts the user id of somebody of whom only an anonymous id is known; no caller may choose such an id."""
 
+WHATSAPP_PREFIX: Final = "whatsapp:"
+"""Starts the user id of somebody who wrote to us on WhatsApp before anybody else told us of them."""
+
 _LOCALE: Final = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

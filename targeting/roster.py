@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.errors import Conflict
-from targeting.profile import merge_attributes
+from targeting.profile import WHATSAPP_PREFIX, merge_attributes
 from targeting.rule_triggers import AttributeChange
 from targeting.user_repository import Person, stored_id
 
@@ -31,13 +31,17 @@ class ProfileChange:
 
 
 class Roster:
-    """Who is concerned, as stored (`known`), and who owns the phone numbers that may come up (`owners`: phone -> user id)."""
+    """Who is concerned, as stored (`known`), and who owns the phone numbers that may come up (`owners`: phone -> user id).
+
+    Owners who are strangers (`user_repository.strangers_among`) belong to `known`, so that they can be claimed.
+    """
 
     def __init__(self, known: Iterable[Person], owners: Mapping[str, str]) -> None:
         self._people = {person.user_id: person for person in known}
         self._stored = {person.user_id: _profile(person) for person in self._people.values()}
         self._owners = dict(owners)
         self._newcomers: list[Person] = []
+        self._gone: list[Person] = []
 
     def get(self, user_id: str) -> Person | None:
         return self._people.get(user_id)
@@ -59,12 +63,29 @@ class Roster:
         if person.phone is not None:
             self._owners[person.phone] = user_id
 
+    def merge(self, person: Person, into: Person) -> None:
+        """Let a person go into another: what that one lacks is filled in, and the first is in this roster no more.
+
+        Raises Invalid when the other's attributes grow too large.
+        """
+        into.attributes = merge_attributes(person.attributes or {}, into.attributes or {}, field="userId")
+        into.time_zone = into.time_zone or person.time_zone
+        into.locale = into.locale or person.locale
+        if person.phone is not None:
+            self._owners.pop(person.phone, None)
+            if into.phone is None:
+                into.phone = person.phone
+                self._owners[into.phone] = into.user_id
+        del self._people[person.user_id]
+        self._stored.pop(person.user_id, None)
+        self._gone.append(person)
+
     def apply(self, change: ProfileChange) -> Person:
         """Apply one change whole or not at all. Raises Conflict when the phone is somebody else's, Invalid by size."""
         person = self._people.get(change.user_id)
         owner = self._owners.get(change.phone) if change.phone is not None else None
         if owner is not None and owner != change.user_id:
-            raise Conflict(f"belongs to user {owner!r} already", field=change.phone_field)
+            person = self._claim(owner, change)
         attributes = merge_attributes(
             (person.attributes if person else None) or {}, change.attributes, field=change.attributes_field
         )
@@ -79,10 +100,18 @@ class Roster:
         person.locale = change.locale or person.locale
         return person
 
+    def _claim(self, owner: str, change: ProfileChange) -> Person:
+        """Somebody who wrote to us before anybody told us of them turns out to be the user of this change."""
+        stranger = self._people.get(owner) if owner.startswith(WHATSAPP_PREFIX) else None
+        if stranger is None or change.user_id in self._people:
+            raise Conflict(f"belongs to user {owner!r} already", field=change.phone_field)
+        self.rename(stranger, change.user_id)
+        return stranger
+
     @property
     def newcomers(self) -> list[Person]:
         """Those who are not stored yet."""
-        return [person for person in self._newcomers if person.id is None]
+        return [person for person in self._newcomers if person.id is None and person not in self._gone]
 
     @property
     def changed(self) -> list[Person]:
@@ -96,6 +125,8 @@ class Roster:
     def attribute_changes(self) -> Iterator[AttributeChange]:
         """The attributes of everybody who is new or changed, before and after; ask once newcomers have their ids."""
         for person in self._newcomers:
+            if person in self._gone:
+                continue
             yield AttributeChange(stored_id(person), {}, person.attributes or {})
         for user_id, stored in self._stored.items():
             person = self._people[user_id]
@@ -105,13 +136,14 @@ class Roster:
     @property
     def moving_phones(self) -> list[int]:
         """Internal ids of those who give up a number for another: free these before anything is stored."""
-        return [
+        moving = [
             person.id
             for user_id, stored in self._stored.items()
             if (person := self._people[user_id]).id is not None
             and stored[1] is not None
             and stored[1] != person.phone
         ]
+        return moving + [person.id for person in self._gone if person.id is not None and person.phone]
 
 
 def _profile(person: Person) -> tuple[Any, ...]:

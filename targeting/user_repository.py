@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy
-from sqlalchemy import Table, bindparam, or_, update
+from sqlalchemy import Table, TextClause, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import Session, SQLModel, col, select
 
+from experiments.clock import to_micros
 from targeting.models import Consent, ConsentRecord, User, UserAlias
+from targeting.profile import WHATSAPP_PREFIX
 
 
 class TakenMeanwhileError(Exception):
@@ -117,6 +120,12 @@ def owners_of(session: Session, phones: Collection[str]) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+def strangers_among(session: Session, owners: Mapping[str, str]) -> list[Person]:
+    """Those owners of phone numbers who wrote to us before anybody told us of them, to change."""
+    provisional = {user_id for user_id in owners.values() if user_id.startswith(WHATSAPP_PREFIX)}
+    return list(people(session, provisional, to_change=True).values())
+
+
 def insert_people(session: Session, newcomers: Sequence[Person], *, now: datetime) -> list[Person]:
     """Store new users and fill in their `id`; returns those that another transaction stored first (or took the phone of)."""
     if not newcomers:
@@ -183,19 +192,26 @@ def _row(person: Person, now: datetime) -> dict[str, Any]:
     }
 
 
+_MOVE_LAST_SEEN: Final[dict[str, TextClause]] = {
+    "sqlite": text(
+        "UPDATE users SET last_seen_at = seen.at FROM (SELECT json_extract(value, '$[0]') AS pk, "
+        "json_extract(value, '$[1]') AS at FROM json_each(:rows)) AS seen "
+        "WHERE users.id = seen.pk AND (users.last_seen_at IS NULL OR users.last_seen_at < seen.at)"
+    ),
+    "postgresql": text(
+        "UPDATE users SET last_seen_at = seen.at FROM (SELECT CAST(item ->> 0 AS BIGINT) AS pk, "
+        "CAST(item ->> 1 AS BIGINT) AS at FROM jsonb_array_elements(CAST(:rows AS JSONB)) AS item) AS seen "
+        "WHERE users.id = seen.pk AND (users.last_seen_at IS NULL OR users.last_seen_at < seen.at)"
+    ),
+}
+
+
 def move_last_seen(session: Session, seen: Mapping[int, datetime]) -> None:
-    """Move `last_seen_at` forward, never back."""
+    """Move `last_seen_at` forward, never back. All in one step of the database, since every event comes by here."""
     if not seen:
         return
-    statement = (
-        update(USERS)
-        .where(
-            USERS.c.id == bindparam("pk"),
-            or_(USERS.c.last_seen_at.is_(None), USERS.c.last_seen_at < bindparam("seen")),
-        )
-        .values(last_seen_at=bindparam("seen"))
-    )
-    session.connection().execute(statement, [{"pk": pk, "seen": seen[pk]} for pk in sorted(seen)])
+    rows = msgspec.json.encode([(pk, to_micros(seen[pk])) for pk in sorted(seen)]).decode()
+    session.connection().execute(_MOVE_LAST_SEEN[session.get_bind().dialect.name], {"rows": rows})
 
 
 def put_aliases(session: Session, kind: str, owners: Mapping[str, int]) -> None:

@@ -67,7 +67,8 @@ def upsert(
     for _ in range(_ATTEMPTS):
         known = user_repository.people(session, [user_id], to_change=True)
         before = _audited(known.get(user_id))
-        roster = Roster(known.values(), _owners(session, change))
+        owners = _owners(session, change)
+        roster = Roster([*known.values(), *user_repository.strangers_among(session, owners)], owners)
         person = roster.apply(change)
         newcomers, changed = roster.newcomers, roster.changed
         now = clock.now()

@@ -212,10 +212,10 @@ def test_a_body_that_the_database_refuses_is_put_aside_alone(
     (pk,) = sent_out(database, clock)
     really = inbound.hear
 
-    def hear(session, clock, *, said, opted_out=()):
+    def hear(session, clock, *, said, **also):
         if any(item.wa_id == "12025550123" for item in said):
             raise DataError("insert", {}, ValueError("too long"))
-        return really(session, clock, said=said, opted_out=opted_out)
+        return really(session, clock, said=said, **also)
 
     poison = come(database, clock, text_from("+12025550123", "hello", clock.now()))
     come(database, clock, statuses(status("sent", clock.now(), str(pk))))

@@ -1,12 +1,16 @@
 """What people say to us, on both databases: a stop is believed at once, and nothing older undoes it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from delivery.receipts import Projected
 from experiments.clock import SteppedClock
 from experiments.database import Database
+from experiments.errors import Conflict
+from targeting import consent, event_repository, users
+from targeting.consent import ConsentChange
 from targeting.models import User, UserAlias
 from tests.integration import outbox
 from tests.integration.outbox import later
@@ -51,9 +55,93 @@ def test_a_stop_under_another_name_is_the_same_persons(
     assert not is_granted(database, user_pk)
 
 
-def test_a_stranger_is_counted_and_changes_nothing(database: Database, clock: SteppedClock) -> None:
+def _named(database: Database, user_id: str) -> User:
+    with database.snapshot() as session:
+        return users.find(session, user_id=user_id)
+
+
+def test_a_stranger_who_writes_becomes_a_user_without_consent(
+    database: Database, clock: SteppedClock
+) -> None:
+    come(database, clock, text_from("+12025550123", "hello", clock.now()))
+    come(database, clock, text_from("+12025550123", "hello again", later(clock, seconds=5)))
+    assert project(database, clock) == Projected(bodies=2, inbound=2, strangers=1)
+    stranger = _named(database, "whatsapp:12025550123")
+    assert (stranger.phone, stranger.last_inbound_at) == ("+12025550123", later(clock, seconds=5))
+    with database.snapshot() as session:
+        assert consent.consents_of(session, user_pk=stranger.id or 0) == []
+        happened = event_repository.list_events(session, user_pk=stranger.id or 0)
+    assert [(event.name, event.properties) for event in happened] == [
+        ("Message Received", {"kind": "text"})
+    ] * 2
+
+
+def test_the_stop_of_a_stranger_outweighs_the_list_that_is_imported_later(
+    database: Database, clock: SteppedClock
+) -> None:
     come(database, clock, text_from("+12025550123", "stop", clock.now()))
-    assert project(database, clock) == Projected(bodies=1, inbound=1, strangers=1)
+    assert project(database, clock).withdrawn == 1
+    stranger = _named(database, "whatsapp:12025550123").id
+    with database.transaction() as session:
+        users.upsert(session, clock, actor="t", user_id="ann", phone="+12025550123", attributes={"a": 1})
+    ann = _named(database, "ann")
+    assert (ann.id, ann.attributes) == (stranger, {"a": 1})
+    with database.transaction() as session:
+        yes = ConsentChange(ann.id or 0, "marketing", granted=True, source="crm")
+        assert consent.apply_changes(session, clock, changes=[yes], from_file=True).kept_withdrawn == 1
+
+
+def test_somebody_else_s_phone_is_not_claimed(database: Database, clock: SteppedClock) -> None:
+    with database.transaction() as session:
+        users.upsert(session, clock, actor="t", user_id="bob", phone="+12025550123")
+    with pytest.raises(Conflict, match="bob"), database.transaction() as session:
+        users.upsert(session, clock, actor="t", user_id="ann", phone="+12025550123")
+
+
+def _scoped(body: dict[str, Any], scoped_id: str, *, without_phone: bool) -> dict[str, Any]:
+    (inbound,) = body["entry"][0]["changes"][0]["value"]["messages"]
+    inbound["from_user_id"] = scoped_id
+    if without_phone:
+        del inbound["from"]
+    return body
+
+
+def test_a_business_scoped_id_that_came_with_a_phone_names_the_user_without_it(
+    database: Database, clock: SteppedClock
+) -> None:
+    (user_pk,) = outbox.add_users(database, clock, 1)
+    phone = outbox.phone_of(0)
+    come(database, clock, _scoped(text_from(phone, "hello", clock.now()), "NL.77", without_phone=False))
+    assert project(database, clock) == Projected(bodies=1, inbound=1)
+    come(
+        database,
+        clock,
+        _scoped(text_from(phone, "stop", later(clock, seconds=9)), "NL.77", without_phone=True),
+    )
+    assert project(database, clock) == Projected(bodies=1, inbound=1, withdrawn=1)
+    assert not is_granted(database, user_pk)
+
+
+def test_a_stranger_without_a_phone_is_known_by_the_scoped_id(
+    database: Database, clock: SteppedClock
+) -> None:
+    for seconds in (0, 5):
+        body = text_from("", "hello", later(clock, seconds=seconds))
+        come(database, clock, _scoped(body, "NL.78", without_phone=True))
+        assert project(database, clock).strangers == (seconds == 0)
+    stranger = _named(database, "whatsapp:NL.78")
+    assert (stranger.phone, stranger.last_seen_at) == (None, later(clock, seconds=5))
+
+
+def test_an_ambiguous_word_is_a_stop_only_in_its_language(database: Database, clock: SteppedClock) -> None:
+    italian, spanish = outbox.add_users(database, clock, 2)
+    for pk, locale in ((italian, "it_IT"), (spanish, "es_MX")):
+        outbox.change(database, lambda s, pk=pk, locale=locale: setattr(s.get(User, pk), "locale", locale))
+    for number in (0, 1):
+        come(database, clock, text_from(outbox.phone_of(number), "Alto", clock.now()))
+    assert project(database, clock).withdrawn == 1
+    assert is_granted(database, italian)
+    assert not is_granted(database, spanish)
 
 
 def test_an_old_resume_never_undoes_a_newer_stop(database: Database, clock: SteppedClock) -> None:

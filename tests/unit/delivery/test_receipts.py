@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from delivery.inbound import STOP_WORDS, Wish, is_stop, said_in
+from delivery.inbound import Wish, said_in
 from delivery.progress import Receipt, belongs, merge
 from delivery.reading import as_json, read
 from delivery.receipt_repository import Stored
@@ -140,45 +140,10 @@ def test_callback_data_comes_back() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "stop",
-        "STOP",
-        "  Stop! ",
-        "StOp.",
-        "opt   out",
-        "Baja",
-        "SAIR",
-        "afmelden",
-        "Abmelden",
-        "ARRÊT",
-        "退订",
-    ],
-)
-def test_stop_words(text: str) -> None:
-    assert is_stop(text)
-
-
-def test_a_decomposed_accent_is_the_same_word() -> None:
-    assert is_stop("arre\u0302t")
-
-
-@pytest.mark.parametrize(
-    "text", [None, "", "stop it please", "do not stop", "bus stop", "s top", "stop" * 100]
-)
-def test_anything_else_is_no_stop(text: str | None) -> None:
-    assert not is_stop(text)
-
-
-def test_every_stop_word_is_recognised_as_it_is_listed() -> None:
-    assert all(is_stop(word.upper()) for word in STOP_WORDS)
-
-
-def test_a_stop_button_counts_by_its_payload_too() -> None:
+def test_a_button_says_its_title_and_its_payload() -> None:
     item = InboundMessage("12025550123", None, "wamid.in", NOW, "button", "Geen berichten meer", "STOP", None)
     said = said_in(item, received_at=NOW)
-    assert (said.wish, said.wrote) == (Wish.STOP, True)
+    assert (said.texts, said.wrote, said.wish) == (("Geen berichten meer", "STOP"), True, None)
 
 
 def test_a_preference_is_no_inbound_message() -> None:
