@@ -24,6 +24,11 @@ from targeting.roster import ProfileChange
 
 MAX_AHEAD: Final = timedelta(hours=1)
 """How far a sender's clock may run ahead of ours."""
+PAGE_EVENT: Final = "Page Viewed"
+SCREEN_EVENT: Final = "Screen Viewed"
+GROUP_ID: Final = "group_id"
+GROUP_TRAITS: Final = "group"
+"""Attributes of a user that hold the id and the traits of the group that they belong to."""
 _MAX_ANONYMOUS_ID: Final = MAX_ID_LENGTH - len(ANONYMOUS_PREFIX)
 _TIME_ZONE_TRAITS: Final = ("timezone", "timeZone", "time_zone")
 _OWN_COLUMNS: Final = frozenset({"phone", "locale", *_TIME_ZONE_TRAITS})
@@ -54,39 +59,63 @@ class IdentifyCall:
     time_zone: str | None = None
 
 
-Call = TrackCall | IdentifyCall
+@dataclass(frozen=True, slots=True)
+class GroupCall:
+    """Which company, team or household somebody belongs to; a newer one replaces it."""
+
+    message_id: str
+    user_id: str | None
+    anonymous_id: str | None
+    at: datetime
+    group_id: str
+    traits: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _path_of(index: int, calls: Sequence[Call]) -> str:
-    """What stands before the name of a field in an error: nothing for a single call."""
-    return "" if len(calls) == 1 else f"batch[{index}]."
+@dataclass(frozen=True, slots=True)
+class AliasCall:
+    """`previous_id`, an anonymous id or a user's former id, is `user_id` from now on."""
+
+    message_id: str
+    previous_id: str
+    user_id: str
+    at: datetime
+
+    @property
+    def anonymous_id(self) -> None:
+        """Nobody acts under an anonymous id here: `previous_id` may be one, or may not."""
 
 
-def check_calls(calls: Sequence[Call], *, now: datetime, default_region: str) -> list[ProfileChange | None]:
-    """What each identify call changes (None for a track call). Raises Invalid with every wrong field of every call.
+Call = TrackCall | IdentifyCall | GroupCall | AliasCall
 
-    The user id of a change is empty where the caller gave an anonymous id only.
-    """
-    changes: list[ProfileChange | None] = []
+
+@dataclass(frozen=True, slots=True)
+class CheckedCall:
+    """A call that may be stored: what it changes of a profile (its user id is filled in later), its properties as JSON."""
+
+    call: Call
+    change: ProfileChange | None = None
+    properties: str = "{}"
+
+
+def check_calls(
+    calls: Sequence[Call], *, now: datetime, default_region: str, in_batch: bool = True
+) -> list[CheckedCall]:
+    """Every call, checked. Raises Invalid with every wrong field of every call, `batch[i].` before its name if `in_batch`."""
+    checked: list[CheckedCall] = []
     problems: list[Problem] = []
+    latest = now + MAX_AHEAD
     for index, call in enumerate(calls):
-        path = _path_of(index, calls)
+        path = f"batch[{index}]." if in_batch else ""
         try:
-            _check_common(call, path, now)
-            if isinstance(call, TrackCall):
-                check_text(call.event, field=f"{path}event")
-                check_document(call.properties, field=f"{path}properties")
-                changes.append(None)
-            else:
-                changes.append(_read_traits(call, path, default_region))
+            checked.append(_check(call, path, now, latest, default_region))
         except Invalid as error:
             problems.extend(error.problems)
     if problems:
         raise Invalid.of(problems)
-    return changes
+    return checked
 
 
-def _check_common(call: Call, path: str, now: datetime) -> None:
+def _check(call: Call, path: str, now: datetime, latest: datetime, default_region: str) -> CheckedCall:
     check_text(call.message_id, field=f"{path}messageId")
     if call.user_id is not None:
         check_user_id(call.user_id, field=f"{path}userId")
@@ -94,12 +123,26 @@ def _check_common(call: Call, path: str, now: datetime) -> None:
         raise Invalid("give a userId or an anonymousId", field=f"{path}userId")
     if call.anonymous_id is not None:
         check_text(call.anonymous_id, field=f"{path}anonymousId", limit=_MAX_ANONYMOUS_ID)
-    if call.at.tzinfo is None:
-        raise Invalid("has no time zone; add Z or an offset such as +01:00", field=f"{path}timestamp")
-    if call.at < EPOCH:
-        raise Invalid("is before 1970", field=f"{path}timestamp")
-    if call.at > now + MAX_AHEAD:
-        raise Invalid(f"is more than an hour after now, {format_moment(now)}", field=f"{path}timestamp")
+    _check_time(call.at, f"{path}timestamp", now, latest)
+    if isinstance(call, TrackCall):
+        check_text(call.event, field=f"{path}event")
+        return CheckedCall(call, None, check_document(call.properties, field=f"{path}properties"))
+    if isinstance(call, IdentifyCall):
+        return CheckedCall(call, _read_traits(call, path, default_region))
+    if isinstance(call, GroupCall):
+        return CheckedCall(call, _read_group(call, path))
+    check_text(call.previous_id, field=f"{path}previousId", limit=_MAX_ANONYMOUS_ID)
+    check_user_id(call.previous_id, field=f"{path}previousId")
+    return CheckedCall(call)
+
+
+def _check_time(at: datetime, field: str, now: datetime, latest: datetime) -> None:
+    if at.tzinfo is None:
+        raise Invalid("has no time zone; add Z or an offset such as +01:00", field=field)
+    if at < EPOCH:
+        raise Invalid("is before 1970", field=field)
+    if at > latest:
+        raise Invalid(f"is more than an hour after now, {format_moment(now)}", field=field)
 
 
 def _read_traits(call: IdentifyCall, path: str, default_region: str) -> ProfileChange:
@@ -121,6 +164,16 @@ def _read_traits(call: IdentifyCall, path: str, default_region: str) -> ProfileC
         locale=_read_locale(call, path),
         attributes={name: value for name, value in traits.items() if name not in _OWN_COLUMNS},
         phone_field=phone_field,
+        attributes_field=f"{path}traits",
+    )
+
+
+def _read_group(call: GroupCall, path: str) -> ProfileChange:
+    check_text(call.group_id, field=f"{path}groupId")
+    check_document(call.traits, field=f"{path}traits")
+    return ProfileChange(
+        user_id=call.user_id or "",
+        attributes={GROUP_ID: call.group_id, GROUP_TRAITS: dict(call.traits)},
         attributes_field=f"{path}traits",
     )
 

@@ -59,7 +59,7 @@ def add_events(session: Session, rows: Sequence[EventRow]) -> dict[str, int]:
     document = msgspec.json.encode([(*row[:5], msgspec.Raw(row.properties.encode())) for row in sorted(rows)])
     statement = _INSERT[session.get_bind().dialect.name]
     found = session.connection().execute(statement, {"rows": document.decode()})
-    return {message_id: event_id for event_id, message_id in found}
+    return {message_id: event_id for event_id, message_id in found.all()}
 
 
 def insert_events(session: Session, events: Sequence[Mapping[str, Any]]) -> list[NewEvent]:

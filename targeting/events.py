@@ -1,29 +1,38 @@
 """What users did and who they said they are: batches of tracking calls become events, users and aliases.
 
 Each call is idempotent by its `message_id`. An unknown user id makes a user (without a phone, so nobody is messaged
-by mistake). An unknown anonymous id makes one too, called `anonymous:<id>`. When identify names both, the anonymous
-id belongs to that user from then on; if the user id is new, the anonymous user *becomes* that user and keeps its
-events. Two users that both exist stay two: events from before stay where they are.
+by mistake). An unknown anonymous id makes one too, called `anonymous:<id>`. What happens when one person turns out to
+be another is said in `identities`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlmodel import Session
 
-from experiments.clock import Clock
+from experiments.clock import Clock, to_micros
 from experiments.errors import Unavailable
-from targeting import event_repository, user_repository
-from targeting.calls import Call, IdentifyCall, TrackCall, check_calls
-from targeting.profile import ANONYMOUS_PREFIX
-from targeting.roster import ProfileChange, Roster
+from targeting import event_repository, rule_triggers, user_repository
+from targeting.calls import AliasCall, Call, CheckedCall, GroupCall, IdentifyCall, TrackCall, check_calls
+from targeting.event_repository import EventRow
+from targeting.identities import Identities
 from targeting.user_repository import Person, stored_id
 
-__all__ = ["IdentifyCall", "Ingested", "TrackCall", "check_calls", "ingest"]
+__all__ = [
+    "AliasCall",
+    "Call",
+    "CheckedCall",
+    "GroupCall",
+    "IdentifyCall",
+    "Ingested",
+    "TrackCall",
+    "check_calls",
+    "ingest",
+    "store",
+]
 
-ANONYMOUS_ID: Final = "anonymous_id"
 _ATTEMPTS: Final = 3
 
 
@@ -36,122 +45,83 @@ class Ingested:
 
 
 def ingest(session: Session, clock: Clock, *, calls: Sequence[Call], default_region: str) -> Ingested:
-    """Store a batch, all or nothing, in a number of statements that does not depend on its size.
+    """Check and store one batch, all or nothing. Raises what `check_calls` and `store` raise."""
+    in_batch = len(calls) > 1
+    checked = check_calls(calls, now=clock.now(), default_region=default_region, in_batch=in_batch)
+    return store(session, clock, batches=[checked])[0]
 
-    Raises Invalid (every wrong field of every call, `batch[i].` before its name when there are several), Conflict
-    when a phone in the traits belongs to another user, Unavailable when other transactions kept being quicker.
-    Identify calls leave no row of their own: the same one sent again says the same again.
+
+def store(session: Session, clock: Clock, *, batches: Sequence[Sequence[CheckedCall]]) -> list[Ingested]:
+    """Store batches of several senders at once, all or nothing, in a number of statements that does not depend on their size.
+
+    Raises Conflict when a phone in the traits belongs to another user, Invalid when a profile grows too large,
+    Unavailable when other transactions kept being quicker. Only events leave a row under their message id: any other
+    call sent again says the same again.
     """
     now = clock.now()
-    changes = check_calls(calls, now=now, default_region=default_region)
-    first = {call.message_id: index for index, call in reversed(list(enumerate(calls)))}
-    work = [(calls[index], changes[index]) for index in sorted(first.values())]
-    identified = sum(isinstance(call, IdentifyCall) for call, _ in work)
+    home: dict[str, int] = {}
+    work: list[CheckedCall] = []
+    for number, batch in enumerate(batches):
+        for checked in batch:
+            message_id = checked.call.message_id
+            if message_id not in home:
+                home[message_id] = number
+                work.append(checked)
     for _ in range(_ATTEMPTS):
-        batch = _Batch(session, work)
-        for call, change in work:
-            batch.add(call, change)
         try:
-            tracked = batch.save(session, now)
+            stored = _Work(session, work).save(session, now)
         except user_repository.RACED as error:
             raise Unavailable("the database is busy with the same users; try again") from error
-        if tracked is not None:
-            return Ingested(accepted=tracked + identified, duplicates=len(calls) - tracked - identified)
+        if stored is not None:
+            accepted = [0] * len(batches)
+            for checked in work:
+                message_id = checked.call.message_id
+                accepted[home[message_id]] += message_id in stored or not isinstance(checked.call, TrackCall)
+            return [Ingested(done, len(batch) - done) for done, batch in zip(accepted, batches, strict=True)]
     raise Unavailable("the same users are being changed by somebody else; try again")
 
 
-class _Batch:
-    """Who is concerned by a batch, read once; then call after call in memory; then written once."""
+class _Work:
+    """Who is concerned by some calls, read once; then call after call in memory; then written once."""
 
-    def __init__(self, session: Session, work: Sequence[tuple[Call, ProfileChange | None]]) -> None:
-        to_change = any(change is not None for _, change in work)
-        anonymous_ids = {
-            call.anonymous_id
-            for call, change in work
-            if call.anonymous_id is not None and (call.user_id is None or change is not None)
-        }
-        user_ids = {call.user_id for call, _ in work if call.user_id is not None}
-        phones = {change.phone for _, change in work if change is not None and change.phone is not None}
-        by_alias = user_repository.people_by_alias(session, ANONYMOUS_ID, anonymous_ids, to_change=to_change)
-        known = user_repository.people(session, user_ids, to_change=to_change)
-        # One object per person, also when a person is found both ways.
-        everybody = {person.user_id: person for person in by_alias.values()} | known
-        self._aliases = {alias: everybody[person.user_id] for alias, person in by_alias.items()}
-        self._roster = Roster(everybody.values(), user_repository.owners_of(session, phones))
-        self._new_aliases: dict[str, Person] = {}
-        self._last_seen: dict[Person, datetime] = {}
-        self._tracked: list[tuple[TrackCall, Person]] = []
+    def __init__(self, session: Session, work: Sequence[CheckedCall]) -> None:
+        self._identities = Identities(session, work)
+        self._tracked: list[tuple[TrackCall, str, Person]] = []
+        self._seen: dict[Person, datetime] = {}
+        for checked in work:
+            call = checked.call
+            person = self._identities.settle(checked)
+            if isinstance(call, TrackCall):
+                self._tracked.append((call, checked.properties, person))
+            earlier = self._seen.get(person)
+            if earlier is None or earlier < call.at:
+                self._seen[person] = call.at
 
-    def add(self, call: Call, change: ProfileChange | None) -> None:
-        person = self._who(call)
-        if change is not None:
-            self._roster.apply(replace(change, user_id=person.user_id))
-        if isinstance(call, TrackCall):
-            self._tracked.append((call, person))
-        earlier = self._last_seen.get(person)
-        if earlier is None or earlier < call.at:
-            self._last_seen[person] = call.at
-
-    def save(self, session: Session, now: datetime) -> int | None:
-        """Write everything; returns how many events were new, or None when somebody else was quicker: read again."""
-        newcomers = self._roster.newcomers
-        for person in newcomers:
-            person.last_seen_at = min(self._last_seen[person], now)
-        user_repository.free_phones(session, self._roster.moving_phones)
-        if user_repository.insert_people(session, newcomers, now=now):
+    def save(self, session: Session, now: datetime) -> dict[str, int] | None:
+        """Write everything; returns the new events, by message id, or None when somebody else was quicker: read again."""
+        seen: dict[Person, datetime] = {}
+        for person, at in self._seen.items():
+            owner = self._identities.now_is(person)
+            active = min(at, now)
+            seen[owner] = max(active, seen.get(owner, active))
+        if not self._identities.save(session, now, seen):
             return None
-        user_repository.update_people(session, self._roster.changed, now=now)
-        user_repository.move_last_seen(
-            session,
-            {
-                stored_id(person): min(at, now)
-                for person, at in self._last_seen.items()
-                if person.last_seen_at is None or person.last_seen_at < min(at, now)
-            },
-        )
-        user_repository.put_aliases(
-            session, ANONYMOUS_ID, {alias: stored_id(person) for alias, person in self._new_aliases.items()}
-        )
-        return len(
-            event_repository.insert_events(
-                session,
-                [
-                    {
-                        "message_id": call.message_id,
-                        "user_pk": stored_id(person),
-                        "name": call.event,
-                        "at": call.at,
-                        "received_at": now,
-                        "properties": call.properties,
-                    }
-                    for call, person in self._tracked
-                ],
+        received = to_micros(now)
+        rows = [
+            EventRow(
+                call.message_id,
+                stored_id(self._identities.now_is(person)),
+                call.event,
+                to_micros(call.at),
+                received,
+                properties,
             )
-        )
-
-    def _who(self, call: Call) -> Person:
-        alias = call.anonymous_id
-        if call.user_id is None:
-            assert alias is not None  # noqa: S101  # check_calls saw to it
-            person = self._aliases.get(alias)
-            if person is None:
-                person = self._roster.enter(ANONYMOUS_PREFIX + alias)
-                self._name(alias, person)
-            return person
-        if alias is None or isinstance(call, TrackCall):
-            return self._roster.enter(call.user_id)
-        before = self._aliases.get(alias)
-        if (
-            before is not None
-            and before.user_id.startswith(ANONYMOUS_PREFIX)
-            and self._roster.get(call.user_id) is None
-        ):
-            self._roster.rename(before, call.user_id)
-        person = self._roster.enter(call.user_id)
-        if before is not person:
-            self._name(alias, person)
-        return person
-
-    def _name(self, alias: str, person: Person) -> None:
-        self._aliases[alias] = person
-        self._new_aliases[alias] = person
+            for call, properties, person in self._tracked
+        ]
+        stored = event_repository.add_events(session, rows)
+        if stored:
+            new = (
+                (stored[row.message_id], row.user_pk, row.name) for row in rows if row.message_id in stored
+            )
+            rule_triggers.note_events(session, events=new, now=now)
+        return stored

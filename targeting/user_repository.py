@@ -86,7 +86,7 @@ def people(session: Session, user_ids: Collection[str], *, to_change: bool) -> d
     if not user_ids:
         return {}
     query = sqlalchemy.select(*_columns(to_change)).where(USERS.c.user_id.in_(user_ids))
-    return {row[0]: Person(*row) for row in session.execute(_held(query) if to_change else query)}
+    return {row[0]: Person(*row) for row in session.execute(_held(query) if to_change else query).all()}
 
 
 def people_by_alias(

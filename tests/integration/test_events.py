@@ -163,15 +163,6 @@ def test_all_of_that_within_one_batch(database: Database, clock: SteppedClock) -
     assert count(database, UserAlias) == 1
 
 
-def test_two_users_that_both_exist_stay_two(database: Database, clock: SteppedClock) -> None:
-    now = clock.now()
-    send(database, clock, track("m1", now, anonymous_id="a1"), track("m2", now, "u1"))
-    send(database, clock, identify("m3", now, "u1", anonymous_id="a1"))
-    send(database, clock, track("m4", now, anonymous_id="a1"))
-    assert events_of(database, "anonymous:a1") == ["m1"]
-    assert events_of(database, "u1") == ["m2", "m4"]
-
-
 def test_a_shared_device_belongs_to_who_signed_in_last(database: Database, clock: SteppedClock) -> None:
     now = clock.now()
     send(database, clock, identify("m1", now, "u1", anonymous_id="a1"), track("m2", now, anonymous_id="a1"))

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from experiments.errors import Invalid
-from targeting.calls import Call, IdentifyCall, TrackCall, check_calls
+from targeting.calls import AliasCall, Call, CheckedCall, GroupCall, IdentifyCall, TrackCall, check_calls
+from targeting.roster import ProfileChange
 
 NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 
@@ -26,9 +27,24 @@ def identify(**changes: Any) -> IdentifyCall:
     return IdentifyCall(**({"message_id": "m1", "user_id": "u1", "anonymous_id": None, "at": NOW} | changes))
 
 
+def group(**changes: Any) -> GroupCall:
+    fields = {"message_id": "m1", "user_id": "u1", "anonymous_id": None, "at": NOW, "group_id": "acme"}
+    return GroupCall(**(fields | changes))
+
+
+def alias(**changes: Any) -> AliasCall:
+    return AliasCall(**({"message_id": "m1", "previous_id": "a1", "user_id": "u1", "at": NOW} | changes))
+
+
+def change_of(call: Call, *, default_region: str = "") -> ProfileChange:
+    [checked] = check_calls([call], now=NOW, default_region=default_region)
+    assert checked.change is not None
+    return checked.change
+
+
 def fields_at_fault(*calls: Call) -> list[str]:
     with pytest.raises(Invalid) as error:
-        check_calls(calls, now=NOW, default_region="")
+        check_calls(calls, now=NOW, default_region="", in_batch=len(calls) > 1)
     return [problem.field for problem in error.value.problems]
 
 
@@ -54,6 +70,12 @@ def fields_at_fault(*calls: Call) -> list[str]:
         (identify(traits={"timeZone": "Mars/Olympus"}), "traits.timeZone"),
         (identify(traits={"locale": "?"}), "traits.locale"),
         (identify(traits={"a": float("inf")}), "traits.a"),
+        (group(group_id=""), "groupId"),
+        (group(traits={"a": "\0"}), "traits.a"),
+        (group(user_id=None), "userId"),
+        (alias(previous_id=""), "previousId"),
+        (alias(previous_id="anonymous:x"), "previousId"),
+        (alias(user_id="anonymous:x"), "userId"),
     ],
 )
 def test_a_wrong_call_is_refused_by_the_name_of_the_field(call: Call, field: str) -> None:
@@ -66,7 +88,8 @@ def test_every_wrong_call_of_a_batch_is_named() -> None:
 
 
 def test_a_clock_that_runs_an_hour_ahead_is_tolerated() -> None:
-    assert check_calls([track(at=NOW + timedelta(hours=1))], now=NOW, default_region="") == [None]
+    call = track(at=NOW + timedelta(hours=1))
+    assert check_calls([call], now=NOW, default_region="") == [CheckedCall(call)]
 
 
 def test_traits_that_we_have_a_column_for_go_there() -> None:
@@ -77,16 +100,22 @@ def test_traits_that_we_have_a_column_for_go_there() -> None:
         "email": "a@example.org",
         "old": None,
     }
-    [change] = check_calls([identify(traits=traits, locale="nl")], now=NOW, default_region="NL")
-    assert change is not None
+    change = change_of(identify(traits=traits, locale="nl"), default_region="NL")
     assert (change.phone, change.time_zone, change.locale) == ("+31612345678", "Europe/Paris", "fr")
     assert change.attributes == {"email": "a@example.org", "old": None}
 
 
 def test_the_device_speaks_where_the_user_does_not() -> None:
-    [change] = check_calls([identify(locale="nl-NL", time_zone="Asia/Tokyo")], now=NOW, default_region="")
-    assert change is not None
+    change = change_of(identify(locale="nl-NL", time_zone="Asia/Tokyo"))
     assert (change.locale, change.time_zone) == ("nl-NL", "Asia/Tokyo")
-    [strange] = check_calls([identify(locale="?", time_zone="Etc/Unknown")], now=NOW, default_region="")
-    assert strange is not None
+    strange = change_of(identify(locale="?", time_zone="Etc/Unknown"))
     assert (strange.locale, strange.time_zone) == (None, None)
+
+
+def test_a_group_is_two_attributes() -> None:
+    change = change_of(group(traits={"plan": "enterprise", "phone": "not a user's"}))
+    assert change.attributes == {
+        "group_id": "acme",
+        "group": {"plan": "enterprise", "phone": "not a user's"},
+    }
+    assert change.phone is None
