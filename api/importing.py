@@ -6,38 +6,54 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Final, Literal, TextIO
+from typing import Any, BinaryIO, Final, TextIO
 
-from api.strict_json import read_json
 from api.wiring import Wiring
+from api.written import read_written
 from experiments.errors import Invalid
-from targeting.imports import ImportMapping, ImportOptions, ImportSummary, import_users
+from targeting.import_mapping import ImportMapping
+from targeting.import_mapping_document import read_mapping
+from targeting.import_source import Reject
+from targeting.imports import (
+    FORMATS,
+    Format,
+    ImportOptions,
+    ImportOutcome,
+    Preview,
+    import_users,
+    preview_users,
+)
 
 SHOWN_REJECTS: Final = 100
 """How many rejected rows an HTTP answer shows; the command line writes all of them to a file."""
+MAX_MAPPING: Final = 20_000
+"""Longest mapping document that comes by HTTP, in characters."""
 
-FORMATS: Final[Mapping[str, Literal["csv", "jsonl"]]] = {
+KNOWN: Final[Mapping[str, Format]] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
     "text/csv": "csv",
     "application/csv": "csv",
     "application/x-ndjson": "jsonl",
     "application/jsonl": "jsonl",
     "application/x-jsonlines": "jsonl",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
 }
-NAMED: Final[Mapping[str, Literal["csv", "jsonl"]]] = {"csv": "csv", "jsonl": "jsonl"}
-MAPPED: Final = ("user_id", "phone", "time_zone", "locale", "consent_source")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOrder:
-    """What was asked for. `region` overrides the setting."""
+    """What was asked for. `region` overrides the mapping, which overrides the setting; `source` is compared with itself."""
 
-    format: Literal["csv", "jsonl"]
+    format: Format
     mapping: ImportMapping
     region: str | None
     name: str
+    source: str
 
 
 def read_order(
@@ -48,60 +64,38 @@ def read_order(
     mapping: str | None,
     pairs: Sequence[str] = (),
     region: str | None = None,
+    source: str | None = None,
 ) -> ImportOrder:
     """The order behind the options; raises Invalid naming the wrong one.
 
-    `mapping` is a JSON object as text, `pairs` are FIELD=COLUMN; both name `user_id`, `phone`, `time_zone`, `locale`,
-    `consent_source`, `consent.CATEGORY` or `attributes.NAME` (in the object the last two are nested).
+    `mapping` is a mapping document as text (YAML or JSON), `pairs` are FIELD=COLUMN and go before it; they name `user_id`,
+    `phone`, `time_zone`, `locale`, `consent_source`, `consent.CATEGORY` or `attributes.NAME`.
     """
-    document = _from_json(mapping) if mapping else _from_pairs(pairs)
-    unknown = set(document) - {*MAPPED, "consent", "attributes"}
-    if unknown:
-        raise Invalid(
-            f"unknown field; use {', '.join(MAPPED)}, consent or attributes", field=f"mapping.{min(unknown)}"
-        )
-    for field in MAPPED:
-        if not isinstance(document.get(field, ""), str):
-            raise Invalid("must be the name of a column", field=f"mapping.{field}")
-    for field in ("consent", "attributes"):
-        _check_names(document.get(field), field)
+    document = read_written(mapping, field="mapping") if mapping else {}
+    for group, value in _from_pairs(pairs).items():
+        known = document.get(group)
+        document[group] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
     return ImportOrder(
         format=_format(name=name, media_type=media_type, chosen=chosen),
-        mapping=ImportMapping(**document),
+        mapping=read_mapping(document).to_mapping(),
         region=region,
         name=name or "upload",
+        source=source or name or "upload",
     )
 
 
-def _check_names(value: object, field: str) -> None:
-    if value is None:
-        return
-    if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
-        raise Invalid("must be an object of names and columns", field=f"mapping.{field}")
-
-
-def _format(*, name: str | None, media_type: str | None, chosen: str | None) -> Literal["csv", "jsonl"]:
+def _format(*, name: str | None, media_type: str | None, chosen: str | None) -> Format:
     if chosen is not None:
-        known = NAMED.get(chosen)
+        known = next((form for form in FORMATS if form == chosen), None)
         if known is None:
-            raise Invalid(f"must be csv or jsonl, not {chosen[:20]!r}", field="format")
+            raise Invalid(f"must be one of {', '.join(FORMATS)}, not {chosen[:20]!r}", field="format")
         return known
     suffix = PurePath(name or "").suffix.lower()
     plain = (media_type or "").partition(";")[0].strip().lower()
-    found = FORMATS.get(suffix) or FORMATS.get(plain)
+    found = KNOWN.get(suffix) or KNOWN.get(plain)
     if found is None:
-        raise Invalid("cannot tell whether this is CSV or JSONL; say csv or jsonl", field="format")
+        raise Invalid(f"cannot be told; say {', '.join(FORMATS)}", field="format")
     return found
-
-
-def _from_json(text: str) -> dict[str, Any]:
-    try:
-        document = read_json(text.encode())
-    except ValueError as error:
-        raise Invalid(f"is not valid JSON: {error}", field="mapping") from error
-    if not isinstance(document, dict):
-        raise Invalid('must be an object such as {"phone": "mobile"}', field="mapping")
-    return document
 
 
 def _from_pairs(pairs: Sequence[str]) -> dict[str, Any]:
@@ -118,6 +112,19 @@ def _from_pairs(pairs: Sequence[str]) -> dict[str, Any]:
     return document
 
 
+def options_of(wiring: Wiring, order: ImportOrder) -> ImportOptions:
+    """The options of an import as it was ordered, with what the settings say."""
+    regions = (order.region, order.mapping.region, wiring.settings.default_region)
+    return ImportOptions(
+        format=order.format,
+        mapping=order.mapping,
+        default_region=next(region for region in regions if region is not None),
+        max_rows=wiring.settings.max_upload_rows,
+        file_name=order.name,
+        source=order.source,
+    )
+
+
 def run(
     wiring: Wiring,
     source: BinaryIO,
@@ -126,36 +133,57 @@ def run(
     actor: str,
     rejects: TextIO,
     progress: Callable[[int], None] | None = None,
-) -> ImportSummary:
+) -> ImportOutcome:
     """Import; rejected rows go to `rejects` as CSV."""
-    options = ImportOptions(
-        format=order.format,
-        mapping=order.mapping,
-        default_region=wiring.settings.default_region if order.region is None else order.region,
-        max_rows=wiring.settings.max_upload_rows,
-        file_name=order.name,
-    )
     return import_users(
         wiring.database,
         wiring.clock,
         source,
         actor=actor,
-        options=options,
+        options=options_of(wiring, order),
         rejects=rejects,
         progress=progress,
     )
 
 
+def preview(wiring: Wiring, source: BinaryIO, order: ImportOrder) -> Preview:
+    """What the import would do; writes nothing."""
+    return preview_users(wiring.database, source, options=options_of(wiring, order))
+
+
 def import_stream(wiring: Wiring, source: BinaryIO, order: ImportOrder, *, actor: str) -> dict[str, Any]:
-    """Import for an HTTP caller: the summary, and the first rejected rows."""
+    """Import for an HTTP caller: the summary, the first rejected rows, and the lights of its quality."""
     with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as rejects:
-        summary = run(wiring, source, order, actor=actor, rejects=rejects)
+        outcome = run(wiring, source, order, actor=actor, rejects=rejects)
         rejects.seek(0)
         shown = [
             {"line": int(row["line"]), "field": row["field"], "reason": row["reason"]}
             for row in islice(csv.DictReader(rejects), SHOWN_REJECTS)
         ]
-    return {**summary.to_json(), "rejects": shown}
+    quality = {name: outcome.quality[name] for name in ("light", "topics")}
+    return {**outcome.summary.to_json(), "rejects": shown, "id": outcome.run_id, "quality": quality}
+
+
+def row_shown(row: Any) -> dict[str, Any]:
+    """What a row would become, or why it would not be taken."""
+    if isinstance(row, Reject):
+        return {"line": row.line, "rejected": row.reason, "field": row.field}
+    change = row.change
+    said = {
+        "user_id": change.user_id,
+        "phone": change.phone,
+        "time_zone": change.time_zone,
+        "locale": change.locale,
+        "consents": dict(row.consents),
+        "attributes": dict(change.attributes),
+    }
+    return {"line": row.line} | {name: value for name, value in said.items() if value not in (None, {})}
+
+
+def preview_stream(wiring: Wiring, source: BinaryIO, order: ImportOrder) -> dict[str, Any]:
+    """The same as `import_stream` for a rehearsal: what the first rows would become, and the lights of all."""
+    found = preview(wiring, source, order)
+    return {"rows": [row_shown(row) for row in found.rows], "quality": dict(found.quality)}
 
 
 def count_lines(file: Path) -> int:

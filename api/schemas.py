@@ -207,3 +207,22 @@ class MetricKey(_Request):
 class Health(_Answer):
     status: str
     revision: str | None = None
+
+
+class ImportAnswer(_Answer):
+    """One import by file or pull. `error` says why it ended early; `light` is ok, look or bad, null while it runs."""
+
+    id: int
+    source: str
+    actor: str
+    started_at: datetime
+    finished_at: datetime | None
+    error: str | None
+    light: str | None
+    summary: dict[str, Any] | None
+
+
+class ImportQualityAnswer(ImportAnswer):
+    """`quality` holds `light`, `rows`, `topics`, `findings` and `columns`; see docs/imports.md."""
+
+    quality: dict[str, Any] | None

@@ -1,4 +1,4 @@
-"""Which column of a file means what, and what a row of it says about a user. Pure.
+"""Which column of a file means what. Pure; what a row then says about a user is in `import_cells.py`.
 
 Without a mapping the usual names are found by themselves: `user_id`, `customer_id`, `id`, `email`; `phone`, `mobile`;
 `time_zone`, `tz`; `locale`, `language`; `consent_marketing`, `utility_consent`. A column called just `consent` is not
@@ -9,12 +9,10 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, Literal
 
 from experiments.errors import Invalid, Problem
 from experiments.vocabulary import Category
-from targeting.profile import check_document, check_locale, check_time_zone, check_user_id, normalise_phone
-from targeting.roster import ProfileChange
 
 _USUAL_NAMES: Final[Mapping[str, Sequence[str]]] = {
     "user_id": ("user_id", "userid", "external_id", "customer_id", "contact_id", "id", "email", "e_mail"),
@@ -24,53 +22,78 @@ _USUAL_NAMES: Final[Mapping[str, Sequence[str]]] = {
     "locale": ("locale", "language", "lang"),
 }  # fmt: skip
 _USUAL_CONSENT: Final = ("consent_{}", "{}_consent", "opt_in_{}", "{}_opt_in", "optin_{}", "{}_optin")
-_YES: Final = frozenset({"yes", "y", "true", "t", "1", "opted_in", "granted", "subscribed"})
-_NO: Final = frozenset({"no", "n", "false", "f", "0", "opted_out", "withdrawn", "unsubscribed"})
-_WORDS: Final = {"true": True, "false": False}
-_WORD_LENGTHS: Final = frozenset(map(len, _WORDS))
-_NUMBER_STARTS: Final = frozenset("-0123456789")
-_WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,30}")
+
+AttributeType = Literal["text", "number", "boolean", "time", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentColumns:
+    """The column that says yes or no, and those that prove it: where the person agreed, and to which words."""
+
+    column: str
+    source: str | None = None
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeColumn:
+    """The column of an attribute. `type` None keeps each value as it most plainly is.
+
+    `decimal` is for numbers (`,` makes 1.234,5 of 1234.5), `format` and `zone` for times (strptime's signs, or `unix`,
+    or `unix_ms`; the zone of times that name none), `separator` and `items` for lists.
+    """
+
+    column: str
+    type: AttributeType | None = None
+    decimal: Literal[".", ","] = "."
+    format: str | None = None
+    zone: str = "UTC"
+    separator: str = ","
+    items: Literal["text", "number"] = "text"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportMapping:
     """Column (or JSON key) of each part of a user; None and {} mean: find it by its name.
 
-    `consent` maps category to column. `attributes` maps attribute to column; None makes every column an attribute that
-    means nothing else. `consent_source` is written into the consent ledger.
+    `consent` maps category to columns, `attributes` attribute to column; a plain name stands for a column alone.
+    `other_columns` says whether columns that mean nothing else become attributes; None: unless `attributes` is given.
+    `consent_source` is written into the consent ledger where no column says better. `region` is the country of phone
+    numbers without a plus.
     """
 
     user_id: str | None = None
     phone: str | None = None
     time_zone: str | None = None
     locale: str | None = None
-    consent: Mapping[str, str] = field(default_factory=dict)
+    consent: Mapping[str, str | ConsentColumns] = field(default_factory=dict)
     consent_source: str = "import"
-    attributes: Mapping[str, str] | None = None
+    attributes: Mapping[str, str | AttributeColumn] | None = None
+    other_columns: bool | None = None
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A mapping resolved against the columns that are there. `attributes` None: all keys that are not in `claimed`."""
+    """A mapping resolved against the columns that are there.
+
+    `claimed` are the columns that do not become attributes by themselves; `verbatim` those whose text is not guessed at.
+    """
 
     user_id: str
     phone: str | None
     time_zone: str | None
     locale: str | None
-    consent: Mapping[str, str]
-    attributes: Mapping[str, str] | None
+    consent: Mapping[str, ConsentColumns]
+    attributes: Mapping[str, AttributeColumn]
+    others: bool
     claimed: frozenset[str]
+    verbatim: frozenset[str]
+    meanings: Mapping[str, str]
 
-
-@dataclass(frozen=True, slots=True)
-class ImportRow:
-    """One good row. `line` is where it starts in the file, from 1; `raw` is its text."""
-
-    line: int
-    raw: str
-    change: ProfileChange
-    consents: Mapping[str, bool]
+    def meaning_of(self, column: str) -> str:
+        """What becomes of a column: `phone`, `consent.marketing`, `attributes.country`, or empty: it is not read."""
+        return self.meanings.get(column) or (f"attributes.{column}" if self.others else "")
 
 
 def resolve(mapping: ImportMapping, names: Sequence[str]) -> Columns:
@@ -89,24 +112,39 @@ def resolve(mapping: ImportMapping, names: Sequence[str]) -> Columns:
         problems.append(
             Problem("mapping.user_id", f"no column is called like a user id; name one of {_listed(names)}")
         )
-    consent = dict(mapping.consent) or _usual_consent(by_simple_name)
-    for category, column in consent.items():
-        if category not in set(Category):
-            known = ", ".join(Category)
-            problems.append(Problem(f"mapping.consent.{category}", f"is not a category; there are {known}"))
-        problems += _unknown(f"mapping.consent.{category}", column, names)
-    for attribute, column in (mapping.attributes or {}).items():
-        problems += _unknown(f"mapping.attributes.{attribute}", column, names)
+    consent = {
+        category: ConsentColumns(said) if isinstance(said, str) else said
+        for category, said in (mapping.consent or _usual_consent(by_simple_name)).items()
+    }
+    attributes = {
+        attribute: AttributeColumn(said) if isinstance(said, str) else said
+        for attribute, said in (mapping.attributes or {}).items()
+    }
+    problems += _wrong_consent(consent, names)
+    for attribute, said in attributes.items():
+        problems += _unknown(f"mapping.attributes.{attribute}", said.column, names)
     if problems:
         raise Invalid.of(problems)
+    meanings = {said.column: f"attributes.{attribute}" for attribute, said in attributes.items()}
+    for category, columns in consent.items():
+        for name in (columns.source, columns.evidence):
+            if name is not None:
+                meanings[name] = f"consent.{category}"
+        meanings[columns.column] = f"consent.{category}"
+    meanings |= {name: part for part, name in found.items() if name is not None}
+    typed = {said.column for said in attributes.values() if said.type is not None}
+    claimed = frozenset(meanings)
     return Columns(
         user_id=str(found["user_id"]),
         phone=found["phone"],
         time_zone=found["time_zone"],
         locale=found["locale"],
         consent=consent,
-        attributes=mapping.attributes,
-        claimed=frozenset(name for name in [*found.values(), *consent.values()] if name is not None),
+        attributes=attributes,
+        others=mapping.attributes is None if mapping.other_columns is None else mapping.other_columns,
+        claimed=claimed,
+        verbatim=frozenset(name for name in claimed if not meanings[name].startswith("attributes.")) | typed,
+        meanings=meanings,
     )
 
 
@@ -124,6 +162,17 @@ def _usual_consent(by_simple_name: Mapping[str, str]) -> dict[str, str]:
     return consent
 
 
+def _wrong_consent(consent: Mapping[str, ConsentColumns], names: Collection[str]) -> Iterable[Problem]:
+    for category, said in consent.items():
+        path = f"mapping.consent.{category}"
+        if category not in set(Category):
+            yield Problem(path, f"is not a category; there are {', '.join(Category)}")
+        yield from _unknown(path, said.column, names)
+        for part, column in (("source", said.source), ("evidence", said.evidence)):
+            if column is not None:
+                yield from _unknown(f"{path}.{part}", column, names)
+
+
 def _unknown(path: str, column: str, names: Collection[str]) -> Iterable[Problem]:
     if column in names:
         return
@@ -135,70 +184,3 @@ def _unknown(path: str, column: str, names: Collection[str]) -> Iterable[Problem
 def _listed(names: Collection[str]) -> str:
     shown = ", ".join(repr(name) for name in list(names)[:12])
     return shown + (", .." if len(names) > 12 else "")
-
-
-def read_row(
-    cells: Mapping[str, Any], columns: Columns, *, line: int, raw: str, default_region: str
-) -> ImportRow:
-    """What one row says. `cells`: column -> value, without the empty ones. Raises Invalid naming the column."""
-    user_id = _as_text(cells, columns.user_id)
-    if user_id is None:
-        raise Invalid("is missing, so there is no telling who this is", field=columns.user_id)
-    phone = _as_text(cells, columns.phone)
-    time_zone = _as_text(cells, columns.time_zone)
-    locale = _as_text(cells, columns.locale)
-    if columns.attributes is None:
-        attributes = {name: value for name, value in cells.items() if name not in columns.claimed}
-    else:
-        attributes = {
-            attribute: cells[column] for attribute, column in columns.attributes.items() if column in cells
-        }
-    check_document(attributes, field="attributes")
-    change = ProfileChange(
-        user_id=check_user_id(user_id, field=columns.user_id),
-        phone=phone and normalise_phone(phone, default_region=default_region, field=columns.phone or ""),
-        time_zone=time_zone and check_time_zone(time_zone, field=columns.time_zone or ""),
-        locale=locale and check_locale(locale, field=columns.locale or ""),
-        attributes=attributes,
-        phone_field=columns.phone or "phone",
-    )
-    consents = {
-        category: _yes_or_no(cells[column], column)
-        for category, column in columns.consent.items()
-        if column in cells
-    }
-    return ImportRow(line=line, raw=raw, change=change, consents=consents)
-
-
-def _as_text(cells: Mapping[str, Any], column: str | None) -> str | None:
-    value = None if column is None else cells.get(column)
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise Invalid("is neither text nor a whole number", field=column)
-
-
-def _yes_or_no(value: Any, column: str) -> bool:
-    word = str(value).strip().lower().replace("-", "_").replace(" ", "_")
-    if word in _YES:
-        return True
-    if word in _NO:
-        return False
-    raise Invalid(f"{str(value)[:40]!r} is neither yes nor no", field=column)
-
-
-def infer(text: str) -> Any:
-    """The value that a CSV cell most plainly is: whole number, decimal, true or false; anything else stays text.
-
-    Decided cell by cell. Numbers with a leading zero or plus (post codes, phones), in scientific notation, or too long
-    for 64 bits stay text, and so do dates: conditions read ISO 8601 as it is.
-
-    >>> [infer(text) for text in ("12", "-0.5", "TRUE", "007", "1e5", "2026-08-01")]
-    [12, -0.5, True, '007', '1e5', '2026-08-01']
-    """
-    if text[:1] in _NUMBER_STARTS:
-        if _WHOLE.fullmatch(text):
-            return int(text)
-        return float(text) if _DECIMAL.fullmatch(text) else text
-    return _WORDS.get(text.lower(), text) if len(text) in _WORD_LENGTHS else text

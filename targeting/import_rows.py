@@ -1,4 +1,4 @@
-"""A file of bytes becomes rows and rejects, one at a time: nothing in it can crash an import or fill the memory. Pure.
+"""CSV and JSON lines become rows and rejects, one at a time: nothing in them can crash an import or fill the memory. Pure.
 
 What is wrong with the file as a whole (its first line, its encoding, the mapping) raises Invalid before the first
 row; what is wrong with a row becomes a `Reject` that says where and why, and the next row goes on.
@@ -8,66 +8,42 @@ import csv
 import itertools
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, NoReturn
 
 from experiments.errors import Invalid
-from targeting.import_mapping import Columns, ImportMapping, ImportRow, infer, read_row, resolve
-from targeting.profile import check_text
+from targeting.import_cells import ImportRow, infer
+from targeting.import_mapping import Columns, ImportMapping, resolve
+from targeting.import_source import MAX_RAW, Reject, RowSource, check_names, row_or_reject
 
 MAX_LINE_BYTES: Final = 1_000_000
 MAX_RECORD_LINES: Final = 100
 """A quoted cell may hold line breaks, but a quote that is still open after so many lines was never closed."""
-_MAX_RAW: Final = 10_000
 _KEYS_FROM: Final = 1_000
 _DELIMITERS: Final = ",;\t|"
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A row that was not taken: where it starts (from 1), the field at fault (empty: the row), why, and its text."""
-
-    line: int
-    field: str
-    reason: str
-    raw: str
-
-    def as_cells(self) -> list[str]:
-        """The four cells of the reject file, safe to open in a spreadsheet and to write as UTF-8."""
-        return [
-            str(self.line),
-            *(neutralise_formula(_printable(c)) for c in (self.field, self.reason, self.raw)),
-        ]
-
-
-def neutralise_formula(cell: str) -> str:
-    """`cell` so that a spreadsheet shows it and does not run it.
-
-    >>> neutralise_formula("=HYPERLINK(1)")
-    "'=HYPERLINK(1)"
-    """
-    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
-
-
-def _printable(text: str) -> str:
-    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-    return clean if len(clean) <= _MAX_RAW else clean[:_MAX_RAW] + ".."
-
-
-def read_csv(
-    source: BinaryIO, *, mapping: ImportMapping, default_region: str
-) -> Iterator[ImportRow | Reject]:
-    """Rows of a CSV file with a header; comma, semicolon, tab or bar is recognised in the header."""
+def read_csv(source: BinaryIO, *, mapping: ImportMapping, default_region: str) -> RowSource:
+    """A CSV file with a header; comma, semicolon, tab or bar is recognised in the header."""
     records = _csv_records(_Lines(source))
     header = next(records, None)
     if header is None:
         raise Invalid("the file is empty; its first line must name the columns", field="header")
     if isinstance(header, Reject):
         raise Invalid(f"the first line {header.reason}", field="header")
-    names = _check_header(header[2])
+    names = check_names(header[2])
     columns = resolve(mapping, names)
+    return RowSource(names, columns, _csv_rows(records, names, columns, default_region))
+
+
+def _csv_rows(
+    records: Iterator[tuple[int, str, list[str]] | Reject],
+    names: Sequence[str],
+    columns: Columns,
+    default_region: str,
+) -> Iterator[ImportRow | Reject]:
+    verbatim = columns.verbatim
     for record in records:
         if isinstance(record, Reject):
             yield record
@@ -78,29 +54,15 @@ def read_csv(
             continue
         values = {
             # A user id 0042 or true is text.
-            name: text if name in columns.claimed else infer(text)
+            name: text if name in verbatim else infer(text)
             for name, cell in zip(names, cells, strict=True)
             if (text := cell.strip())
         }
-        yield _row_or_reject(values, columns, line, raw, default_region)
+        yield row_or_reject(values, columns, line, raw, default_region)
 
 
-def _check_header(names: list[str]) -> list[str]:
-    names = [name.strip() for name in names]
-    for position, name in enumerate(names, start=1):
-        if not name:
-            raise Invalid(f"column {position} has no name", field="header")
-        check_text(name, field="header")
-    twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
-    if twice is not None:
-        raise Invalid(f"column {twice!r} is there twice", field="header")
-    return names
-
-
-def read_jsonl(
-    source: BinaryIO, *, mapping: ImportMapping, default_region: str
-) -> Iterator[ImportRow | Reject]:
-    """Rows of a file with one JSON object per line. Its columns are the keys of the first thousand lines."""
+def read_jsonl(source: BinaryIO, *, mapping: ImportMapping, default_region: str) -> RowSource:
+    """A file with one JSON object per line. Its columns are the keys of the first thousand lines."""
     records = _json_records(_Lines(source))
     first = list(itertools.islice(records, _KEYS_FROM))
     names = list(dict.fromkeys(name for _, _, found in first if isinstance(found, dict) for name in found))
@@ -109,22 +71,18 @@ def read_jsonl(
     if not names:
         raise Invalid("none of the first lines is a JSON object", field="file")
     columns = resolve(mapping, names)
-    for line, raw, found in itertools.chain(first, records):
+    return RowSource(names, columns, _json_rows(itertools.chain(first, records), columns, default_region))
+
+
+def _json_rows(
+    records: Iterable[tuple[int, str, dict[str, Any] | str]], columns: Columns, default_region: str
+) -> Iterator[ImportRow | Reject]:
+    for line, raw, found in records:
         if isinstance(found, dict):
             values = {name: value for name, value in found.items() if value is not None and value != ""}
-            yield _row_or_reject(values, columns, line, raw, default_region)
+            yield row_or_reject(values, columns, line, raw, default_region)
         else:
             yield Reject(line, "", found, raw)
-
-
-def _row_or_reject(
-    values: Mapping[str, Any], columns: Columns, line: int, raw: str, default_region: str
-) -> ImportRow | Reject:
-    try:
-        return read_row(values, columns, line=line, raw=raw, default_region=default_region)
-    except Invalid as error:
-        problem = error.problems[0]
-        return Reject(line, problem.field, problem.message, raw)
 
 
 _TOO_LONG: Final = f"is longer than {MAX_LINE_BYTES} bytes"
@@ -164,7 +122,7 @@ class _Lines:
         start = found
         while too_long and found and not found.endswith(b"\n"):
             found = self._source.readline(MAX_LINE_BYTES)
-        text = start[:_MAX_RAW] if too_long else start
+        text = start[:MAX_RAW] if too_long else start
         return _Line(self._number, text.decode("utf-8", "surrogateescape"), too_long)
 
     def read_again(self, lines: list[_Line]) -> None:

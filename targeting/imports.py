@@ -8,65 +8,69 @@ in the meantime) is never overturned by a file, so that neither the order of row
 
 import csv
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import BinaryIO, Final, Literal, TextIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, BinaryIO, Final, Literal, TextIO, get_args
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlmodel import Session
 
 from experiments import audit
 from experiments.clock import Clock
 from experiments.database import Database
-from experiments.errors import Conflict, Invalid, TooLarge, Unavailable
-from targeting import consent, user_repository
-from targeting.import_mapping import ImportMapping, ImportRow
-from targeting.import_rows import Reject, read_csv, read_jsonl
+from experiments.errors import Invalid, NotFound, TooLarge, TouchstoneError
+from targeting import consent
+from targeting import import_run_repository as runs
+from targeting.import_cells import ImportRow
+from targeting.import_mapping import ImportMapping
+from targeting.import_rows import read_csv, read_jsonl
+from targeting.import_seen import Seen
+from targeting.import_source import Reject, RowSource
+from targeting.import_storing import ImportSummary, store
+from targeting.models import ImportRun
 from targeting.profile import check_region, check_text
-from targeting.roster import Roster
+from targeting.quality import FileProfile, without_values
+from targeting.quality_report import judge
 
-__all__ = ["ImportMapping", "ImportOptions", "ImportSummary", "import_users"]
+Format = Literal["csv", "jsonl", "parquet"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 REJECT_HEADER: Final = ("line", "field", "reason", "row")
-_ATTEMPTS: Final = 3
+KEPT_REJECTS: Final = 20
+"""So many rejected rows are kept with the run; all of them go to the reject file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """How to read the file. `file_name` is what the consent ledger and the audit log call it."""
+    """How to read the file. `file_name` is what the consent ledger and the audit log call it.
 
-    format: Literal["csv", "jsonl"]
+    `source` names where such files come from: each import is compared with the last one of the same source.
+    """
+
+    format: Format
     mapping: ImportMapping = field(default_factory=ImportMapping)
     default_region: str = ""
     max_rows: int = 5_000_000
     batch: int = 2000
     file_name: str = "upload"
+    source: str = "upload"
 
 
 @dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What became of the rows: rows = created + updated + unchanged + merged_duplicates + rejected.
+class ImportOutcome:
+    """`run_id` is the row of `import_runs`, `quality` the report of `quality_report.judge`."""
 
-    `consents_kept_withdrawn` counts the rows whose "yes" was outweighed by an earlier "no".
-    """
+    run_id: int
+    summary: ImportSummary
+    quality: Mapping[str, Any]
 
-    rows: int = 0
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    merged_duplicates: int = 0
-    rejected: int = 0
-    consents_granted: int = 0
-    consents_withdrawn: int = 0
-    consents_kept_withdrawn: int = 0
 
-    def to_json(self) -> dict[str, int]:
-        return asdict(self)
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an import would do: its first rows, and the quality of all of them."""
 
-    def __add__(self, other: "ImportSummary") -> "ImportSummary":
-        mine, others = asdict(self), asdict(other)
-        return ImportSummary(**{name: mine[name] + others[name] for name in mine})
+    rows: Sequence[ImportRow | Reject]
+    quality: Mapping[str, Any]
 
 
 def import_users(
@@ -78,7 +82,7 @@ def import_users(
     options: ImportOptions,
     rejects: TextIO,
     progress: Callable[[int], None] | None = None,
-) -> ImportSummary:
+) -> ImportOutcome:
     """Import a file; `rejects` gets a CSV (line, field, reason, row), `progress` the number of rows so far.
 
     Opens its own transactions, one per batch, because a file of millions of rows must not hold the write lock until
@@ -86,51 +90,168 @@ def import_users(
     exactly `max_rows` rows (which stay: running a shorter file again changes nothing), Unavailable when the database
     kept being busy (the batches before stay).
     """
+    table = open_source(source, options)
+    return import_rows(
+        database, clock, table, actor=actor, options=options, rejects=rejects, progress=progress
+    )
+
+
+def open_source(source: BinaryIO, options: ImportOptions) -> RowSource:
+    """The rows of a file, not read yet; raises Invalid for a wrong option, header or mapping."""
     _check_options(options)
-    read = read_csv if options.format == "csv" else read_jsonl
-    rows = read(source, mapping=options.mapping, default_region=options.default_region)
-    batches = _batches(rows, options)
+    return _reader(options.format)(source, mapping=options.mapping, default_region=options.default_region)
+
+
+def _reader(form: Format) -> Callable[..., RowSource]:
+    if form == "parquet":
+        # Arrow takes a while to load, which imports of other files should not wait for.
+        from targeting.import_parquet import read_parquet
+
+        return read_parquet
+    return read_csv if form == "csv" else read_jsonl
+
+
+def preview_users(database: Database, source: BinaryIO, *, options: ImportOptions, shown: int = 5) -> Preview:
+    """Read a whole file and write nothing. What only the stored users can tell (a phone of somebody else) is not known."""
+    table = open_source(source, options)
+    with database.snapshot() as session:
+        before = runs.last_quality(session, options.source)
+    profile = FileProfile(table.names, table.columns.meaning_of)
+    first: list[ImportRow | Reject] = []
+    seen, repeated = Seen(), 0
+    for batch in _batches(table.rows, options):
+        first += batch[: shown - len(first)]
+        profile.add(batch)
+        profile.refuse([item for item in batch if isinstance(item, Reject)])
+        users = [item.change.user_id for item in batch if isinstance(item, ImportRow)]
+        repeated += len(users) - len(set(users)) + len(seen.add(set(users)))
+    return Preview(first, judge(profile, repeated_users=repeated, before=before))
+
+
+def import_rows(
+    database: Database,
+    clock: Clock,
+    table: RowSource,
+    *,
+    actor: str,
+    options: ImportOptions,
+    rejects: TextIO,
+    progress: Callable[[int], None] | None = None,
+    after_batch: Callable[[int, Session], None] | None = None,
+    part_of_source: bool = False,
+) -> ImportOutcome:
+    """Import rows wherever they come from, as `import_users` does; the run and its quality are kept in `import_runs`.
+
+    `after_batch` is called with the number of rows so far, in the transaction of each batch. `part_of_source` as in `judge`.
+    """
+    batches = _batches(table.rows, options)
     first = next(batches, None)
     # The writer quotes what its line ends are made of, and a lone carriage return ends a line for whoever reads it back.
     reject_file = csv.writer(rejects, lineterminator="\r\n")
     reject_file.writerow(REJECT_HEADER)
-    seen = _SeenUsers()
-    total = ImportSummary()
-    complete = False
+    run = _Run(database, clock, actor, options, FileProfile(table.names, table.columns.meaning_of))
+    seen = Seen()
+    error: str | None = "was interrupted"
     try:
         for batch in itertools.chain([] if first is None else [first], batches):
-            counted, rejected = _store(database, clock, batch, seen, options)
+            so_far = run.summary.rows + len(batch)
+            counted, rejected = store(
+                database,
+                clock,
+                batch,
+                seen=seen,
+                origin=options.file_name,
+                consent_source=options.mapping.consent_source,
+                after=None if after_batch is None else partial(after_batch, so_far),
+            )
             reject_file.writerows(reject.as_cells() for reject in rejected)
-            total += counted
+            run.add(batch, counted, rejected)
             if progress is not None:
-                progress(total.rows)
-        if next(rows, None) is not None:
+                progress(so_far)
+        if next(table.rows, None) is not None:
             raise TooLarge(
-                f"the file has more than {options.max_rows} rows; the first {total.rows} were imported and stay",
+                f"the file has more than {options.max_rows} rows; the first {run.summary.rows} were imported and stay",
                 field="file",
             )
-        complete = True
+        error = None
+    except TouchstoneError as told:
+        error = str(told)
+        raise
     finally:
+        quality = run.finish(error, part_of_source=part_of_source)
+    return ImportOutcome(run.id, run.summary, quality)
+
+
+class _Run:
+    """The row of `import_runs`: written when the import begins, completed when it ends, however it ends."""
+
+    def __init__(
+        self, database: Database, clock: Clock, actor: str, options: ImportOptions, profile: FileProfile
+    ) -> None:
+        self._database, self._clock, self._actor, self._options = database, clock, actor, options
+        self._profile = profile
+        self._rejects: list[dict[str, Any]] = []
+        self.summary = ImportSummary()
         with database.transaction() as session:
+            self._before = runs.last_quality(session, options.source)
+            row = ImportRun(source=options.source, actor=actor, started_at=clock.now())
+            self.id = runs.add_run(session, row)
+
+    def add(
+        self, batch: Sequence[ImportRow | Reject], counted: ImportSummary, rejected: Sequence[Reject]
+    ) -> None:
+        self.summary += counted
+        self._profile.add(batch)
+        self._profile.refuse(rejected)
+        for reject in rejected[: KEPT_REJECTS - len(self._rejects)]:
+            # Whom a reason names is for the reject file; this stays for good.
+            self._rejects.append(
+                {"line": reject.line, "field": reject.field, "reason": without_values(reject.reason)}
+            )
+
+    def finish(self, error: str | None, *, part_of_source: bool) -> Mapping[str, Any]:
+        quality = judge(
+            self._profile,
+            repeated_users=self.summary.merged_duplicates,
+            before=self._before,
+            part_of_source=part_of_source,
+        )
+        counts = self.summary.to_json()
+        with self._database.transaction() as session:
+            row = runs.find_run(session, self.id)
+            assert row is not None  # noqa: S101  # written when the import began, and nobody deletes runs
+            row.finished_at = self._clock.now()
+            row.summary = counts | {"rejects": self._rejects}
+            row.quality = dict(quality)
+            row.error = error and error[:1000]
             audit.record(
                 session,
-                clock,
-                actor=actor,
+                self._clock,
+                actor=self._actor,
                 action="users.import",
                 subject_kind="import",
-                subject_key=options.file_name,
-                after=total.to_json() | {"complete": complete},
+                subject_key=self._options.file_name,
+                after=counts | {"complete": error is None, "run": self.id},
             )
-    return total
+        return quality
+
+
+def find_run(session: Session, *, run_id: int) -> ImportRun:
+    """One run of an import; raises NotFound."""
+    run = runs.find_run(session, run_id)
+    if run is None:
+        raise NotFound(f"there is no import {run_id}")
+    return run
 
 
 def _check_options(options: ImportOptions) -> None:
-    if options.format not in ("csv", "jsonl"):
-        raise Invalid(f"{options.format!r} is not a format; there are csv and jsonl", field="format")
+    if options.format not in FORMATS:
+        raise Invalid(f"{options.format!r} is not a format; there are {', '.join(FORMATS)}", field="format")
     if options.batch < 1 or options.max_rows < 1:
         raise Invalid("is less than 1", field="batch" if options.batch < 1 else "max_rows")
     check_region(options.default_region)
     check_text(options.file_name, field="file_name")
+    check_text(options.source, field="source")
     check_text(options.mapping.consent_source, field="mapping.consent_source", limit=consent.MAX_SOURCE)
 
 
@@ -141,115 +262,3 @@ def _batches(
     while batch := list(itertools.islice(rows, min(options.batch, left))):
         left -= len(batch)
         yield batch
-
-
-def _store(
-    database: Database,
-    clock: Clock,
-    batch: Sequence[ImportRow | Reject],
-    seen: "_SeenUsers",
-    options: ImportOptions,
-) -> tuple[ImportSummary, list[Reject]]:
-    rows = [item for item in batch if isinstance(item, ImportRow)]
-    stored = None
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            with database.transaction() as session:
-                stored = _store_rows(session, clock, rows, options)
-            break
-        except user_repository.RACED as error:
-            if attempt == _ATTEMPTS:
-                raise Unavailable("the database is busy; run the import again later") from error
-    assert stored is not None  # noqa: S101  # the loop ends with a result or an error
-    rejected = sorted(
-        [item for item in batch if isinstance(item, Reject)] + stored.rejected, key=lambda reject: reject.line
-    )
-    again = seen.add(stored.accepted)
-    created = stored.created - again
-    updated = stored.updated - again
-    users = len(stored.accepted - again)
-    summary = ImportSummary(
-        rows=len(batch),
-        created=len(created),
-        updated=len(updated),
-        unchanged=users - len(created) - len(updated),
-        merged_duplicates=len(batch) - len(rejected) - users,
-        rejected=len(rejected),
-        consents_granted=stored.consents.granted,
-        consents_withdrawn=stored.consents.withdrawn,
-        consents_kept_withdrawn=stored.consents.kept_withdrawn,
-    )
-    return summary, rejected
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    accepted: set[str]
-    created: set[str]
-    updated: set[str]
-    rejected: list[Reject]
-    consents: consent.Applied
-
-
-def _store_rows(session: Session, clock: Clock, rows: Sequence[ImportRow], options: ImportOptions) -> _Stored:
-    known = user_repository.people(session, {row.change.user_id for row in rows}, to_change=True)
-    phones = {row.change.phone for row in rows if row.change.phone is not None}
-    roster = Roster(known.values(), user_repository.owners_of(session, phones))
-    accepted: list[ImportRow] = []
-    rejected: list[Reject] = []
-    for row in rows:
-        try:
-            roster.apply(row.change)
-            accepted.append(row)
-        except (Conflict, Invalid) as error:
-            problem = error.problems[0]
-            rejected.append(Reject(row.line, problem.field, problem.message, row.raw))
-    newcomers, changed = roster.newcomers, roster.changed
-    now = clock.now()
-    user_repository.free_phones(session, roster.moving_phones)
-    user_repository.insert_all_people(session, newcomers, now=now)
-    user_repository.update_people(session, changed, now=now)
-    changes = [
-        consent.ConsentChange(
-            user_pk=user_repository.stored_id(roster.enter(row.change.user_id)),
-            category=category,
-            granted=granted,
-            source=options.mapping.consent_source,
-            evidence=f"import {options.file_name} line {row.line}",
-        )
-        for row in accepted
-        for category, granted in row.consents.items()
-    ]
-    return _Stored(
-        accepted={row.change.user_id for row in accepted},
-        created={person.user_id for person in newcomers},
-        updated={person.user_id for person in changed},
-        rejected=rejected,
-        consents=consent.apply_changes(session, clock, changes=changes, from_file=True),
-    )
-
-
-class _SeenUsers:
-    """Which users the file has named before, in eight bytes each: a set of millions of ids would not be flat memory.
-
-    Keeps 64-bit hashes in a few sorted runs of growing length. Two ids of five million share a hash with a chance of
-    one in a million, and then only a count is off by one.
-    """
-
-    def __init__(self) -> None:
-        self._runs: list[NDArray[np.int64]] = []
-
-    def add(self, user_ids: set[str]) -> set[str]:
-        """Remember these; returns those among them that were there already."""
-        ids = list(user_ids)
-        hashes = np.fromiter((hash(user_id) for user_id in ids), dtype=np.int64, count=len(ids))
-        known = np.zeros(len(ids), dtype=np.bool_)
-        for run in self._runs:
-            place = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
-            known |= run[place] == hashes
-        run = np.sort(hashes[~known])
-        while self._runs and len(self._runs[-1]) <= 2 * len(run):
-            run = np.sort(np.concatenate([self._runs.pop(), run]))
-        if len(run):
-            self._runs.append(run)
-        return {user_id for user_id, was_known in zip(ids, known, strict=True) if was_known}

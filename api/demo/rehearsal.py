@@ -32,7 +32,7 @@ from delivery.simulator.server import run as run_simulator
 from experiments.clock import ScaledClock, SystemClock, format_moment
 from experiments.errors import Unavailable
 from experiments.vocabulary import Scope
-from targeting.imports import ImportSummary
+from targeting.import_storing import ImportSummary
 
 START_SECONDS: Final = 60.0
 PHONE_NUMBER_ID: Final = "106540352242922"
@@ -175,7 +175,7 @@ class Rehearsal:
         ):
             return importing.run(
                 self.wiring, source, order, actor="rehearsal", rejects=rejects, progress=progress
-            )
+            ).summary
 
     def load_world(self, *, people_path: Path, behaviour: Mapping[str, Any]) -> None:
         """Tell the simulator who its people are (JSONL of user_id and phone) and how they behave."""

@@ -1,20 +1,35 @@
-"""Imports of many users by HTTP: a file as the whole body, or as the part `file` of a form."""
+"""Imports of many users by HTTP, as the whole body or as the part `file` of a form; and what became of earlier ones."""
 
 import hashlib
 import tempfile
 from typing import Annotated, Any, BinaryIO, Final, cast
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 
 from api import importing
-from api.dependencies import MANAGEMENT, CleanText, WiringOf, Writer
+from api.dependencies import (
+    MANAGEMENT,
+    MAX_ID,
+    CleanText,
+    Cursor,
+    Limit,
+    Reader,
+    ReadSession,
+    WiringOf,
+    Writer,
+    next_cursor,
+)
 from api.idempotency import PARAMETER, fingerprint_of, key_of, once
+from api.presenting_imports import import_answer, import_quality_answer
+from api.schemas import ImportAnswer, ImportQualityAnswer, Page
 from api.security import Principal
 from api.wiring import Wiring
 from experiments.errors import Invalid
+from targeting import import_run_repository as runs
+from targeting import imports
 
 router = APIRouter(prefix="/v1/imports", tags=["users"], dependencies=list(MANAGEMENT))
 
@@ -25,6 +40,7 @@ REQUEST_BODY: Final = {
     "content": {
         "text/csv": {"schema": FILE_SCHEMA},
         "application/x-ndjson": {"schema": FILE_SCHEMA},
+        "application/vnd.apache.parquet": {"schema": FILE_SCHEMA},
         "multipart/form-data": {
             "schema": {
                 "type": "object",
@@ -33,6 +49,7 @@ REQUEST_BODY: Final = {
                     "file": FILE_SCHEMA,
                     "mapping": {"type": "string"},
                     "format": {"type": "string"},
+                    "source": {"type": "string"},
                 },
             }
         },
@@ -51,17 +68,25 @@ async def import_users(
     request: Request,
     format: Annotated[  # noqa: A002  # the name of the option
         CleanText | None,
-        Query(max_length=20, description="csv or jsonl; told from the media type when absent"),
+        Query(max_length=20, description="csv, jsonl or parquet; told from the media type when absent"),
     ] = None,
     mapping: Annotated[
         CleanText | None,
         Query(
-            max_length=10_000,
-            description='JSON, such as {"phone": "mobile", "consent": {"marketing": "opt_in"}}',
+            max_length=importing.MAX_MAPPING,
+            description='YAML or JSON, such as {"phone": "mobile", "consent": {"marketing": "opt_in"}}; see docs/imports.md',
         ),
     ] = None,
+    source: Annotated[
+        CleanText | None,
+        Query(
+            max_length=200,
+            description="Where such files come from; each is compared with the last of the same source",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, Query(description="Write nothing; answer what would come of it")] = False,
 ) -> Response:
-    """Import users from CSV or JSON lines. Wrong rows are listed with line and reason; the rest lands.
+    """Import users from CSV, JSON lines or Parquet. Wrong rows are listed with line and reason; the rest lands.
 
     Sending the same file again changes nothing. The body is read to its end before the first row is stored.
     """
@@ -69,30 +94,64 @@ async def import_users(
         raise Invalid("must be absent here; send the file as it is", field="Content-Encoding")
     media_type = request.headers.get("content-type", "")
     if media_type.startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=5) as form:
+        async with request.form(max_files=2, max_fields=5) as form:
             part = form.get("file")
             if not isinstance(part, UploadFile):
-                raise Invalid(
-                    "is required: the part of the form that holds the CSV or JSONL file", field="file"
-                )
+                raise Invalid("is required: the part of the form that holds the file of people", field="file")
             order = importing.read_order(
                 name=part.filename,
                 media_type=part.content_type,
-                chosen=format or _text(form.get("format")),
-                mapping=mapping or _text(form.get("mapping")),
+                chosen=format or await _text(form, "format"),
+                mapping=mapping or await _text(form, "mapping"),
+                source=source or await _text(form, "source"),
             )
-            return await run_in_threadpool(_import, wiring, principal, request, part.file, order)
-    order = importing.read_order(name=None, media_type=media_type, chosen=format, mapping=mapping)
+            return await run_in_threadpool(_import, wiring, principal, request, part.file, order, dry_run)
+    order = importing.read_order(
+        name=None, media_type=media_type, chosen=format, mapping=mapping, source=source
+    )
     with tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY) as spool:
         async for chunk in request.stream():
             await run_in_threadpool(spool.write, chunk)
         spool.seek(0)
-        return await run_in_threadpool(_import, wiring, principal, request, cast("BinaryIO", spool), order)
+        content = cast("BinaryIO", spool)
+        return await run_in_threadpool(_import, wiring, principal, request, content, order, dry_run)
+
+
+@router.get("")
+def list_imports(
+    session: ReadSession,
+    _principal: Reader,
+    cursor: Cursor,
+    limit: Limit = 50,
+    source: Annotated[CleanText | None, Query(max_length=200)] = None,
+) -> Page[ImportAnswer]:
+    """Imports by file and by pull, newest first."""
+    rows = runs.list_runs(session, before_id=cursor or None, limit=limit, source=source)
+    return Page(
+        items=[import_answer(row) for row in rows], next_cursor=next_cursor(rows, limit, lambda row: row.id)
+    )
+
+
+@router.get("/{id}")
+def read_import(
+    session: ReadSession,
+    _principal: Reader,
+    id: Annotated[int, Path(ge=1, lt=MAX_ID)],  # noqa: A002  # the name in the path
+) -> ImportQualityAnswer:
+    """One import with the quality of its data, column by column."""
+    return import_quality_answer(imports.find_run(session, run_id=id))
 
 
 def _import(
-    wiring: Wiring, principal: Principal, request: Request, source: BinaryIO, order: importing.ImportOrder
+    wiring: Wiring,
+    principal: Principal,
+    request: Request,
+    source: BinaryIO,
+    order: importing.ImportOrder,
+    dry_run: bool,
 ) -> Response:
+    if dry_run:
+        return JSONResponse(importing.preview_stream(wiring, source, order))
     key = key_of(request)
     fingerprint = ""
     if key is not None:
@@ -108,5 +167,11 @@ def _import(
     )
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+async def _text(form: FormData, name: str) -> str | None:
+    """A field of the form, be it a value or a small file."""
+    value = form.get(name)
+    if isinstance(value, UploadFile):
+        value = (await value.read(importing.MAX_MAPPING + 1)).decode(errors="replace")
+    if value is not None and len(value) > importing.MAX_MAPPING:
+        raise Invalid(f"is longer than {importing.MAX_MAPPING} characters", field=name)
+    return value

@@ -12,7 +12,9 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid, NotFound, TooLarge
 from targeting import consent, users
-from targeting.imports import ImportMapping, ImportOptions, ImportSummary, import_users
+from targeting.import_mapping import ImportMapping
+from targeting.import_storing import ImportSummary
+from targeting.imports import ImportOptions, import_users
 from targeting.models import ConsentRecord, User
 from targeting.user_repository import ledger_of
 
@@ -23,7 +25,7 @@ def run(
     database: Database, clock: SteppedClock, data: str | bytes, **options: Any
 ) -> tuple[ImportSummary, list[dict[str, str]]]:
     rejects = io.StringIO()
-    summary = import_users(
+    outcome = import_users(
         database,
         clock,
         io.BytesIO(data.encode() if isinstance(data, str) else data),
@@ -31,6 +33,7 @@ def run(
         options=ImportOptions(**({"format": "csv", "file_name": "people.csv"} | options)),
         rejects=rejects,
     )
+    summary = outcome.summary
     found = list(csv.DictReader(io.StringIO(rejects.getvalue())))
     assert summary.rejected == len(found)
     counted = (

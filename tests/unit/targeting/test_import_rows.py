@@ -10,15 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.errors import Invalid
-from targeting.import_mapping import ImportMapping, ImportRow, infer, resolve
-from targeting.import_rows import (
-    MAX_LINE_BYTES,
-    MAX_RECORD_LINES,
-    Reject,
-    neutralise_formula,
-    read_csv,
-    read_jsonl,
-)
+from targeting.import_cells import ImportRow, infer
+from targeting.import_mapping import ImportMapping, resolve
+from targeting.import_rows import MAX_LINE_BYTES, MAX_RECORD_LINES, read_csv, read_jsonl
+from targeting.import_source import Reject, neutralise_formula
 
 
 def read(
@@ -26,7 +21,7 @@ def read(
 ) -> list[ImportRow | Reject]:
     source = io.BytesIO(data.encode() if isinstance(data, str) else data)
     reader = read_jsonl if jsonl else read_csv
-    return list(reader(source, mapping=ImportMapping(**mapping), default_region=region))
+    return list(reader(source, mapping=ImportMapping(**mapping), default_region=region).rows)
 
 
 def rows_of(items: list[ImportRow | Reject]) -> list[ImportRow]:

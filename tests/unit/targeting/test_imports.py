@@ -10,19 +10,22 @@ from hypothesis import strategies as st
 
 from experiments.clock import SteppedClock
 from experiments.errors import Invalid
-from targeting.imports import ImportMapping, ImportOptions, ImportSummary, _SeenUsers, import_users
+from targeting.import_mapping import ImportMapping
+from targeting.import_seen import Seen
+from targeting.import_storing import ImportSummary
+from targeting.imports import ImportOptions, import_users
 
 
 @given(st.lists(st.sets(st.integers(0, 60).map(str), max_size=30), max_size=12))
 def test_seen_users_agree_with_a_plain_set(batches: list[set[str]]) -> None:
-    seen, plain = _SeenUsers(), set[str]()
+    seen, plain = Seen(), set[str]()
     for batch in batches:
         assert seen.add(batch) == batch & plain
         plain |= batch
 
 
 def test_seen_users_stay_small() -> None:
-    seen = _SeenUsers()
+    seen = Seen()
     for start in range(0, 200_000, 2_000):
         assert not seen.add({str(number) for number in range(start, start + 2_000)})
     assert len(seen._runs) < 20
