@@ -1,8 +1,8 @@
 """How many users a condition means, and who for instance: in well under a second, however many users there are.
 
-Three steps, each with its bound. Internal ids are drawn at random between the lowest and the highest, and looked at: that
-gives some users to show, and an estimate. Then everything is counted, for as long as there is time. If that finishes,
-the count is exact; if not, the estimate is the answer, with an interval that says how good it is.
+Two steps, each with its bound. First everybody is counted, for as long as there is time. Then internal ids are drawn at
+random between the lowest and the highest, and looked at: that gives some users to show and, when the count did not come
+to its end, an estimate, with an interval that says how good it is.
 """
 
 import math
@@ -23,7 +23,7 @@ from targeting.preview_repository import CHUNK, Found, OutOfTimeError
 __all__ = ["Count", "Found", "Preview", "preview", "wilson"]
 
 DRAWN: Final = 20_000
-COUNT_SECONDS: Final = 0.5
+COUNT_SECONDS: Final = 0.4
 DRAW_SECONDS: Final = 0.25
 Z: Final = 1.959963984540054
 """The 97.5 % point of the normal distribution."""
@@ -75,23 +75,27 @@ def preview(
         order = rng.permutation(np.arange(low, high + 1))
     else:
         order = rng.permutation(np.unique(rng.integers(low, high + 1, size=drawn)))
-    looked_at, found = _look(session, audience, order, monotonic)
-    if looked_at == size:
-        count: Count | None = Count(len(found), True, len(found), len(found))
-    else:
-        count = _counted(session, audience, seconds, monotonic)
+    count = _counted(session, audience, seconds, monotonic)
+    # For the users to show, a few draws will do.
+    looked_at, found = _look(session, audience, order if count is None else order[:CHUNK], monotonic)
     if count is None:
-        lower, upper = wilson(len(found), looked_at)
-        count = Count(
-            value=round(len(found) / looked_at * size),
-            exact=False,
-            lower=max(len(found), math.floor(lower * size)),
-            upper=math.ceil(upper * size),
-        )
+        count = _estimated(len(found), looked_at, size)
     users = preview_repository.shown(session, found[:sample])
     if len(users) < min(sample, count.value) and count.exact:
         users = _first(session, audience, sample, monotonic) or users
     return Preview(count, tuple(users))
+
+
+def _estimated(found: int, looked_at: int, size: int) -> Count:
+    if looked_at == size:
+        return Count(found, True, found, found)
+    lower, upper = wilson(found, looked_at)
+    return Count(
+        value=round(found / looked_at * size),
+        exact=False,
+        lower=max(found, math.floor(lower * size)),
+        upper=math.ceil(upper * size),
+    )
 
 
 def _look(

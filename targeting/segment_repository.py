@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, and_, cast, delete, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Text, and_, case, cast, delete, exists, func, literal, or_, select
 from sqlmodel import Session, SQLModel, col
 
 from experiments.errors import NotFound
@@ -24,6 +24,12 @@ def find_segment(session: Session, key: str) -> Segment:
     if found is None:
         raise NotFound(f"there is no segment {key!r}", field="key")
     return found
+
+
+def hold_segment(session: Session, key: str) -> Segment:
+    """The segment, held to the end of the transaction against change and deletion; raises NotFound."""
+    session.execute(select(col(Segment.id)).where(col(Segment.key) == key).with_for_update(key_share=True))
+    return find_segment(session, key)
 
 
 def list_segments(session: Session, *, after_id: int, limit: int) -> Sequence[Segment]:
@@ -83,6 +89,12 @@ def last_user_pk(session: Session) -> int:
     return session.execute(select(func.max(USERS.c.id))).scalar() or 0
 
 
+def pk_after(session: Session, *, after_pk: int, users: int) -> int | None:
+    """The internal id of the `users`-th user after this one; None when there are not so many."""
+    query = select(USERS.c.id).where(USERS.c.id > after_pk).order_by(USERS.c.id).offset(users - 1).limit(1)
+    return session.execute(query).scalar()
+
+
 def pks_of(session: Session, user_ids: Collection[str]) -> dict[str, int]:
     """User id -> internal id, of those who exist."""
     query = select(USERS.c.user_id, USERS.c.id).where(USERS.c.user_id.in_(user_ids))
@@ -104,6 +116,23 @@ def remove_members(session: Session, segment_id: int, user_pks: Collection[int])
         return 0
     statement = delete(_MEMBERS).where(_MEMBERS.c.segment_id == segment_id, _MEMBERS.c.user_pk.in_(user_pks))
     return session.connection().execute(statement).rowcount
+
+
+def keep_members(session: Session, segment_id: int, user_pks: Collection[int]) -> int:
+    """Remove everybody but these users; returns how many were removed."""
+    others = and_(_MEMBERS.c.segment_id == segment_id, _MEMBERS.c.user_pk.not_in(user_pks))
+    return session.connection().execute(delete(_MEMBERS).where(others)).rowcount
+
+
+def count_overlap(
+    session: Session, first: ColumnElement[bool], second: ColumnElement[bool]
+) -> tuple[int, int, int]:
+    """(users for whom the first holds, the second, both), in one pass over users."""
+    marks = [case((first, 1), else_=0).label("first"), case((second, 1), else_=0).label("second")]
+    query = select(*marks, func.count().label("users")).select_from(USERS).group_by("first", "second")
+    sizes = {(row.first, row.second): row.users for row in session.execute(query)}
+    both, only_first, only_second = (sizes.get(mark, 0) for mark in ((1, 1), (1, 0), (0, 1)))
+    return both + only_first, both + only_second, both
 
 
 def clear_members(session: Session, segment_id: int) -> int:
