@@ -6,6 +6,8 @@ CASE, SUM, MIN, MAX), so that it runs on SQLite and PostgreSQL as it is and can 
 A user's outcome for a metric is what happened in [assigned_at, assigned_at + window), whatever was sent to whom
 (intention to treat); a user without events has outcome 0. Only *mature* users count, those whose whole window lies
 before `as_of`: assigned_at + window <= as_of. The covariate is the same quantity over [assigned_at - covariate, assigned_at).
+
+Users whose variant was forced (testers) count nowhere: chance did not put them into their arm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +28,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    not_,
     or_,
     select,
     type_coerce,
@@ -139,7 +142,7 @@ def arms_query(experiment_id: int, *, as_of: datetime) -> Select[Any]:
         .select_from(
             ASSIGNMENTS.outerjoin(MESSAGES, and_(m.experiment_id == a.experiment_id, m.user_pk == a.user_pk))
         )
-        .where(a.experiment_id == experiment_id, _micros(a.assigned_at) <= now)
+        .where(a.experiment_id == experiment_id, not_(a.forced), _micros(a.assigned_at) <= now)
         .group_by(a.user_pk)
         .cte("users_of_arms")
     )
@@ -156,10 +159,13 @@ def arms_query(experiment_id: int, *, as_of: datetime) -> Select[Any]:
 
 def suppressed_query(experiment_id: int) -> Select[Any]:
     """Messages that were not sent, per variant and reason. A suppression has no time of its own: it counts at once."""
-    m = MESSAGES.c
+    a, m = ASSIGNMENTS.c, MESSAGES.c
     return (
         select(m.variant, m.reason, func.count().label("messages"))
-        .where(m.experiment_id == experiment_id, m.state == str(MessageState.SUPPRESSED))
+        .select_from(
+            MESSAGES.join(ASSIGNMENTS, and_(a.experiment_id == m.experiment_id, a.user_pk == m.user_pk))
+        )
+        .where(m.experiment_id == experiment_id, m.state == str(MessageState.SUPPRESSED), not_(a.forced))
         .group_by(m.variant, m.reason)
         .order_by(m.variant, m.reason)
     )
@@ -279,7 +285,7 @@ def _outcomes(experiment_id: int, group: MetricGroup, *, as_of: datetime) -> CTE
                 and_(e.user_pk == a.user_pk, e.name == group.event, at >= first, at < assigned + window),
             )
         )
-        .where(a.experiment_id == experiment_id, assigned <= to_micros(as_of) - window)
+        .where(a.experiment_id == experiment_id, not_(a.forced), assigned <= to_micros(as_of) - window)
         .group_by(a.user_pk)
         .cte("outcomes")
     )

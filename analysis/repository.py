@@ -7,7 +7,7 @@ from sqlmodel import Session, col, func, select
 
 from analysis.models import StoredReport
 from experiments.models import Epoch, Experiment
-from targeting.models import Enrolment, User
+from targeting.models import Enrolment
 
 
 def newest_report(session: Session, experiment_id: int) -> StoredReport | None:
@@ -44,8 +44,3 @@ def epochs_of(session: Session, experiment_id: int) -> Sequence[Epoch]:
 def enrolment_of(session: Session, experiment_id: int) -> Enrolment | None:
     """How far enrolment has come; None before its first batch."""
     return session.get(Enrolment, experiment_id)
-
-
-def highest_user(session: Session) -> int:
-    """The largest internal id of a user; 0 without users. Enrolment walks up to it."""
-    return session.exec(select(func.max(User.id))).one() or 0

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
+from analysis import cautions, repository
 from analysis import facts as fact_queries
-from analysis import repository
 from analysis.engines import FactsEngine, SessionFacts
 from analysis.facts import ExperimentFacts
 from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec, Reached
 from analysis.models import StoredReport
 from analysis.report import build_report
-from experiments.clock import Clock, format_duration
+from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
 from experiments.errors import Conflict, TouchstoneError
@@ -27,7 +27,9 @@ from experiments.models import Epoch, Experiment
 from experiments.repository import get_experiment
 from experiments.service import design_of
 from experiments.vocabulary import ExperimentStatus, MetricRole
+from targeting.enrolment import walks
 from targeting.models import Enrolment
+from targeting.repository import highest_user
 
 LOOK_EVERY: Final = timedelta(hours=1)
 """How often the scheduler looks. More often costs alpha-spending looks and tells nobody more."""
@@ -141,19 +143,22 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
     is_over = experiment.status == ExperimentStatus.STOPPED or (
         enrolment is not None and enrolment.finished_at is not None
     )
-    expected = expected_users(
-        assigned, enrolment, is_over=is_over, highest_user=repository.highest_user(session)
-    )
+    expected = expected_users(assigned, enrolment, is_over=is_over, highest_user=highest_user(session))
     mature = {key: sum(arm.n for arm in by_variant.values()) for key, by_variant in found.metrics.items()}
     newest = repository.newest_report(session, experiment_id)
-    information = information_fraction(
-        mature[primary_metric(design)], expected, known=newest.information if newest else 0.0
+    primary, by_rules = primary_metric(design), not walks(design)
+    # Nobody knows how many users rules will bring, so there is no planned end and no share of it.
+    information = (
+        0.0
+        if by_rules
+        else information_fraction(mature[primary], expected, known=newest.information if newest else 0.0)
     )
+    epochs = repository.epochs_of(session, experiment_id)
     plan = AnalysisPlan(
         method=design.plan.method,
         alpha=design.plan.alpha,
-        planned_n=expected or None,
-        information=information,
+        planned_n=None if by_rules else expected or None,
+        information=None if by_rules else information,
         looks=earlier_looks(repository.informations(session, experiment_id), information),
         ended=is_over and min(mature.values()) == assigned,
         minimum_effect=design.plan.mde,
@@ -163,8 +168,12 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         as_of=as_of,
         plan=plan,
         metrics=metric_specs(design),
-        arms=arms_of(design, found, epochs=repository.epochs_of(session, experiment_id)),
-        warnings=_open_windows(design, mature=mature, assigned=assigned),
+        arms=arms_of(design, found, epochs=epochs),
+        checks=cautions.changed_weights(found, epochs),
+        warnings=(
+            *cautions.shared_units(design),
+            *cautions.open_windows(design, primary=primary, mature=mature, assigned=assigned),
+        ),
     )
     return Look(
         experiment_id=experiment_id,
@@ -200,9 +209,13 @@ def expected_users(assigned: int, enrolment: Enrolment | None, *, is_over: bool,
     """How many users will have been assigned once enrolment is over.
 
     Enrolment walks the users in order of their internal id, so while it runs, the users still to be looked at are taken
-    to join at the rate of those before them.
+    to join at the rate of those before them. A second walk, after the coverage was raised, knows what to expect.
     """
-    if is_over or enrolment is None or enrolment.last_user_pk <= 0:
+    if is_over or enrolment is None:
+        return assigned
+    if "expected" in enrolment.counts:
+        return max(assigned, int(enrolment.counts["expected"]))
+    if enrolment.last_user_pk <= 0:
         return assigned
     return max(assigned, round(assigned * highest_user / enrolment.last_user_pk))
 
@@ -299,17 +312,6 @@ def traffic_shares(
         variant: sum(users * weights[number].get(variant, 0.0) for number, users in drawn.items()) / total
         for variant in {variant for number in drawn for variant in weights[number]}
     }
-
-
-def _open_windows(design: ExperimentDesign, *, mature: Mapping[str, int], assigned: int) -> tuple[str, ...]:
-    # The report itself says how many users the primary metric leaves out.
-    counted = mature[primary_metric(design)]
-    return tuple(
-        f"{key}: {assigned - mature[key]} of {assigned} users are left out, "
-        f"because its window of {format_duration(metric.window)} is still open for them"
-        for key, metric in design.metric_definitions().items()
-        if mature[key] < assigned and mature[key] != counted
-    )
 
 
 def _says_something_else(look: Look, newest: StoredReport) -> bool:

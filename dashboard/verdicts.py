@@ -52,6 +52,7 @@ CHECKS: Final[dict[str, str]] = {
     "srm": "Split between arms",
     "zero_weight": "Users where none belong",
     "unknown_variant": "Unknown variants",
+    "weights_changed": "Weights changed while it ran",
 }
 
 

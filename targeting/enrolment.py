@@ -31,6 +31,7 @@ from targeting.repository import Candidate, Unplanned
 
 AUDIENCE_SOURCE: Final = "audience"
 NOT_RUNNING: Final = "not_running"
+NOT_BY_RULES: Final = "not_by_rules"
 NOT_IN_AUDIENCE: Final = "audience"
 UNKNOWN: Final = "unknown"
 CHUNK: Final = 5000
@@ -130,11 +131,14 @@ def enrol_users(
     """Enrol these users, who must be in the audience like everybody else; `source` is noted with each assignment.
 
     Returns the outcome of each of `user_pks`. Whoever is assigned already keeps the variant, so doing it again changes
-    nothing. Holds the experiment, and those of its layer, until the transaction ends.
+    nothing. An experiment whose audience is walked takes nobody this way. Holds the experiment, and those of its layer, until the transaction ends.
     """
     terms = _terms(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
     if terms is None:
         return dict.fromkeys(user_pks, EnrolmentOutcome(None, NOT_RUNNING))
+    if walks(terms.design):
+        # Its plan counts on an audience that is complete once it has been walked.
+        return dict.fromkeys(user_pks, EnrolmentOutcome(None, NOT_BY_RULES))
     outcomes: dict[int, EnrolmentOutcome] = {}
     for start in range(0, len(user_pks), CHUNK):
         outcomes |= _enrol_some(session, terms, user_pks[start : start + CHUNK], source=source)
