@@ -1,6 +1,7 @@
 """Settings: environment variables with the prefix `TOUCHSTONE_`, read in this file only."""
 
 import ipaddress
+import json
 from datetime import timedelta
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -74,6 +75,10 @@ class Settings(BaseSettings):
     messages_per_second: int = Field(80, ge=1, le=1000, description="Throughput of the number")
     max_tries: int = Field(3, ge=1, le=10, description="Tries for errors that may be tried again")
 
+    erasure_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Keys the digests that keep erased people from coming back; never change it",
+    )
     stop_words: dict[str, list[str]] = Field(
         default_factory=dict,
         description='STOP words beside the built-in ones, by language, as JSON: {"sv": ["sluta skicka"]}',
@@ -82,6 +87,13 @@ class Settings(BaseSettings):
     coupon_secret: SecretStr = Field(SecretStr(""), description="Makes coupon codes unguessable")
     default_region: str = Field(
         "", description="Country of phone numbers written without +, such as NL; empty: refuse them"
+    )
+    sources: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        default_factory=dict,
+        description='Databases that pulls may read: a JSON object {"NAME": "SQLAlchemy URL"}',
+    )
+    source_timeout: Annotated[timedelta, NoDecode] = Field(
+        timedelta(minutes=5), description="How long a source may think about one statement of a pull"
     )
     max_upload_bytes: int = Field(
         512 * MEGABYTE, ge=1, description="Largest import by HTTP; larger files go by command line"
@@ -92,10 +104,26 @@ class Settings(BaseSettings):
         timedelta(seconds=5), description="How often the scheduler's jobs run"
     )
 
-    @field_validator("cap_window", "unknown_after", "lease", "message_ttl", "tick", mode="before")
+    @field_validator(
+        "cap_window", "unknown_after", "lease", "message_ttl", "source_timeout", "tick", mode="before"
+    )
     @classmethod
     def _read_duration(cls, value: object) -> object:
         return parse_duration(value) if isinstance(value, str) else value
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _read_sources(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = json.loads(value)
+        except ValueError:
+            # Not a word of it goes into the error: it holds passwords.
+            raise ValueError('is not a JSON object such as {"crm": "postgresql://.."}') from None
+        if not isinstance(found, dict) or not all(isinstance(url, str) and url for url in found.values()):
+            raise ValueError('is not a JSON object such as {"crm": "postgresql://.."}')
+        return found
 
     @field_validator("database_url")
     @classmethod
