@@ -1,155 +1,161 @@
-"""Regular expressions in conditions: written for JavaScript, run by Python, and refused when they could run for ever."""
+"""Regular expressions in conditions: written for JavaScript, run by Python, and bounded in time whatever they are.
+
+`condition_pattern_cost` bounds in how many ways Python's engine could read a text. Where that bound is small the engine
+searches; where it is not, `condition_pattern_walk` does, which is slower and never explodes. Neither sees a text longer
+than `MAX_SUBJECT`: it does not match.
+"""
 
 import re
 from typing import Final
 
+from targeting.condition_pattern_cost import ENDLESS, Ways, parse, ways_of
+from targeting.condition_pattern_walk import Unwalkable, Walk
+
 MAX_PATTERN: Final = 500
 MAX_SUBJECT: Final = 4_096
 """Longer text is not searched: it does not match."""
+MAX_WAYS: Final = 2_000_000
+"""Ways that Python's engine may try in one text; it tries some ten million in a second."""
 
-# In JavaScript \d and \w are ASCII and $ is the very end of the text.
-_ESCAPES: Final = {"d": "[0-9]", "D": "[^0-9]", "w": "[A-Za-z0-9_]", "W": "[^A-Za-z0-9_]"}
-_ESCAPES_IN_CLASS: Final = {"d": "0-9", "w": "A-Za-z0-9_"}
+MOST_ALIKE: Final = 10_000
+MOST_OPEN: Final = 6
+"""Bounds on `Ways.factor` and `Ways.degree` of a pattern that is not dangerous."""
+
+# Becomes an empty look ahead, which keeps the parser of Python from merging a|b into one set: other engines do not, and
+# to them (\d|1)+ is as bad as (a+)+.
+_END: Final = "\0"
+_LENGTHS: Final = (4_096, 2_048, 1_024, 512, 256, 128, 96, 64, 48, 32, 24, 16, 12, 8, 4)
+
+# In JavaScript these are ASCII, except white space.
+_SPACES: Final = r"\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+_NO_SPACES: Final = (
+    r"\x00-\x08\x0e-\x1f!-\x9f\xa1-\u167f\u1681-\u1fff\u200b-\u2027\u202a-\u202e\u2030-\u205e\u2060-\u2fff"
+    r"\u3001-\ufefe\uff00-\U0010ffff"
+)
+_CLASSES: Final = {
+    "d": "0-9",
+    "D": r"\x00-/:-\U0010ffff",
+    "w": "A-Za-z0-9_",
+    "W": r"\x00-/:-@\[-\^`{-\U0010ffff",
+    "s": _SPACES,
+    "S": _NO_SPACES,
+}
+_ANCHORS: Final = {"b": r"(?a:\b)", "B": r"(?a:\B)"}
+_SAME_IN_PYTHON: Final = frozenset("fnrtvxu0123456789")
+_OUTSIDE: Final = {"$": r"\Z", ".": r"[^\n\r\u2028\u2029]"}
+# Python reads pairs of these as set operations of the future.
+_ESCAPED_INSIDE: Final = frozenset("[&~|")
 _TOKEN: Final = re.compile(
-    r"(?P<reference>\\k<(?P<name>[A-Za-z_]\w*)>)|(?P<escape>\\.)|(?P<named>\(\?<(?=[A-Za-z_]))|(?P<other>.)",
+    r"(?P<reference>\\k<(?P<name>[A-Za-z_]\w*)>)|(?P<escape>\\.)|(?P<named>\(\?<(?=[A-Za-z_]))"
+    r"|(?P<set>\[\^?\]?)|(?P<brace>\{(?!\d+(?:,\d*)?\}))|(?P<pair>(?<=-)-)|(?P<other>.)",
     re.DOTALL,
 )
-_QUANTIFIER: Final = re.compile(r"[*+?]|\{(?P<least>\d+)(?P<comma>,(?P<most>\d*))?\}")
 
 
-def compile_pattern(pattern: object, *, ignore_case: bool) -> re.Pattern[str] | None:
-    """The Python pattern with the meaning of a JavaScript one; None when it is not a valid pattern."""
-    if not isinstance(pattern, str):
+class Pattern:
+    """A pattern ready to be searched, with a bound on what that can cost."""
+
+    __slots__ = ("_compiled", "_fast_up_to", "_walk", "ways")
+
+    def __init__(self, translated: str, flags: int) -> None:
+        """`translated` bears a mark at the end of each alternative. Raises re.error, OverflowError or RecursionError when it is not a valid pattern."""
+        self._compiled = re.compile(translated.replace(_END, ""), flags)
+        parsed = parse(translated.replace(_END, "(?=)"), flags)
+        if parsed.state.flags & ~(re.IGNORECASE | re.UNICODE):
+            # JavaScript knows no (?m) at the start of a pattern.
+            raise re.error("flags inside the pattern")
+        self.ways: Ways = ways_of(parsed)
+        self._fast_up_to = _fast_up_to(self.ways)
+        self._walk: Walk | None = None
+        if self._fast_up_to < MAX_SUBJECT:
+            try:
+                self._walk = Walk(parsed)
+            except Unwalkable:
+                self._walk = None
+
+    def most_ways(self, text: str) -> float:
+        """In how many ways Python's engine may have to read a text; 0 when it is not asked."""
+        length = len(text)
+        return (length + 1) * self.ways.among(length) if length <= self._fast_up_to else 0
+
+    def search(self, text: str) -> bool:
+        """Whether the pattern occurs in the text."""
+        if len(text) <= self._fast_up_to:
+            return self._compiled.search(text) is not None
+        return self._walk is not None and len(text) <= MAX_SUBJECT and self._walk.search(text)
+
+
+def compile_pattern(pattern: object, *, ignore_case: bool) -> Pattern | None:
+    """The pattern with the meaning it has in JavaScript; None when it is not a valid one, or too long."""
+    if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN or _END in pattern:
         return None
     try:
-        return re.compile(_translate(pattern), re.IGNORECASE if ignore_case else 0)
+        return Pattern(_translate(pattern), re.IGNORECASE if ignore_case else 0)
     except (re.error, OverflowError, RecursionError):
         return None
 
 
-def search(pattern: re.Pattern[str], text: str) -> bool:
+def search(pattern: Pattern, text: str) -> bool:
     """Whether the pattern occurs in the text."""
-    return len(text) <= MAX_SUBJECT and pattern.search(text) is not None
+    return pattern.search(text)
+
+
+def danger(pattern: str) -> str | None:
+    """Why a (valid) pattern may run for ever elsewhere; None when it cannot.
+
+    Here it would only be slow, but the same condition is also sent to SDKs, whose engines have no such bound.
+    """
+    compiled = compile_pattern(pattern, ignore_case=False)
+    if compiled is None:
+        return None
+    if compiled.ways == ENDLESS:
+        return f"a repeated group in which one text can be read in more than one way can take for ever: {pattern}"
+    if compiled.ways.factor > MOST_ALIKE or compiled.ways.degree > MOST_OPEN:
+        return f"so many choices that begin alike can take for ever together: {pattern}"
+    return None
+
+
+def _fast_up_to(ways: Ways) -> int:
+    """The longest text for which the engine of Python needs no more than `MAX_WAYS`, from all starts together."""
+    return next((n for n in _LENGTHS if (n + 1) * ways.among(n) <= MAX_WAYS), 0)
 
 
 def _translate(pattern: str) -> str:
     translated: list[str] = []
-    in_class = False
+    in_set = False
     for token in _TOKEN.finditer(pattern):
         text = token[0]
         if token["reference"]:
             text = f"(?P={token['name']})"
         elif token["escape"]:
-            text = (_ESCAPES_IN_CLASS if in_class else _ESCAPES).get(text[1], text)
-        elif in_class:
-            in_class = text != "]"
-            text = "\\[" if text == "[" else text
+            text = _escape(text, in_set=in_set)
+        elif in_set:
+            in_set = not text.endswith("]")
+            text = r"\-" if token["pair"] else "".join(map(_inside, text))
         elif token["named"]:
             text = "(?P<"
-        elif text == "[":
-            in_class = True
-        elif text == "$":
-            text = r"\Z"
+        elif token["brace"]:
+            text = r"\{"
+        elif token["set"]:
+            in_set = not text.endswith("]")
+            text = {"[]": "(?!)", "[^]": r"[\s\S]"}.get(text, text)
+        elif text in {"|", ")"}:
+            text = _END + text
+        else:
+            text = _OUTSIDE.get(text, text)
         translated.append(text)
-    return "".join(translated)
+    return "".join([*translated, _END])
 
 
-def danger(pattern: str) -> str | None:
-    """Why a pattern may take exponential time; None when nothing in it can.
-
-    A repeated group is refused when it holds a repetition itself, as in `(a+)+`, or alternatives that do not differ
-    in their first character, as in `(a|ab)*`: either way one text can be matched in exponentially many ways.
-    """
-    # One frame per open group: where it starts, whether it holds a repetition, the first characters of its branches.
-    frames: list[_Frame] = [_Frame(0)]
-    position = 0
-    closed: _Frame | None = None
-    while position < len(pattern):
-        quantifier = _QUANTIFIER.match(pattern, position)
-        if quantifier:
-            problem = _check_repetition(pattern, quantifier, frames[-1], closed)
-            if problem:
-                return problem
-            position, closed = quantifier.end(), None
-            if pattern[position : position + 1] == "?":
-                position += 1
-            continue
-        closed = None
-        if pattern[position] == "(":
-            frames[-1].note(None)
-            frames.append(_Frame(position))
-            position += _opening(pattern, position)
-            continue
-        if pattern[position] == ")" and len(frames) > 1:
-            closed = frames.pop()
-            frames[-1].repeats = frames[-1].repeats or closed.repeats
-            frames[-1].ambiguous = frames[-1].ambiguous or closed.is_ambiguous()
-            position += 1
-            continue
-        end = _atom_end(pattern, position)
-        frames[-1].note(pattern[position:end])
-        position = end
-    return None
+def _inside(character: str) -> str:
+    return f"\\{character}" if character in _ESCAPED_INSIDE else character
 
 
-class _Frame:
-    """What is known of a group while it is read."""
-
-    __slots__ = ("ambiguous", "firsts", "fresh", "repeats", "start")
-
-    def __init__(self, start: int) -> None:
-        self.start = start
-        self.repeats = False
-        self.ambiguous = False
-        self.firsts: list[str | None] = []
-        self.fresh = True
-
-    def note(self, atom: str | None) -> None:
-        if atom == "|":
-            if self.fresh:
-                self.firsts.append(None)
-            self.fresh = True
-        elif self.fresh:
-            self.firsts.append(atom)
-            self.fresh = False
-
-    def is_ambiguous(self) -> bool:
-        """Alternatives that may begin alike: only distinct plain characters are known to differ."""
-        branches = [*self.firsts, None] if self.fresh else self.firsts
-        if len(branches) < 2:
-            return self.ambiguous
-        plain = [
-            first.lower() for first in branches if first is not None and (len(first) == 1 and first != ".")
-        ]
-        return self.ambiguous or len(plain) < len(branches) or len(set(plain)) < len(plain)
-
-
-def _check_repetition(
-    pattern: str, quantifier: "re.Match[str]", frame: _Frame, closed: _Frame | None
-) -> str | None:
-    most = quantifier["most"] if quantifier["comma"] else quantifier["least"]
-    once = quantifier[0] == "?" or most in {"0", "1"}
-    if closed is not None and not once:
-        group = pattern[closed.start : quantifier.end()]
-        if closed.repeats:
-            return f"a repetition inside a repeated group can take for ever: {group}"
-        if closed.is_ambiguous():
-            return f"alternatives that begin alike inside a repeated group can take for ever: {group}"
-    fixed = quantifier["least"] is not None and not quantifier["comma"]
-    frame.repeats = frame.repeats or not fixed
-    return None
-
-
-def _opening(pattern: str, position: int) -> int:
-    """The length of what opens a group: `(`, `(?:`, `(?=`, `(?<name>` .."""
-    match = re.compile(r"\((?:\?(?:P?<[A-Za-z_]\w*>|<?[:=!]))?").match(pattern, position)
-    return len(match[0]) if match else 1
-
-
-def _atom_end(pattern: str, position: int) -> int:
-    if pattern[position] == "\\":
-        return position + 2
-    if pattern[position] == "[":
-        match = re.compile(r"\[\^?(?:\\.|[^\]\\])*\]?", re.DOTALL).match(pattern, position)
-        return match.end() if match else position + 1
-    return position + 1
+def _escape(text: str, *, in_set: bool) -> str:
+    letter = text[1]
+    if letter in _CLASSES:
+        return _CLASSES[letter] if in_set else f"[{_CLASSES[letter]}]"
+    if letter in _ANCHORS:
+        return (r"\x08" if letter == "b" else "B") if in_set else _ANCHORS[letter]
+    # Any other letter stands for itself; Python gives some of them a meaning.
+    return letter if letter.isalpha() and letter not in _SAME_IN_PYTHON else text

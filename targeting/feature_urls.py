@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from targeting.condition_patterns import compile_pattern, danger, search
+from targeting.condition_patterns import Pattern, compile_pattern, danger, search
 
 _WILDCARD: Final = "_____"  # as in the SDKs: * is not valid in a host
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -89,7 +89,7 @@ def _compile_target(kind: Any, pattern: Any) -> UrlTest:
     return test
 
 
-def _compile_regex(pattern: str) -> re.Pattern[str] | None:
+def _compile_regex(pattern: str) -> Pattern | None:
     return None if danger(pattern) else compile_pattern(pattern, ignore_case=False)
 
 
