@@ -85,6 +85,13 @@ def member_pks(session: Session, segment_id: int, *, after_pk: int, up_to_pk: in
     return session.execute(query.order_by(_MEMBERS.c.user_pk)).scalars().all()
 
 
+def next_member_pks(session: Session, segment_id: int, *, after_pk: int, limit: int) -> Sequence[int]:
+    """Internal ids of the next members."""
+    mine = and_(_MEMBERS.c.segment_id == segment_id, _MEMBERS.c.user_pk > after_pk)
+    query = select(_MEMBERS.c.user_pk).where(mine).order_by(_MEMBERS.c.user_pk).limit(limit)
+    return session.execute(query).scalars().all()
+
+
 def last_user_pk(session: Session) -> int:
     return session.execute(select(func.max(USERS.c.id))).scalar() or 0
 

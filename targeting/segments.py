@@ -23,6 +23,7 @@ from targeting.models import Segment
 __all__ = ["Segment", "check", "delete", "find", "list_segments", "put", "segment_id", "used_by"]
 
 Lookup = Callable[[str], dict[str, Any] | None]
+RESERVED: Final = frozenset({"preview", "overlap"})
 _NAMED_BY: Final = 5
 
 
@@ -44,6 +45,8 @@ def put(
     Raises Invalid naming the path inside `condition` (also when segments would turn in a circle), Conflict when it would
     turn a list into a condition or back, or break another segment or an experiment that names it.
     """
+    if key in RESERVED:
+        raise Invalid(f"{key!r} is the name of something that segments do; choose another", field="key")
     segment_repository.lock_segments(session)
     if condition is not None:
         check(session, condition, key=key)
