@@ -19,6 +19,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from experiments.clock import MICROSECOND
@@ -26,6 +27,18 @@ from experiments.errors import NotFound
 from targeting.audience_repository import Audience
 from targeting.models import Event, PendingTrigger, Rule, RuleFiring, RuleVersion, User
 from targeting.user_repository import USERS
+
+_PASSING_STATES: Final = ("08", "40", "53", "55", "57")
+_PASSING_NAMES: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the database, and not the rule, is to blame: busy, a deadlock, a lost connection. Trying again may help."""
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None) or ""
+    name = getattr(error.orig, "sqlite_errorname", None) or ""
+    return error.connection_invalidated or state[:2] in _PASSING_STATES or name.startswith(_PASSING_NAMES)
 
 
 class Pending(NamedTuple):
@@ -253,6 +266,10 @@ def reached(
     return [Reached(row[0], row[1], row[2] or {}, row[3]) for row in rows]
 
 
+def count_users(session: Session, where: Sequence[ColumnElement[bool]]) -> int:
+    return int(session.execute(select(func.count()).select_from(User).where(*where)).scalar_one())
+
+
 def between(after_pk: int, upto_pk: int) -> ColumnElement[bool]:
     return col(User.id).between(after_pk + 1, upto_pk)
 
@@ -262,13 +279,13 @@ def among(user_pks: Collection[int]) -> ColumnElement[bool]:
 
 
 def past_events(
-    session: Session, *, name: str, since: datetime, until: datetime, after: tuple[datetime, int], limit: int
+    session: Session, *, name: str, until: datetime, after: tuple[datetime, int], limit: int
 ) -> list[Past]:
     """Events of one name in the order of their time, from the one behind `after` (time, id) on."""
     at, last_id = after
     query = select(col(Event.id), col(Event.user_pk), col(Event.at), col(Event.properties)).where(
         col(Event.name) == name,
-        col(Event.at).between(max(since, at), until),
+        col(Event.at).between(at, until),
         or_(col(Event.at) > at, col(Event.id) > last_id),
     )
     rows = session.execute(query.order_by(col(Event.at), col(Event.id)).limit(limit))
