@@ -185,6 +185,11 @@ def _all(parts: list[Predicate]) -> Predicate:
         return _always
     if len(parts) == 1:
         return parts[0]
+    if len(parts) == 4:
+        a, b, c, d = parts  # a loop over them costs as much as a fifth clause
+        return lambda value, scope: (
+            a(value, scope) and b(value, scope) and c(value, scope) and d(value, scope)
+        )
     tests = tuple(parts)
 
     def test(value: Any, scope: Scope) -> bool:
@@ -213,6 +218,12 @@ def _not(part: Predicate) -> Predicate:
 
 def _on_value(test: Callable[[Any], bool]) -> Predicate:
     return lambda value, _scope: test(value)
+
+
+def _identical_to(bound: Any) -> Predicate:
+    if isinstance(bound, str):
+        return lambda value, _scope: isinstance(value, str) and value == bound
+    return lambda value, _scope: identical(value, bound)
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Predicate]:
@@ -251,7 +262,14 @@ def _within(*, ignore_case: bool, wanted: bool) -> Callable[[Any], Predicate]:
         if not isinstance(values, list):
             return _never
         meets = Members(values, ignore_case=ignore_case).meets
-        return _on_value(meets) if wanted else _on_value(lambda value: not meets(value))
+        texts = frozenset(each for each in values if isinstance(each, str))
+
+        def test(value: Any, _scope: Scope) -> bool:
+            # Text, by far the most frequent, takes the short way.
+            known = value in texts if isinstance(value, str) and not ignore_case else meets(value)
+            return known is wanted
+
+        return test
 
     return build
 
@@ -316,11 +334,11 @@ def _regex(*, ignore_case: bool) -> Callable[[Any], Predicate]:
         if compiled is None:
             return _never
 
-        def test(value: Any) -> bool:
-            text = text_of(value)
+        def test(value: Any, _scope: Scope) -> bool:
+            text = value if isinstance(value, str) else text_of(value)
             return text is not None and search(compiled, text)
 
-        return _on_value(test)
+        return test
 
     return build
 
@@ -346,8 +364,8 @@ def _age(name: str, compare: Callable[[int, int], bool]) -> Callable[[Any], Pred
 
 
 _OPERATORS: Final[dict[str, Callable[[Any], Predicate]]] = {
-    "$eq": lambda bound: _on_value(lambda value: identical(value, bound)),
-    "$ne": lambda bound: _on_value(lambda value: not identical(value, bound)),
+    "$eq": _identical_to,
+    "$ne": lambda bound: _not(_identical_to(bound)),
     "$lt": _ordered(operator.lt),
     "$lte": _ordered(operator.le),
     "$gt": _ordered(operator.gt),
