@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api import errors, openapi
-from api.routes import experiments, imports, library, ops, tracking, users, whatsapp
+from api.routes import attributes, experiments, imports, library, ops, segments, tracking, users, whatsapp
 from api.wiring import Wiring
 
 DESCRIPTION = """\
@@ -45,8 +45,10 @@ def create_app(wiring: Wiring) -> FastAPI:
     )
     app.state.wiring = wiring
     errors.install(app)
-    for module in (experiments, users, library, tracking, whatsapp, ops):
+    for module in (experiments, users, library, tracking, whatsapp, ops, segments, attributes):
         app.include_router(module.router)
     app.include_router(library.keys_router)
+    app.include_router(segments.tags_router)
+    app.include_router(segments.uploads_router, max_body_size=wiring.settings.max_upload_bytes)
     app.include_router(imports.router, max_body_size=wiring.settings.max_upload_bytes)
     return app

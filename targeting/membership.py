@@ -14,6 +14,7 @@ from experiments.errors import Conflict, Invalid, NotFound
 from targeting import segment_repository
 from targeting.audience_repository import Audience, audience_of, pages
 from targeting.models import Segment
+from targeting.segment_repository import Member
 from targeting.segments import segment_id
 
 STEP: Final = 20_000
@@ -158,6 +159,12 @@ def set_members(session: Session, clock: Clock, *, actor: str, key: str, user_id
     )
     note_list(session, clock, segment, actor=actor, what=asdict(listed) | {"unknown": len(listed.unknown)})
     return listed
+
+
+def members_of(session: Session, *, key: str, after_pk: int, limit: int) -> Sequence[Member]:
+    """Who is in a segment, by internal id: on its list, or found by its last refresh. Raises NotFound."""
+    segment = segment_repository.find_segment(session, key)
+    return segment_repository.members_of(session, segment_id(segment), after_pk=after_pk, limit=limit)
 
 
 def held_list(session: Session, key: str) -> Segment:

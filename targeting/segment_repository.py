@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Text, and_, case, cast, delete, exists, func, literal, or_, select
 from sqlmodel import Session, SQLModel, col
@@ -65,10 +65,16 @@ def count_members(session: Session, segment_id: int) -> int:
     return int(session.execute(query).scalar_one())
 
 
-def members_of(
-    session: Session, segment_id: int, *, after_pk: int, limit: int
-) -> Sequence[tuple[int, str, datetime]]:
-    """(internal id, user id, since when) of the next members, by internal id."""
+class Member(NamedTuple):
+    """A user in a segment, and since when."""
+
+    id: int
+    user_id: str
+    added_at: datetime
+
+
+def members_of(session: Session, segment_id: int, *, after_pk: int, limit: int) -> Sequence[Member]:
+    """The next members, by internal id."""
     query = (
         select(_MEMBERS.c.user_pk, USERS.c.user_id, _MEMBERS.c.added_at)
         .join(USERS, USERS.c.id == _MEMBERS.c.user_pk)
@@ -76,7 +82,7 @@ def members_of(
         .order_by(_MEMBERS.c.user_pk)
         .limit(limit)
     )
-    return [row.tuple() for row in session.execute(query)]
+    return [Member(*row) for row in session.execute(query)]
 
 
 def member_pks(session: Session, segment_id: int, *, after_pk: int, up_to_pk: int) -> Sequence[int]:
