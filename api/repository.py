@@ -1,6 +1,7 @@
 """All SQL of this floor: API keys, remembered answers, and the audit log as it is shown."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, update
@@ -8,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from api.models import ApiKey, RememberedAnswer
 from experiments.audit import AuditEntry
+from experiments.database import bytes_hold
 
 
 def find_key(session: Session, prefix: str) -> ApiKey | None:
@@ -54,6 +56,18 @@ def forget_answer(session: Session, *, api_key_id: int, idempotency_key: str) ->
 
 def forget_answers_before(session: Session, *, moment: datetime) -> None:
     session.execute(delete(RememberedAnswer).where(col(RememberedAnswer.started_at) < moment))
+
+
+def forget_answers_about(session: Session, names: Collection[str]) -> None:
+    """Take away the text of every remembered answer that holds one of `names`; the write itself stays known."""
+    for name in sorted(names):
+        # As it stands in the JSON of an answer.
+        written = json.dumps(name, ensure_ascii=False)[1:-1].encode()
+        session.execute(
+            update(RememberedAnswer)
+            .where(bytes_hold(session, col(RememberedAnswer.body), written))
+            .values(body=None)
+        )
 
 
 def list_audit(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.design import ExperimentDesign
 from experiments.metrics import KEY_PATTERN, MetricDefinition
@@ -152,6 +152,16 @@ class NewKeyAnswer(KeyAnswer):
     key: str
 
 
+class ErasedAnswer(_Answer):
+    """`erased_as` is the random name of the empty row that is left; null once the person may come back."""
+
+    erased_as: str | None
+
+
+class ReadmitRequest(_Request):
+    phone: str | None = None
+
+
 class AuditAnswer(_Answer):
     id: int
     at: datetime
@@ -169,35 +179,6 @@ class IngestAnswer(_Answer):
     success: bool = True
     accepted: int
     duplicates: int
-
-
-class _SegmentCall(BaseModel):
-    """Fields that every call of the Segment HTTP API may carry; unknown ones are allowed, as Segment allows them."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    messageId: str | None = Field(None, min_length=1, max_length=200)  # noqa: N815  # Segment's name
-    userId: str | None = Field(None, min_length=1, max_length=200)  # noqa: N815  # Segment's name
-    anonymousId: str | None = Field(None, min_length=1, max_length=200)  # noqa: N815  # Segment's name
-    timestamp: AwareDatetime | None = None
-    context: dict[str, Any] = Field(default_factory=dict)
-
-
-class TrackRequest(_SegmentCall):
-    event: str = Field(min_length=1, max_length=200)
-    properties: dict[str, Any] = Field(default_factory=dict)
-
-
-class IdentifyRequest(_SegmentCall):
-    traits: dict[str, Any] = Field(default_factory=dict)
-
-
-class BatchRequest(BaseModel):
-    """Up to 500 calls; each names its `type`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    batch: list[dict[str, Any]] = Field(max_length=500)
 
 
 class MetricKey(_Request):

@@ -4,7 +4,7 @@ A stop always counts, however late it arrives. A resume counts only if it is you
 webhooks come more than once and in any order, and an old "yes" must not undo a newer "no".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,11 +13,11 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from delivery import inbound_repository as repository
-from delivery.inbound_repository import MAX_NAME, Stranger
+from delivery.inbound_repository import MAX_NAME, SCOPED_ID, WA_ID, Stranger
 from delivery.whatsapp.items import InboundMessage, PreferenceValue, UserPreference
 from experiments.clock import Clock
 from experiments.vocabulary import MESSAGE_RECEIVED_EVENT, Category
-from targeting import consent, event_repository, rule_triggers
+from targeting import consent, event_repository, rule_triggers, tombstones
 from targeting.consent import ConsentChange
 from targeting.stop_words import is_stop
 
@@ -82,11 +82,12 @@ def hear(
     said: Sequence[Said],
     opted_out: Sequence[OptedOut] = (),
     stop_words: Mapping[str, Sequence[str]] | None = None,
+    erasure_secret: str = "",
 ) -> Heard:
     """Take note of what people said: who they are, when they last wrote, and their consent to marketing.
 
     Whoever writes becomes a user, without consent to anything: so a "stop" of somebody who is imported next week is
-    known by then. `stop_words` are the settings' own, by language.
+    known by then. Somebody who was erased stays unknown. `stop_words` are the settings' own, by language.
     """
     if not said and not opted_out:
         return Heard()
@@ -95,7 +96,8 @@ def hear(
         wa_ids={item.wa_id for item in said if item.wa_id is not None},
         scoped_ids={item.scoped_id for item in said if item.scoped_id is not None},
     )
-    newcomers = repository.add_strangers(session, _strangers(said, users), now=clock.now())
+    strangers = _not_erased(session, _strangers(said, users), secret=erasure_secret)
+    newcomers = repository.add_strangers(session, strangers, now=clock.now())
     users |= newcomers
     people = [(item, _who(item, users)) for item in said]
     known = [(item, pk) for item, pk in people if pk is not None]
@@ -123,7 +125,7 @@ def hear(
 
 
 def _who(item: Said, users: Mapping[tuple[str, str], int]) -> int | None:
-    return users.get(("wa_id", item.wa_id or "")) or users.get(("business_scoped_id", item.scoped_id or ""))
+    return users.get((WA_ID, item.wa_id or "")) or users.get((SCOPED_ID, item.scoped_id or ""))
 
 
 def _strangers(said: Sequence[Said], users: Mapping[tuple[str, str], int]) -> list[Stranger]:
@@ -137,6 +139,21 @@ def _strangers(said: Sequence[Said], users: Mapping[tuple[str, str], int]) -> li
                 found.setdefault(name, Stranger(item.wa_id, item.scoped_id))
                 break
     return list(found.values())
+
+
+def _not_erased(session: Session, strangers: Sequence[Stranger], *, secret: str) -> list[Stranger]:
+    names = {stranger: list(_names(stranger)) for stranger in strangers}
+    erased = tombstones.erased_among(
+        session, [name for known in names.values() for name in known], secret=secret
+    )
+    return [stranger for stranger, known in names.items() if erased.isdisjoint(known)]
+
+
+def _names(stranger: Stranger) -> Iterator[tombstones.Name]:
+    if stranger.wa_id is not None:
+        yield WA_ID, stranger.wa_id
+    if stranger.scoped_id is not None:
+        yield SCOPED_ID, stranger.scoped_id
 
 
 def _wish_of(

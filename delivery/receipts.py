@@ -133,7 +133,7 @@ class _Projector:
         self._clock = clock
         self._rules = Rules.of(settings)
         self._number = settings.whatsapp_phone_number_id
-        self._stop_words = settings.stop_words
+        self._settings = settings
         self._rng = rng
 
     def refuse(self, session: Session, bodies: Sequence[Stored], error: Exception) -> Projected:
@@ -154,7 +154,8 @@ class _Projector:
             self._clock,
             said=reading.said,
             opted_out=self._opted_out(session, targets),
-            stop_words=self._stop_words,
+            stop_words=self._settings.stop_words,
+            erasure_secret=self._settings.erasure_secret.get_secret_value(),
         )
         folded = self._fold(session, targets)
         changed = dispatch_repository.save(session, folded.changes)

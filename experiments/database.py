@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, Dialect, Engine, Integer, create_engine, event
+from sqlalchemy import JSON, BigInteger, ColumnElement, Dialect, Engine, Integer, create_engine, event, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -55,6 +55,16 @@ JsonDocument = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "p
 
 def _compact_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def bytes_hold(session: Session, column: Any, mark: bytes) -> ColumnElement[bool]:
+    """Whether a column of bytes holds `mark` anywhere; reads every row."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.instr(column, mark) > 0
+    # PostgreSQL looks for bytes within bytes by a keyword (POSITION .. IN) only; LIKE is the same.
+    escaped = mark.replace(b"\\", b"\\\\").replace(b"%", b"\\%").replace(b"_", b"\\_")
+    found: ColumnElement[bool] = column.op("LIKE", is_comparison=True)(b"%" + escaped + b"%")
+    return found
 
 
 class Database:

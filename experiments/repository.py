@@ -1,9 +1,12 @@
 """All SQL of this floor."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
+from sqlalchemy import null, update
 from sqlmodel import Session, col, select
 
+from experiments.audit import AuditEntry
 from experiments.errors import NotFound
 from experiments.metrics import MetricDefinition
 from experiments.models import Epoch, Experiment, Metric
@@ -86,3 +89,23 @@ def list_metrics(session: Session, *, after_id: int, limit: int) -> Sequence[Met
     return session.exec(
         select(Metric).where(col(Metric.id) > after_id).order_by(col(Metric.id)).limit(limit)
     ).all()
+
+
+def audit_of(session: Session, *, subject_kind: str, subject_key: str) -> list[dict[str, Any]]:
+    """Every entry of the audit log about one subject, oldest first, without its internal id."""
+    query = select(AuditEntry).where(
+        AuditEntry.subject_kind == subject_kind, AuditEntry.subject_key == subject_key
+    )
+    return [
+        entry.model_dump(exclude={"id", "subject_kind", "subject_key"})
+        for entry in session.exec(query.order_by(col(AuditEntry.id)))
+    ]
+
+
+def forget_in_audit(session: Session, *, subject_kind: str, subject_key: str, pseudonym: str) -> None:
+    """Leave of the entries about one subject who did what kind of thing and when, under another name."""
+    session.execute(
+        update(AuditEntry)
+        .where(col(AuditEntry.subject_kind) == subject_kind, col(AuditEntry.subject_key) == subject_key)
+        .values(subject_key=pseudonym, before=null(), after=null())
+    )

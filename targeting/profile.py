@@ -29,6 +29,9 @@ ANONYMOUS_PREFIX: Final = "anonymous:"
 WHATSAPP_PREFIX: Final = "whatsapp:"
 """Starts the user id of somebody who wrote to us on WhatsApp before anybody else told us of them."""
 
+ERASED_PREFIX: Final = "erased:"
+"""Starts the random name of the empty row that is left of somebody who was erased."""
+
 _LOCALE: Final = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -118,6 +121,8 @@ def check_user_id(text: str, *, field: str = "user_id") -> str:
         raise Invalid(
             f"may not start with {ANONYMOUS_PREFIX!r}, which marks users without an id", field=field
         )
+    if text.startswith(ERASED_PREFIX):
+        raise Invalid(f"may not start with {ERASED_PREFIX!r}, which marks users who were erased", field=field)
     return check_text(text, field=field)
 
 

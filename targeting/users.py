@@ -7,8 +7,8 @@ from sqlmodel import Session
 
 from experiments import audit
 from experiments.clock import Clock
-from experiments.errors import NotFound, Unavailable
-from targeting import rule_triggers, user_repository
+from experiments.errors import Conflict, NotFound, Unavailable
+from targeting import rule_triggers, tombstones, user_repository
 from targeting.models import User
 from targeting.profile import (
     check_document,
@@ -49,11 +49,12 @@ def upsert(
     locale: str | None = None,
     attributes: Mapping[str, Any] | None = None,
     default_region: str = "",
+    erasure_secret: str = "",
 ) -> User:
     """Create the user, or change what is given: None leaves a field alone, attributes are merged (null removes one).
 
-    Raises Invalid naming the field, Conflict when the phone belongs to somebody else, Unavailable when another
-    transaction kept being quicker. Writes to the audit log only when something changed.
+    Raises Invalid naming the field, Conflict when the phone belongs to somebody else or when the person was erased,
+    Unavailable when another transaction kept being quicker. Writes to the audit log only when something changed.
     """
     given = dict(attributes or {})
     check_document(given, field="attributes")
@@ -64,6 +65,7 @@ def upsert(
         locale=None if locale is None else check_locale(locale),
         attributes=given,
     )
+    _check_not_erased(session, change, secret=erasure_secret)
     for _ in range(_ATTEMPTS):
         known = user_repository.people(session, [user_id], to_change=True)
         before = _audited(known.get(user_id))
@@ -90,6 +92,16 @@ def upsert(
             )
         return find(session, user_id=user_id)
     raise Unavailable("the user is being changed by somebody else; try again")
+
+
+def _check_not_erased(session: Session, change: ProfileChange, *, secret: str) -> None:
+    names = [(tombstones.USER_ID, change.user_id)]
+    if change.phone is not None:
+        names.append((tombstones.PHONE, change.phone))
+    erased = tombstones.erased_among(session, names, secret=secret)
+    if erased:
+        kind = tombstones.USER_ID if names[0] in erased else tombstones.PHONE
+        raise Conflict("was erased; readmit the person first if they asked to come back", field=kind)
 
 
 def _owners(session: Session, change: ProfileChange) -> dict[str, str]:

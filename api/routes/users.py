@@ -1,11 +1,13 @@
-"""Users, their consent, and imports of many at once."""
+"""Users, their consent, and what belongs to them: a copy of everything, and being forgotten."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
+from api import privacy
 from api.dependencies import (
     MANAGEMENT,
+    Admin,
     CleanText,
     ClockOf,
     Cursor,
@@ -19,8 +21,9 @@ from api.dependencies import (
 )
 from api.idempotency import IdempotentRoute
 from api.presenting import user_answer
-from api.schemas import ConsentRequest, Page, UserAnswer, UserRequest
+from api.schemas import ConsentRequest, ErasedAnswer, Page, ReadmitRequest, UserAnswer, UserRequest
 from targeting import consent, users
+from targeting.privacy import readmit as readmit_user
 
 router = APIRouter(
     prefix="/v1/users", tags=["users"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
@@ -47,7 +50,12 @@ def upsert(
 ) -> UserAnswer:
     """Add a user, or merge what is given into the one that exists."""
     user = users.upsert(
-        session, clock, actor=principal.actor, default_region=settings.default_region, **request.model_dump()
+        session,
+        clock,
+        actor=principal.actor,
+        default_region=settings.default_region,
+        erasure_secret=settings.erasure_secret.get_secret_value(),
+        **request.model_dump(),
     )
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
 
@@ -66,3 +74,40 @@ def set_consent(
     """Record that the user agreed, or withdraw it at once."""
     user = consent.record(session, clock, actor=principal.actor, user_id=user_id, **request.model_dump())
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
+
+
+@router.get("/{user_id}/export")
+def export(session: ReadSession, _principal: Admin, user_id: UserId) -> dict[str, Any]:
+    """Everything known of one user, for the person who asks: profile, consent and its proofs, events, messages, changes."""
+    return privacy.export(session, user_id=user_id)
+
+
+@router.delete("/{user_id}")
+def erase(
+    session: WriteSession, clock: ClockOf, settings: SettingsOf, principal: Admin, user_id: UserId
+) -> ErasedAnswer:
+    """Forget one user for good. Results of experiments stay as they are; the person cannot come back by import."""
+    erased = privacy.erase(session, clock, settings=settings, actor=principal.actor, user_id=user_id)
+    return ErasedAnswer(erased_as=erased.pseudonym)
+
+
+@router.post("/{user_id}/readmit")
+def readmit(
+    session: WriteSession,
+    clock: ClockOf,
+    settings: SettingsOf,
+    principal: Admin,
+    user_id: UserId,
+    request: ReadmitRequest,
+) -> ErasedAnswer:
+    """Let somebody who was erased come back, because they asked to. They start as a new user."""
+    readmit_user(
+        session,
+        clock,
+        actor=principal.actor,
+        user_id=user_id,
+        phone=request.phone,
+        secret=settings.erasure_secret.get_secret_value(),
+        default_region=settings.default_region,
+    )
+    return ErasedAnswer(erased_as=None)

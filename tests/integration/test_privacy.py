@@ -1,0 +1,210 @@
+"""A person's own data: a copy of everything, and being forgotten, on both databases."""
+
+import json
+import re
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text as sql
+
+from api.wiring import Wiring
+from delivery import privacy
+from delivery.receipts import project_tick
+from experiments.clock import SteppedClock
+from experiments.database import Database
+from experiments.errors import Conflict, NotFound
+from targeting import consent, event_repository, tombstones, users
+from targeting.models import User
+from targeting.privacy import readmit
+from tests.integration import outbox
+from tests.integration.people import BOUGHT
+from tests.integration.webhooks import come, project, sent_out, status, statuses, text_from
+
+SECRET = "s"
+PHONE = "+12025550123"
+
+
+def _ann(database: Database, clock: SteppedClock) -> int:
+    with database.transaction() as session:
+        user = users.upsert(
+            session,
+            clock,
+            actor="crm",
+            user_id="ann",
+            phone=PHONE,
+            time_zone="Europe/Amsterdam",
+            attributes={"email": "ann@example.com", "country": "NL"},
+        )
+        pk = user.id or 0
+        consent.grant(session, clock, user_pk=pk, category="marketing", source="web", evidence="ann ticked")
+        properties = {"revenue": 12.5, "address": "Main street 1", "order": "NL-77-Q"}
+        event_repository.insert_events(
+            session,
+            [
+                {
+                    "message_id": "order-ann-1",
+                    "user_pk": pk,
+                    "name": "Order Completed",
+                    "at": clock.now(),
+                    "received_at": clock.now(),
+                    "properties": properties,
+                }
+            ],
+        )
+    come(database, clock, text_from(PHONE, "hello from Ann", clock.now()))
+    project(database, clock)
+    return pk
+
+
+def _everything(database: Database) -> str:
+    """The content of every table, as one text."""
+    from api.tables import metadata
+
+    pages = []
+    with database.snapshot() as session:
+        for table in metadata.sorted_tables:
+            rows = session.execute(sql(f"SELECT * FROM {table.name}")).all()
+            pages.append(f"{table.name}: " + " ".join(repr(tuple(_plain(v) for v in row)) for row in rows))
+    return "\n".join(pages)
+
+
+def _plain(value: object) -> object:
+    return bytes(value).decode(errors="replace") if isinstance(value, bytes | memoryview) else value
+
+
+def test_the_copy_holds_what_is_known(database: Database, clock: SteppedClock) -> None:
+    _ann(database, clock)
+    with database.snapshot() as session:
+        copy = privacy.export(session, user_id="ann")
+    assert copy["user"]["phone"] == PHONE
+    assert copy["user"]["attributes"] == {"email": "ann@example.com", "country": "NL"}
+    assert [(row["granted"], row["evidence"]) for row in copy["consent_ledger"]] == [(True, "ann ticked")]
+    assert [row["name"] for row in copy["events"]] == ["Order Completed", "Message Received"]
+    assert [row["action"] for row in copy["audit"]] == ["user.put"]
+    assert copy["messages"] == copy["assignments"] == copy["clicks"] == []
+    json.dumps(copy, default=str)
+
+
+def test_nothing_personal_is_left_anywhere(database: Database, clock: SteppedClock) -> None:
+    pk = _ann(database, clock)
+    before = _everything(database)
+    marks = ("ann", "12025550123", "Main street", "Amsterdam", "NL-77-Q")
+    assert all(mark in before for mark in marks)
+    with database.transaction() as session:
+        erased = privacy.erase(session, clock, actor="dpo", user_id="ann", secret=SECRET)
+    after = _everything(database)
+    assert [mark for mark in marks if mark in after] == []
+    with database.snapshot() as session:
+        left = users.find(session, user_id=erased.pseudonym)
+        events = event_repository.list_events(session, user_pk=pk)
+    assert (left.id, left.attributes, left.phone) == (pk, {}, None)
+    assert [event.name for event in events] == ["Order Completed", "Message Received"]
+
+
+def test_numbers_that_a_metric_sums_are_kept(database: Database, clock: SteppedClock) -> None:
+    pk = _ann(database, clock)
+    revenue = {
+        "key": "revenue",
+        "role": "secondary",
+        "kind": "mean",
+        "event": "Order Completed",
+        "value": "revenue",
+    }
+    outbox.add_experiment(database, clock, metrics=[BOUGHT, revenue])
+    with database.transaction() as session:
+        privacy.erase(session, clock, actor="dpo", user_id="ann", secret=SECRET)
+    with database.snapshot() as session:
+        order = event_repository.list_events(session, user_pk=pk)[0]
+    assert order.properties == {"revenue": 12.5}
+
+
+def test_waiting_messages_are_cancelled_and_sent_ones_still_count(
+    database: Database, clock: SteppedClock
+) -> None:
+    (sent,) = sent_out(database, clock, parameters=["Ann"])
+    told = outbox.message(database, sent)
+    pk = told.user_pk
+    (waiting,) = outbox.add_messages(database, clock, told.experiment_id, [pk], step=1)
+    with database.snapshot() as session:
+        user_id = session.get_one(User, pk).user_id
+    with database.transaction() as session:
+        privacy.erase(session, clock, actor="dpo", user_id=user_id, secret=SECRET)
+    rows = outbox.messages(database)
+    assert (rows[waiting].state, rows[waiting].reason) == ("cancelled", "erased")
+    assert (rows[sent].state, rows[sent].wamid, rows[sent].parameters) == (told.state, None, None)
+    come(database, clock, statuses(status("read", clock.now(), str(sent), wamid="wamid.x")))
+    project_tick(database, clock, settings=outbox.settings())
+    assert outbox.message(database, sent).state == "read"
+
+
+def test_somebody_is_erased_once(database: Database, clock: SteppedClock) -> None:
+    _ann(database, clock)
+    with database.transaction() as session:
+        erased = privacy.erase(session, clock, actor="dpo", user_id="ann", secret=SECRET)
+    for user_id, refusal in (("ann", NotFound), (erased.pseudonym, Conflict)):
+        with pytest.raises(refusal), database.transaction() as session:
+            privacy.erase(session, clock, actor="dpo", user_id=user_id, secret=SECRET)
+
+
+def test_tombstones_know_every_name_under_their_own_secret_only(
+    database: Database, clock: SteppedClock
+) -> None:
+    _ann(database, clock)
+    names = [("user_id", "ann"), ("phone", PHONE), ("user_id", "bob")]
+    with database.snapshot() as session:
+        assert tombstones.erased_among(session, names, secret=SECRET) == set()
+    with database.transaction() as session:
+        privacy.erase(session, clock, actor="dpo", user_id="ann", secret=SECRET)
+    with database.snapshot() as session:
+        assert tombstones.erased_among(session, names, secret=SECRET) == set(names[:2])
+        assert tombstones.erased_among(session, names, secret="another") == set()
+
+
+def test_who_asks_may_come_back(database: Database, clock: SteppedClock) -> None:
+    _ann(database, clock)
+    with database.transaction() as session:
+        privacy.erase(session, clock, actor="dpo", user_id="ann", secret=SECRET)
+    with pytest.raises(NotFound), database.transaction() as session:
+        readmit(session, clock, actor="dpo", user_id="bob", phone=None, secret=SECRET)
+    with database.transaction() as session:
+        assert readmit(session, clock, actor="dpo", user_id="ann", phone=PHONE, secret=SECRET) == 3
+    with database.snapshot() as session:
+        assert (
+            tombstones.erased_among(session, [("user_id", "ann"), ("phone", PHONE)], secret=SECRET) == set()
+        )
+
+
+def test_over_http_an_admin_reads_and_erases_and_lets_back(
+    http: TestClient, wiring: Wiring, keys: dict[str, str]
+) -> None:
+    write, admin = ({"Authorization": f"Bearer {keys[scope]}"} for scope in ("write", "admin"))
+    body = {"user_id": "ann_1%", "phone": PHONE, "attributes": {"email": "ann@example.com"}}
+    first = http.post("/v1/users", json=body, headers=write | {"Idempotency-Key": "k"})
+    assert first.status_code == 200
+    assert http.get("/v1/users/ann_1%25/export", headers=write).status_code == 403
+    copy = http.get("/v1/users/ann_1%25/export", headers=admin).json()
+    assert copy["user"]["attributes"] == {"email": "ann@example.com"}
+
+    erased = http.delete("/v1/users/ann_1%25", headers=admin)
+    assert re.fullmatch("erased:[0-9a-f]{16}", erased.json()["erased_as"])
+    assert http.get("/v1/users/ann_1%25", headers=admin).status_code == 404
+    left = _everything(wiring.database)
+    assert [mark for mark in ("ann_1%", "ann@example", "12025550123") if mark in left] == []
+    again = http.post("/v1/users", json=body, headers=write | {"Idempotency-Key": "k"})
+    assert again.status_code == 409
+
+    refused = http.post("/v1/users", json=body, headers=write)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (409, "user_id")
+    back = {"phone": PHONE}
+    assert http.post("/v1/users/ann_1%25/readmit", json=back, headers=admin).status_code == 200
+    assert http.post("/v1/users", json=body, headers=write).status_code == 200
+
+
+def test_somebody_who_was_erased_and_writes_stays_unknown(database: Database, clock: SteppedClock) -> None:
+    _ann(database, clock)
+    with database.transaction() as session:
+        privacy.erase(session, clock, actor="dpo", user_id="ann", secret="")
+    come(database, clock, text_from(PHONE, "me again", clock.now()))
+    assert project(database, clock).strangers == 0
+    with database.snapshot() as session:
+        assert [user.user_id[:7] for user in users.list_users(session, after_id=0, limit=9)] == ["erased:"]
