@@ -7,6 +7,7 @@ from typing import Any, Final
 from api.wiring import Wiring
 from delivery import planner, receipts
 from experiments.errors import TouchstoneError
+from targeting.rule_engine import rules_tick
 
 _log = logging.getLogger(__name__)
 
@@ -17,6 +18,18 @@ MESSAGES_PER_RUN: Final = 20_000
 def plan(wiring: Wiring) -> Any:
     """Enrol audiences whose moment has come, and turn assignments into messages."""
     return planner.plan_tick(wiring.database, wiring.clock, settings=wiring.settings)
+
+
+def evaluate_rules(wiring: Wiring) -> Any:
+    """Let the rules act on what has happened."""
+    return rules_tick(
+        wiring.database,
+        wiring.clock,
+        ineligible=lambda design: planner.ineligible(
+            design, settings=wiring.settings, now=wiring.clock.now()
+        ),
+        global_holdout=wiring.settings.global_holdout,
+    )
 
 
 def dispatch(wiring: Wiring) -> Any:
@@ -38,6 +51,7 @@ def refresh_reports(wiring: Wiring) -> Any:
 
 
 JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
+    "evaluate-rules": evaluate_rules,
     "plan": plan,
     "dispatch": dispatch,
     "project-webhooks": project_webhooks,

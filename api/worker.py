@@ -1,4 +1,4 @@
-"""The scheduler: every job of `jobs.py` at every tick, each at most once at a time in this process."""
+"""The scheduler: every job of `jobs.py` at every tick (rules more often), each at most once at a time in this process."""
 
 import logging
 from typing import Final
@@ -14,6 +14,9 @@ SHORTEST_TICK: Final = 0.2
 REPORTS_EVERY: Final = 12
 """Reports are made anew at every twelfth tick; each one is a look at the data."""
 
+RULES_EVERY: Final = 0.5
+"""Seconds. Rules act within a second of what sets them off; when nothing has, looking is one cheap query."""
+
 
 def make_scheduler(wiring: Wiring) -> BackgroundScheduler:
     """A scheduler with every job, not started."""
@@ -25,5 +28,6 @@ def make_scheduler(wiring: Wiring) -> BackgroundScheduler:
     )
     for name, job in jobs.JOBS.items():
         every = seconds * (REPORTS_EVERY if name == "refresh-reports" else 1)
+        every = min(every, RULES_EVERY) if name == "evaluate-rules" else every
         scheduler.add_job(jobs.guarded, "interval", args=(name, job, wiring), seconds=every, id=name)
     return scheduler

@@ -15,7 +15,7 @@ from experiments import audit
 from experiments.clock import Clock, to_micros
 from experiments.errors import Invalid, NotFound
 from experiments.vocabulary import OPTED_OUT_EVENT, Category
-from targeting import event_repository, user_repository, users
+from targeting import event_repository, rule_triggers, user_repository, users
 from targeting.models import Consent, User
 from targeting.profile import check_text
 
@@ -144,7 +144,8 @@ def apply_changes(
         if not change.granted and (before or not from_file):
             events.append(_opt_out(change, now))
     user_repository.save_consents(session, records)
-    event_repository.insert_events(session, events)
+    new = event_repository.insert_events(session, events)
+    rule_triggers.note_events(session, events=new, now=now)
     granted = sum(record["granted"] for record in records)
     return Applied(granted=granted, withdrawn=len(records) - granted, kept_withdrawn=kept)
 

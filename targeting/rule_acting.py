@@ -26,7 +26,7 @@ from targeting.rule_effects import with_effect
 from targeting.rule_matching import MAX_CHAIN, LiveRule, Occasion
 from targeting.rule_triggers import AttributeChange
 
-Attributes = Mapping[str, Any]
+Attributes = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ Whether the experiments and segments that it names exist is for `rules` to ask.
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from experiments.design import problems_of
 from experiments.errors import Invalid, Problem
@@ -132,14 +140,17 @@ class Enrol(_Value):
     experiment: str = Field(pattern=KEY_PATTERN)
 
 
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
 class AddTag(_Value):
     type: Literal["add_tag"]
-    tag: str = Field(min_length=1, max_length=100)
+    tag: Tag
 
 
 class RemoveTag(_Value):
     type: Literal["remove_tag"]
-    tag: str = Field(min_length=1, max_length=100)
+    tag: Tag
 
 
 class SetAttribute(_Value):

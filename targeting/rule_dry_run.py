@@ -7,7 +7,7 @@ answer is who would be reached now.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -116,7 +116,7 @@ class _Run:
         self._counts: Counter[Verdict] = Counter()
         self._firings: list[DryFiring] = []
         self._last_fired: dict[int, datetime] = {}
-        self._changed: dict[int, Mapping[str, Any]] = {}
+        self._changed: dict[int, dict[str, Any]] = {}
         self._truncated = False
         self._users: int | None = None
         self._notes: tuple[str, ...] = ()
@@ -197,7 +197,7 @@ class _Run:
                 self._list(user_id, each.cause, each.at)
                 self._remember(each.user_pk, known)
 
-    def _remember(self, pk: int, attributes: Mapping[str, Any]) -> None:
+    def _remember(self, pk: int, attributes: dict[str, Any]) -> None:
         for action in self._definition.actions:
             if not isinstance(action, Enrol):
                 try:

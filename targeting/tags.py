@@ -72,7 +72,7 @@ def _change(
     refused = 0
     for user_pk, attributes in held:
         try:
-            after = _with_tags(attributes, change)
+            after = with_tags(attributes, change)
         except Invalid:
             refused += 1
             continue
@@ -83,7 +83,7 @@ def _change(
     return Tagged(looked_at=len(held), changed=len(changes), refused=refused)
 
 
-def _with_tags(attributes: dict[str, Any], change: Callable[[list[Any]], list[Any]]) -> dict[str, Any]:
+def with_tags(attributes: dict[str, Any], change: Callable[[list[Any]], list[Any]]) -> dict[str, Any]:
     """The attributes with other tags. A text counts as one tag, which is how a column of a file arrives."""
     known = attributes.get(ATTRIBUTE)
     if not isinstance(known, str | list | None):
