@@ -27,18 +27,24 @@ def wiring_of(request: Request) -> Wiring:
     return wiring
 
 
-def principal_of(request: Request) -> Principal:
-    """Whose key this is: `Authorization: Bearer KEY`, or Basic with the key as user name (as Segment's clients send it)."""
-    scheme, parameter = get_authorization_scheme_param(request.headers.get("authorization"))
+def key_in(authorization: str | None) -> str:
+    """The key in an Authorization header: Bearer, or Basic with the key as user name (as Segment's clients send it)."""
+    scheme, parameter = get_authorization_scheme_param(authorization)
     if scheme.lower() == "basic":
         try:
-            parameter = base64.b64decode(parameter, validate=True).decode().partition(":")[0]
+            return base64.b64decode(parameter, validate=True).decode().partition(":")[0]
         except ValueError as error:
             raise Unauthenticated("the Authorization header is not valid Basic authentication") from error
-    elif scheme.lower() != "bearer":
+    if scheme.lower() != "bearer":
         raise Unauthenticated("send an API key: Authorization: Bearer KEY")
+    return parameter
+
+
+def principal_of(request: Request) -> Principal:
+    """Whose key came with this request; raises Unauthenticated."""
+    key = key_in(request.headers.get("authorization"))
     with wiring_of(request).database.snapshot() as session:
-        return authenticate(session, parameter)
+        return authenticate(session, key)
 
 
 def _require(scope: Scope) -> Callable[[Request], Principal]:

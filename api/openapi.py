@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any, Final
 
+from api import segment
 from api.errors import MEDIA_TYPE
 from api.schemas import ProblemDocument
 from experiments.design import ExperimentDesign
@@ -26,7 +27,7 @@ _WORDS: Final = {
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Add the schema of a campaign, and to each operation the errors that its shape brings with it; in place.
+    """Add the schemas of a campaign and of Segment's calls, and to each operation the errors that its shape brings with it; in place.
 
     A key may be wrong, a path may name nothing, a parameter or a body may be invalid, a write may come in the wrong moment.
     What else an operation may answer it says itself (`responses`); that gets the same schema.
@@ -37,6 +38,7 @@ def complete(document: dict[str, Any]) -> None:
     campaign = ExperimentDesign.model_json_schema(ref_template=_PART_OF_CAMPAIGN)
     schemas |= {f"Campaign.{name}": part for name, part in campaign.pop("$defs").items()}
     schemas["Campaign"] = campaign
+    schemas |= segment.schemas(_REFERENCE.format(model="{name}"))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for item in document["paths"].values():

@@ -38,13 +38,10 @@ async def unpacked(request: Request) -> StrictRequest:
 
     Raises Invalid for another encoding or a body that is none, and TooLarge when it unpacks to more than any other body may have.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in {"", "identity"}:
+    if not is_packed(request):
         return StrictRequest(request.scope, request.receive)
-    if encoding != "gzip":
-        raise Invalid(f"must be gzip or absent, not {encoding[:40]!r}", field="Content-Encoding")
     request.scope.setdefault("state", {})  # what a route leaves there is for us to see
-    body = _gunzip(await request.body(), limit=wiring_of(request).settings.max_body_bytes)
+    body = gunzip(await request.body(), limit=wiring_of(request).settings.max_body_bytes)
     headers = [
         pair for pair in request.scope["headers"] if pair[0] not in {b"content-encoding", b"content-length"}
     ]
@@ -60,7 +57,18 @@ def replayed(request: Request, body: bytes) -> StrictRequest:
     return StrictRequest(request.scope, receive)
 
 
-def _gunzip(packed: bytes, *, limit: int) -> bytes:
+def is_packed(request: Request) -> bool:
+    """Whether the body is packed with gzip; raises Invalid for any other encoding."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"", "identity"}:
+        return False
+    if encoding != "gzip":
+        raise Invalid(f"must be gzip or absent, not {encoding[:40]!r}", field="Content-Encoding")
+    return True
+
+
+def gunzip(packed: bytes, *, limit: int) -> bytes:
+    """A body as it was before it was packed; raises Invalid, and TooLarge for more than `limit` bytes."""
     unpacker = zlib.decompressobj(_GZIP)
     try:
         body = unpacker.decompress(packed, limit + 1)

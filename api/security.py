@@ -29,6 +29,7 @@ IMPLIED: Final[dict[Scope, frozenset[Scope]]] = {
     Scope.ADMIN: frozenset(Scope),
 }
 """What each scope allows."""
+UNKNOWN_KEY: Final = "this key is not known; create one with `touchstone keys create --scope ..`"
 _PREFIX: Final = re.compile(r"[0-9a-f]{12}")
 
 
@@ -93,7 +94,7 @@ def revoke_key(session: Session, clock: Clock, *, actor: str, prefix: str) -> Ap
 
 def authenticate(session: Session, text: str) -> Principal:
     """Who owns this key; raises Unauthenticated, always with the same words."""
-    unknown = Unauthenticated("this key is not known; create one with `touchstone keys create --scope ..`")
+    unknown = Unauthenticated(UNKNOWN_KEY)
     parts = text.split("_", 2)
     if len(parts) != 3 or parts[0] != "ts" or _PREFIX.fullmatch(parts[1]) is None:
         raise unknown

@@ -3,19 +3,23 @@
 import os
 import socket
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
 
 from analysis.engines import FactsEngine, open_replica
 from api import migrations
+from api.group_commit import GroupCommitter
+from api.grouped_writes import Submission, store_submissions, store_webhooks
+from api.keyring import KeyRing
 from delivery.dispatch import Dispatcher
 from delivery.whatsapp.client import WhatsAppClient
 from experiments.clock import Clock, SystemClock
 from experiments.database import Database
 from experiments.errors import Conflict
 from experiments.settings import Settings
+from targeting.events import Ingested
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,26 @@ class Wiring:
             self.database, self.clock, settings, client, worker_name(), rng=np.random.default_rng()
         )
 
+    @cached_property
+    def keyring(self) -> KeyRing:
+        """Keys that this process has seen."""
+        return KeyRing()
+
+    @cached_property
+    def tracking(self) -> GroupCommitter[Submission, Ingested]:
+        """Writes tracking calls of many requests together."""
+        return GroupCommitter(self.database, partial(store_submissions, clock=self.clock))
+
+    @cached_property
+    def webhooks(self) -> GroupCommitter[bytes, int]:
+        """Stores webhooks of many requests together."""
+        return GroupCommitter(self.database, partial(store_webhooks, clock=self.clock))
+
     def close(self) -> None:
-        """Close every connection."""
+        """Write what waits, close every connection."""
+        for name in ("tracking", "webhooks"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
         if "dispatcher" in self.__dict__:
             self.dispatcher.close()
         self.database.dispose()

@@ -4,12 +4,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse
 
 from api.dependencies import WiringOf
-from api.wiring import Wiring
-from delivery import receipts
 from delivery.whatsapp import webhooks
 from experiments.errors import Refused
 
@@ -56,10 +53,5 @@ async def receive(wiring: WiringOf, request: Request) -> Response:
     signature = request.headers.get("x-hub-signature-256")
     if not secret or not webhooks.verify_signature(secret, body, signature):
         raise Refused("the signature does not fit the body", field="X-Hub-Signature-256")
-    await run_in_threadpool(_store, wiring, body)
+    await wiring.webhooks.commit(body)
     return Response(status_code=HTTPStatus.OK)
-
-
-def _store(wiring: Wiring, body: bytes) -> None:
-    with wiring.database.transaction() as session:
-        receipts.store(session, wiring.clock, body=body)
