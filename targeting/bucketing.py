@@ -20,6 +20,7 @@ _OFFSET_BASIS: Final = 0x811C9DC5
 _PRIME: Final = 0x01000193
 _MASK: Final = 0xFFFFFFFF
 _BUCKETS: Final = {1: 1_000, 2: 10_000}
+_SHORT: Final = 40  # characters
 _BLOCK: Final = 32_768  # users hashed at a time: their characters and states stay in the processor's cache
 
 _BEYOND_16_BITS: Final = re.compile("[\U00010000-\U0010ffff]")
@@ -44,18 +45,22 @@ def hash_unit(seed: str, value: str, version: int) -> float | None:
 def hasher(seed: str, version: int) -> Callable[[str], float] | None:
     """`hash_unit` for one seed, which is read only once; None for a hash version that does not exist."""
     if version == 2:
-        # The loops below are _fnv1a written out: a call for each of them is a third of the time of a whole evaluation.
+        # The loops are _fnv1a written out, as each call counts here. High bits never reach low ones, so that short texts
+        # can do without the mask at each step; in long ones the number would grow and grow.
         seeded = _fnv1a(seed)
 
         def unit(value: str) -> float:
-            state = seeded
-            for character in value.encode() if value.isascii() else _units_of(value):
-                state = (state ^ character) * _PRIME & _MASK
-            digits = str(state).encode()
+            if len(value) <= _SHORT and value.isascii():
+                state = seeded
+                for character in value.encode():
+                    state = (state ^ character) * _PRIME
+            else:
+                state = _fnv1a(value, seeded)
+            digits = str(state & _MASK).encode()
             state = _OFFSET_BASIS
             for character in digits:
-                state = (state ^ character) * _PRIME & _MASK
-            return state % 10_000 / 10_000
+                state = (state ^ character) * _PRIME
+            return (state & _MASK) % 10_000 / 10_000
 
         return unit
     if version == 1:

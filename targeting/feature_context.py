@@ -4,7 +4,7 @@ The names in a context are those of the GrowthBook SDK specification. What has a
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from experiments.errors import Invalid
@@ -47,30 +47,33 @@ Find = Callable[[str], Feature | None]
 """The compiled feature of a key."""
 
 
-@dataclass(slots=True)
 class Evaluation:
     """What evaluating reads, and the little that it remembers while it does.
 
-    documents: the sticky buckets, changed in place; None when sticky bucketing is off. path: the features whose
-    prerequisites are being evaluated. parents: the results of prerequisites so far, so that a feature that many depend on
-    is evaluated once.
+    documents: the sticky buckets, changed in place; None when sticky bucketing is off. plain: nothing but attributes,
+    features and scope is given. path: the features whose prerequisites are being evaluated. parents: the results of
+    prerequisites so far, so that a feature that many depend on is evaluated once.
     """
 
-    attributes: dict[str, Any]
-    find: Find
-    scope: Scope = NO_SCOPE
+    # Most evaluations give the first three only. The others are read from the class then, and cost nothing.
     documents: Documents | None = None
-    forced_variations: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    forced_features: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    forced_variations: Mapping[str, Any] = NOTHING
+    forced_features: Mapping[str, Any] = NOTHING
     url: str = ""
     enabled: bool = True
     qa_mode: bool = False
     track: Track | None = None
-    overrides: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    groups: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    bandits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    overrides: Mapping[str, Any] = NOTHING
+    groups: Mapping[str, Any] = NOTHING
+    bandits: Mapping[str, Any] = NOTHING
+    plain: bool = True
     path: list[str] | None = None
     parents: dict[str, dict[str, Any]] | None = None
+
+    def __init__(self, attributes: dict[str, Any], find: Find, scope: Scope = NO_SCOPE) -> None:
+        self.attributes = attributes
+        self.find = find
+        self.scope = scope
 
 
 def read_context(context: Any, find: Find) -> Evaluation:
@@ -82,12 +85,20 @@ def read_context(context: Any, find: Find) -> Evaluation:
     if not isinstance(context, dict):
         return Evaluation(NOTHING, find)
     attributes = context.get("attributes")
-    evaluation = Evaluation(attributes if isinstance(attributes, dict) else NOTHING, find)
+    groups = context.get("savedGroups")
+    evaluation = Evaluation(
+        attributes if isinstance(attributes, dict) else NOTHING,
+        find,
+        Scope(groups=groups) if groups and isinstance(groups, dict) else NO_SCOPE,
+    )
     for name, value in context.items():
-        if value is not None and name in _READERS:
-            _READERS[name](evaluation, value)
+        reader = _READERS.get(name)
+        if reader is not None and value is not None:
+            reader(evaluation, value)
+            evaluation.plain = False
     documents = context.get("stickyBucketAssignmentDocs")
     if documents is not None:
+        evaluation.plain = False
         evaluation.documents = documents_of(documents)
         if evaluation.documents is not documents:
             context["stickyBucketAssignmentDocs"] = evaluation.documents
@@ -96,11 +107,6 @@ def read_context(context: Any, find: Find) -> Evaluation:
 
 def mapping_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else NOTHING
-
-
-def _read_saved_groups(evaluation: Evaluation, value: Any) -> None:
-    if isinstance(value, dict) and value:
-        evaluation.scope = Scope(groups=value)
 
 
 def _read_forced_features(evaluation: Evaluation, value: Any) -> None:
@@ -138,7 +144,6 @@ def _read_track(evaluation: Evaluation, value: Any) -> None:
 
 _READERS: Final[dict[str, Callable[[Evaluation, Any], None]]] = {
     "attributeOverrides": _read_attribute_overrides,
-    "savedGroups": _read_saved_groups,
     "forcedVariations": _read_mapping("forced_variations"),
     "forcedFeatureValues": _read_forced_features,
     "forcedFeatures": _read_forced_features,

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from targeting.bucketing import BucketRange, hasher
-from targeting.condition_scope import Predicate
+from targeting.condition_scope import Predicate, Scope
 from targeting.condition_values import text_of, truthy
-from targeting.feature_context import compile_leniently
+from targeting.feature_context import compile_leniently, meets
 from targeting.feature_hashing import (
     Test,
     attribute_of,
     compile_filters,
+    identity,
     index_of,
     namespace_of,
     ranges_of,
@@ -34,8 +35,9 @@ class CompiledExperiment:
     """An experiment, ready to run.
 
     definition: as it is reported. results: of each variation, what is known of a result beforehand (a single one without a
-    value when there are no variations). unit_of: None for a hash version that does not exist. plain: there is nothing
-    that needs asking before the hash but the condition.
+    value when there are no variations). unit_of: None for a hash version that does not exist. plain: the result from
+    attributes and scope alone (None: not in the experiment), for an evaluation that says no more; None when the
+    experiment asks for more than a condition and a hash.
     """
 
     definition: dict[str, Any]
@@ -62,6 +64,13 @@ class CompiledExperiment:
     least_version: Any
     metas: Sequence[Any]
     bandit: dict[str, Any] | None
+    plain: Callable[[dict[str, Any], Scope], dict[str, Any] | None] | None
+
+
+_NOT_PLAIN = (
+    "parentConditions", "filters", "namespace", "urlPatterns", "url", "groups", "include", "force", "active", "status",
+    "contextualBandit",
+)  # fmt: skip
 
 
 def compile_experiment(definition: dict[str, Any], *, feature: str | None, key: str) -> CompiledExperiment:
@@ -76,19 +85,24 @@ def compile_experiment(definition: dict[str, Any], *, feature: str | None, key: 
     metas = metas if isinstance(metas, list | tuple) else []
     attribute, fallback = attribute_of(definition)
     groups, include, force, bandit = get("groups"), get("include"), get("force"), get("contextualBandit")
+    results = tuple(
+        _known_result(index, value, feature=feature, attribute=attribute, metas=metas)
+        for index, value in enumerate(values or [None])
+    )
+    unit_of = hasher(text_of(get("seed")) or key, get("hashVersion") or 1)
+    ranges = ranges_of(definition, len(values))
+    condition = compile_leniently(get("condition"))
+    is_plain = len(values) > 1 and all(get(name) is None for name in _NOT_PLAIN)
     return CompiledExperiment(
         definition=definition,
         feature=feature,
         key=key,
-        results=tuple(
-            _known_result(index, value, feature=feature, attribute=attribute, metas=metas)
-            for index, value in enumerate(values or [None])
-        ),
+        results=results,
         attribute=attribute,
         fallback=fallback,
-        unit_of=hasher(text_of(get("seed")) or key, get("hashVersion") or 1),
-        ranges=ranges_of(definition, len(values)),
-        condition=compile_leniently(get("condition")),
+        unit_of=unit_of,
+        ranges=ranges,
+        condition=condition,
         prerequisites=compile_prerequisites(get("parentConditions")),
         filters=compile_filters(get("filters")),
         namespace=namespace_of(get("namespace")),
@@ -104,7 +118,37 @@ def compile_experiment(definition: dict[str, Any], *, feature: str | None, key: 
         least_version=get("minBucketVersion"),
         metas=metas,
         bandit=bandit if isinstance(bandit, dict) else None,
+        plain=_compile_plain(results, attribute, condition, unit_of, ranges)
+        if is_plain and unit_of
+        else None,
     )
+
+
+def _compile_plain(
+    results: Sequence[dict[str, Any]],
+    attribute: str,
+    condition: Predicate | None,
+    unit_of: Callable[[str], float],
+    ranges: Sequence[BucketRange],
+) -> Callable[[dict[str, Any], Scope], dict[str, Any] | None]:
+    choices = [(start, end, result) for (start, end), result in zip(ranges, results, strict=False)]
+
+    def plain(attributes: dict[str, Any], scope: Scope) -> dict[str, Any] | None:
+        if condition is not None and not meets(condition, attributes, scope):
+            return None
+        _, value, text = identity(attributes, attribute)
+        if not text:
+            return None
+        unit = unit_of(text)
+        for start, end, known in choices:
+            if start <= unit < end:
+                result = known.copy()
+                result["hashValue"] = value
+                result["bucket"] = unit
+                return result
+        return None
+
+    return plain
 
 
 def compile_prerequisites(given: Any) -> Sequence[Prerequisite]:

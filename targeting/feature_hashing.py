@@ -67,6 +67,8 @@ def compile_filters(filters: Any) -> Test | None:
     if not isinstance(filters, list):
         return None
     tests = [_compile_filter(each) for each in filters]
+    if len(tests) == 1:
+        return tests[0]
     return lambda evaluation: all(test(evaluation) for test in tests)
 
 

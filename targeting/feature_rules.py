@@ -12,7 +12,7 @@ from targeting.feature_bandits import with_leaf
 from targeting.feature_context import Evaluation, Feature, Rule, compile_leniently, meets
 from targeting.feature_experiments import Prerequisite, compile_experiment, compile_prerequisites
 from targeting.feature_hashing import compile_filters, compile_rollout
-from targeting.feature_runs import run_experiment
+from targeting.feature_runs import choose
 
 MAX_DEPTH: Final = 50
 """Prerequisites of prerequisites: a longer chain counts as a cycle."""
@@ -148,21 +148,26 @@ def _compile_experiment_rule(rule: dict[str, Any], feature: str) -> Rule | None:
     definition.update({name: rule[name] for name in _REPORTED_WHEN_SET if rule.get(name) is not None})
     compiled = compile_experiment(definition, feature=feature, key=feature)
     rule_id = text_of(rule.get("id")) or ""
+    known = [result_of(result["value"], "experiment", rule_id) for result in compiled.results]
     bandit = rule.get("contextualBanditRef")
 
     def apply(evaluation: Evaluation) -> dict[str, Any] | None:
-        experiment, reported = compiled, definition
-        if bandit is not None:
+        reported = definition
+        if bandit is None:
+            result = choose(compiled, evaluation, are_met)
+        else:
             reported = with_leaf(definition, bandit, evaluation)
             experiment = compile_experiment(reported, feature=feature, key=feature)
-        result = run_experiment(experiment, evaluation, are_met)
-        if not result["inExperiment"] or "passthrough" in result:
+            result = choose(experiment, evaluation, are_met)
+        if result is None or not result["inExperiment"] or "passthrough" in result:
             return None
-        reported = reported.copy()
+        if evaluation.overrides:  # which may change the variations
+            found = result_of(result["value"], "experiment", rule_id)
+        else:
+            found = known[result["variationId"]].copy()
+        found["experiment"] = reported = reported.copy()
         if not result["hashUsed"]:
             reported.pop("contextualBandit", None)
-        found = result_of(result["value"], "experiment", rule_id)
-        found["experiment"] = reported
         found["experimentResult"] = result
         return found
 

@@ -22,6 +22,19 @@ def run_experiment(experiment: CompiledExperiment, evaluation: Evaluation, met: 
 
     A user who is not in the experiment gets the value of its first variation, as in the SDKs.
     """
+    return choose(experiment, evaluation, met) or _result(experiment, evaluation, -1)
+
+
+def choose(experiment: CompiledExperiment, evaluation: Evaluation, met: Met) -> dict[str, Any] | None:
+    """`run_experiment`, but None for most users who are not in the experiment: a rule of a feature has no use for more."""
+    if evaluation.plain and experiment.plain is not None:
+        return experiment.plain(evaluation.attributes, evaluation.scope)
+    return _choose_with_all(experiment, evaluation, met)
+
+
+def _choose_with_all(
+    experiment: CompiledExperiment, evaluation: Evaluation, met: Met
+) -> dict[str, Any] | None:
     if evaluation.overrides:
         experiment = _overridden(experiment, evaluation)
     decided = _before_hashing(experiment, evaluation)

@@ -85,10 +85,11 @@ def compile_features(
 class Features:
     """Compiled features. Results share values with them: whoever wants to change a result copies it first."""
 
-    __slots__ = ("_features", "_groups", "_scope")
+    __slots__ = ("_features", "_find", "_groups", "_scope")
 
     def __init__(self, features: dict[str, Feature], saved_groups: Mapping[str, Any] | None) -> None:
         self._features = features
+        self._find = features.get
         self._groups: dict[str, Members | None] = {
             name: group_members(group) for name, group in (saved_groups or {}).items()
         }
@@ -113,9 +114,13 @@ class Features:
             scope = self._scope
         elif scope.groups is None and self._groups:
             scope = Scope(scope.now, self._groups, scope.events, scope.segments)
-        return evaluate_feature(
-            Evaluation(attributes, self._features.get, scope, documents, forced_variations, track=track), key
-        )
+        evaluation = Evaluation(attributes, self._find, scope)
+        if forced_variations or documents is not None or track is not None:
+            evaluation.plain = False
+            evaluation.forced_variations = forced_variations
+            evaluation.documents = documents
+            evaluation.track = track
+        return evaluate_feature(evaluation, key)
 
     @property
     def keys(self) -> tuple[str, ...]:
