@@ -12,7 +12,9 @@ from experiments.models import Epoch
 WEIGHTS_CHANGED: Final = "weights_changed"
 
 
-def changed_weights(found: ExperimentFacts, epochs: Sequence[Epoch]) -> tuple[HealthCheck, ...]:
+def changed_weights(
+    design: ExperimentDesign, found: ExperimentFacts, epochs: Sequence[Epoch]
+) -> tuple[HealthCheck, ...]:
     """An alarm when users were drawn with different weights; nothing when all were drawn alike.
 
     Arms that are pooled over such epochs hold users of different times in different shares, so that a change of the times
@@ -22,7 +24,7 @@ def changed_weights(found: ExperimentFacts, epochs: Sequence[Epoch]) -> tuple[He
     used = [epoch for epoch in epochs if epoch.number in drawn]
     if all(epoch.weights == used[0].weights for epoch in used):
         return ()
-    told = "; ".join(f"epoch {epoch.number}: {_weights(epoch.weights)}" for epoch in used)
+    told = "; ".join(f"epoch {epoch.number}: {_weights(design, epoch.weights)}" for epoch in used)
     return (
         HealthCheck(
             check=WEIGHTS_CHANGED,
@@ -61,5 +63,5 @@ def open_windows(
     )
 
 
-def _weights(weights: Mapping[str, float]) -> str:
-    return ", ".join(f"{variant} {share:.3g}" for variant, share in weights.items())
+def _weights(design: ExperimentDesign, weights: Mapping[str, float]) -> str:
+    return ", ".join(f"{variant.key} {weights.get(variant.key, 0.0):.3g}" for variant in design.variants)

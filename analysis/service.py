@@ -169,7 +169,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         plan=plan,
         metrics=metric_specs(design),
         arms=arms_of(design, found, epochs=epochs),
-        checks=cautions.changed_weights(found, epochs),
+        checks=cautions.changed_weights(design, found, epochs),
         warnings=(
             *cautions.shared_units(design),
             *cautions.open_windows(design, primary=primary, mature=mature, assigned=assigned),

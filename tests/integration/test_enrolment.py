@@ -2,66 +2,22 @@
 
 from collections import Counter
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.lifecycle import Move
-from experiments.models import Epoch, Experiment
+from experiments.models import Epoch
 from experiments.vocabulary import Category
 from targeting import enrolment
 from targeting.bucketing import bucket_ranges, choose_variant, hash_unit
 from targeting.enrolment import EnrolmentStep
-from targeting.models import Assignment, Consent, Enrolment, User
-from tests.integration.people import COUPON, REMINDER, SILENCE, add_people, campaign, start_campaign
-
-
-def enrol(
-    database: Database,
-    clock: SteppedClock,
-    experiment: Experiment,
-    *,
-    limit: int = 50,
-    ineligible: dict[str, ColumnElement[bool]] | None = None,
-) -> list[EnrolmentStep]:
-    """Every step until enrolment is finished."""
-    steps = []
-    while not steps or not steps[-1].finished:
-        with database.transaction() as session:
-            steps.append(
-                enrolment.enrol_batch(
-                    session,
-                    clock,
-                    experiment=experiment,
-                    limit=limit,
-                    ineligible=ineligible or {},
-                    global_holdout=0.0,
-                )
-            )
-    return steps
-
-
-def assignments(database: Database, experiment: Experiment) -> dict[int, Assignment]:
-    with database.snapshot() as session:
-        found = session.exec(select(Assignment).where(Assignment.experiment_id == experiment.id)).all()
-    assert len({row.user_pk for row in found}) == len(found)
-    return {row.user_pk: row for row in found}
-
-
-def counts(database: Database, experiment: Experiment) -> dict[str, Any]:
-    with database.snapshot() as session:
-        found = session.get(Enrolment, experiment.id)
-    assert found is not None
-    return found.counts
-
-
-def begin(session: Session, clock: SteppedClock, **changes: Any) -> Experiment:
-    return start_campaign(session, clock, campaign(**changes))
+from targeting.models import Assignment, Consent, User
+from tests.integration.enrolling import assignments, begin, counts, enrol
+from tests.integration.people import COUPON, REMINDER, SILENCE, add_people
 
 
 def test_everybody_gets_the_variant_of_their_hash(database: Database, clock: SteppedClock) -> None:
@@ -135,31 +91,6 @@ def test_consent_to_marketing_is_no_consent_to_another_category(
     enrol(database, clock, experiment)
 
     assert sorted(assignments(database, experiment)) == [6, 7, 8]
-
-
-def test_coverage_grows_without_moving_anybody(database: Database, clock: SteppedClock) -> None:
-    with database.transaction() as session:
-        add_people(session, clock, range(1, 401))
-        half = begin(session, clock, audience={"coverage": 0.5})
-    enrol(database, clock, half)
-    few = {pk: row.variant for pk, row in assignments(database, half).items()}
-    assert counts(database, half) == {"assigned": len(few), "excluded": {"coverage": 400 - len(few)}}
-    assert 150 < len(few) < 250
-
-    with database.transaction() as session:
-        stored = session.get_one(Experiment, half.id)
-        stored.definition = {
-            **stored.definition,
-            "audience": {**stored.definition["audience"], "coverage": 1.0},
-        }
-        progress = session.get_one(Enrolment, half.id)
-        progress.last_user_pk, progress.finished_at = 0, None
-    enrol(database, clock, stored)
-
-    everybody = {pk: row.variant for pk, row in assignments(database, half).items()}
-    assert len(everybody) == 400
-    assert few.items() <= everybody.items()
-    assert counts(database, half)["assigned"] == 400
 
 
 def test_holdout_is_kept_out_and_is_a_fair_sample_of_all_variants(
