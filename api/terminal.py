@@ -11,3 +11,7 @@ def make_console(*, stderr: bool = False) -> Console:
     """A console on stdout (or stderr)."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=WIDTH_WITHOUT_TERMINAL)
+
+
+ACTOR: Final = "command line"
+"""Who changed something, in the audit log, when it was done here."""

@@ -1,6 +1,7 @@
 """The API in process, over the test database, with one key for each scope."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -16,6 +17,7 @@ from experiments.vocabulary import Scope
 
 APP_SECRET = "app-secret"
 VERIFY_TOKEN = "verify-token"
+from tests.integration.command_line import CommandLine
 
 
 @pytest.fixture
@@ -59,3 +61,10 @@ def writer(http: TestClient, keys: dict[str, str]) -> TestClient:
     """A client whose key may write."""
     http.headers["Authorization"] = f"Bearer {keys['write']}"
     return http
+
+
+@pytest.fixture
+def touchstone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capsys)

@@ -1,0 +1,76 @@
+"""`users export`, `users erase`, `users readmit`: what belongs to a person."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api import privacy
+from api.terminal import ACTOR
+from api.wiring import Wiring
+from experiments.clock import format_moment
+from targeting.privacy import readmit as readmit_user
+
+users = typer.Typer(help="One person's own data: a copy, being forgotten, coming back.", no_args_is_help=True)
+UserId = Annotated[str, typer.Argument(help="The user's id, as your own systems write it.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(users, name="users")
+
+
+@users.command("export")
+def export(
+    user_id: UserId,
+    to: Annotated[Path | None, typer.Option(help="Write to this file instead of showing it.")] = None,
+) -> None:
+    """Everything known of one user, as JSON: profile, consent and its proofs, events, messages, changes."""
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    with wiring.database.snapshot() as session:
+        copy = privacy.export(session, user_id=user_id)
+    text = json.dumps(copy, default=format_moment, ensure_ascii=False, indent=2)
+    if to is None:
+        typer.echo(text)
+        return
+    to.write_text(text + "\n", encoding="utf-8")
+    typer.echo(f"wrote {to}")
+
+
+@users.command("erase")
+def erase(
+    user_id: UserId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; there is no way back.")] = False,
+) -> None:
+    """Forget one user for good. Results of experiments stay as they are; the person cannot come back by import."""
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    if not yes:
+        typer.confirm(f"Erase everything known of {user_id!r}? There is no way back", abort=True)
+    with wiring.database.transaction() as session:
+        erased = privacy.erase(session, wiring.clock, settings=wiring.settings, actor=ACTOR, user_id=user_id)
+    typer.echo(f"erased; an empty row {erased.pseudonym} stays, so that results still add up")
+
+
+@users.command("readmit")
+def readmit(
+    user_id: UserId,
+    phone: Annotated[
+        str | None, typer.Option(help="The phone number, when that is to come back too.")
+    ] = None,
+) -> None:
+    """Let somebody who was erased come back, because they asked to."""
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    with wiring.database.transaction() as session:
+        freed = readmit_user(
+            session,
+            wiring.clock,
+            actor=ACTOR,
+            user_id=user_id,
+            phone=phone,
+            secret=wiring.settings.erasure_secret.get_secret_value(),
+            default_region=wiring.settings.default_region,
+        )
+    typer.echo(f"{freed} names are free again")
