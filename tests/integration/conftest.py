@@ -14,10 +14,10 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.settings import Settings
 from experiments.vocabulary import Scope
+from tests.integration.command_line import CommandLine
 
 APP_SECRET = "app-secret"
 VERIFY_TOKEN = "verify-token"
-from tests.integration.command_line import CommandLine
 
 
 @pytest.fixture
