@@ -57,14 +57,14 @@ def put(
     elif rule.definition == stored:
         return Put(rule, "unchanged")
     else:
-        previous = definition_of(rule).trigger
+        same_trigger = rule.definition.get("trigger") == stored["trigger"]
         rule.name, rule.definition, rule.version, rule.updated_at = (
             definition.name,
             stored,
             rule.version + 1,
             now,
         )
-        if state_of(rule) == "on" and previous != definition.trigger:
+        if state_of(rule) == "on" and not same_trigger:
             arm(rule, definition.trigger, now=now)
     session.add(
         RuleVersion(rule_id=id_of(rule), version=rule.version, definition=stored, actor=actor, at=now)
