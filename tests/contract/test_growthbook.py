@@ -1,5 +1,6 @@
-"""The public cases of the GrowthBook SDK specification that concern hashing, bucketing and conditions."""
+"""The public cases of the GrowthBook SDK specification: hashing, bucketing, conditions, features, experiments, sticky buckets."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from targeting.bucketing import (
 )
 from targeting.bucketing import in_namespace as falls_in
 from targeting.conditions import Scope, compile_condition, matches
+from targeting.features import compile_features, evaluate, run
 
 FILE = Path(__file__).resolve().parents[2].parent / "shared" / "conformance" / "growthbook-cases.json"
 pytestmark = pytest.mark.skipif(
@@ -74,3 +76,34 @@ def _condition_cases():
 def test_condition(condition, attributes, expected, saved_groups):
     assert matches(condition, attributes, saved_groups) is expected
     assert compile_condition(condition)(attributes, Scope(groups=saved_groups)) is expected
+
+
+@pytest.mark.parametrize(("name", "context", "key", "expected"), _cases("feature"))
+def test_feature(name, context, key, expected):
+    before = copy.deepcopy(context)
+    assert evaluate(context, key) == expected
+    assert context == before
+    if not context.keys() - {"attributes", "features", "savedGroups"}:
+        features = compile_features(context.get("features", {}), context.get("savedGroups"))
+        assert features.evaluate(context.get("attributes", {}), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "context", "experiment", "value", "in_experiment", "hash_used"), _cases("run")
+)
+def test_run(name, context, experiment, value, in_experiment, hash_used):
+    result = run(context, experiment)
+    assert (result["value"], result["inExperiment"], result["hashUsed"]) == (value, in_experiment, hash_used)
+
+
+@pytest.mark.parametrize(
+    ("name", "context", "documents", "key", "expected", "expected_documents"), _cases("stickyBucket")
+)
+@pytest.mark.parametrize("as_list", [False, True], ids=["dict", "list"])
+def test_sticky_bucket(name, context, documents, key, expected, expected_documents, as_list):
+    given = copy.deepcopy(documents)
+    by_key = {f"{each['attributeName']}||{each['attributeValue']}": each for each in given}
+    context = {**context, "stickyBucketAssignmentDocs": given if as_list else by_key}
+    assert evaluate(context, key).get("experimentResult") == expected
+    assert context["stickyBucketAssignmentDocs"] == expected_documents
+    assert as_list or by_key == expected_documents
