@@ -277,4 +277,4 @@ def _age(name: str, duration: Any, value: _Indexed, now: datetime) -> Bool | Non
         return None
     if name == "$newerThan":
         return value.between(older, ":")
-    return value.between("1", newer + "~")
+    return value.between("1", newer)
