@@ -59,6 +59,21 @@ def test_keys_are_made_listed_and_revoked(touchstone: CommandLine) -> None:
     assert "there is no key" in touchstone.fails("keys", "revoke", "nothing")
 
 
+def test_a_running_campaign_is_ramped_and_never_back(touchstone: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    touchstone("import", "users", "people.csv")
+    write_campaign(tmp_path, audience={"condition": {"country": "NL"}, "coverage": 0.25})
+    touchstone("apply", "campaign.yaml")
+    assert "redesign the draft" in touchstone.fails("ramp", "spring-wakeup", "0.5")
+    touchstone("experiment", "start", "spring-wakeup")
+    touchstone("run", "plan")
+    assert touchstone("ramp", "spring-wakeup", "1").stdout == "spring-wakeup: coverage 1\n"
+    assert "cannot be lowered" in touchstone.fails("ramp", "spring-wakeup", "0.5")
+    touchstone("run", "plan")
+    report = json.loads(touchstone("experiment", "report", "spring-wakeup", "--json").stdout)
+    assert sum(arm["assigned"] for arm in report["arms"]) == 1
+
+
 def test_an_open_fuse_is_shown_and_closed_by_hand(touchstone: CommandLine, tmp_path: Path) -> None:
     assert touchstone("migrate").returncode == 0
     database = Database(f"sqlite:///{tmp_path}/touchstone.db")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from experiments.design import ExperimentDesign, last_send_offset, read_design
+from experiments.design import ExperimentDesign, Layer, last_send_offset, read_design
 from experiments.errors import Invalid
 from experiments.metrics import MetricDefinition
 from experiments.vocabulary import MetricKind
@@ -142,6 +142,31 @@ def test_a_good_campaign_is_read_whole_and_survives_storing() -> None:
         ({"metrics__1__key": "bought"}, "metrics[1].key", "used twice"),
         ({"audience__coverage": 1.5}, "audience.coverage", "less than or equal to 1"),
         ({"audience__holdout": 1}, "audience.holdout", "less than 1"),
+        (
+            {"audience__layer": {"key": "l", "range": [0.5, 0.5]}},
+            "audience.layer.range",
+            "not after its start",
+        ),
+        (
+            {"audience__layer": {"key": "l", "range": [0.9, 0.1]}},
+            "audience.layer.range",
+            "not after its start",
+        ),
+        ({"audience__layer": {"key": "l", "range": [0, 1.1]}}, "audience.layer.range[1]", "or equal to 1"),
+        ({"audience__layer": {"key": "l", "range": [0.1]}}, "audience.layer.range[1]", "is required"),
+        ({"audience__forced": {"user-1": "cupon"}}, "audience.forced.user-1", "no variant 'cupon'"),
+        ({"audience__forced": {"user-1": 3}}, "audience.forced.user-1", "string"),
+        ({"audience__hash_attribute": ""}, "audience.hash_attribute", "at least 1"),
+        (
+            {"audience__prerequisites": [{"experiment": "spring-wakeup", "variants": ["coupon"]}]},
+            "audience.prerequisites[0].experiment",
+            "itself",
+        ),
+        (
+            {"audience__prerequisites": [{"experiment": "other", "variants": []}]},
+            "audience.prerequisites[0].variants",
+            "at least 1",
+        ),
         ({"trigger__at": "2026-12-01T10:00:00"}, "trigger.at", "timezone"),
         ({"trigger__type": "cron"}, "trigger.type", "'once'"),
         ({"plan__alpha": 0}, "plan.alpha", "greater than 0"),
@@ -165,6 +190,21 @@ def test_every_problem_is_told_at_once() -> None:
         "plan.alpha",
         "name",
     }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [
+        (("l", (0.0, 0.5)), ("l", (0.5, 1.0)), False),
+        (("l", (0.0, 0.5)), ("l", (0.4999, 1.0)), True),
+        (("l", (0.0, 1.0)), ("l", (0.2, 0.3)), True),
+        (("l", (0.0, 1.0)), ("m", (0.0, 1.0)), False),
+        (("l", (0.0, 1.0)), ("l", None), False),
+    ],
+)
+def test_ranges_of_one_layer_overlap_or_do_not(one: Any, other: Any, overlap: bool) -> None:
+    first, second = (Layer(key=key, range=stretch) for key, stretch in (one, other))
+    assert first.overlaps(second) is second.overlaps(first) is overlap
 
 
 def test_shares_that_sum_to_one_are_taken_as_they_are() -> None:
