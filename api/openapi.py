@@ -7,13 +7,17 @@ from api import segment
 from api.errors import MEDIA_TYPE
 from api.schemas import ProblemDocument
 from experiments.design import ExperimentDesign
+from targeting.rule_definitions import RuleDefinition
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _PART_OF_CAMPAIGN: Final = "#/components/schemas/Campaign.{model}"
+_PART_OF_RULE: Final = "#/components/schemas/Rule.{model}"
 CAMPAIGN_BODY: Final = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Campaign"}}},
 }
 """The body of a route that takes a campaign as a plain document, because the design itself says best what is wrong with one."""
+RULE_BODY: Final = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Rule"}}}}
+"""The same for a rule."""
 _WORDS: Final = {
     HTTPStatus.BAD_REQUEST: "The body ends early, or is not the form that it says it is",
     HTTPStatus.UNAUTHORIZED: "No key, or one that is not known",
@@ -27,7 +31,7 @@ _WORDS: Final = {
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Add the schemas of a campaign and of Segment's calls, and to each operation the errors that its shape brings with it; in place.
+    """Add the schemas of a campaign, of a rule and of Segment's calls, and to each operation the errors that its shape brings with it; in place.
 
     A key may be wrong, a path may name nothing, a parameter or a body may be invalid, a write may come in the wrong moment.
     What else an operation may answer it says itself (`responses`); that gets the same schema.
@@ -38,6 +42,9 @@ def complete(document: dict[str, Any]) -> None:
     campaign = ExperimentDesign.model_json_schema(ref_template=_PART_OF_CAMPAIGN)
     schemas |= {f"Campaign.{name}": part for name, part in campaign.pop("$defs").items()}
     schemas["Campaign"] = campaign
+    rule = RuleDefinition.model_json_schema(ref_template=_PART_OF_RULE)
+    schemas |= {f"Rule.{name}": part for name, part in rule.pop("$defs").items()}
+    schemas["Rule"] = rule
     schemas |= segment.schemas(_REFERENCE.format(model="{name}"))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

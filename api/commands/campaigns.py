@@ -52,8 +52,10 @@ def ramp(
     typer.echo(f"{key}: coverage {coverage:g}")
 
 
-def read_document(file: Path) -> dict[str, Any]:
-    """The document in a YAML or JSON file; raises NotFound or Invalid."""
+def read_document(
+    file: Path, *, what: str = "a campaign: a mapping with key, name, variants and metrics"
+) -> dict[str, Any]:
+    """The document in a YAML or JSON file; raises NotFound or Invalid. `what` it should hold, for the error."""
     if not file.is_file():
         raise NotFound(f"there is no file {file}", field="FILE")
     try:
@@ -61,9 +63,7 @@ def read_document(file: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Invalid(f"{file} is not valid YAML: {' '.join(str(error).split())}", field="FILE") from error
     if not isinstance(document, dict):
-        raise Invalid(
-            f"{file} does not hold a campaign: a mapping with key, name, variants and metrics", field="FILE"
-        )
+        raise Invalid(f"{file} does not hold {what}", field="FILE")
     return document
 
 

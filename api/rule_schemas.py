@@ -1,0 +1,108 @@
+"""What travels over HTTP about rules, beside a rule itself."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from targeting.models import Rule, RuleFiring, RuleVersion
+from targeting.rules import Put, state_of
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class RuleAnswer(_Answer):
+    """`state` is off, on or parked; `error` says why a parked rule failed. `version` counts what it has said."""
+
+    key: str
+    name: str
+    state: str
+    version: int
+    definition: dict[str, Any]
+    error: str | None
+    parked_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, rule: Rule) -> Self:
+        return cls(
+            state=state_of(rule),
+            **{name: getattr(rule, name) for name in cls.model_fields if name != "state"},
+        )
+
+
+class PutRuleAnswer(_Answer):
+    """`outcome` is created, changed or unchanged."""
+
+    outcome: str
+    rule: RuleAnswer
+
+    @classmethod
+    def of(cls, put: Put) -> Self:
+        return cls(outcome=put.outcome, rule=RuleAnswer.of(put.rule))
+
+
+class RuleVersionAnswer(_Answer):
+    version: int
+    definition: dict[str, Any]
+    actor: str
+    at: datetime
+
+    @classmethod
+    def of(cls, row: RuleVersion) -> Self:
+        return cls(version=row.version, definition=row.definition, actor=row.actor, at=row.at)
+
+
+class FiringAnswer(_Answer):
+    """`cause` names the occasion; `actions` are what the rule did, in order, each with what came of it."""
+
+    id: int
+    user_id: str
+    version: int
+    cause: str
+    at: datetime
+    actions: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, found: tuple[RuleFiring, str]) -> Self:
+        firing, user_id = found
+        return cls(
+            id=firing.id or 0,
+            user_id=user_id,
+            version=firing.version,
+            cause=firing.cause,
+            at=firing.at,
+            actions=firing.outcome["actions"],
+        )
+
+
+class DryFiringAnswer(_Answer):
+    user_id: str
+    cause: str
+    at: datetime
+    because: str = Field(description="Trigger and condition in plain English")
+    actions: list[str]
+
+
+class DryRunAnswer(_Answer):
+    """What a rule would have done. `seen` occasions = `fires` + the four counts of why not."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    rule: str
+    says: str = Field(description="The whole rule in plain English")
+    since: datetime
+    until: datetime
+    seen: int
+    fires: int
+    users: int
+    trigger_failed: int
+    condition_failed: int
+    cool_down: int
+    once_per_user: int
+    truncated: bool = Field(description="More happened than was looked at; `until` says how far it came")
+    firings: list[DryFiringAnswer]
+    notes: list[str]
