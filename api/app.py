@@ -7,7 +7,19 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api import errors, openapi
-from api.routes import attributes, experiments, imports, library, ops, segments, tracking, users, whatsapp
+from api.routes import (
+    attributes,
+    experiments,
+    imports,
+    library,
+    ops,
+    pulls,
+    rules,
+    segments,
+    tracking,
+    users,
+    whatsapp,
+)
 from api.wiring import Wiring
 
 DESCRIPTION = """\
@@ -45,7 +57,7 @@ def create_app(wiring: Wiring) -> FastAPI:
     )
     app.state.wiring = wiring
     errors.install(app)
-    for module in (experiments, users, library, tracking, whatsapp, ops, segments, attributes):
+    for module in (experiments, users, library, tracking, whatsapp, ops, segments, attributes, pulls, rules):
         app.include_router(module.router)
     app.include_router(library.keys_router)
     app.include_router(segments.tags_router)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from api.wiring import Wiring
 from delivery import planner, receipts
 from experiments.errors import TouchstoneError
+from targeting import pull_runs
 from targeting.rule_engine import rules_tick
 
 _log = logging.getLogger(__name__)
@@ -50,12 +51,18 @@ def refresh_reports(wiring: Wiring) -> Any:
     return reports.refresh_tick(wiring.database, wiring.clock, facts=wiring.facts)
 
 
+def pull_sources(wiring: Wiring) -> Any:
+    """Bring people from other databases, where a pull is due."""
+    return pull_runs.pull_tick(wiring.database, wiring.clock, settings=wiring.settings)
+
+
 JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "evaluate-rules": evaluate_rules,
     "plan": plan,
     "dispatch": dispatch,
     "project-webhooks": project_webhooks,
     "refresh-reports": refresh_reports,
+    "pull-sources": pull_sources,
 }
 
 

@@ -1,7 +1,11 @@
-"""Runs of imports as answers."""
+"""Runs of imports, and pulls, as answers."""
 
+from datetime import datetime
+
+from api.pull_schemas import PullAnswer
 from api.schemas import ImportAnswer, ImportQualityAnswer
-from targeting.models import ImportRun
+from targeting import pulls
+from targeting.models import ImportRun, Pull
 
 
 def import_answer(run: ImportRun) -> ImportAnswer:
@@ -19,3 +23,17 @@ def import_answer(run: ImportRun) -> ImportAnswer:
 
 def import_quality_answer(run: ImportRun) -> ImportQualityAnswer:
     return ImportQualityAnswer(**import_answer(run).model_dump(), quality=run.quality)
+
+
+def pull_answer(pull: Pull, now: datetime) -> PullAnswer:
+    return PullAnswer(
+        key=pull.key,
+        enabled=pull.enabled,
+        definition=pulls.definition_of(pull),
+        cursor=pull.cursor["value"] if pull.cursor else None,
+        next_at=pull.next_at,
+        running=pull.claimed_until is not None and pull.claimed_until > now,
+        error=pull.error,
+        created_at=pull.created_at,
+        updated_at=pull.updated_at,
+    )

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, Unavailable
-from targeting import consent, user_repository
+from targeting import consent, rule_triggers, user_repository
 from targeting.import_cells import ImportRow
 from targeting.import_seen import Seen
 from targeting.import_source import Reject
@@ -113,6 +113,7 @@ def _store_rows(
     user_repository.free_phones(session, roster.moving_phones)
     user_repository.insert_all_people(session, newcomers, now=now)
     user_repository.update_people(session, changed, now=now)
+    rule_triggers.note_changes(session, changes=roster.attribute_changes(), now=now)
     changes = [
         consent.ConsentChange(
             user_pk=user_repository.stored_id(roster.enter(row.change.user_id)),

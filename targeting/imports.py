@@ -47,7 +47,7 @@ class ImportOptions:
     `source` names where such files come from: each import is compared with the last one of the same source.
     """
 
-    format: Format
+    format: Format = "csv"
     mapping: ImportMapping = field(default_factory=ImportMapping)
     default_region: str = ""
     max_rows: int = 5_000_000
