@@ -140,3 +140,71 @@ ages = st.builds(
 occurrences = st.builds(lambda age, properties: Occurrence(NOW - age, properties), ages, attributes)
 histories = st.dictionaries(st.sampled_from(EVENTS), st.lists(occurrences, max_size=3))
 memberships = st.sets(st.sampled_from(LISTS))
+
+# Everything beyond what SQL can say, to any depth: for the forms that must take the whole language.
+odd_names = st.sampled_from(
+    [
+        "and",
+        "it",
+        "length of",
+        "a`b",
+        'say "x"',
+        "é.städte",
+        "orders.0.total",
+        "not",
+        "1st",
+        "a\\",
+        "x-y",
+        "version",
+    ]
+)
+every_path = paths | odd_names
+patterns = st.sampled_from(["^p", "a/b", r"a\/b", r"\d+$", "a\nb", r"[/]", "", "é|Ü", r"\\"])
+documents = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["x", "y z", "it"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+one_more_test = st.one_of(
+    st.tuples(st.sampled_from(["$regex", "$regexi"]), patterns),
+    st.tuples(
+        st.sampled_from(["$veq", "$vne", "$vgt", "$vgte", "$vlt", "$vlte"]),
+        st.sampled_from(["1.2.3", "v2-rc.1", 3]),
+    ),
+    st.tuples(st.sampled_from(["$ini", "$nini"]), st.lists(scalars, max_size=3)),
+    st.tuples(st.sampled_from(["$inGroup", "$notInGroup"]), st.sampled_from(["beta", "two words"])),
+    st.tuples(st.just("$type"), st.sampled_from(["string", "number", "boolean", "array", "object", "null"])),
+).map(lambda pair: dict([pair]))
+no_operators = documents.filter(lambda value: value != {})
+every_test = st.recursive(
+    operators | one_more_test,
+    lambda inner: st.one_of(
+        (inner | no_operators).map(lambda one: {"$not": one}),
+        st.tuples(inner, inner).map(lambda both: both[0] | both[1]),
+        inner.map(lambda one: {"$size": one}),
+        inner.map(lambda one: {"$elemMatch": one}),
+        st.dictionaries(every_path, inner | scalars, min_size=1, max_size=2).map(
+            lambda one: {"$elemMatch": one}
+        ),
+        st.builds(
+            lambda word, path, one: {"$elemMatch": {word: [{path: one}, {"$not": {path: one}}]}},
+            st.sampled_from(["$and", "$or", "$nor"]),
+            every_path,
+            inner,
+        ),
+        st.builds(
+            lambda name, entries: {name: entries},
+            st.sampled_from(["$all", "$alli"]),
+            st.lists(inner | documents, max_size=3),
+        ),
+    ),
+    max_leaves=4,
+)
+everything = combined(
+    st.builds(lambda path, test: {path: test}, every_path, every_test | documents)
+    | event_clauses
+    | segment_clauses,
+    leaves=6,
+)
