@@ -10,7 +10,7 @@ from targeting.rules import Put, state_of
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class RuleAnswer(_Answer):
@@ -89,8 +89,6 @@ class DryFiringAnswer(_Answer):
 
 class DryRunAnswer(_Answer):
     """What a rule would have done. `seen` occasions = `fires` + the four counts of why not."""
-
-    model_config = ConfigDict(frozen=True, from_attributes=True)
 
     rule: str
     says: str = Field(description="The whole rule in plain English")
