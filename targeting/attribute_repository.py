@@ -79,7 +79,8 @@ def attributes_of(session: Session, user_pks: Collection[int]) -> Sequence[dict[
 def hold_attributes(session: Session, user_pks: Collection[int]) -> Sequence[tuple[int, dict[str, Any]]]:
     """(internal id, attributes) of these users, held to the end of the transaction; by id, so that two callers queue up."""
     query = select(USERS.c.id, USERS.c.attributes).where(USERS.c.id.in_(user_pks)).order_by(USERS.c.id)
-    return [row.tuple() for row in session.execute(query.with_for_update(key_share=True))]
+    rows = session.execute(query.with_for_update(key_share=True))
+    return [(row.id, row.attributes) for row in rows]
 
 
 def write_attributes(session: Session, changed: Mapping[int, Mapping[str, Any]], *, now: datetime) -> None:
