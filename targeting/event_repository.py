@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import TextClause, text
 from sqlmodel import Session, SQLModel, col, select
 
 from experiments.clock import to_micros
@@ -15,21 +14,18 @@ _EVENTS: Final = SQLModel.metadata.tables["events"]
 
 # Many rows travel as one JSON document in one parameter: the statement is the same at any size, the database takes it
 # apart in one step, and Python spends next to nothing on each row.
-# RETURNING and not the row count, which does not say which of the events were new.
-_INSERT: Final[dict[str, TextClause]] = {
-    "sqlite": text(
-        "INSERT INTO events (message_id, user_pk, name, at, received_at, properties) "
-        "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), "
-        "json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') "
-        "FROM json_each(:rows) WHERE true ON CONFLICT (message_id) DO NOTHING RETURNING id, message_id"
-    ),
-    "postgresql": text(
-        "INSERT INTO events (message_id, user_pk, name, at, received_at, properties) "
-        "SELECT item ->> 0, CAST(item ->> 1 AS BIGINT), item ->> 2, CAST(item ->> 3 AS BIGINT), "
-        "CAST(item ->> 4 AS BIGINT), item -> 5 FROM jsonb_array_elements(CAST(:rows AS JSONB)) AS item "
-        "ON CONFLICT (message_id) DO NOTHING RETURNING id, message_id"
-    ),
-}
+_INSERT_SQLITE: Final = (
+    "INSERT INTO events (message_id, user_pk, name, at, received_at, properties) "
+    "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), "
+    "json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') "
+    "FROM json_each(?) WHERE true ON CONFLICT (message_id) DO NOTHING"
+)
+_INSERT_POSTGRESQL: Final = (
+    "INSERT INTO events (message_id, user_pk, name, at, received_at, properties) "
+    "SELECT item ->> 0, CAST(item ->> 1 AS BIGINT), item ->> 2, CAST(item ->> 3 AS BIGINT), "
+    "CAST(item ->> 4 AS BIGINT), item -> 5 FROM jsonb_array_elements(CAST(%s AS JSONB)) AS item "
+    "ON CONFLICT (message_id) DO NOTHING RETURNING message_id"
+)
 
 
 class EventRow(NamedTuple):
@@ -51,15 +47,24 @@ class NewEvent(NamedTuple):
     name: str
 
 
-def add_events(session: Session, rows: Sequence[EventRow]) -> dict[str, int]:
-    """Add these events, except those whose `message_id` is there already; returns the ids of those added, by message id."""
+def add_events(session: Session, rows: Sequence[EventRow]) -> set[str]:
+    """Add these events, except those whose `message_id` is there already; returns the message ids of those added."""
     if not rows:
-        return {}
+        return set()
     # Sorted, so that two transactions that bring the same events wait for each other instead of deadlocking.
-    document = msgspec.json.encode([(*row[:5], msgspec.Raw(row.properties.encode())) for row in sorted(rows)])
-    statement = _INSERT[session.get_bind().dialect.name]
-    found = session.connection().execute(statement, {"rows": document.decode()})
-    return {message_id: event_id for event_id, message_id in found.all()}
+    values = [(*row[:5], msgspec.Raw(row.properties.encode())) for row in sorted(rows)]
+    document = msgspec.json.encode(values).decode()
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        return set(connection.exec_driver_sql(_INSERT_POSTGRESQL, (document,)).scalars().all())
+    # Not RETURNING: the driver gives up the interpreter for each row that it fetches, on the hottest path there is.
+    result = connection.exec_driver_sql(_INSERT_SQLITE, (document,))
+    added, last = result.rowcount, result.lastrowid
+    if added == len(rows):
+        return {row.message_id for row in rows}
+    # Nobody else writes to SQLite meanwhile, so the new rows are the last ones.
+    query = select(_EVENTS.c.message_id).where(_EVENTS.c.id > last - added)
+    return set(connection.execute(query).scalars().all()) if added else set()
 
 
 def insert_events(session: Session, events: Sequence[Mapping[str, Any]]) -> list[NewEvent]:
@@ -75,8 +80,16 @@ def insert_events(session: Session, events: Sequence[Mapping[str, Any]]) -> list
         )
         for event in events
     ]
-    ids = add_events(session, rows)
-    return [NewEvent(ids.pop(row[0]), row.user_pk, row.name) for row in rows if row.message_id in ids]
+    return stored_events(session, add_events(session, rows))
+
+
+def stored_events(session: Session, message_ids: Collection[str]) -> list[NewEvent]:
+    """The events of these message ids, in the order of their ids."""
+    if not message_ids:
+        return []
+    query = select(_EVENTS.c.id, _EVENTS.c.user_pk, _EVENTS.c.name).order_by(_EVENTS.c.id)
+    found = session.connection().execute(query.where(_EVENTS.c.message_id.in_(message_ids)))
+    return [NewEvent(*row) for row in found.all()]
 
 
 def known_message_ids(session: Session, message_ids: Collection[str]) -> set[str]:

@@ -97,8 +97,8 @@ class _Work:
             if earlier is None or earlier < call.at:
                 self._seen[person] = call.at
 
-    def save(self, session: Session, now: datetime) -> dict[str, int] | None:
-        """Write everything; returns the new events, by message id, or None when somebody else was quicker: read again."""
+    def save(self, session: Session, now: datetime) -> set[str] | None:
+        """Write everything; returns the message ids of new events, or None when somebody else was quicker: read again."""
         seen: dict[Person, datetime] = {}
         for person, at in self._seen.items():
             owner = self._identities.now_is(person)
@@ -119,9 +119,9 @@ class _Work:
             for call, properties, person in self._tracked
         ]
         stored = event_repository.add_events(session, rows)
-        if stored:
-            new = (
-                (stored[row.message_id], row.user_pk, row.name) for row in rows if row.message_id in stored
-            )
+        awaited = rule_triggers.awaited_events(session) if stored else frozenset()
+        heard = {row.message_id for row in rows if row.name in awaited and row.message_id in stored}
+        if heard:
+            new = event_repository.stored_events(session, heard)
             rule_triggers.note_events(session, events=new, now=now)
         return stored

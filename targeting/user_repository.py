@@ -1,5 +1,6 @@
 """All SQL of users, aliases and consent. Everything takes many rows at a time: one statement, not one per user."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,12 +8,12 @@ from typing import Any, Final
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Table, TextClause, text, update
+from sqlalchemy import Table, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import Session, SQLModel, col, select
 
-from experiments.clock import to_micros
+from experiments.clock import from_micros, to_micros
 from targeting.models import Consent, ConsentRecord, User, UserAlias
 from targeting.profile import WHATSAPP_PREFIX
 
@@ -54,6 +55,13 @@ _PERSON_COLUMNS: Final = (
 )
 
 
+# One row that holds all: the driver gives up the interpreter for each row that it fetches.
+_WHO_SQLITE: Final = (
+    "SELECT json_group_array(json_array(user_id, id, last_seen_at)) FROM users "
+    "WHERE user_id IN (SELECT value FROM json_each(?))"
+)
+
+
 def stored_id(person: Person) -> int:
     """The internal id of a person that has been stored."""
     assert person.id is not None  # noqa: S101  # insert_people fills it in or reports the person
@@ -85,6 +93,12 @@ def people(session: Session, user_ids: Collection[str], *, to_change: bool) -> d
     """
     if not user_ids:
         return {}
+    if not to_change and session.get_bind().dialect.name == "sqlite":
+        ids = msgspec.json.encode(sorted(user_ids)).decode()
+        rows = json.loads(session.connection().exec_driver_sql(_WHO_SQLITE, (ids,)).scalar_one())
+        return {
+            row[0]: Person(row[0], row[1], None if row[2] is None else from_micros(row[2])) for row in rows
+        }
     query = sqlalchemy.select(*_columns(to_change)).where(USERS.c.user_id.in_(user_ids))
     return {row[0]: Person(*row) for row in session.execute(_held(query) if to_change else query).all()}
 
@@ -192,17 +206,13 @@ def _row(person: Person, now: datetime) -> dict[str, Any]:
     }
 
 
-_MOVE_LAST_SEEN: Final[dict[str, TextClause]] = {
-    "sqlite": text(
-        "UPDATE users SET last_seen_at = seen.at FROM (SELECT json_extract(value, '$[0]') AS pk, "
-        "json_extract(value, '$[1]') AS at FROM json_each(:rows)) AS seen "
-        "WHERE users.id = seen.pk AND (users.last_seen_at IS NULL OR users.last_seen_at < seen.at)"
-    ),
-    "postgresql": text(
-        "UPDATE users SET last_seen_at = seen.at FROM (SELECT CAST(item ->> 0 AS BIGINT) AS pk, "
-        "CAST(item ->> 1 AS BIGINT) AS at FROM jsonb_array_elements(CAST(:rows AS JSONB)) AS item) AS seen "
-        "WHERE users.id = seen.pk AND (users.last_seen_at IS NULL OR users.last_seen_at < seen.at)"
-    ),
+_MOVE_LAST_SEEN: Final = {
+    "sqlite": "UPDATE users SET last_seen_at = seen.at FROM (SELECT json_extract(value, '$[0]') AS pk, "
+    "json_extract(value, '$[1]') AS at FROM json_each(?)) AS seen "
+    "WHERE users.id = seen.pk AND (users.last_seen_at IS NULL OR users.last_seen_at < seen.at)",
+    "postgresql": "UPDATE users SET last_seen_at = seen.at FROM (SELECT CAST(item ->> 0 AS BIGINT) AS pk, "
+    "CAST(item ->> 1 AS BIGINT) AS at FROM jsonb_array_elements(CAST(%s AS JSONB)) AS item) AS seen "
+    "WHERE users.id = seen.pk AND (users.last_seen_at IS NULL OR users.last_seen_at < seen.at)",
 }
 
 
@@ -211,7 +221,8 @@ def move_last_seen(session: Session, seen: Mapping[int, datetime]) -> None:
     if not seen:
         return
     rows = msgspec.json.encode([(pk, to_micros(seen[pk])) for pk in sorted(seen)]).decode()
-    session.connection().execute(_MOVE_LAST_SEEN[session.get_bind().dialect.name], {"rows": rows})
+    connection = session.connection()
+    connection.exec_driver_sql(_MOVE_LAST_SEEN[connection.dialect.name], (rows,))
 
 
 def put_aliases(session: Session, kind: str, owners: Mapping[str, int]) -> None:
