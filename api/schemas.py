@@ -152,6 +152,16 @@ class NewKeyAnswer(KeyAnswer):
     key: str
 
 
+class ErasedAnswer(_Answer):
+    """`erased_as` is the random name of the empty row that is left; null once the person may come back."""
+
+    erased_as: str | None
+
+
+class ReadmitRequest(_Request):
+    phone: str | None = None
+
+
 class AuditAnswer(_Answer):
     id: int
     at: datetime
