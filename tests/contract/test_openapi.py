@@ -77,6 +77,7 @@ def wiring(database: Database, clock: SteppedClock) -> Wiring:
         "whatsapp_verify_token": VERIFY_TOKEN,
         "max_body_bytes": 50_000,
         "max_upload_bytes": 200_000,
+        "sources": {"crm": "sqlite:///somewhere.db"},
     }
     url = database.url.render_as_string(hide_password=False)
     return Wiring(Settings.model_validate({"database_url": url, **options}), clock, database)
@@ -104,6 +105,7 @@ def known(wiring: Wiring, app: FastAPI, key: str) -> dict[str, list[str]]:
 
         put("POST", "/v1/imports", content="\n".join(PEOPLE), headers={"Content-Type": "text/csv"})
         put("PUT", "/v1/metrics/bought", json=METRIC)
+        put("PUT", "/v1/pulls/crm", json={"source": "crm", "query": "SELECT 1 AS user_id"})
         for name in ("draft", "running", "stopped"):
             put("POST", "/v1/experiments", json=CAMPAIGN | {"key": name})
         for path in ("running/start", "stopped/start", "stopped/stop"):
@@ -116,6 +118,8 @@ def known(wiring: Wiring, app: FastAPI, key: str) -> dict[str, list[str]]:
     return {
         "/v1/experiments": ["draft", "running", "stopped"],
         "/v1/users": ["u1", "u2"],
+        "/v1/imports": ["1"],
+        "/v1/pulls": ["crm"],
         "/v1/metrics": ["bought", "revenue"],
         "/v1/keys": [revocable],
         "/r": [token],
@@ -137,10 +141,10 @@ def schema(app: FastAPI, known: dict[str, list[str]]) -> schemathesis.BaseSchema
         context: schemathesis.HookContext, path_parameters: dict[str, Any]
     ) -> st.SearchStrategy[dict[str, Any]]:
         assert context.operation is not None
-        if not path_parameters:
+        there = known.get(context.operation.path.split("/{")[0])
+        if not path_parameters or len(path_parameters) != 1 or there is None:
             return st.just(path_parameters)
         (name,) = path_parameters
-        there = known[context.operation.path.split("/{")[0]]
         return st.one_of(st.just(path_parameters), st.sampled_from([{name: value} for value in there]))
 
     @document.hook
