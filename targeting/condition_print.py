@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from experiments.clock import format_duration, parse_duration
+from experiments.clock import format_duration
 from targeting.condition_grammar import is_plain_name
 from targeting.condition_history import read_event, read_segments
-from targeting.condition_values import is_operator_object, matches_entries_whole
+from targeting.condition_values import duration_in_words, is_operator_object, matches_entries_whole
 
 _IT: Final = "it"
 _COMPARED: Final = {
@@ -38,7 +38,6 @@ _TIMES: Final = {
     "$in": "one of",
     "$nin": "none of",
 }
-_UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
 
 # How tightly a printed part holds together.
 _EITHER, _BOTH, _ONE = range(3)
@@ -52,13 +51,6 @@ def print_text(condition: dict[str, Any]) -> str:
     'country in ("NL", "BR") and last_order older than 30 days'
     """
     return _condition(condition)[0]
-
-
-def duration_in_words(duration: str) -> str:
-    """`30d` as `30 days`."""
-    shortest = format_duration(parse_duration(duration))
-    number, unit = shortest[:-1], _UNITS[shortest[-1]]
-    return f"{number} {unit}{'' if number == '1' else 's'}"
 
 
 def _condition(condition: dict[str, Any]) -> _Printed:

@@ -40,7 +40,7 @@ class Meaningless(Exception):
     """Something well-formed that means nothing."""
 
     def __init__(self, token: Token, message: str) -> None:
-        super().__init__(f"line {token.line}, column {token.column}: {message}")
+        super().__init__(f"line {token.line}, column {token.column}: {' '.join(message.split())}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
-from experiments.clock import MICROSECOND
+from experiments.clock import MICROSECOND, format_duration, parse_duration
 
 MAX_NUMBER_TEXT: Final = 40
 DECIMAL: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
@@ -25,6 +25,8 @@ TIME: Final = re.compile(
     r"(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?"
 )
 """ISO 8601: a date, or a date and a time; without an offset it is in UTC."""
+
+_UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
 
 Number = int | float
 
@@ -233,6 +235,17 @@ def days_since_1970(year: int, month: int, day: int) -> int:
 def micros_of(duration: timedelta) -> int:
     """A duration in whole microseconds."""
     return duration // MICROSECOND
+
+
+def duration_in_words(duration: str) -> str:
+    """A duration as people say it, in the largest unit that leaves a whole number.
+
+    >>> duration_in_words("24h")
+    '1 day'
+    """
+    shortest = format_duration(parse_duration(duration))
+    number, unit = shortest[:-1], _UNITS[shortest[-1]]
+    return f"{number} {unit}{'' if number == '1' else 's'}"
 
 
 def readable(value: Any) -> str:

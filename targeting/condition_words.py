@@ -3,10 +3,24 @@
 import re
 from typing import Any, Final
 
-from targeting.condition_values import is_operator_object, matches_entries_whole, readable
+from experiments.clock import format_duration
+from targeting.condition_history import read_event, read_segments
+from targeting.condition_values import (
+    duration_in_words,
+    is_operator_object,
+    matches_entries_whole,
+    readable,
+)
 
 _LISTED: Final = 6
-_UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
+_TIMES: Final = {
+    "$gte": "at least",
+    "$lte": "at most",
+    "$gt": "more than",
+    "$lt": "fewer than",
+    "$eq": "exactly",
+    "$ne": "not exactly",
+}
 _KINDS: Final = {
     "string": "text",
     "boolean": "true or false",
@@ -51,30 +65,53 @@ def describe(condition: dict[str, Any]) -> str:
     >>> describe({"country": {"$in": ["NL", "BR"]}, "last_order_at": {"$olderThan": "60d"}})
     'country is NL or BR and last_order_at is older than 60 days'
     """
-    clauses = [_clause(key, operand) for key, operand in condition.items()]
-    return " and ".join(clauses) or "everyone"
+    return _either(condition["$or"]) if condition.keys() == {"$or"} else _phrase(condition)
+
+
+def _phrase(condition: dict[str, Any]) -> str:
+    return " and ".join(_clause(key, operand) for key, operand in condition.items()) or "everyone"
 
 
 def _clause(key: str, operand: Any) -> str:
-    if key in {"$and", "$or", "$nor"} and isinstance(operand, list):
-        parts = [
-            describe(part) if len(operand) == 1 else _grouped(part)
-            for part in operand
-            if isinstance(part, dict)
-        ]
-        if key == "$nor":
-            return f"not ({' or '.join(parts) or 'everyone'})"
-        if key == "$and":
-            return " and ".join(parts) or "everyone"
-        return f"({' or '.join(parts)})" if len(parts) > 1 else "".join(parts) or "everyone"
+    if key == "$and" and isinstance(operand, list):
+        return " and ".join(map(_grouped, operand)) or "everyone"
+    if key == "$or" and isinstance(operand, list):
+        return f"({_either(operand)})" if len(operand) > 1 else _either(operand)
+    if key == "$nor" and isinstance(operand, list):
+        return f"not ({_either(operand)})"
     if key == "$not" and isinstance(operand, dict):
-        return f"not ({describe(operand)})"
-    return _value(key, operand)
+        return _negated(operand)
+    if key == "$event":
+        return _event(operand)
+    return _in_segments(operand, wanted=True) if key == "$inSegment" else _value(key, operand)
+
+
+def _either(conditions: list[Any]) -> str:
+    if len(conditions) == 1:
+        return _phrase(conditions[0])
+    return " or ".join(map(_grouped, conditions)) or "everyone"
+
+
+def _negated(condition: dict[str, Any]) -> str:
+    if condition.keys() == {"$inSegment"}:
+        return _in_segments(condition["$inSegment"], wanted=False)
+    clause = read_event(condition["$event"]) if condition.keys() == {"$event"} else None
+    if clause is not None and len(clause.count) == 1:
+        ((name, bound),) = clause.count.items()
+        return _event({**condition["$event"], "count": {_OPPOSITES[name]: bound}})
+    return f"not ({describe(condition)})" if condition else "nobody"
 
 
 def _grouped(part: dict[str, Any]) -> str:
     """In brackets when it says more than one thing."""
-    return f"({describe(part)})" if len(part) > 1 else describe(part)
+    return f"({_phrase(part)})" if _says_more(part) else _phrase(part)
+
+
+def _says_more(part: dict[str, Any]) -> bool:
+    if len(part) != 1:
+        return len(part) > 1
+    ((key, operand),) = part.items()
+    return len(operand) > 1 if key == "$and" or (key[0] != "$" and is_operator_object(operand)) else False
 
 
 def _value(subject: str, condition: Any) -> str:
@@ -106,7 +143,7 @@ def _special(subject: str, name: str, operand: Any) -> str:
     if name == "$size":
         return _value(f"the number of entries of {subject}", operand)
     if name == "$elemMatch" and isinstance(operand, dict):
-        inner = _value("it", operand) if matches_entries_whole(operand) else describe(operand)
+        inner = _value("it", operand) if matches_entries_whole(operand) else _grouped(operand)
         return f"{subject} has an entry of which {inner}"
     return f"{subject} {name} {_shown(operand)}"
 
@@ -127,8 +164,54 @@ def _listed(values: list[Any], word: str) -> str:
     return f"{', '.join(shown[:-1])} {word} {shown[-1]}"
 
 
+_OPPOSITES: Final = {
+    one: other
+    for pair in (("$gte", "$lt"), ("$gt", "$lte"), ("$eq", "$ne"), ("$in", "$nin"))
+    for one, other in (pair, pair[::-1])
+}
+
+
+def _event(operand: Any) -> str:
+    clause = read_event(operand)
+    if clause is None:
+        return f"$event {_shown(operand)}"
+    ever = clause.within is None
+    words = [
+        "has never done"
+        if clause.happened is False and ever
+        else "has not done"
+        if clause.happened is False
+        else "has done"
+    ]
+    words.append(_event_name(clause.name))
+    if clause.happened is None:
+        words.append(" and ".join(_times(name, bound) for name, bound in clause.count.items()))
+    if clause.within is not None:
+        window = duration_in_words(format_duration(clause.within))
+        words.append(f"in the last {window.removeprefix('1 ')}")
+    if clause.properties:
+        words.append(f"where {_grouped(clause.properties)}")
+    return " ".join(words)
+
+
+def _event_name(name: str) -> str:
+    return name if re.fullmatch(r"[^\W\d][\w :/.-]*", name) else readable(name)
+
+
+def _times(name: str, bound: Any) -> str:
+    if isinstance(bound, list):
+        listed = _listed(bound, "or")
+        return f"{listed} times" if name == "$in" else f"a number of times other than {listed}"
+    return f"{_TIMES[name]} {'once' if bound == 1 else f'{bound} times'}"
+
+
+def _in_segments(operand: Any, *, wanted: bool) -> str:
+    keys = read_segments(operand) or ()
+    return f"is {'' if wanted else 'not '}in segment {_listed(list(keys), 'or')}"
+
+
 def _duration(text: Any) -> str:
-    match = re.fullmatch(r"\s*([\d.]+)\s*([smhdw])\s*", text) if isinstance(text, str) else None
-    if match is None:
+    try:
+        return duration_in_words(text)
+    except (ValueError, AttributeError):
         return _shown(text)
-    return f"{match[1]} {_UNITS[match[2]]}{'' if match[1] == '1' else 's'}"

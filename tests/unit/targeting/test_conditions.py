@@ -241,7 +241,7 @@ def test_depth_and_size_are_bounded():
             {"country": {"$in": ["NL", "BR"]}, "last_order_at": {"$olderThan": "60d"}},
             "country is NL or BR and last_order_at is older than 60 days",
         ),
-        ({"$or": [{"a": 1, "b": 2}, {"c": {"$gt": 3}}]}, "((a is 1 and b is 2) or c is more than 3)"),
+        ({"$or": [{"a": 1, "b": 2}, {"c": {"$gt": 3}}]}, "(a is 1 and b is 2) or c is more than 3"),
         ({"$nor": [{"a": "x y"}, {"b": True}]}, 'not (a is "x y" or b is true)'),
         ({"$not": {"a": None}}, "not (a is unknown)"),
         ({"a": {"$gte": 1, "$lt": 5}}, "a is at least 1 and a is less than 5"),
