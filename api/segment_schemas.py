@@ -23,10 +23,10 @@ class _Request(BaseModel):
 
 
 class SegmentRequest(_Request):
-    """A segment is a named condition; without one it is a list."""
+    """A segment is a named condition, as JSON or as text; without one it is a list."""
 
     name: str = Field(min_length=1, max_length=200)
-    condition: dict[str, Any] | None = None
+    condition: dict[str, Any] | str | None = None
 
 
 class SegmentAnswer(_Answer):
@@ -112,7 +112,9 @@ class MembersAnswer(_Answer):
 
 
 class PreviewRequest(_Request):
-    condition: dict[str, Any]
+    """`condition` is JSON, or text such as `country = "NL" and age >= 18`."""
+
+    condition: dict[str, Any] | str
     sample: int = Field(10, ge=0, le=100)
 
 

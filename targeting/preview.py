@@ -18,6 +18,7 @@ from experiments.clock import Clock
 from targeting import preview_repository
 from targeting.attribute_repository import id_range
 from targeting.audience_repository import Audience, audience_of
+from targeting.condition_text import condition_of
 from targeting.preview_repository import CHUNK, Found, OutOfTimeError
 
 __all__ = ["Count", "Found", "Preview", "preview", "wilson"]
@@ -51,7 +52,7 @@ def preview(
     session: Session,
     clock: Clock,
     *,
-    condition: dict[str, Any],
+    condition: dict[str, Any] | str,
     rng: np.random.Generator,
     sample: int = 10,
     drawn: int = DRAWN,
@@ -59,13 +60,13 @@ def preview(
     monotonic: Callable[[], float] = time.monotonic,
     field: str = "condition",
 ) -> Preview:
-    """Count the users of a (valid) condition and show up to `sample` of them.
+    """Count the users of a condition (JSON, or text as people write it) and show up to `sample` of them.
 
     `drawn` ids are looked at for the estimate, `seconds` is how long an exact count may take. The estimate is of the share
     of all ids between the lowest and the highest that belong to a user of the condition, so that gaps do no harm.
-    Raises Invalid when the condition names a segment that does not exist.
+    Raises Invalid with every problem of the condition, or when it names a segment that does not exist.
     """
-    audience = audience_of(session, condition, now=clock.now(), field=field)
+    audience = audience_of(session, condition_of(condition, field=field), now=clock.now(), field=field)
     ids = id_range(session)
     if ids is None:
         return Preview(Count(0, True, 0, 0), ())

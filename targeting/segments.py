@@ -15,9 +15,9 @@ from experiments import audit
 from experiments.clock import Clock
 from experiments.errors import Conflict, Invalid, NotFound
 from targeting import segment_repository
-from targeting.condition_checks import validate_condition
 from targeting.condition_history import read_segments
 from targeting.condition_needs import expand_segments
+from targeting.condition_text import condition_of
 from targeting.models import Segment
 
 __all__ = ["Segment", "check", "delete", "find", "list_segments", "put", "segment_id", "used_by"]
@@ -38,9 +38,15 @@ def list_segments(session: Session, *, after_id: int, limit: int) -> Sequence[Se
 
 
 def put(
-    session: Session, clock: Clock, *, actor: str, key: str, name: str, condition: dict[str, Any] | None
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    name: str,
+    condition: dict[str, Any] | str | None,
 ) -> Segment:
-    """Create a segment or change it; without a condition it is a list.
+    """Create a segment or change it; without a condition it is a list. `condition` is JSON, or text as people write it.
 
     Raises Invalid naming the path inside `condition` (also when segments would turn in a circle), Conflict when it would
     turn a list into a condition or back, or break another segment or an experiment that names it.
@@ -48,43 +54,41 @@ def put(
     if key in RESERVED:
         raise Invalid(f"{key!r} is the name of something that segments do; choose another", field="key")
     segment_repository.lock_segments(session)
-    if condition is not None:
-        check(session, condition, key=key)
+    wanted = None if condition is None else check(session, condition, key=key)
     now = clock.now()
     try:
         segment = segment_repository.find_segment(session, key)
     except NotFound:
-        segment = Segment(key=key, name=name, condition=condition, created_at=now, updated_at=now)
+        segment = Segment(key=key, name=name, condition=wanted, created_at=now, updated_at=now)
         session.add(segment)
         before = None
     else:
         before = _audited(segment)
-        if (segment.condition is None) != (condition is None):
+        if (segment.condition is None) != (wanted is None):
             kind = "list" if segment.condition is None else "condition"
             raise Conflict(f"{key!r} is a {kind} and stays one; delete it first", field="condition")
-        if before == {"name": name, "condition": condition}:
+        if before == {"name": name, "condition": wanted}:
             return segment
-        if segment.condition != condition:
+        if segment.condition != wanted:
             segment.refreshed_at = segment.size = None
-        segment.name, segment.condition, segment.updated_at = name, condition, now
+        segment.name, segment.condition, segment.updated_at = name, wanted, now
         session.add(segment)
-        _check_dependents(session, key, condition)
+        _check_dependents(session, key, wanted)
     session.flush()
     _record(session, clock, actor, "segment.put", key, before=before, after=_audited(segment))
     return segment
 
 
 def check(
-    session: Session, condition: dict[str, Any], *, key: str | None = None, field: str = "condition"
-) -> None:
-    """Raise Invalid with every problem of a condition, or with the first of the segments that it names.
+    session: Session, condition: dict[str, Any] | str, *, key: str | None = None, field: str = "condition"
+) -> dict[str, Any]:
+    """The condition as JSON. Raises Invalid with every problem of it, or with the first of the segments that it names.
 
     `key` is the segment that would have this condition.
     """
-    problems = validate_condition(condition, field=field)
-    if problems:
-        raise Invalid.of(problems)
-    expand_segments(condition, _as_if(session, key, condition), field=field)
+    wanted = condition_of(condition, field=field)
+    expand_segments(wanted, _as_if(session, key, wanted), field=field)
+    return wanted
 
 
 def _as_if(session: Session, key: str | None, condition: dict[str, Any] | None) -> Lookup:
