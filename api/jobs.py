@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
+
 from api.wiring import Wiring
 from delivery import planner, receipts
 from experiments.errors import TouchstoneError
-from targeting import pull_runs
+from targeting import attributes, membership, pull_runs
 from targeting.rule_engine import rules_tick
 
 _log = logging.getLogger(__name__)
@@ -56,6 +58,16 @@ def pull_sources(wiring: Wiring) -> Any:
     return pull_runs.pull_tick(wiring.database, wiring.clock, settings=wiring.settings)
 
 
+def refresh_segments(wiring: Wiring) -> Any:
+    """Work out anew who is in the segments whose membership is old."""
+    return membership.refresh_tick(wiring.database, wiring.clock, every=wiring.settings.segments_every)
+
+
+def discover_attributes(wiring: Wiring) -> Any:
+    """Find out what attributes users have, after an import or once an hour."""
+    return attributes.discover_tick(wiring.database, wiring.clock, rng=np.random.default_rng())
+
+
 JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "evaluate-rules": evaluate_rules,
     "plan": plan,
@@ -63,6 +75,8 @@ JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "project-webhooks": project_webhooks,
     "refresh-reports": refresh_reports,
     "pull-sources": pull_sources,
+    "refresh-segments": refresh_segments,
+    "discover-attributes": discover_attributes,
 }
 
 

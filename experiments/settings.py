@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     public_url: str = Field(
         "http://127.0.0.1:8000", description="The address under which this API is reached from outside"
     )
+    cors_origins: str = Field(
+        "*",
+        description="Origins of pages that may evaluate in a browser, separated by commas; * is all, empty none",
+    )
     api_url: str = Field(
         "http://127.0.0.1:8000", description="The address at which the dashboard finds the API"
     )
@@ -100,12 +104,22 @@ class Settings(BaseSettings):
     )
     max_upload_rows: int = Field(5_000_000, ge=1, description="Most rows in one import")
     max_body_bytes: int = Field(1 * MEGABYTE, ge=1000, description="Largest body of any other request")
+    segments_every: Annotated[timedelta, NoDecode] = Field(
+        timedelta(hours=1), description="How old the membership of a condition segment may become"
+    )
     tick: Annotated[timedelta, NoDecode] = Field(
         timedelta(seconds=5), description="How often the scheduler's jobs run"
     )
 
     @field_validator(
-        "cap_window", "unknown_after", "lease", "message_ttl", "source_timeout", "tick", mode="before"
+        "cap_window",
+        "unknown_after",
+        "lease",
+        "message_ttl",
+        "source_timeout",
+        "segments_every",
+        "tick",
+        mode="before",
     )
     @classmethod
     def _read_duration(cls, value: object) -> object:

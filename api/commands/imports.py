@@ -113,7 +113,7 @@ def _run(
 ) -> tuple[ImportSummary, Mapping[str, Any]]:
     console = make_console(stderr=True)
     with ExitStack() as stack:
-        stack.callback(_drop_if_empty, target)
+        stack.callback(drop_if_empty, target)
         source = stack.enter_context(file.open("rb"))
         sink = stack.enter_context(target.open("w", newline="", encoding="utf-8"))
         bar = stack.enter_context(
@@ -156,7 +156,7 @@ def print_lights(quality: Mapping[str, Any]) -> None:
             console.print(f"{finding['light']:>4}  {finding['sentence']}", markup=False, highlight=False)
 
 
-def _drop_if_empty(rejects: Path) -> None:
+def drop_if_empty(rejects: Path) -> None:
     """A reject file that holds its header at most says nothing."""
     with rejects.open(encoding="utf-8") as file:
         lines = sum(1 for _ in islice(file, 2))
