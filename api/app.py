@@ -7,8 +7,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api import errors, openapi
+from api.cors import CorsOnDoors
 from api.routes import (
     attributes,
+    evaluation,
     experiments,
     imports,
     library,
@@ -27,6 +29,7 @@ Messaging campaigns on WhatsApp, run as honest experiments.
 
 * **Management** (`/v1/experiments`, `/v1/users` ..): `Authorization: Bearer KEY`; scopes read, write, admin.
 * **Tracking** (`/v1/track`, `/v1/identify`, `/v1/batch`): Segment's HTTP API; Basic auth, a key with the scope ingest as user name.
+* **Evaluation** (`/ofrep/v1/evaluate/flags`, `/api/features`): OpenFeature and GrowthBook SDKs; a key with the scope evaluate.
 * Errors are RFC 9457 problem documents that name the field. Lists are paged by cursor. Writes take `Idempotency-Key`.
 """
 
@@ -57,9 +60,12 @@ def create_app(wiring: Wiring) -> FastAPI:
     )
     app.state.wiring = wiring
     errors.install(app)
+    app.add_middleware(CorsOnDoors, origins=wiring.settings.cors_origins)
     # Routes are tried in this order: those that are called thousands of times a second stand first.
     for module in (tracking, whatsapp, experiments, users, library, ops, segments, attributes, pulls, rules):
         app.include_router(module.router)
+    app.include_router(evaluation.router)
+    app.include_router(evaluation.features_router)
     app.include_router(library.keys_router)
     app.include_router(segments.tags_router)
     app.include_router(segments.uploads_router, max_body_size=wiring.settings.max_upload_bytes)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from api import segment
 from api.errors import MEDIA_TYPE
+from api.evaluation_schemas import OFREP
 from api.schemas import ProblemDocument
 from experiments.design import ExperimentDesign
 from targeting.rule_definitions import RuleDefinition
@@ -48,9 +49,10 @@ def complete(document: dict[str, Any]) -> None:
     schemas |= segment.schemas(_REFERENCE.format(model="{name}"))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for item in document["paths"].values():
+    for path, item in document["paths"].items():
         for method, operation in item.items():
-            _describe(method, operation)
+            if not path.startswith(OFREP):  # a protocol that says itself what its errors look like
+                _describe(method, operation)
 
 
 def _describe(method: str, operation: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.engines import FactsEngine, open_replica
 from api import migrations
+from api.evaluation_memory import Exposed, PayloadShelf
 from api.group_commit import GroupCommitter
 from api.grouped_writes import Submission, store_submissions, store_webhooks
 from api.keyring import KeyRing
@@ -19,6 +20,7 @@ from experiments.clock import Clock, SystemClock
 from experiments.database import Database
 from experiments.errors import Conflict
 from experiments.settings import Settings
+from targeting.evaluation import Evaluator
 from targeting.events import Ingested
 
 
@@ -70,6 +72,21 @@ class Wiring:
     def webhooks(self) -> GroupCommitter[bytes, int]:
         """Stores webhooks of many requests together."""
         return GroupCommitter(self.database, partial(store_webhooks, clock=self.clock))
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Evaluates experiments for other people's software."""
+        return Evaluator(self.settings.global_holdout)
+
+    @cached_property
+    def exposed(self) -> Exposed:
+        """Exposures that this process knows to be stored."""
+        return Exposed()
+
+    @cached_property
+    def payloads(self) -> PayloadShelf:
+        """The payload for SDKs, ready to be sent."""
+        return PayloadShelf()
 
     def close(self) -> None:
         """Write what waits, close every connection."""

@@ -102,5 +102,8 @@ OPTED_OUT_EVENT = "Opted Out"
 MESSAGE_RECEIVED_EVENT = "Message Received"
 """Recorded for a user who writes to us on WhatsApp; its property `kind` is text, button, image ..; its words are not kept."""
 
+EXPERIMENT_VIEWED_EVENT = "Experiment Viewed"
+"""Recorded for a user who is told a variant; its properties are `experiment` and `variant`."""
+
 TEMPLATE_VARIABLES = ("user", "coupon", "experiment", "variant", "now")
 """The names that a message parameter may use."""

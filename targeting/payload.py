@@ -72,10 +72,11 @@ def payload_of(
     lists: Mapping[str, Sequence[str] | None],
     global_holdout: float,
     now: datetime,
+    paused: Sequence[ExperimentDesign] = (),
 ) -> Payload:
     """The payload of the experiments that run at `now`. Pure.
 
-    lists: user ids of the list segments that their conditions name; None for one that is longer than `MAX_LISTED`.
+    paused: those that may run again, and keep their users until then. lists: user ids of the list segments that their conditions name; None for one that is longer than `MAX_LISTED`.
     """
     features: dict[str, Any] = {}
     left_out: dict[str, str] = {}
@@ -83,6 +84,7 @@ def payload_of(
     changes = [one.begins_at for one in running if one.begins_at > now]
     for one in running:
         try:
+            _check_layer(one.design, [*(other.design for other in running), *paused])
             rules, segments, ages = _rules(one, lists, global_holdout=global_holdout, now=now)
         except NotPortableError as error:
             left_out[one.design.key] = str(error)
@@ -116,17 +118,12 @@ def _rules(
 
 
 def _check(one: Running, now: datetime) -> None:
-    audience = one.design.audience
     if one.problem is not None:
         raise NotPortableError(one.problem)
     if one.design.trigger.type != "once":
         raise NotPortableError("its users come by rules, which only the server follows")
     if one.begins_at > now:
         raise NotPortableError(f"it begins at {format_moment(one.begins_at)}")
-    if audience.layer is not None and audience.layer.range is None:
-        raise NotPortableError(
-            f"its layer {audience.layer.key!r} has no range: who is taken is known to the server only"
-        )
     for name in _hashed(one.design):
         if name == SDK_ID or "." in name or name.startswith("$"):
             raise NotPortableError(f"it hashes the attribute `{name}`, which an SDK reads differently")
@@ -136,6 +133,27 @@ def _hashed(design: ExperimentDesign) -> list[str]:
     """The attributes of which the first that somebody has is hashed; everybody has a user id."""
     first, fallback = design.audience.hash_attribute, design.audience.fallback_attribute
     return [first] if fallback is None or first == USER_ID else [first, fallback]
+
+
+def _check_layer(design: ExperimentDesign, others: Sequence[ExperimentDesign]) -> None:
+    """Ranges of one layer keep experiments apart by themselves only if all have one, of the same hash."""
+    layer = design.audience.layer
+    if layer is None:
+        return
+    for other in [design, *others]:
+        theirs = other.audience.layer
+        if theirs is None or theirs.key != layer.key:
+            continue
+        if theirs.range is None:
+            whose = "it" if other is design else f"experiment {other.key!r}"
+            raise NotPortableError(
+                f"{whose} has no range in the layer {layer.key!r}: who is taken is known to the server only"
+            )
+        if _hashed(other) != _hashed(design):
+            raise NotPortableError(
+                f"experiment {other.key!r} of its layer {layer.key!r} hashes another attribute: "
+                "who is taken is known to the server only"
+            )
 
 
 def _sdk_name(attribute: str) -> str:

@@ -172,7 +172,8 @@ def _running(random: Random, key: str, before: list[Running], people: list[Perso
     audience: dict[str, Any] = {
         "coverage": random.choice([1, 0.5, 0.9]),
         "holdout": random.choice([0, 0.1]),
-        "layer": random.choice([None, {"key": "promotions", "range": [0.2, 0.9]}]),
+        # Each in a layer of its own: ranges of one layer would have to be disjoint, and of the same hash.
+        "layer": random.choice([None, {"key": f"layer-{key}", "range": [0.2, 0.9]}]),
         "hash_attribute": hashed,
         "fallback_attribute": random.choice([None, "user_id", "tier"]),
         "forced": {person.user_id: random.choice(names) for person in random.sample(people, random.choice([0, 0, 2]))},

@@ -109,6 +109,20 @@ def test_what_an_sdk_would_not_know_is_left_out_with_the_reason(one: Running, wh
     assert payload.to_json()["leftOut"] == payload.left_out
 
 
+def test_ranges_hold_only_when_the_whole_layer_has_them_of_the_same_hash() -> None:
+    def taking(key: str, start: float, end: float, **audience: Any) -> Running:
+        return running(key, layer={"key": "promotions", "range": [start, end]}, **audience)
+
+    first, second = taking("first", 0, 0.5), taking("second", 0.5, 1)
+    assert built(first, second).left_out == {}
+    other_hash = taking("second", 0.5, 1, hash_attribute="company")
+    assert set(built(first, other_hash).left_out) == {"first", "second"}
+    paused = [running("waiting", layer="promotions").design]
+    kept = payload_of([first, running("free")], lists={}, global_holdout=0, now=NOW, paused=paused)
+    assert list(kept.features) == ["free"]
+    assert "'waiting' has no range" in kept.left_out["first"]
+
+
 def test_who_depends_on_what_is_left_out_is_left_out_too_in_any_order() -> None:
     child = running("child", prerequisites=[{"experiment": "parent", "variants": ["coupon"]}])
     grandchild = running("grandchild", prerequisites=[{"experiment": "child", "variants": ["coupon"]}])
