@@ -18,15 +18,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement
 from sqlmodel import Session
 
-from experiments import repository as experiment_repository
-from experiments import service
 from experiments.clock import Clock
-from experiments.design import ExperimentDesign, started_at_or_after
+from experiments.design import ExperimentDesign
 from experiments.models import Experiment
 from targeting import repository
-from targeting.audience_repository import Audience, audience_of
-from targeting.eligibility import Decision, decide, needs_attributes, reasons_against
-from targeting.relations import peers_of
+from targeting.eligibility import needs_attributes
+from targeting.enrolment_terms import Terms, settle, terms_of
 from targeting.repository import Candidate, Unplanned
 
 AUDIENCE_SOURCE: Final = "audience"
@@ -56,20 +53,6 @@ class EnrolmentOutcome:
     new: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """On which terms users of one experiment are enrolled at one moment."""
-
-    experiment_id: int
-    design: ExperimentDesign
-    now: datetime
-    audience: Audience
-    reasons: Mapping[str | None, ColumnElement[bool]]
-    epoch: int
-    weights: Mapping[str, float]
-    global_holdout: float
-
-
 def enrol_batch(
     session: Session,
     clock: Clock,
@@ -85,7 +68,7 @@ def enrol_batch(
     experiment that does not run (any more), or whose users come by rules, enrols nobody and is finished for now.
     """
     nothing = EnrolmentStep(looked_at=0, assigned=0, finished=True)
-    terms = _terms(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
+    terms = terms_of(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
     if terms is None or not walks(terms.design):
         return nothing
     progress = repository.enrolment_of(session, experiment_id=terms.experiment_id, now=terms.now)
@@ -107,8 +90,7 @@ def enrol_batch(
         if candidate.user_id not in terms.design.audience.forced
     ]
     fresh = _without_assignment(session, terms, members)
-    decisions = _decide(terms, fresh)
-    assigned = _assign(session, terms, fresh, decisions, source=AUDIENCE_SOURCE)
+    decisions, assigned = settle(session, terms, fresh, source=AUDIENCE_SOURCE)
     excluded = Counter(decision.reason for decision in decisions if decision.reason is not None)
     finished = len(page) < limit
     progress.counts = _added(progress.counts, assigned=assigned, excluded=excluded, finished=finished)
@@ -131,9 +113,10 @@ def enrol_users(
     """Enrol these users, who must be in the audience like everybody else; `source` is noted with each assignment.
 
     Returns the outcome of each of `user_pks`. Whoever is assigned already keeps the variant, so doing it again changes
-    nothing. An experiment whose audience is walked takes nobody this way. Holds the experiment, and those of its layer, until the transaction ends.
+    nothing. An experiment whose audience is walked takes nobody this way. Holds the experiment, and those of its layer,
+    until the transaction ends: enrol in several experiments in the order of their ids.
     """
-    terms = _terms(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
+    terms = terms_of(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
     if terms is None:
         return dict.fromkeys(user_pks, EnrolmentOutcome(None, NOT_RUNNING))
     if walks(terms.design):
@@ -191,39 +174,8 @@ def mark_planned(session: Session, *, ids: Sequence[int], at: datetime) -> None:
         repository.mark_planned(session, ids=ids, at=at)
 
 
-def _terms(
-    session: Session,
-    clock: Clock,
-    experiment: Experiment,
-    *,
-    ineligible: Mapping[str, ColumnElement[bool]],
-    global_holdout: float,
-) -> _Terms | None:
-    """The terms, with the experiment held until the transaction ends; None when it enrols nobody now."""
-    experiment_id = _id(experiment)
-    peers = [_id(other) for other, _ in peers_of(session, experiment)]
-    if not repository.lock_for_enrolment(session, experiment_id=experiment_id, peers=peers):
-        return None
-    # Read again under the lock: the coverage may have been raised since the caller read it.
-    held = experiment_repository.reread(session, experiment_id)
-    design, now = service.design_of(held), clock.now()
-    if held.started_at is None or started_at_or_after(design, held.started_at) > now:
-        return None
-    epoch = experiment_repository.current_epoch(session, experiment_id)
-    return _Terms(
-        experiment_id=experiment_id,
-        design=design,
-        now=now,
-        audience=audience_of(session, design.audience.condition, now=now),
-        reasons=reasons_against(session, design, peers=peers, ineligible=ineligible),
-        epoch=epoch.number,
-        weights=epoch.weights,
-        global_holdout=global_holdout,
-    )
-
-
 def _enrol_some(
-    session: Session, terms: _Terms, user_pks: Sequence[int], *, source: str
+    session: Session, terms: Terms, user_pks: Sequence[int], *, source: str
 ) -> dict[int, EnrolmentOutcome]:
     forced = terms.design.audience.forced
     before = repository.variants_of(session, experiment_id=terms.experiment_id, user_pks=user_pks)
@@ -241,8 +193,7 @@ def _enrol_some(
         for candidate in terms.audience.keep(session, [candidate for candidate in fresh if candidate.fits])
     }
     members = [candidate for candidate in fresh if candidate.id in kept or candidate.user_id in forced]
-    decisions = _decide(terms, members)
-    _assign(session, terms, members, decisions, source=source)
+    decisions, _ = settle(session, terms, members, source=source)
     outcomes |= {candidate.id: EnrolmentOutcome(None, NOT_IN_AUDIENCE) for candidate in fresh}
     return outcomes | {
         candidate.id: EnrolmentOutcome(decision.variant, decision.reason, new=decision.variant is not None)
@@ -250,7 +201,7 @@ def _enrol_some(
     }
 
 
-def _enrol_forced(session: Session, terms: _Terms) -> dict[str, Any]:
+def _enrol_forced(session: Session, terms: Terms) -> dict[str, Any]:
     """Give the testers their variants, whether the audience means them or not; returns the counts of them."""
     forced = terms.design.audience.forced
     pks = repository.pks_of(session, forced)
@@ -262,44 +213,13 @@ def _enrol_forced(session: Session, terms: _Terms) -> dict[str, Any]:
     return {"assigned": assigned, "excluded": dict(excluded)}
 
 
-def _without_assignment(session: Session, terms: _Terms, members: Sequence[Candidate]) -> Sequence[Candidate]:
+def _without_assignment(session: Session, terms: Terms, members: Sequence[Candidate]) -> Sequence[Candidate]:
     if not members:
         return members
     assigned = repository.assigned_between(
         session, experiment_id=terms.experiment_id, first_pk=members[0].id, last_pk=members[-1].id
     )
     return [candidate for candidate in members if candidate.id not in assigned] if assigned else members
-
-
-def _decide(terms: _Terms, candidates: Sequence[Candidate]) -> list[Decision]:
-    return decide(terms.design, candidates, weights=terms.weights, global_holdout=terms.global_holdout)
-
-
-def _assign(
-    session: Session,
-    terms: _Terms,
-    candidates: Sequence[Candidate],
-    decisions: Sequence[Decision],
-    *,
-    source: str,
-) -> int:
-    return repository.insert_assignments(
-        session,
-        rows=[
-            {
-                "experiment_id": terms.experiment_id,
-                "user_pk": candidate.id,
-                "variant": decision.variant,
-                "epoch": terms.epoch,
-                "propensity": decision.propensity,
-                "forced": decision.forced,
-                "source": source,
-                "assigned_at": terms.now,
-            }
-            for candidate, decision in zip(candidates, decisions, strict=True)
-            if decision.variant is not None
-        ],
-    )
 
 
 def _added(
@@ -313,8 +233,3 @@ def _added(
     if finished:
         total.pop("expected", None)
     return total
-
-
-def _id(experiment: Experiment) -> int:
-    assert experiment.id is not None  # noqa: S101  # a stored row has an id
-    return experiment.id

@@ -1,0 +1,91 @@
+"""The terms on which users of one experiment are enrolled at one moment, and the step from candidates to stored assignments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement
+from sqlmodel import Session
+
+from experiments import repository as experiment_repository
+from experiments import service
+from experiments.clock import Clock
+from experiments.design import ExperimentDesign, started_at_or_after
+from experiments.models import Experiment
+from targeting import repository
+from targeting.audience_repository import Audience, audience_of
+from targeting.eligibility import Decision, decide, reasons_against
+from targeting.relations import peers_of
+from targeting.repository import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms users of one experiment are enrolled at one moment; `weights` are those of the open epoch."""
+
+    experiment_id: int
+    design: ExperimentDesign
+    now: datetime
+    audience: Audience
+    reasons: Mapping[str | None, ColumnElement[bool]]
+    epoch: int
+    weights: Mapping[str, float]
+    global_holdout: float
+
+
+def terms_of(
+    session: Session,
+    clock: Clock,
+    experiment: Experiment,
+    *,
+    ineligible: Mapping[str, ColumnElement[bool]],
+    global_holdout: float,
+) -> Terms | None:
+    """The terms, with the experiment held until the transaction ends; None when it enrols nobody now."""
+    experiment_id = _id(experiment)
+    peers = [_id(other) for other, _ in peers_of(session, experiment)]
+    if not repository.lock_for_enrolment(session, experiment_id=experiment_id, peers=peers):
+        return None
+    # Read again under the lock: the coverage may have been raised since the caller read it.
+    held = experiment_repository.reread(session, experiment_id)
+    design, now = service.design_of(held), clock.now()
+    if held.started_at is None or started_at_or_after(design, held.started_at) > now:
+        return None
+    epoch = experiment_repository.current_epoch(session, experiment_id)
+    return Terms(
+        experiment_id=experiment_id,
+        design=design,
+        now=now,
+        audience=audience_of(session, design.audience.condition, now=now),
+        reasons=reasons_against(session, design, peers=peers, ineligible=ineligible),
+        epoch=epoch.number,
+        weights=epoch.weights,
+        global_holdout=global_holdout,
+    )
+
+
+def settle(
+    session: Session, terms: Terms, candidates: Sequence[Candidate], *, source: str
+) -> tuple[list[Decision], int]:
+    """Decide about each candidate and store the assignments; returns the decisions, and how many were stored."""
+    decisions = decide(terms.design, candidates, weights=terms.weights, global_holdout=terms.global_holdout)
+    rows = [
+        {
+            "experiment_id": terms.experiment_id,
+            "user_pk": candidate.id,
+            "variant": decision.variant,
+            "epoch": terms.epoch,
+            "propensity": decision.propensity,
+            "forced": decision.forced,
+            "source": source,
+            "assigned_at": terms.now,
+        }
+        for candidate, decision in zip(candidates, decisions, strict=True)
+        if decision.variant is not None
+    ]
+    return decisions, repository.insert_assignments(session, rows=rows)
+
+
+def _id(experiment: Experiment) -> int:
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    return experiment.id
