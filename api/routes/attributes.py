@@ -38,7 +38,7 @@ def list_attributes(
     )
 
 
-@router.put("/{name}")
+@router.put("/{name:path}")
 def set_indexed(
     wiring: WiringOf,
     principal: Writer,

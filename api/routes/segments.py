@@ -187,7 +187,7 @@ def add_tags(
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
 
 
-@tags_router.delete("/{user_id}/tags/{tag}")
+@tags_router.delete("/{user_id}/tags/{tag:path}")
 def remove_tag(
     session: WriteSession, clock: ClockOf, principal: Writer, user_id: UserId, tag: Tag
 ) -> UserAnswer:
