@@ -124,7 +124,8 @@ class Enrolment(SQLModel, table=True):
     """How far the audience of one experiment has been enrolled; lets a crashed or paused run go on where it was.
 
     `last_user_pk` is the highest user looked at; `counts` says what became of them:
-    `{"assigned": n, "excluded": {"consent": n, "cap": n, "phone": n, "holdout": n, "coverage": n, "layer": n}}`.
+    `{"assigned": n, "excluded": {"consent": n, "cap": n, ..}, "forced": {"assigned": n, "excluded": {..}}, "expected": n}`: testers
+    apart, and how many will be assigned at the end of a second walk, while it lasts. Users who come by rules are not counted.
     """
 
     __tablename__ = "enrolments"

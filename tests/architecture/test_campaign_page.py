@@ -1,0 +1,28 @@
+"""Every example on the page about campaigns is one that the design takes."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments.design import Audience, read_design
+
+PAGE = (Path(__file__).parents[2] / "docs/campaign.md").read_text(encoding="utf-8")
+WHOLE, *PARTS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+
+
+def test_the_whole_campaign_is_read() -> None:
+    assert read_design(WHOLE, library={}).key == "spring-wakeup"
+
+
+@pytest.mark.parametrize("part", PARTS, ids=[str(number) for number in range(len(PARTS))])
+def test_each_part_fits_into_it(part: dict[str, Any]) -> None:
+    read_design({**WHOLE, **part}, library={})
+
+
+def test_every_field_of_the_audience_has_an_example() -> None:
+    shown = {name for part in [WHOLE, *PARTS] for name in part.get("audience", {})}
+    assert shown == Audience.model_fields.keys()
+    assert {part["trigger"]["type"] for part in [WHOLE, *PARTS] if "trigger" in part} == {"once", "rule"}
