@@ -1,6 +1,7 @@
 """HTTP is said once: how every error becomes an RFC 9457 problem document."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -47,14 +48,14 @@ _STATUS: Final[tuple[tuple[type[TouchstoneError], HTTPStatus], ...]] = (
 
 def install(app: FastAPI) -> None:
     """Make `app` answer every error with a problem document."""
-    app.add_exception_handler(TouchstoneError, _ours)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _disconnected)
-    app.add_exception_handler(IntegrityError, _integrity)
-    app.add_exception_handler(DataError, _data)
-    app.add_exception_handler(OperationalError, _operational)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def answer_to(request: Request, error: Exception) -> JSONResponse:
+    """The problem document for an error, for who answers outside of the framework."""
+    handler = next(_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS)
+    return await handler(request, error)
 
 
 class ProblemWhenTooLarge:
@@ -172,3 +173,15 @@ async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
     return problem_response(
         HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong on our side; it has been logged"
     )
+
+
+_HANDLERS: Final[dict[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]]] = {
+    TouchstoneError: _ours,
+    RequestValidationError: _validation,
+    HTTPException: _http,
+    ClientDisconnect: _disconnected,
+    IntegrityError: _integrity,
+    DataError: _data,
+    OperationalError: _operational,
+    Exception: _unexpected,
+}
