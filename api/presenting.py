@@ -1,5 +1,7 @@
 """Rows as answers: what of a row is shown, and to whom."""
 
+from collections.abc import Sequence
+
 from api.models import ApiKey
 from api.schemas import ConsentAnswer, ExperimentAnswer, KeyAnswer, MetricAnswer, UserAnswer
 from api.security import Principal
@@ -10,7 +12,7 @@ from experiments.vocabulary import Category, ExperimentStatus, Scope
 from targeting.models import Consent, User
 
 
-def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
+def experiment_answer(experiment: Experiment, warnings: Sequence[str] = ()) -> ExperimentAnswer:
     design = design_of(experiment)
     return ExperimentAnswer(
         key=experiment.key,
@@ -23,6 +25,7 @@ def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
         started_at=experiment.started_at,
         stopped_at=experiment.stopped_at,
         design=design,
+        warnings=list(warnings),
     )
 
 

@@ -53,6 +53,7 @@ class ExperimentAnswer(_Answer):
     started_at: datetime | None
     stopped_at: datetime | None
     design: ExperimentDesign
+    warnings: list[str] = Field(default=[], description="Of a design just stored: what may be wrong with it")
 
 
 class AppliedAnswer(_Answer):

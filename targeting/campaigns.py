@@ -17,7 +17,8 @@ from experiments.errors import Invalid, Problem
 from experiments.lifecycle import Move, next_status
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
-from targeting import audience_repository, enrolment, relations, repository
+from targeting import audience_repository, condition_reading, enrolment, relations, repository
+from targeting.condition_text import parse_text
 from targeting.conditions import validate_condition
 from targeting.models import Enrolment
 
@@ -25,6 +26,7 @@ ALWAYS_THERE: Final = frozenset({"user_id"})
 """What `user` has in a template beside the attributes. The phone number is not offered."""
 
 NAMES_SHOWN: Final = 10
+CONDITION: Final = "audience.condition"
 
 Outcome = Literal["created", "changed", "unchanged"]
 
@@ -39,7 +41,7 @@ class Applied:
 
 def create(session: Session, clock: Clock, *, actor: str, document: Mapping[str, Any]) -> Experiment:
     """Store a new draft. Raises Invalid with every problem of the design and of its audience, or Conflict."""
-    _validate(session, document)
+    document, _design = _validated(session, document)
     return service.create(session, clock, actor=actor, document=document)
 
 
@@ -51,13 +53,21 @@ def apply(
     `key` is where the document was sent to, when that was said. Raises Invalid as `create` does, or when the document is
     of another experiment, and Conflict when the experiment was started with another design.
     """
-    wanted, key = key, _validate(session, document).key
+    document, design = _validated(session, document)
+    wanted, key = key, design.key
     if wanted is not None and wanted != key:
         raise Invalid(f"is {key!r}, but the document was sent to {wanted!r}", field="key")
     if not experiment_repository.experiment_exists(session, key):
         return Applied(service.create(session, clock, actor=actor, document=document), "created")
     experiment, changed = service.replace_draft(session, clock, actor=actor, key=key, document=document)
     return Applied(experiment, "changed" if changed else "unchanged")
+
+
+def warnings_of(session: Session, experiment: Experiment) -> tuple[str, ...]:
+    """What may be wrong with the audience of an experiment: attributes that no user is known to have."""
+    return condition_reading.warnings_about(
+        session, condition=service.design_of(experiment).audience.condition
+    )
 
 
 def start(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
@@ -126,12 +136,9 @@ def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime
         )
 
 
-def _validate(session: Session, document: Mapping[str, Any]) -> ExperimentDesign:
-    """The design of a document; raises Invalid with the problems of both floors at once."""
-    audience = document.get("audience")
-    condition = audience.get("condition") if isinstance(audience, Mapping) else None
-    # A condition that is no object at all is the design's to refuse.
-    problems = validate_condition(condition) if isinstance(condition, dict) else []
+def _validated(session: Session, document: Mapping[str, Any]) -> tuple[Mapping[str, Any], ExperimentDesign]:
+    """A document whose condition is JSON, and its design; raises Invalid with the problems of both floors at once."""
+    document, problems = _with_condition(document)
     try:
         design = read_design(document, library=experiment_repository.metric_library(session))
     except Invalid as error:
@@ -139,7 +146,25 @@ def _validate(session: Session, document: Mapping[str, Any]) -> ExperimentDesign
     problems += relations.prerequisite_problems(session, design)
     if problems:
         raise Invalid.of(problems)
-    return design
+    condition_reading.check_segments(session, condition=design.audience.condition, field=CONDITION)
+    return document, design
+
+
+def _with_condition(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Problem]]:
+    """The document with the JSON of a condition that was written as text, and what is wrong with the condition."""
+    audience = document.get("audience")
+    condition = audience.get("condition") if isinstance(audience, Mapping) else None
+    if not isinstance(audience, Mapping) or not isinstance(condition, dict | str):
+        # Whatever else it is, the design refuses it.
+        return document, []
+    problems: list[Problem] = []
+    if isinstance(condition, str):
+        try:
+            condition = parse_text(condition, field=CONDITION)
+        except Invalid as error:
+            condition, problems = {}, list(error.problems)
+        document = {**document, "audience": {**audience, "condition": condition}}
+    return document, problems + validate_condition(condition, field=CONDITION)
 
 
 def _attributes_needed(design: ExperimentDesign) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,8 @@ def apply(
     with wiring.database.transaction() as session:
         applied = campaigns.apply(session, wiring.clock, actor=ACTOR, document=document)
         typer.echo(f"{applied.experiment.key}: {applied.outcome} ({applied.experiment.status})")
+        for warning in campaigns.warnings_of(session, applied.experiment):
+            typer.echo(f"warning: {warning}", err=True)
 
 
 def ramp(

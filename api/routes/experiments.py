@@ -65,7 +65,8 @@ Document = Annotated[
 @router.post("", status_code=201, openapi_extra={"requestBody": CAMPAIGN_BODY})
 def create(session: WriteSession, clock: ClockOf, principal: Writer, document: Document) -> ExperimentAnswer:
     """Store a new draft."""
-    return experiment_answer(campaigns.create(session, clock, actor=principal.actor, document=document))
+    made = campaigns.create(session, clock, actor=principal.actor, document=document)
+    return experiment_answer(made, campaigns.warnings_of(session, made))
 
 
 @router.get("")
@@ -96,7 +97,8 @@ def apply(
 ) -> AppliedAnswer:
     """Create the experiment, redesign it while it is a draft, or find it unchanged."""
     applied = campaigns.apply(session, clock, actor=principal.actor, key=key, document=document)
-    return AppliedAnswer(outcome=applied.outcome, experiment=experiment_answer(applied.experiment))
+    answer = experiment_answer(applied.experiment, campaigns.warnings_of(session, applied.experiment))
+    return AppliedAnswer(outcome=applied.outcome, experiment=answer)
 
 
 @router.post("/{key}/start")
