@@ -11,6 +11,7 @@ from api.cors import CorsOnDoors
 from api.intake import Shortcut
 from api.routes import (
     attributes,
+    conditions,
     evaluation,
     experiments,
     imports,
@@ -65,6 +66,7 @@ def create_app(wiring: Wiring) -> FastAPI:
     app.add_middleware(CorsOnDoors, origins=wiring.settings.cors_origins)
     for module in (tracking, whatsapp, experiments, users, library, ops, segments, attributes, pulls, rules):
         app.include_router(module.router)
+    app.include_router(conditions.router)
     app.include_router(evaluation.router)
     app.include_router(evaluation.features_router)
     app.include_router(library.keys_router)
