@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
 from sqlmodel import col, select
 
 from api.wiring import Wiring
@@ -21,16 +20,14 @@ from targeting.models import Assignment, Event, User
 from tests.integration.people import add_people, campaign, start_campaign
 
 FLAGS = "/ofrep/v1/evaluate/flags"
-Evaluate = Callable[..., Response]
+Evaluate = Callable[..., Any]
 
 
 @pytest.fixture
 def evaluate(http: TestClient, keys: dict[str, str]) -> Evaluate:
     """POST a context to one flag, or to all."""
 
-    def post(
-        key: str | None, user_id: Any = "user-1", *, etag: str | None = None, **attributes: Any
-    ) -> Response:
+    def post(key: str | None, user_id: Any = "user-1", *, etag: str | None = None, **attributes: Any) -> Any:
         headers = {"Authorization": f"Bearer {keys['evaluate']}"}
         if etag is not None:
             headers["If-None-Match"] = etag
@@ -62,7 +59,7 @@ def exposures(wiring: Wiring) -> list[tuple[str, dict[str, Any]]]:
     with wiring.database.snapshot() as session:
         query = select(User.user_id, Event.properties).join(User, col(User.id) == col(Event.user_pk))
         query = query.where(col(Event.name) == EXPERIMENT_VIEWED_EVENT).order_by(col(Event.id))
-        return [(user_id, properties) for user_id, properties in session.exec(query)]
+        return [(user_id, dict(properties)) for user_id, properties in session.exec(query)]
 
 
 def test_a_variant_is_told_as_it_is_drawn_and_its_exposure_is_stored_once(
@@ -116,6 +113,7 @@ def test_a_stored_assignment_is_the_answer_whatever_has_changed_since(
 ) -> None:
     [experiment] = begin(wiring, campaign(audience={"condition": {"country": "NL"}}))
     other = next(key for key in ("silence", "coupon") if key != drawn(experiment, "user-2"))
+    assert experiment.id is not None
     with wiring.database.transaction() as session:
         for pk, forced in ((2, False), (3, True)):
             row: dict[str, Any] = {"variant": other, "epoch": 1, "propensity": 0.3, "forced": forced}

@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from targeting.conditions import matches
+from targeting.features import compile_features
 from targeting.payload import payload_of
 from targeting.sdk_conditions import NotPortableError, translate
 from tests.property.sdk_worlds import NOW, ODD_TIMES, TIMES, World, odd_attributes, odd_condition, world
@@ -33,13 +34,15 @@ def payload(made: World) -> dict[str, Any]:
 
 @settings(max_examples=60, phases=AS_FOUND)
 @given(randoms)
-def test_the_python_sdk_gives_the_variant_that_enrolment_draws(random: Random) -> None:
+def test_the_python_sdk_and_our_own_give_the_variant_that_enrolment_draws(random: Random) -> None:
     made = world(random, people=20)
     document = payload(made)
+    ours = compile_features(document["features"], document["savedGroups"])
     for person in made.people:
         for key in made.running:
             result = evaluated(document, person.sdk_attributes, key)
             assert result.value == made.variant(key, person), (key, person)
+            assert ours.evaluate(person.sdk_attributes, key)["value"] == result.value, (key, person)
 
 
 def test_these_worlds_hold_every_outcome() -> None:
