@@ -18,6 +18,7 @@ from experiments.clock import parse_duration, to_micros
 from experiments.errors import Invalid
 from targeting.condition_checks import validate_condition
 from targeting.condition_history import compile_event, compile_segments, read_event, read_segments
+from targeting.condition_paths import at_keys, at_path, is_key
 from targeting.condition_patterns import compile_pattern, search
 from targeting.condition_scope import Occurrence, Predicate, Scope
 from targeting.condition_values import (
@@ -76,6 +77,8 @@ def compile_condition(condition: Any) -> Predicate:
     """The condition as a function of (attributes, scope)."""
     if not isinstance(condition, dict):
         return _never
+    if condition and all(map(is_key, condition)):
+        return at_keys([(key, compile_value(operand)) for key, operand in condition.items()])
     return _all([_compile_clause(key, operand) for key, operand in condition.items()])
 
 
@@ -95,7 +98,7 @@ def _compile_clause(key: str, operand: Any) -> Predicate:
     if key == "$inSegment":
         keys = read_segments(operand)
         return _never if keys is None else compile_segments(keys)
-    return _at(key, compile_value(operand))
+    return at_path(key, compile_value(operand))
 
 
 def _compile_event(operand: Any) -> Predicate:
@@ -104,39 +107,6 @@ def _compile_event(operand: Any) -> Predicate:
         return _never
     keeps = None if clause.properties is None else compile_condition(clause.properties)
     return compile_event(clause, counts=compile_value(clause.count), keeps=keeps)
-
-
-def _at(path: str, test: Predicate) -> Predicate:
-    """Test the value at a dotted path; what is missing is null."""
-    first, *rest = path.split(".")
-
-    def at_key(attributes: Any, scope: Scope) -> bool:
-        value = attributes.get(first) if isinstance(attributes, dict) else _step(attributes, first)
-        return test(value, scope)
-
-    def at_path(attributes: Any, scope: Scope) -> bool:
-        value = _step(attributes, first)
-        for segment in rest:
-            value = _step(value, segment)
-        return test(value, scope)
-
-    return at_path if rest else at_key
-
-
-def _step(value: Any, segment: str) -> Any:
-    if isinstance(value, dict):
-        return value.get(segment)
-    if isinstance(value, list):
-        if segment == "length":
-            return len(value)
-        if (
-            segment.isascii()
-            and segment.isdigit()
-            and str(int(segment[:9])) == segment
-            and int(segment) < len(value)
-        ):
-            return value[int(segment)]
-    return None
 
 
 def compile_value(condition: Any) -> Predicate:
@@ -185,11 +155,6 @@ def _all(parts: list[Predicate]) -> Predicate:
         return _always
     if len(parts) == 1:
         return parts[0]
-    if len(parts) == 4:
-        a, b, c, d = parts  # a loop over them costs as much as a fifth clause
-        return lambda value, scope: (
-            a(value, scope) and b(value, scope) and c(value, scope) and d(value, scope)
-        )
     tests = tuple(parts)
 
     def test(value: Any, scope: Scope) -> bool:
@@ -220,10 +185,10 @@ def _on_value(test: Callable[[Any], bool]) -> Predicate:
     return lambda value, _scope: test(value)
 
 
-def _identical_to(bound: Any) -> Predicate:
+def _identical_to(bound: Any, wanted: bool = True) -> Predicate:
     if isinstance(bound, str):
-        return lambda value, _scope: isinstance(value, str) and value == bound
-    return lambda value, _scope: identical(value, bound)
+        return lambda value, _scope: (isinstance(value, str) and value == bound) is wanted
+    return lambda value, _scope: identical(value, bound) is wanted
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Predicate]:
@@ -239,7 +204,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Predicate]:
             return counted is not None and number is not None and compare(counted, number)
 
         def with_number(value: Any, _scope: Scope) -> bool:
-            counted = to_number(value)
+            counted = value if type(value) is int else to_number(value)
             return counted is not None and compare(counted, number)
 
         if isinstance(bound, str):
@@ -263,11 +228,19 @@ def _within(*, ignore_case: bool, wanted: bool) -> Callable[[Any], Predicate]:
             return _never
         meets = Members(values, ignore_case=ignore_case).meets
         texts = frozenset(each for each in values if isinstance(each, str))
+        only_texts = not ignore_case and all(isinstance(each, str) for each in values)
 
         def test(value: Any, _scope: Scope) -> bool:
             # Text, by far the most frequent, takes the short way.
-            known = value in texts if isinstance(value, str) and not ignore_case else meets(value)
-            return known is wanted
+            if only_texts:
+                if isinstance(value, str):
+                    return (value in texts) is wanted
+                if isinstance(value, list):
+                    try:
+                        return texts.isdisjoint(value) is not wanted
+                    except TypeError:  # an entry is a list or an object itself
+                        return meets(value) is wanted
+            return meets(value) is wanted
 
         return test
 
@@ -365,7 +338,7 @@ def _age(name: str, compare: Callable[[int, int], bool]) -> Callable[[Any], Pred
 
 _OPERATORS: Final[dict[str, Callable[[Any], Predicate]]] = {
     "$eq": _identical_to,
-    "$ne": lambda bound: _not(_identical_to(bound)),
+    "$ne": lambda bound: _identical_to(bound, wanted=False),
     "$lt": _ordered(operator.lt),
     "$lte": _ordered(operator.le),
     "$gt": _ordered(operator.gt),

@@ -17,7 +17,7 @@ NOTHING: Final[dict[str, Any]] = {}
 NO_SCOPE: Final = Scope()
 
 # What a malformed condition, or an operator that asks for the present where there is none, raises.
-_UNANSWERABLE: Final = (
+UNANSWERABLE: Final = (
     Invalid,
     TypeError,
     ValueError,
@@ -34,13 +34,22 @@ Rule = Callable[["Evaluation"], dict[str, Any] | None]
 """The result of a feature, or None when its next rule is to decide."""
 
 
+Plain = Callable[[dict[str, Any], Scope], dict[str, Any] | None]
+"""(attributes, scope) -> a result, or None when there is none: what needs nothing else of an evaluation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A compiled feature. `default` is its result when no rule applies."""
+    """A compiled feature.
+
+    default: its result when no rule applies. plain: its result from attributes and scope alone, for an evaluation that says
+    no more; None when a rule asks for other features or for more of the context.
+    """
 
     key: str
     rules: Sequence[Rule]
     default: dict[str, Any]
+    plain: Plain | None
 
 
 Find = Callable[[str], Feature | None]
@@ -163,7 +172,7 @@ def compile_leniently(condition: Any) -> Predicate | None:
         return None
     try:
         return compile_condition(condition)
-    except _UNANSWERABLE:
+    except UNANSWERABLE:
         return _nobody
 
 
@@ -171,7 +180,7 @@ def meets(predicate: Predicate, value: Any, scope: Scope) -> bool:
     """Whether the predicate answers yes; one that cannot be answered fails as a whole."""
     try:
         return predicate(value, scope)
-    except _UNANSWERABLE:
+    except UNANSWERABLE:
         return False
 
 

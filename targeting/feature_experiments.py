@@ -7,9 +7,9 @@ from typing import Any
 from targeting.bucketing import BucketRange, hasher
 from targeting.condition_scope import Predicate, Scope
 from targeting.condition_values import text_of, truthy
-from targeting.feature_context import compile_leniently, meets
+from targeting.feature_context import UNANSWERABLE, Plain, compile_leniently
 from targeting.feature_hashing import (
-    Test,
+    Filter,
     attribute_of,
     compile_filters,
     identity,
@@ -50,7 +50,7 @@ class CompiledExperiment:
     ranges: Sequence[BucketRange]
     condition: Predicate | None
     prerequisites: Sequence[Prerequisite]
-    filters: Test | None
+    filters: Filter | None
     namespace: tuple[str, float, float] | None
     targets: UrlTest | None
     legacy_url: UrlTest | None
@@ -64,7 +64,7 @@ class CompiledExperiment:
     least_version: Any
     metas: Sequence[Any]
     bandit: dict[str, Any] | None
-    plain: Callable[[dict[str, Any], Scope], dict[str, Any] | None] | None
+    plain: Plain | None
 
 
 _NOT_PLAIN = (
@@ -130,12 +130,17 @@ def _compile_plain(
     condition: Predicate | None,
     unit_of: Callable[[str], float],
     ranges: Sequence[BucketRange],
-) -> Callable[[dict[str, Any], Scope], dict[str, Any] | None]:
+) -> Plain:
     choices = [(start, end, result) for (start, end), result in zip(ranges, results, strict=False)]
 
     def plain(attributes: dict[str, Any], scope: Scope) -> dict[str, Any] | None:
-        if condition is not None and not meets(condition, attributes, scope):
-            return None
+        if condition is not None:
+            # `meets`, written out: a call counts here.
+            try:
+                if not condition(attributes, scope):
+                    return None
+            except UNANSWERABLE:
+                return None
         _, value, text = identity(attributes, attribute)
         if not text:
             return None

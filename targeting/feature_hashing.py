@@ -6,14 +6,16 @@ from typing import Any, Final
 
 from targeting.bucketing import BucketRange, bucket_ranges, choose_variant, hasher
 from targeting.condition_values import number_text, text_of, truthy
-from targeting.feature_context import Evaluation
 
 NOWHERE: Final[BucketRange] = (1.0, 0.0)
 """The range of what cannot be read as a range: nobody falls into it."""
 
 _NO_NUMBER: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
-Test = Callable[[Evaluation], bool]
+Rollout = Callable[[Mapping[str, Any], bool], bool]
+"""(attributes, whether sticky bucketing is on) -> whether the user is in."""
+
+Filter = Callable[[Mapping[str, Any]], bool]
 
 
 def identity(attributes: Mapping[str, Any], name: str, fallback: str | None = None) -> tuple[str, Any, str]:
@@ -37,7 +39,7 @@ def identity(attributes: Mapping[str, Any], name: str, fallback: str | None = No
     return name, "", ""
 
 
-def compile_rollout(rule: Mapping[str, Any], feature: str) -> Test | None:
+def compile_rollout(rule: Mapping[str, Any], feature: str) -> Rollout | None:
     """Whether a user is in the share that a forced value is for; None when it is for everybody.
 
     A range is followed rather than a coverage. A coverage holds whose hash is below it, so that k / 10,000 is exactly k
@@ -50,40 +52,38 @@ def compile_rollout(rule: Mapping[str, Any], feature: str) -> Test | None:
     unit_of = hasher(text_of(rule.get("seed")) or feature, rule.get("hashVersion") or 1)
     attribute, fallback = attribute_of(rule)
     if unit_of is None or (given is None and not coverage):
-        return nobody
+        return lambda _attributes, _sticky: False
     start, end = held
 
-    def test(evaluation: Evaluation) -> bool:
-        _, _, text = identity(
-            evaluation.attributes, attribute, fallback if evaluation.documents is not None else None
-        )
+    def test(attributes: Mapping[str, Any], sticky: bool) -> bool:
+        _, _, text = identity(attributes, attribute, fallback if sticky else None)
         return bool(text) and start <= unit_of(text) < end
 
     return test
 
 
-def compile_filters(filters: Any) -> Test | None:
+def compile_filters(filters: Any) -> Filter | None:
     """Whether a user falls into each of the filters' ranges; None when there are no filters."""
     if not isinstance(filters, list):
         return None
     tests = [_compile_filter(each) for each in filters]
     if len(tests) == 1:
         return tests[0]
-    return lambda evaluation: all(test(evaluation) for test in tests)
+    return lambda attributes: all(test(attributes) for test in tests)
 
 
-def _compile_filter(each: Any) -> Test:
+def _compile_filter(each: Any) -> Filter:
     if not isinstance(each, dict):
-        return nobody
+        return _nobody
     attribute, _ = attribute_of({"hashAttribute": each.get("attribute")})
     given = each.get("ranges")
     ranges = [range_of(pair) for pair in given] if isinstance(given, list | tuple) else []
     unit_of = hasher(text_of(each.get("seed")) or "", each.get("hashVersion") or 2)
     if unit_of is None:
-        return nobody
+        return _nobody
 
-    def test(evaluation: Evaluation) -> bool:
-        _, _, text = identity(evaluation.attributes, attribute)
+    def test(attributes: Mapping[str, Any]) -> bool:
+        _, _, text = identity(attributes, attribute)
         return bool(text) and choose_variant(unit_of(text), ranges) >= 0
 
     return test
@@ -147,5 +147,5 @@ def index_of(value: Any) -> int:
     return int(value) if int(value) == value else -1
 
 
-def nobody(_evaluation: Evaluation) -> bool:
+def _nobody(_attributes: Mapping[str, Any]) -> bool:
     return False

@@ -5,11 +5,13 @@ other features, and its filters.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from targeting.condition_scope import Scope
 from targeting.condition_values import text_of, truthy
 from targeting.feature_bandits import with_leaf
-from targeting.feature_context import Evaluation, Feature, Rule, compile_leniently, meets
+from targeting.feature_context import UNANSWERABLE, Evaluation, Feature, Plain, Rule, compile_leniently, meets
 from targeting.feature_experiments import Prerequisite, compile_experiment, compile_prerequisites
 from targeting.feature_hashing import compile_filters, compile_rollout
 from targeting.feature_runs import choose
@@ -34,11 +36,35 @@ def compile_feature(key: str, definition: Any) -> Feature:
         for rule in (rules if isinstance(rules, list | tuple) else ())
         if isinstance(rule, dict)
     ]
+    default = result_of(given.get("defaultValue"), "defaultValue")
+    plain = [rule.plain for rule in compiled if rule is not None]
     return Feature(
         key=key,
-        rules=tuple(rule for rule in compiled if rule is not None),
-        default=result_of(given.get("defaultValue"), "defaultValue"),
+        rules=tuple(rule.apply for rule in compiled if rule is not None),
+        default=default,
+        plain=_one_after_another([each for each in plain if each is not None], default)
+        if None not in plain
+        else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A rule; `plain` when attributes and scope are all that it asks for."""
+
+    apply: Rule
+    plain: Plain | None
+
+
+def _one_after_another(rules: Sequence[Plain], default: dict[str, Any]) -> Plain:
+    def plain(attributes: dict[str, Any], scope: Scope) -> dict[str, Any]:
+        for rule in rules:
+            result = rule(attributes, scope)
+            if result is not None:
+                return result
+        return default.copy()
+
+    return plain
 
 
 def evaluate_feature(evaluation: Evaluation, key: str) -> dict[str, Any]:
@@ -65,7 +91,7 @@ def are_met(evaluation: Evaluation, prerequisites: Sequence[Prerequisite]) -> bo
     return _first_unmet(evaluation, prerequisites) is None
 
 
-def _compile_rule(rule: dict[str, Any], feature: str) -> Rule | None:
+def _compile_rule(rule: dict[str, Any], feature: str) -> _Compiled | None:
     inner = _compile_force(rule, feature) if "force" in rule else _compile_experiment_rule(rule, feature)
     prerequisites = compile_prerequisites(rule.get("parentConditions"))
     filters = compile_filters(rule.get("filters"))
@@ -81,11 +107,18 @@ def _compile_rule(rule: dict[str, Any], feature: str) -> Rule | None:
                 return None
             if unmet is not None:
                 return result_of(None, unmet)
-        if filters is not None and not filters(evaluation):
+        if filters is not None and not filters(evaluation.attributes):
             return None
-        return None if inner is None else inner(evaluation)
+        return None if inner is None else inner.apply(evaluation)
 
-    return guarded
+    inner_plain = None if inner is None or prerequisites else inner.plain
+    if inner_plain is None or filters is None:
+        return _Compiled(guarded, None)
+
+    def filtered(attributes: dict[str, Any], scope: Scope) -> dict[str, Any] | None:
+        return inner_plain(attributes, scope) if filters(attributes) else None
+
+    return _Compiled(guarded, filtered)
 
 
 def _first_unmet(
@@ -117,27 +150,34 @@ def _first_unmet(
     return None
 
 
-def _compile_force(rule: dict[str, Any], feature: str) -> Rule:
+def _compile_force(rule: dict[str, Any], feature: str) -> _Compiled:
     known = result_of(rule["force"], "force", text_of(rule.get("id")) or "")
     condition = compile_leniently(rule.get("condition"))
     rollout = compile_rollout(rule, feature)
     tracks = rule.get("tracks")
     tracks = [each for each in tracks if isinstance(each, dict)] if isinstance(tracks, list) else []
 
+    def plain(attributes: dict[str, Any], scope: Scope, sticky: bool = False) -> dict[str, Any] | None:
+        if condition is not None:
+            # `meets`, written out: a call counts here.
+            try:
+                if not condition(attributes, scope):
+                    return None
+            except UNANSWERABLE:
+                return None
+        return known.copy() if rollout is None or rollout(attributes, sticky) else None
+
     def apply(evaluation: Evaluation) -> dict[str, Any] | None:
-        if condition is not None and not meets(condition, evaluation.attributes, evaluation.scope):
-            return None
-        if rollout is not None and not rollout(evaluation):
-            return None
-        if evaluation.track is not None:
+        result = plain(evaluation.attributes, evaluation.scope, evaluation.documents is not None)
+        if result is not None and evaluation.track is not None:
             for each in tracks:
                 evaluation.track(each.get("experiment") or {}, each.get("result") or {})
-        return known.copy()
+        return result
 
-    return apply
+    return _Compiled(apply, plain)
 
 
-def _compile_experiment_rule(rule: dict[str, Any], feature: str) -> Rule | None:
+def _compile_experiment_rule(rule: dict[str, Any], feature: str) -> _Compiled | None:
     variations = rule.get("contextualVariations")
     if variations is None:
         variations = rule.get("variations")
@@ -151,24 +191,29 @@ def _compile_experiment_rule(rule: dict[str, Any], feature: str) -> Rule | None:
     known = [result_of(result["value"], "experiment", rule_id) for result in compiled.results]
     bandit = rule.get("contextualBanditRef")
 
+    def found(result: dict[str, Any] | None, reported: dict[str, Any]) -> dict[str, Any] | None:
+        if result is None or not result["inExperiment"] or "passthrough" in result:
+            return None
+        index = result["variationId"]
+        # An override in the context may have brought other variations.
+        stands = index < len(known) and known[index]["value"] is result["value"]
+        whole = known[index].copy() if stands else result_of(result["value"], "experiment", rule_id)
+        whole["experiment"] = reported.copy()
+        whole["experimentResult"] = result
+        return whole
+
     def apply(evaluation: Evaluation) -> dict[str, Any] | None:
-        reported = definition
         if bandit is None:
-            result = choose(compiled, evaluation, are_met)
+            whole = found(choose(compiled, evaluation, are_met), definition)
         else:
             reported = with_leaf(definition, bandit, evaluation)
             experiment = compile_experiment(reported, feature=feature, key=feature)
-            result = choose(experiment, evaluation, are_met)
-        if result is None or not result["inExperiment"] or "passthrough" in result:
-            return None
-        if evaluation.overrides:  # which may change the variations
-            found = result_of(result["value"], "experiment", rule_id)
-        else:
-            found = known[result["variationId"]].copy()
-        found["experiment"] = reported = reported.copy()
-        if not result["hashUsed"]:
-            reported.pop("contextualBandit", None)
-        found["experimentResult"] = result
-        return found
+            whole = found(choose(experiment, evaluation, are_met), reported)
+            if whole is not None and not whole["experimentResult"]["hashUsed"]:
+                whole["experiment"].pop("contextualBandit", None)
+        return whole
 
-    return apply
+    draw = compiled.plain
+    if draw is None or bandit is not None:
+        return _Compiled(apply, None)
+    return _Compiled(apply, lambda attributes, scope: found(draw(attributes, scope), definition))

@@ -119,7 +119,7 @@ def _overridden(experiment: CompiledExperiment, evaluation: Evaluation) -> Compi
 def _is_eligible(experiment: CompiledExperiment, evaluation: Evaluation, text: str, met: Met) -> bool:
     """What is asked only of users who have no sticky bucket."""
     if experiment.filters is not None:
-        if not experiment.filters(evaluation):
+        if not experiment.filters(evaluation.attributes):
             return False
     elif experiment.namespace is not None and not in_namespace(text, experiment.namespace):
         return False

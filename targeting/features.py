@@ -114,12 +114,15 @@ class Features:
             scope = self._scope
         elif scope.groups is None and self._groups:
             scope = Scope(scope.now, self._groups, scope.events, scope.segments)
+        is_plain = not forced_variations and documents is None and track is None
+        feature = self._find(key)
+        if is_plain and feature is not None and feature.plain is not None:
+            return feature.plain(attributes, scope) or feature.default.copy()
         evaluation = Evaluation(attributes, self._find, scope)
-        if forced_variations or documents is not None or track is not None:
-            evaluation.plain = False
-            evaluation.forced_variations = forced_variations
-            evaluation.documents = documents
-            evaluation.track = track
+        evaluation.plain = is_plain
+        evaluation.forced_variations = forced_variations
+        evaluation.documents = documents
+        evaluation.track = track
         return evaluate_feature(evaluation, key)
 
     @property
