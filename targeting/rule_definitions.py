@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -28,6 +29,7 @@ from experiments.design import problems_of
 from experiments.errors import Invalid, Problem
 from experiments.metrics import KEY_PATTERN, PositiveDuration
 from targeting.condition_needs import needs_of
+from targeting.condition_text import parse_text
 from targeting.conditions import validate_condition
 from targeting.profile import check_document, check_text, check_time_zone
 from targeting.rule_schedule import check_cron
@@ -42,12 +44,27 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
+def _from_text(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_text(value)
+    except Invalid as error:
+        raise ValueError(error.message) from error
+
+
+Condition = Annotated[
+    dict[str, Any], BeforeValidator(_from_text, json_schema_input_type=dict[str, Any] | str)
+]
+"""A condition, as JSON or as people write it; kept as JSON."""
+
+
 class EventTrigger(_Value):
     """Whenever a user does something. `properties` is a condition over the event's properties."""
 
     type: Literal["event"]
     event: str = Field(min_length=1, max_length=200)
-    properties: dict[str, Any] | None = None
+    properties: Condition | None = None
 
     @property
     def waits_for(self) -> str:
@@ -170,7 +187,7 @@ class RuleDefinition(_Value):
     key: str = Field(pattern=KEY_PATTERN)
     name: str = Field(min_length=1, max_length=200)
     trigger: Trigger
-    condition: dict[str, Any] = Field(default_factory=dict)
+    condition: Condition = Field(default_factory=dict)
     actions: tuple[Action, ...] = Field(min_length=1, max_length=MAX_ACTIONS)
     cool_down: PositiveDuration | None = None
     once_per_user: bool = False

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from targeting.condition_values import deep_equal
 from targeting.profile import merge_attributes
 from targeting.rule_definitions import AddTag, RemoveTag, SetAttribute
 from targeting.tags import with_tags
@@ -13,7 +14,6 @@ def with_effect(attributes: dict[str, Any], action: AddTag | RemoveTag | SetAttr
         return with_tags(attributes, lambda tags: tags if action.tag in tags else [*tags, action.tag])
     if isinstance(action, RemoveTag):
         return with_tags(attributes, lambda tags: [each for each in tags if each != action.tag])
-    before, value = attributes.get(action.name), action.value
-    if before == value and isinstance(before, bool) == isinstance(value, bool):
+    if deep_equal(attributes.get(action.name), action.value):
         return attributes
-    return merge_attributes(attributes, {action.name: value}, field=f"attributes.{action.name}")
+    return merge_attributes(attributes, {action.name: action.value}, field=f"attributes.{action.name}")

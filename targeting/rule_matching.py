@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from targeting.condition_needs import Needs, needs_of
+from targeting.condition_values import deep_equal
 from targeting.conditions import Predicate, Scope, compile_condition
 from targeting.rule_definitions import AttributeTrigger, EventTrigger, RuleDefinition
 
@@ -132,7 +133,8 @@ def _triggers(definition: RuleDefinition) -> Callable[[Occasion], bool]:
         change = (occasion.changes or {})[name]
         was, became = {name: change["before"]}, {name: change["after"]}
         scope = Scope(now=occasion.at)
-        return value_at(was, path) != value_at(became, path) and before(was, scope) and after(became, scope)
+        moved = not deep_equal(value_at(was, path), value_at(became, path))
+        return moved and before(was, scope) and after(became, scope)
 
     return changed
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from targeting import trigger_repository
+from targeting.condition_values import deep_equal
 
 EVENT: Final = "event:"
 ATTRIBUTE: Final = "attribute:"
@@ -74,10 +75,5 @@ def _differences(change: AttributeChange, awaited: frozenset[str]) -> dict[str, 
     return {
         name: {"before": before, "after": after}
         for name in sorted(awaited)
-        if not _same(before := change.before.get(name), after := change.after.get(name))
+        if not deep_equal(before := change.before.get(name), after := change.after.get(name))
     }
-
-
-def _same(before: Any, after: Any) -> bool:
-    # Python holds True == 1; a condition on the attribute does not.
-    return before == after and isinstance(before, bool) == isinstance(after, bool)

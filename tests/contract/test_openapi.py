@@ -62,6 +62,10 @@ CAMPAIGN: Final[dict[str, Any]] = {
     ],
     "metrics": [{"key": "bought", "role": "primary", "window": "14d", **METRIC}],
 }
+RULE: Final = {
+    "trigger": {"type": "event", "event": "Order Completed"},
+    "actions": [{"type": "add_tag", "tag": "buyer"}],
+}
 PEOPLE: Final = [
     "user_id,phone,first_name,country,consent_marketing",
     *(f"u{i},+1202555{100 + i:04d},N{i},NL,yes" for i in range(8)),
@@ -105,6 +109,9 @@ def known(wiring: Wiring, app: FastAPI, key: str) -> dict[str, list[str]]:
 
         put("POST", "/v1/imports", content="\n".join(PEOPLE), headers={"Content-Type": "text/csv"})
         put("PUT", "/v1/metrics/bought", json=METRIC)
+        put("PUT", "/v1/segments/dutch", json={"name": "Dutch", "condition": {"country": "NL"}})
+        put("PUT", "/v1/segments/staff", json={"name": "Staff"})
+        put("PUT", "/v1/rules/buyers", json=RULE)
         put("PUT", "/v1/pulls/crm", json={"source": "crm", "query": "SELECT 1 AS user_id"})
         for name in ("draft", "running", "stopped"):
             put("POST", "/v1/experiments", json=CAMPAIGN | {"key": name})
@@ -120,6 +127,9 @@ def known(wiring: Wiring, app: FastAPI, key: str) -> dict[str, list[str]]:
         "/v1/users": ["u1", "u2"],
         "/v1/imports": ["1"],
         "/v1/pulls": ["crm"],
+        "/v1/rules": ["buyers"],
+        "/v1/segments": ["dutch", "staff"],
+        "/v1/attributes": ["country", "first_name"],
         "/v1/metrics": ["bought", "revenue"],
         "/v1/keys": [revocable],
         "/r": [token],

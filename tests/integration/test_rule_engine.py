@@ -125,6 +125,14 @@ def test_attributes_that_change(database: Database, clock: SteppedClock) -> None
     assert all(cause.startswith("change:") for cause in causes(database))
 
 
+def test_a_number_becomes_true_and_is_another_value(database: Database, clock: SteppedClock) -> None:
+    put(database, clock, rule(trigger={"type": "attribute", "attribute": "vip"}))
+    for vip in (1, True, True, "true", 1):
+        person(database, clock, "ann", vip=vip)
+    tick(database, clock)
+    assert times_fired(database) == {"ann": 4}
+
+
 def test_withdrawing_consent_is_an_event_too(database: Database, clock: SteppedClock) -> None:
     put(database, clock, rule(trigger={"type": "event", "event": "Opted Out"}))
     with database.transaction() as session:
