@@ -38,6 +38,8 @@ def show() -> None:
                 default=True,
             ),
             streamlit.Page("views/result.py", title="Result", url_path="result"),
+            streamlit.Page("views/data_quality.py", title="Data quality", url_path="data-quality"),
+            streamlit.Page("views/import_quality.py", title="Import", url_path="import"),
         ],
         position="hidden",
     )
@@ -49,10 +51,12 @@ def show() -> None:
 
 
 def _show_bar() -> None:
-    home, who = streamlit.columns([1, 1], vertical_alignment="center")
-    home.page_link(
-        "views/experiments.py", label="**Touchstone** · all experiments", icon=":material/balance:"
-    )
+    pages, who = streamlit.columns([1, 1], vertical_alignment="center")
+    with pages.container(horizontal=True, vertical_alignment="center"):
+        streamlit.page_link(
+            "views/experiments.py", label="**Touchstone** · all experiments", icon=":material/balance:"
+        )
+        streamlit.page_link("views/data_quality.py", label="Data quality", icon=":material/fact_check:")
     with who.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         rights = "may look and act" if access.required().may_write else "may look"
         streamlit.caption(f"This key {rights}.", width="content")

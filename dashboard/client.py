@@ -8,8 +8,15 @@ from urllib.parse import quote
 
 import httpx
 
-from dashboard.documents import Experiment, Outbox, Report
-from dashboard.reading import Unreadable, read_experiment, read_outbox, read_report
+from dashboard.documents import Experiment, ImportRun, Outbox, Quality, Report
+from dashboard.reading import (
+    Unreadable,
+    read_experiment,
+    read_import,
+    read_outbox,
+    read_quality,
+    read_report,
+)
 
 PAGE_SIZE: Final = 100
 MOST_EXPERIMENTS: Final = 500
@@ -119,6 +126,26 @@ class Client:
     def outbox(self, key: str) -> Outbox:
         """What became of the messages of the experiment."""
         return read_outbox(self._get("/v1/delivery/summary", params={"experiment": key}))
+
+    def imports(self) -> list[ImportRun]:
+        """The newest imports, at most `PAGE_SIZE`."""
+        page = self._get("/v1/imports", params={"limit": PAGE_SIZE})
+        items = page.get("items") if isinstance(page, Mapping) else None
+        try:
+            if isinstance(items, list):
+                return [read_import(item) for item in items]
+        except Unreadable as error:
+            raise self._unreadable("/v1/imports") from error
+        raise self._unreadable("/v1/imports")
+
+    def import_run(self, run_id: int) -> tuple[ImportRun, Quality | None]:
+        """One import and the quality of its data."""
+        path = f"/v1/imports/{run_id}"
+        document = self._get(path)
+        try:
+            return read_import(document), read_quality(document)
+        except Unreadable as error:
+            raise self._unreadable(path) from error
 
     def move(self, key: str, move: str) -> None:
         """`move` is start, pause, resume or stop."""

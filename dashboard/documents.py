@@ -159,3 +159,51 @@ class Outbox:
 
     states: Mapping[str, int] = field(default_factory=dict)
     holds: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRun:
+    """One import by file or pull. `light` is ok, look or bad; `counts` are its rows by what became of them."""
+
+    id: int
+    source: str
+    actor: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str
+    light: str
+    counts: Mapping[str, int]
+    rejects: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One side of the quality of an import, in one sentence; `light` is empty when it cannot be told."""
+
+    name: str
+    light: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityColumn:
+    """One column of an import. `becomes` is empty for a column that is not read; `share` is of its filled cells."""
+
+    name: str
+    becomes: str
+    light: str
+    share: float | None
+    invalid: int
+    distinct: int | None
+    exact: bool
+    kinds: Mapping[str, int]
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    light: str
+    rows: int
+    topics: tuple[Topic, ...]
+    findings: tuple[Topic, ...]
+    columns: tuple[QualityColumn, ...]

@@ -17,10 +17,14 @@ from dashboard.documents import (
     Experiment,
     GuardrailVerdict,
     HealthCheck,
+    ImportRun,
     Interval,
     Metric,
     Outbox,
+    Quality,
+    QualityColumn,
     Report,
+    Topic,
 )
 
 
@@ -78,6 +82,60 @@ def read_outbox(document: Any) -> Outbox:
     summary = _mapping(document)
     holds = summary.get("holds")
     return Outbox(states=_counts(summary.get("states")), holds=holds if isinstance(holds, bool) else None)
+
+
+def read_import(document: Any) -> ImportRun:
+    """Raises Unreadable when `document` is no import at all."""
+    if not isinstance(document, Mapping) or not isinstance(document.get("id"), int):
+        raise Unreadable("it is not an import")
+    summary = _mapping(document.get("summary"))
+    return ImportRun(
+        id=document["id"],
+        source=_text(document.get("source")) or "unknown",
+        actor=_text(document.get("actor")),
+        started_at=_moment(document.get("started_at")),
+        finished_at=_moment(document.get("finished_at")),
+        error=_text(document.get("error")),
+        light=_text(document.get("light")),
+        counts=_counts(summary),
+        rejects=tuple(_mappings(summary.get("rejects"))),
+    )
+
+
+def read_quality(document: Any) -> Quality | None:
+    """The quality of an import; None while there is none."""
+    quality = _mapping(_mapping(document).get("quality"))
+    if not quality:
+        return None
+    return Quality(
+        light=_text(quality.get("light")),
+        rows=_counts(quality).get("rows", 0),
+        topics=tuple(
+            Topic(str(name), _text(_mapping(told).get("light")), _text(_mapping(told).get("sentence")))
+            for name, told in _mapping(quality.get("topics")).items()
+        ),
+        findings=tuple(
+            Topic(_text(item.get("topic")), _text(item.get("light")), _text(item.get("sentence")))
+            for item in _mappings(quality.get("findings"))
+        ),
+        columns=tuple(_quality_column(column) for column in _mappings(quality.get("columns"))),
+    )
+
+
+def _quality_column(document: Mapping[str, Any]) -> QualityColumn:
+    distinct = _mapping(document.get("distinct"))
+    numbers = {str(name): _number(value) for name, value in _mapping(document.get("numbers")).items()}
+    return QualityColumn(
+        name=_text(document.get("name")),
+        becomes=_text(document.get("meaning")),
+        light=_text(document.get("light")),
+        share=_number(document.get("share")),
+        invalid=_counts(document).get("invalid", 0),
+        distinct=_counts(distinct).get("value"),
+        exact=distinct.get("exact") is True,
+        kinds=_counts(document.get("kinds")),
+        numbers={name: value for name, value in numbers.items() if value is not None},
+    )
 
 
 def _counts(document: Any) -> Mapping[str, int]:

@@ -6,6 +6,8 @@ import streamlit
 
 from dashboard import access, formats, verdicts
 from dashboard.client import ApiError
+from dashboard.documents import ImportRun
+from dashboard.formats import NBSP
 
 
 def leave_if_refused(error: ApiError) -> None:
@@ -35,3 +37,25 @@ def status_badge(status: str) -> str:
     """The state of an experiment as a coloured word of Markdown."""
     colour = STATUS_COLOURS.get(status, "gray")
     return f":{colour}-badge[{formats.plain(status)}]"
+
+
+QUALITY_LIGHTS: Final = {
+    "ok": f":green[:material/check_circle:{NBSP}ok]",
+    "look": f":orange[:material/info:{NBSP}look]",
+    "bad": f":red[:material/warning:{NBSP}bad]",
+}
+_NOT_KNOWN: Final = f":gray[:material/help:{NBSP}not{NBSP}known]"
+_FAILED: Final = f":red[:material/error:{NBSP}ended{NBSP}early]"
+_UNDER_WAY: Final = f":gray[:material/hourglass_empty:{NBSP}not{NBSP}finished]"
+
+
+def quality_light(light: str) -> str:
+    """ok, look or bad as a coloured word of Markdown."""
+    return QUALITY_LIGHTS.get(light, _NOT_KNOWN)
+
+
+def light_of_import(run: ImportRun) -> str:
+    """The light of an import's quality, or that it did not end well, or has not ended."""
+    if run.error:
+        return _FAILED
+    return _UNDER_WAY if run.finished_at is None else quality_light(run.light)
