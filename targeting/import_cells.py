@@ -3,7 +3,7 @@
 import math
 import re
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -44,8 +44,8 @@ _SHOWN: Final = 40
 class ImportRow:
     """One good row. `line` is where it starts in the file (or which row of a table it is), from 1; `raw` is its text.
 
-    `proofs` are source and evidence of a consent where columns tell them; `cells` is what stood in the row, for the
-    measuring of its quality.
+    `proofs` are source and evidence of a consent where columns tell them; `cells` is what stood in the row, as the types
+    that are declared, for the measuring of its quality.
     """
 
     line: int
@@ -71,9 +71,12 @@ def read_row(
         if columns.others
         else {}
     )
+    typed: dict[str, Any] = {}
     for attribute, said in columns.attributes.items():
         if said.column in cells:
-            attributes[attribute] = read_typed(cells[said.column], said)
+            attributes[attribute] = value = read_typed(cells[said.column], said)
+            if said.type is not None:
+                typed[said.column] = value
     check_document(attributes, field="attributes")
     change = ProfileChange(
         user_id=check_user_id(user_id, field=columns.user_id),
@@ -87,13 +90,20 @@ def read_row(
     proofs: dict[str, tuple[str | None, str | None]] = {}
     for category, asked in columns.consent.items():
         if asked.column in cells:
-            consents[category] = _yes_or_no(cells[asked.column], asked.column)
+            consents[category] = _yes_or_no(cells[asked.column], asked.column, asked.positive, asked.negative)
             if asked.source is not None or asked.evidence is not None:
                 proofs[category] = (
                     _proof(cells, asked.source, ledger.MAX_SOURCE),
                     _proof(cells, asked.evidence, ledger.MAX_EVIDENCE),
                 )
-    return ImportRow(line=line, raw=raw, change=change, consents=consents, proofs=proofs, cells=cells)
+    return ImportRow(
+        line=line,
+        raw=raw,
+        change=change,
+        consents=consents,
+        proofs=proofs,
+        cells={**cells, **typed} if typed else cells,
+    )
 
 
 def _as_text(cells: Mapping[str, Any], column: str | None) -> str | None:
@@ -113,13 +123,14 @@ def _proof(cells: Mapping[str, Any], column: str | None, limit: int) -> str | No
     return text and check_text(text, field=column or "", limit=limit)
 
 
-def _yes_or_no(value: Any, column: str) -> bool:
+def _yes_or_no(value: Any, column: str, yes: Sequence[str], no: Sequence[str]) -> bool:
     if isinstance(value, float) and value in (0.0, 1.0):
         return value == 1.0
-    word = str(value).strip().lower().replace("-", "_").replace(" ", "_")
-    if word in _YES:
+    said = str(value).strip().lower()
+    word = said.replace("-", "_").replace(" ", "_")
+    if word in _YES or said in map(str.lower, yes):
         return True
-    if word in _NO:
+    if word in _NO or said in map(str.lower, no):
         return False
     raise Invalid(f"{str(value)[:_SHOWN]!r} is neither yes nor no", field=column)
 
@@ -214,7 +225,7 @@ def read_typed(value: Any, said: AttributeColumn) -> Any:
     if said.type == "number":
         return _number(value, said.decimal, said.column)
     if said.type == "boolean":
-        return _yes_or_no(value, said.column)
+        return _yes_or_no(value, said.column, said.positive, said.negative)
     if said.type == "time":
         return _moment(value, said)
     if said.type == "list":

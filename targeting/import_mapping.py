@@ -28,11 +28,16 @@ AttributeType = Literal["text", "number", "boolean", "time", "list"]
 
 @dataclass(frozen=True, slots=True)
 class ConsentColumns:
-    """The column that says yes or no, and those that prove it: where the person agreed, and to which words."""
+    """The column that says yes or no, and those that prove it: where the person agreed, and to which words.
+
+    `positive` and `negative` are words of the file beside those that are understood anyway.
+    """
 
     column: str
     source: str | None = None
     evidence: str | None = None
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class AttributeColumn:
     """The column of an attribute. `type` None keeps each value as it most plainly is.
 
     `decimal` is for numbers (`,` makes 1.234,5 of 1234.5), `format` and `zone` for times (strptime's signs, or `unix`,
-    or `unix_ms`; the zone of times that name none), `separator` and `items` for lists.
+    or `unix_ms`; the zone of times that name none), `separator` and `items` for lists, `positive` and `negative` for booleans.
     """
 
     column: str
@@ -50,6 +55,8 @@ class AttributeColumn:
     zone: str = "UTC"
     separator: str = ","
     items: Literal["text", "number"] = "text"
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,13 @@ _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "number": frozenset({"decimal"}),
     "time": frozenset({"format", "zone"}),
     "list": frozenset({"separator", "items", "decimal"}),
+    "boolean": frozenset({"positive", "negative"}),
 }
 
 
+Words = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=40)], ...], Field(max_length=20, strict=False)
+]
 CategoryName = Annotated[str, Field(min_length=1, max_length=20)]
 """A category that there is not is told with its path when the mapping meets the columns."""
 
@@ -45,6 +49,8 @@ class ConsentPart(_Part):
     column: ColumnName
     source: ColumnName | None = None
     evidence: ColumnName | None = None
+    positive: Words = ()
+    negative: Words = ()
 
 
 class AttributePart(_Part):
@@ -57,6 +63,8 @@ class AttributePart(_Part):
     zone: str = "UTC"
     separator: str = Field(",", min_length=1, max_length=5)
     items: Literal["text", "number"] = "text"
+    positive: Words = ()
+    negative: Words = ()
 
     @field_validator("zone")
     @classmethod

@@ -37,7 +37,10 @@ _QUANTILES: Final = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0
 
 
 class ColumnProfile:
-    """One column. `meaning` is what becomes of it; of ids and phones nothing is kept but counts."""
+    """One column. `meaning` is what becomes of it; of ids and phones nothing is kept but counts.
+
+    `filled` counts all rows, everything else only those that were good: what a wrong cell holds is told by its reason.
+    """
 
     def __init__(self, name: str, meaning: str) -> None:
         self.name = name
@@ -52,8 +55,7 @@ class ColumnProfile:
             self.categories.counts = None
 
     def add(self, values: Sequence[Any]) -> None:
-        """Take in the filled cells of a batch."""
-        self.filled += len(values)
+        """Take in the filled cells of those rows of a batch that were good."""
         types = Counter(map(type, values))
         for kind, amount in types.items():
             self.kinds[_KINDS.get(kind, "object")] += amount
@@ -146,10 +148,12 @@ class FileProfile:
         cells = [item.cells for item in batch if item.cells]
         self.rows += len(batch)
         self.readable += len(cells)
+        taken = [item.cells for item in batch if isinstance(item, ImportRow)]
         for name in set().union(*cells):
             column = self._column(name)
             if column is not None:
-                column.add([row[name] for row in cells if name in row])
+                column.add([row[name] for row in taken if name in row])
+                column.filled += sum(name in row for row in cells)
         self._add_phones(batch)
 
     def _add_phones(self, batch: Sequence[ImportRow | Reject]) -> None:
@@ -179,6 +183,6 @@ def without_values(reason: str) -> str:
     """Why a row was not taken, without what stood in it.
 
     >>> without_values("belongs to user 'ann' already")
-    'belongs to user .. already'
+    'belongs to user "…" already'
     """
-    return _QUOTED.sub("..", reason)
+    return _QUOTED.sub('"…"', reason)

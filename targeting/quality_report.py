@@ -142,7 +142,7 @@ def _types(column: ColumnProfile) -> list[Finding]:
             "types",
             column.name,
             Light.LOOK,
-            f"{column.name} is {usual}, but {odd} in {_percent(amount / column.filled)} of its values.",
+            f"{column.name} is {usual}, but {odd} in {_percent(amount / column.kinds.total())} of its values.",
         )
     ]
 
