@@ -38,7 +38,7 @@ def list_attributes(
     )
 
 
-@router.put("/{name:path}")
+@router.put("/{name:path}", responses={404: {"description": "No user has such an attribute"}})
 def set_indexed(
     wiring: WiringOf,
     principal: Writer,

@@ -85,7 +85,7 @@ def preview(
     return PreviewAnswer.of(previews.preview(session, clock, rng=rng, **dict(request)))
 
 
-@router.get("/overlap")
+@router.get("/overlap", responses={404: {"description": "One of the segments does not exist"}})
 def overlap(
     session: ReadSession,
     clock: ClockOf,
@@ -135,7 +135,7 @@ def list_members(
     )
 
 
-@router.put("/{key}/members")
+@router.put("/{key}/members", responses={404: {"description": "There is no such segment"}})
 def set_members(
     session: WriteSession, clock: ClockOf, principal: Writer, key: Key, request: MembersRequest
 ) -> MembersAnswer:
