@@ -2,8 +2,9 @@
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 
+from experiments.errors import Invalid
 from targeting.condition_reading import Reading
 
 
@@ -15,17 +16,14 @@ class ConditionRequest(BaseModel):
     condition: dict[str, Any] | None = None
     text: str | None = None
 
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if (self.condition is None) is (self.text is None):
-            raise ValueError(
-                'send either a condition such as {"country": "NL"} or a text such as country = "NL"'
-            )
-        return self
-
     @property
     def sent(self) -> dict[str, Any]:
-        """What was sent, and the name of its field."""
+        """What was sent, and the name of its field. Raises Invalid when it is none or both."""
+        if (self.condition is None) is (self.text is None):
+            raise Invalid(
+                'send either a condition such as {"country": "NL"}, or a text such as country = "NL"',
+                field="condition",
+            )
         if self.condition is None:
             return {"condition": self.text, "field": "text"}
         return {"condition": self.condition, "field": "condition"}

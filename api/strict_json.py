@@ -2,9 +2,12 @@
 
 import json
 import math
+import re
 from typing import Any, Final
 
 MAX_DEPTH: Final = 60
+STEPS_SHOWN: Final = 6
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}:,]', re.DOTALL)
 
 
 def read_json(body: bytes) -> Any:
@@ -12,7 +15,7 @@ def read_json(body: bytes) -> Any:
     try:
         value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
-        raise _refusal("nested too deeply") from error
+        raise _too_deep(body) from error
     except UnicodeDecodeError as error:
         raise _refusal("not UTF-8 text") from error
     except ValueError as error:
@@ -20,12 +23,38 @@ def read_json(body: bytes) -> Any:
             raise
         raise _refusal("a number has too many digits") from error
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise _refusal(f"nested more than {MAX_DEPTH} levels deep")
+        raise _too_deep(body)
     if b"\\u" in body:
         text = json.dumps(value, ensure_ascii=False)
         if "\\u0000" in text or any("\ud800" <= char <= "\udfff" for char in text):
             raise _refusal("holds a NUL character or half of a surrogate pair")
     return value
+
+
+def _too_deep(body: bytes) -> json.JSONDecodeError:
+    return _refusal(f"nested more than {MAX_DEPTH} levels deep, at {_way_down(body)}")
+
+
+def _way_down(body: bytes) -> str:
+    """The first steps of the path to where the body is too deep. What is that deep cannot be parsed, so it is only scanned."""
+    steps: list[str | int] = []
+    key: str | None = None
+    for token in _TOKEN.finditer(body):
+        text = token[0]
+        if text in {b"{", b"["}:
+            if len(steps) == MAX_DEPTH:
+                break
+            steps.append(0 if text == b"[" else "")
+        elif text in {b"}", b"]"}:
+            steps[-1:] = []
+        elif text == b"," and steps and isinstance(steps[-1], int):
+            steps[-1] += 1
+        elif text == b":" and steps and key is not None:
+            steps[-1] = key
+        else:
+            key = text[1:-1].decode(errors="replace")
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps[:STEPS_SHOWN])
+    return f"{path.removeprefix('.')} .."
 
 
 def _refusal(message: str) -> json.JSONDecodeError:

@@ -124,7 +124,7 @@ class _Check:
             if not self._enter(here, depth):
                 return
             if name not in _OPERANDS:
-                self._add(here, f"unknown operator {name}{_nearest(name, tuple(_OPERANDS))}")
+                self._add(here, _unknown(name))
                 continue
             problem = _OPERANDS[name](operand)
             if problem:
@@ -179,6 +179,12 @@ def _shown(value: Any) -> str:
         if value is not None
         else "null"
     )
+
+
+def _unknown(name: str) -> str:
+    if name in {*LOGIC, *ABOUT_USERS}:
+        return f"{name} stands beside attributes, not under one"
+    return f"unknown operator {name}{_nearest(name, tuple(_OPERANDS))}"
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:

@@ -84,9 +84,10 @@ def flags_within(arguments: Any, flags: int) -> int:
 
 def _in_sequence(items: Sequence[Item], follow: int, flags: int) -> Ways:
     total = _ONE
-    for index, item in enumerate(items):
-        first, nullable = _first(items[index + 1 :], flags)
-        total = total.times(_of_item(item, first | (follow if nullable else 0), flags))
+    for item in reversed(items):
+        total = total.times(_of_item(item, follow, flags))
+        first, nullable = _first_of(item, flags)
+        follow = first | (follow if nullable else 0)
     return total
 
 
@@ -167,10 +168,15 @@ def _union(sets: Any) -> int:
 
 
 def _characters(item: Item, flags: int) -> int:
-    matches = leaf(item, flags).match
+    return _characters_of(leaf(item, flags), _may_be_beyond_ascii(item))
+
+
+@lru_cache(maxsize=4_096)
+def _characters_of(one: Pattern[str], beyond_ascii: bool) -> int:
+    matches, flags = one.match, one.flags
     characters = sum(1 << code for code in range(_ASCII) if matches(chr(code)))
     folds = bool(flags & IGNORECASE) and any(characters >> ord(letter) & 1 for letter in _FOLDS_BEYOND_ASCII)
-    return characters | (_OTHER if folds or _may_be_beyond_ascii(item) else 0)
+    return characters | (_OTHER if folds or beyond_ascii else 0)
 
 
 def _may_be_beyond_ascii(item: Item) -> bool:

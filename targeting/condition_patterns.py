@@ -6,6 +6,7 @@ than `MAX_SUBJECT`: it does not match.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from targeting.condition_pattern_cost import ENDLESS, Ways, parse, ways_of
@@ -89,6 +90,11 @@ def compile_pattern(pattern: object, *, ignore_case: bool) -> Pattern | None:
     """The pattern with the meaning it has in JavaScript; None when it is not a valid one, or too long."""
     if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN or _END in pattern:
         return None
+    return _compiled(pattern, ignore_case)
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(pattern: str, ignore_case: bool) -> Pattern | None:
     try:
         return Pattern(_translate(pattern), re.IGNORECASE if ignore_case else 0)
     except (re.error, OverflowError, RecursionError):

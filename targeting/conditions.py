@@ -65,12 +65,16 @@ def matches(
     """Whether a user with `attributes` meets `condition`; GrowthBook semantics.
 
     The keyword arguments and `saved_groups` are described at `Scope`. To test many users, compile once instead. Raises
-    Invalid when the condition asks for the age of a time and `now` is missing; odd attributes never raise.
+    Invalid when the condition asks for the age of a time and `now` is missing, or is nested thousands of levels deep; odd
+    attributes never raise.
 
     >>> matches({"age": {"$gte": 18}, "tags": {"$in": ["vip"]}}, {"age": 20, "tags": ["vip", "new"]})
     True
     """
-    return compile_condition(condition)(attributes, Scope(now, saved_groups, events, segments))
+    try:
+        return compile_condition(condition)(attributes, Scope(now, saved_groups, events, segments))
+    except RecursionError as error:
+        raise Invalid("is nested too deep", field="condition") from error
 
 
 def compile_condition(condition: Any) -> Predicate:
