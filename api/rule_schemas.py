@@ -35,14 +35,15 @@ class RuleAnswer(_Answer):
 
 
 class PutRuleAnswer(_Answer):
-    """`outcome` is created, changed or unchanged."""
+    """`outcome` is created, changed or unchanged; `warnings` are about attributes in its condition that nobody has."""
 
     outcome: str
     rule: RuleAnswer
+    warnings: list[str]
 
     @classmethod
     def of(cls, put: Put) -> Self:
-        return cls(outcome=put.outcome, rule=RuleAnswer.of(put.rule))
+        return cls(outcome=put.outcome, rule=RuleAnswer.of(put.rule), warnings=list(put.warnings))
 
 
 class RuleVersionAnswer(_Answer):

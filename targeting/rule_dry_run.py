@@ -19,6 +19,7 @@ from experiments.errors import Invalid
 from targeting import rule_repository
 from targeting.audience_repository import SCOPED, audience_of, scopes_of
 from targeting.condition_needs import Needs, expand_segments
+from targeting.condition_reading import warnings_about
 from targeting.conditions import Scope, describe
 from targeting.rule_definitions import (
     AttributeTrigger,
@@ -139,7 +140,7 @@ class _Run:
             once_per_user=counts[Verdict.ONCE],
             truncated=self._truncated,
             firings=tuple(self._firings),
-            notes=self._notes,
+            notes=(*self._notes, *warnings_about(self._session, condition=self._definition.condition)),
         )
 
     def meet_events(self, trigger: EventTrigger) -> None:

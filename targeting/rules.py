@@ -16,6 +16,7 @@ from experiments.clock import Clock
 from experiments.errors import Conflict, Invalid, Problem
 from targeting import rule_repository
 from targeting.audience_repository import audience_of
+from targeting.condition_reading import warnings_about
 from targeting.models import Rule, RuleFiring, RuleVersion
 from targeting.rule_definitions import Enrol, RuleDefinition, read_rule
 from targeting.rule_dry_run import DryRun, rehearse
@@ -29,10 +30,11 @@ State = Literal["off", "on", "parked"]
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What became of a document that was put."""
+    """What became of a document that was put. `warnings`: what may be wrong with its condition."""
 
     rule: Rule
     outcome: Outcome
+    warnings: tuple[str, ...] = ()
 
 
 def put(
@@ -45,6 +47,7 @@ def put(
     """
     definition = read_rule(document, key=key)
     _check_names(session, clock, definition)
+    warnings = warnings_about(session, condition=definition.condition)
     now, stored = clock.now(), definition.to_json()
     rule = rule_repository.find_rule(session, definition.key, for_update=True)
     before = _state(rule) if rule else None
@@ -55,7 +58,7 @@ def put(
         session.add(rule)
         session.flush()
     elif rule.definition == stored:
-        return Put(rule, "unchanged")
+        return Put(rule, "unchanged", warnings)
     else:
         same_trigger = rule.definition.get("trigger") == stored["trigger"]
         rule.name, rule.definition, rule.version, rule.updated_at = (
@@ -71,7 +74,7 @@ def put(
     )
     session.flush()
     _audit(session, clock, actor=actor, action="rule.put", key=rule.key, before=before, after=_state(rule))
-    return Put(rule, "created" if before is None else "changed")
+    return Put(rule, "created" if before is None else "changed", warnings)
 
 
 def enable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:

@@ -41,6 +41,8 @@ def put(file: Annotated[Path, typer.Argument(help="A rule as YAML or JSON; see d
         typer.echo(
             f"{done.rule.key}: {done.outcome} (version {done.rule.version}, {service.state_of(done.rule)})"
         )
+    for warning in done.warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 @rules.command("enable")

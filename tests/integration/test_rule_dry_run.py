@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid, NotFound
-from targeting import rule_dry_run, rules
+from targeting import attributes, rule_dry_run, rules
 from tests.integration.people import add_people, campaign, start_campaign
 from tests.integration.rule_world import ORDERED, TAG, happens, person, put, row_counts, rule
 
@@ -65,6 +66,16 @@ def test_tries_a_stored_rule_or_a_document(database: Database, clock: SteppedClo
     for days in (0, 366):
         with pytest.raises(Invalid, match="days"):
             dry_run(database, clock, rule(), days=days)
+
+
+def test_warns_of_attributes_that_nobody_has(database: Database, clock: SteppedClock) -> None:
+    person(database, clock, "ann", country="NL")
+    attributes.discover(database, clock, rng=np.random.default_rng(1))
+    document = rule(condition={"contry": "NL"})
+    assert any("did you mean `country`" in note for note in dry_run(database, clock, document).notes)
+    with database.transaction() as session:
+        assert len(rules.put(session, clock, actor="test", document=document).warnings) == 1
+        assert rules.put(session, clock, actor="test", document=rule()).warnings == ()
 
 
 def test_what_is_known_of_events_is_what_was_known_then(database: Database, clock: SteppedClock) -> None:
