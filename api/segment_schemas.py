@@ -1,11 +1,14 @@
 """What travels over HTTP about segments, tags and attributes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from targeting.attributes import Attribute
+from targeting.condition_text import print_text
+from targeting.conditions import describe
 from targeting.membership import Listed, Overlap
 from targeting.preview import Preview
 from targeting.segment_lists import ListSummary
@@ -30,22 +33,39 @@ class SegmentRequest(_Request):
 
 
 class SegmentAnswer(_Answer):
-    """`size` is how many members there were when the membership was last made or changed, at `refreshed_at`."""
+    """`size` is how many members there were when the membership was last made or changed, at `refreshed_at`.
+
+    `text` and `english` say the condition in other words.
+    """
 
     key: str
     name: str
     kind: str = Field(description="condition or list")
     condition: dict[str, Any] | None
+    text: str | None
+    english: str | None
     size: int | None
     refreshed_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
+    warnings: list[str] = Field(default=[], description="Of a segment just stored: what may be wrong with it")
+
     @classmethod
-    def of(cls, segment: Segment) -> Self:
+    def of(cls, segment: Segment, warnings: Sequence[str] = ()) -> Self:
+        condition = segment.condition
         return cls(
-            kind="list" if segment.condition is None else "condition",
-            **{name: getattr(segment, name) for name in cls.model_fields if name != "kind"},
+            key=segment.key,
+            name=segment.name,
+            kind="list" if condition is None else "condition",
+            condition=condition,
+            text=None if condition is None else print_text(condition),
+            english=None if condition is None else describe(condition),
+            size=segment.size,
+            refreshed_at=segment.refreshed_at,
+            created_at=segment.created_at,
+            updated_at=segment.updated_at,
+            warnings=list(warnings),
         )
 
 
@@ -132,6 +152,7 @@ class PreviewAnswer(_Answer):
     lower: int
     upper: int
     sample: list[PreviewUser]
+    warnings: list[str]
 
     @classmethod
     def of(cls, preview: Preview) -> Self:
@@ -145,6 +166,7 @@ class PreviewAnswer(_Answer):
                 PreviewUser(user_id=one.user_id, attributes=one.attributes, created_at=one.created_at)
                 for one in preview.sample
             ],
+            warnings=list(preview.warnings),
         )
 
 

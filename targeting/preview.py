@@ -18,6 +18,7 @@ from experiments.clock import Clock
 from targeting import preview_repository
 from targeting.attribute_repository import id_range
 from targeting.audience_repository import Audience, audience_of
+from targeting.condition_reading import warnings_about
 from targeting.condition_text import condition_of
 from targeting.preview_repository import CHUNK, Found, OutOfTimeError
 
@@ -42,10 +43,11 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Whom a condition means: how many, and some of them."""
+    """Whom a condition means: how many, and some of them; and what may be wrong with it."""
 
     count: Count
-    sample: tuple[Found, ...]
+    sample: tuple[Found, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def preview(
@@ -66,10 +68,11 @@ def preview(
     of all ids between the lowest and the highest that belong to a user of the condition, so that gaps do no harm.
     Raises Invalid with every problem of the condition, or when it names a segment that does not exist.
     """
-    audience = audience_of(session, condition_of(condition, field=field), now=clock.now(), field=field)
+    wanted = condition_of(condition, field=field)
+    audience = audience_of(session, wanted, now=clock.now(), field=field)
     ids = id_range(session)
     if ids is None:
-        return Preview(Count(0, True, 0, 0), ())
+        return Preview(Count(0, True, 0, 0))
     low, high = ids
     size = high - low + 1
     if size <= drawn:
@@ -84,7 +87,7 @@ def preview(
     users = preview_repository.shown(session, found[:sample])
     if len(users) < min(sample, count.value) and count.exact:
         users = _first(session, audience, sample, monotonic) or users
-    return Preview(count, tuple(users))
+    return Preview(count, tuple(users), warnings_about(session, condition=wanted))
 
 
 def _estimated(found: int, looked_at: int, size: int) -> Count:

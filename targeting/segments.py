@@ -17,10 +17,21 @@ from experiments.errors import Conflict, Invalid, NotFound
 from targeting import segment_repository
 from targeting.condition_history import read_segments
 from targeting.condition_needs import expand_segments
+from targeting.condition_reading import warnings_about
 from targeting.condition_text import condition_of
 from targeting.models import Segment
 
-__all__ = ["Segment", "check", "delete", "find", "list_segments", "put", "segment_id", "used_by"]
+__all__ = [
+    "Segment",
+    "check",
+    "delete",
+    "find",
+    "list_segments",
+    "put",
+    "segment_id",
+    "used_by",
+    "warnings_of",
+]
 
 Lookup = Callable[[str], dict[str, Any] | None]
 RESERVED: Final = frozenset({"preview", "overlap"})
@@ -113,6 +124,11 @@ def _check_dependents(session: Session, key: str, condition: dict[str, Any] | No
             if kind == "segment" and name not in seen:
                 seen.add(name)
                 waiting.append(name)
+
+
+def warnings_of(session: Session, segment: Segment) -> tuple[str, ...]:
+    """What may be wrong with the condition of a segment, such as an attribute that no user is known to have."""
+    return warnings_about(session, condition=segment.condition or {})
 
 
 def delete(session: Session, clock: Clock, *, actor: str, key: str) -> None:

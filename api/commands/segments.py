@@ -1,6 +1,7 @@
 """`segments ..` and `attributes ..`: name groups of users, count them, fill lists, index what is asked for often."""
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,7 +69,9 @@ def put(
             condition=None if condition is None else _condition(condition),
         )
         kind = "a list" if segment.condition is None else json.dumps(segment.condition, ensure_ascii=False)
+        warnings = service.warnings_of(session, segment)
     typer.echo(f"{key}: {kind}")
+    _warn(warnings)
 
 
 @segments.command("delete")
@@ -101,6 +104,7 @@ def preview(
     count = found.count
     how = "exactly" if count.exact else f"estimated; between {count.lower:,} and {count.upper:,}"
     typer.echo(f"{count.value:,} users ({how})")
+    _warn(found.warnings)
     table = Table("user", "attributes")
     for user in found.sample:
         table.add_row(escape(user.user_id), escape(json.dumps(user.attributes, ensure_ascii=False)))
@@ -228,6 +232,11 @@ def index(
         rng=np.random.default_rng(),
     )
     typer.echo(f"{name}: {'no index' if drop else 'indexed'}")
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def _condition(text: str) -> dict[str, Any] | str:

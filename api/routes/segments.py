@@ -108,7 +108,8 @@ def put(
     session: WriteSession, clock: ClockOf, principal: Writer, key: Key, request: SegmentRequest
 ) -> SegmentAnswer:
     """Add a segment or change it. A list stays a list, a condition a condition."""
-    return SegmentAnswer.of(segments.put(session, clock, actor=principal.actor, key=key, **dict(request)))
+    segment = segments.put(session, clock, actor=principal.actor, key=key, **dict(request))
+    return SegmentAnswer.of(segment, segments.warnings_of(session, segment))
 
 
 @router.delete("/{key}", status_code=204)

@@ -20,6 +20,8 @@ def test_a_condition_segment_from_beginning_to_end(crowd: TestClient) -> None:
     assert put.status_code == 200, put.text
     assert put.json()["condition"] == {"age": {"$gte": 18}}
     assert (put.json()["kind"], put.json()["size"]) == ("condition", None)
+    assert (put.json()["text"], put.json()["warnings"]) == ("age >= 18", [])
+    assert "18" in put.json()["english"]
     done = crowd.post("/v1/segments/adults/refresh").json()
     assert done["size"] == done["joined"] > 0
     first = crowd.get("/v1/segments/adults/members?limit=3").json()
@@ -139,6 +141,14 @@ def test_attributes_are_listed_after_discovery_and_indexed(crowd: TestClient, wi
     names = [item["name"] for item in [*first["items"], *rest["items"]]]
     assert names == ["age", "country", "plan", "seen_at", "tags"]
     assert rest["next_cursor"] is None
+    misspelt = {"name": "X", "condition": {"contry": "NL"}}
+    warned = crowd.put("/v1/segments/x", json=misspelt).json()["warnings"]
+    assert len(warned) == 1
+    assert "did you mean `country`" in warned[0]
+    assert (
+        crowd.post("/v1/segments/preview", json={"condition": misspelt["condition"]}).json()["warnings"]
+        == warned
+    )
     assert crowd.put("/v1/attributes/plan", json={"indexed": True}).json()["indexed"] is True
     found = crowd.post("/v1/segments/preview", json={"condition": {"plan": "plan-3"}}).json()
     assert found["count"] == 15
