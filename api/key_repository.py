@@ -15,4 +15,5 @@ _REVOKED: Final = select(col(ApiKey.id)).where(
 
 def revoked_keys(session: Session, key_ids: Collection[int]) -> set[int]:
     """Those of these keys, by id, that no longer count."""
-    return set(session.connection().execute(_REVOKED, {"ids": list(key_ids)}).scalars())
+    found = session.connection().execute(_REVOKED, {"ids": list(key_ids)}).scalars()
+    return {key_id for key_id in found if key_id is not None}

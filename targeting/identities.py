@@ -135,14 +135,17 @@ class Identities:
         return self.now_is(person)
 
     def _alias(self, call: AliasCall) -> Person:
-        by_anonymous_id = self._aliases.get(call.previous_id)
-        person = self._join(by_anonymous_id, call.user_id, known_too=False)
+        known = self._roster.get(call.previous_id) if call.previous_id != call.user_id else None
+        anonymous = self._aliases.get(call.previous_id)
+        person = None
+        for before, known_too in ((known, True), (anonymous, False)):
+            if before is not None:
+                person = self._join(before, call.user_id, known_too=known_too)
+        person = person or self._user(call.user_id)
+        if known is not None:
+            self._former[call.previous_id] = self._new_former[call.previous_id] = person
         self._name(call.previous_id, person)
-        by_user_id = self._roster.get(call.previous_id)
-        if by_user_id is not None and by_user_id is not person:
-            joined = self._join(by_user_id, call.user_id, known_too=True)
-            self._former[call.previous_id] = self._new_former[call.previous_id] = joined
-        return self.now_is(person)
+        return person
 
     def _join(self, before: Person | None, user_id: str, *, known_too: bool) -> Person:
         """The user of this id, into whom `before` has gone where that is allowed."""

@@ -41,15 +41,15 @@ def merge_people(session: Session, merges: Sequence[tuple[Person, Person]], *, n
     """
     if not merges:
         return
-    pairs = [{"source": stored_id(source), "target": stored_id(target)} for source, target in merges]
+    pairs = [{"gone_pk": stored_id(source), "kept_pk": stored_id(target)} for source, target in merges]
     connection = session.connection()
     for table in _MOVED:
-        moved = update(table).where(table.c.user_pk == bindparam("source"))
-        connection.execute(moved.values(user_pk=bindparam("target")), pairs)
+        moved = update(table).where(table.c.user_pk == bindparam("gone_pk"))
+        connection.execute(moved.values(user_pk=bindparam("kept_pk")), pairs)
     _merge_consents(session, merges, now)
     _merge_firings(session, pairs)
     _merge_memberships(session, pairs)
-    connection.execute(delete(USERS).where(USERS.c.id == bindparam("source")), pairs)
+    connection.execute(delete(USERS).where(USERS.c.id == bindparam("gone_pk")), pairs)
 
 
 def _merge_consents(session: Session, merges: Sequence[tuple[Person, Person]], now: datetime) -> None:
@@ -62,16 +62,18 @@ def _merge_consents(session: Session, merges: Sequence[tuple[Person, Person]], n
         for category, granted in sorted(theirs.items()):
             key = (stored_id(target), category)
             if key not in state:
-                moved.append({"source": source.id, "target": target.id, "of": category})
+                moved.append({"gone_pk": source.id, "kept_pk": target.id, "in_category": category})
             elif state[key] and not granted:
                 withdrawn.append(_withdrawal(source, target, category, now))
             state[key] = granted and state.get(key, True)
     connection = session.connection()
     if moved:
-        whose = (_CONSENTS.c.user_pk == bindparam("source")) & (_CONSENTS.c.category == bindparam("of"))
-        connection.execute(update(_CONSENTS).where(whose).values(user_pk=bindparam("target")), moved)
-    sources = [{"source": stored_id(source)} for source, _ in merges]
-    connection.execute(delete(_CONSENTS).where(_CONSENTS.c.user_pk == bindparam("source")), sources)
+        whose = (_CONSENTS.c.user_pk == bindparam("gone_pk")) & (
+            _CONSENTS.c.category == bindparam("in_category")
+        )
+        connection.execute(update(_CONSENTS).where(whose).values(user_pk=bindparam("kept_pk")), moved)
+    sources = [{"gone_pk": stored_id(source)} for source, _ in merges]
+    connection.execute(delete(_CONSENTS).where(_CONSENTS.c.user_pk == bindparam("gone_pk")), sources)
     user_repository.save_consents(session, withdrawn)
 
 
@@ -90,22 +92,22 @@ def _merge_firings(session: Session, pairs: Sequence[dict[str, int]]) -> None:
     """A rule that fired for both on the same occasion has fired once."""
     others = _FIRINGS.alias()
     fired_already = exists().where(
-        others.c.user_pk == bindparam("target"),
+        others.c.user_pk == bindparam("kept_pk"),
         others.c.rule_id == _FIRINGS.c.rule_id,
         others.c.cause == _FIRINGS.c.cause,
     )
-    theirs = _FIRINGS.c.user_pk == bindparam("source")
+    theirs = _FIRINGS.c.user_pk == bindparam("gone_pk")
     connection = session.connection()
-    moved = update(_FIRINGS).where(theirs, ~fired_already).values(user_pk=bindparam("target"))
+    moved = update(_FIRINGS).where(theirs, ~fired_already).values(user_pk=bindparam("kept_pk"))
     connection.execute(moved, pairs)
     connection.execute(delete(_FIRINGS).where(theirs), pairs)
 
 
 def _merge_memberships(session: Session, pairs: Sequence[dict[str, int]]) -> None:
     connection = session.connection()
-    theirs = _MEMBERS.c.user_pk == bindparam("source")
+    theirs = _MEMBERS.c.user_pk == bindparam("gone_pk")
     rows = sqlalchemy.select(
-        _MEMBERS.c.segment_id, bindparam("target", type_=_MEMBERS.c.user_pk.type), _MEMBERS.c.added_at
+        _MEMBERS.c.segment_id, bindparam("kept_pk", type_=_MEMBERS.c.user_pk.type), _MEMBERS.c.added_at
     ).where(theirs)
     copied = insert_into(session, _MEMBERS).from_select(["segment_id", "user_pk", "added_at"], rows)
     connection.execute(copied.on_conflict_do_nothing(), pairs)
