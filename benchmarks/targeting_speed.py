@@ -14,10 +14,12 @@ from api.demo.people import write_people
 from benchmarks.figures import Figure, Say, benchmark, median_seconds, peak_megabytes, seconds
 from benchmarks.stage import CLOCK, add_users, campaign, empty_database
 from delivery.planner import plan_tick
+from experiments.design import ExperimentDesign
 from experiments.settings import Settings
 from targeting import campaigns
 from targeting.bucketing import bucket_ranges, choose_variant, choose_variants, hash_unit, hash_units
 from targeting.conditions import Scope, compile_condition
+from targeting.draw import draw_variants
 from targeting.imports import ImportOptions, import_users
 
 MILLION = 1_000_000
@@ -45,6 +47,9 @@ def bucketing(say: Say, *, users: int = MILLION, checked: int = 20_000) -> Seque
         )
         and choose_variants(hash_units("spring", ids[:checked], 2), ranges).tolist() == one_by_one()
     )
+    gated = _gated_design()
+    whole = median_seconds(lambda: draw_variants(gated, weights=gated.shares, units=ids, global_holdout=0.05))
+    say(f"with every gate: {users / whole:,.0f} users/s")
     return [
         Figure(
             what="bulk assignment (hash and variant)",
@@ -56,8 +61,22 @@ def bucketing(say: Say, *, users: int = MILLION, checked: int = 20_000) -> Seque
             bar=">= 1,000,000 users/s, bit-identical",
             met=identical and users / bulk >= MILLION,
             note=f"{'identical' if identical else 'DIFFERENT'} on {checked:,} users and odd texts, both hash versions",
-        )
+        ),
+        Figure(
+            what="the whole draw: global holdout, layer, holdout, coverage, variant",
+            figure=users / whole,
+            unit="users/s",
+            yardstick=users / bulk,
+            against="hash and variant alone",
+            ratio=bulk / whole,
+            note="five hashes instead of one, and a reason for each user who is left out",
+        ),
     ]
+
+
+def _gated_design() -> ExperimentDesign:
+    audience = {"coverage": 0.9, "holdout": 0.05, "layer": {"key": "promotions", "range": [0, 0.5]}}
+    return ExperimentDesign.model_validate(campaign(audience=audience))
 
 
 @benchmark("conditions")

@@ -124,11 +124,10 @@ def draw_variants(
     chosen = choose_variants(
         hash_units(variant_seed(design.key), units, HASH_VERSION), variant_ranges(design, weights)
     )
-    pairs = list(zip(chosen.tolist(), stopped_by.tolist(), strict=True))
-    return Draw(
-        variants=tuple(keys[variant] if gate < 0 else None for variant, gate in pairs),
-        reasons=tuple(everybody[gate].reason if gate >= 0 else None for _, gate in pairs),
-    )
+    # At the end of both lists stands None, which the index -1 picks.
+    variants = np.array([*keys, None], dtype=object)[np.where(stopped_by < 0, chosen, -1)]
+    reasons = np.array([*(gate.reason for gate in everybody), None], dtype=object)[stopped_by]
+    return Draw(variants=tuple(variants.tolist()), reasons=tuple(reasons.tolist()))
 
 
 def unit_of(design: ExperimentDesign, *, user_id: str, attributes: Mapping[str, Any]) -> str | None:
