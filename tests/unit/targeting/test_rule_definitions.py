@@ -1,6 +1,9 @@
 """A rule document is read whole or refused with the path of everything that is wrong."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from experiments.errors import Invalid
 from targeting.rule_definitions import MAX_ACTIONS, InactivityTrigger, RuleDefinition, read_rule
@@ -40,6 +43,12 @@ def test_what_is_stored_is_read_back(kind: str) -> None:
     assert say_rule(rule) == (
         f"{SAID[kind]}: if a is unknown, add the tag buyer and enrol in x and remove n; at most once in 36h"
     )
+
+
+def test_the_example_of_the_page_is_a_rule() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/rules.md").read_text()
+    example = read_rule(yaml.safe_load(page.split("```yaml")[1].split("```")[0]))
+    assert f"{say_rule(example)}\n" in page
 
 
 def test_days_are_a_way_to_write_after() -> None:
