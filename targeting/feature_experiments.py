@@ -7,7 +7,7 @@ from typing import Any
 from targeting.bucketing import BucketRange, hasher
 from targeting.condition_scope import Predicate, Scope
 from targeting.condition_values import text_of, truthy
-from targeting.feature_context import UNANSWERABLE, Plain, compile_leniently
+from targeting.feature_context import UNANSWERABLE, compile_leniently
 from targeting.feature_hashing import (
     Filter,
     attribute_of,
@@ -19,6 +19,9 @@ from targeting.feature_hashing import (
 )
 from targeting.feature_urls import UrlTest, compile_legacy, compile_targets
 from targeting.sticky_buckets import bucket_key
+
+Draw = Callable[[dict[str, Any], Scope], tuple[int, Any, float] | None]
+"""(attributes, scope) -> (index of the variation, the value that was hashed, where it falls); None: not in the experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,9 @@ class CompiledExperiment:
     """An experiment, ready to run.
 
     definition: as it is reported. results: of each variation, what is known of a result beforehand (a single one without a
-    value when there are no variations). unit_of: None for a hash version that does not exist. plain: the result from
-    attributes and scope alone (None: not in the experiment), for an evaluation that says no more; None when the
-    experiment asks for more than a condition and a hash.
+    value when there are no variations). unit_of: None for a hash version that does not exist. plain: the draw from
+    attributes and scope alone, for an evaluation that says no more; None when the experiment asks for more than a condition
+    and a hash.
     """
 
     definition: dict[str, Any]
@@ -64,7 +67,7 @@ class CompiledExperiment:
     least_version: Any
     metas: Sequence[Any]
     bandit: dict[str, Any] | None
-    plain: Plain | None
+    plain: Draw | None
 
 
 _NOT_PLAIN = (
@@ -118,42 +121,41 @@ def compile_experiment(definition: dict[str, Any], *, feature: str | None, key: 
         least_version=get("minBucketVersion"),
         metas=metas,
         bandit=bandit if isinstance(bandit, dict) else None,
-        plain=_compile_plain(results, attribute, condition, unit_of, ranges)
+        plain=_compile_plain(attribute, condition, unit_of, ranges, len(values))
         if is_plain and unit_of
         else None,
     )
 
 
 def _compile_plain(
-    results: Sequence[dict[str, Any]],
     attribute: str,
     condition: Predicate | None,
     unit_of: Callable[[str], float],
     ranges: Sequence[BucketRange],
-) -> Plain:
-    choices = [(start, end, result) for (start, end), result in zip(ranges, results, strict=False)]
+    count: int,
+) -> Draw:
+    choices = [(start, end, index) for index, (start, end) in enumerate(ranges[:count])]
 
-    def plain(attributes: dict[str, Any], scope: Scope) -> dict[str, Any] | None:
+    def draw(attributes: dict[str, Any], scope: Scope) -> tuple[int, Any, float] | None:
+        # `meets` and the first case of `identity` are written out: each call counts here.
         if condition is not None:
-            # `meets`, written out: a call counts here.
             try:
                 if not condition(attributes, scope):
                     return None
             except UNANSWERABLE:
                 return None
-        _, value, text = identity(attributes, attribute)
+        value = text = attributes.get(attribute)
+        if not isinstance(text, str):
+            _, value, text = identity(attributes, attribute)
         if not text:
             return None
         unit = unit_of(text)
-        for start, end, known in choices:
+        for start, end, index in choices:
             if start <= unit < end:
-                result = known.copy()
-                result["hashValue"] = value
-                result["bucket"] = unit
-                return result
+                return index, value, unit
         return None
 
-    return plain
+    return draw
 
 
 def compile_prerequisites(given: Any) -> Sequence[Prerequisite]:

@@ -216,4 +216,20 @@ def _compile_experiment_rule(rule: dict[str, Any], feature: str) -> _Compiled | 
     draw = compiled.plain
     if draw is None or bandit is not None:
         return _Compiled(apply, None)
-    return _Compiled(apply, lambda attributes, scope: found(draw(attributes, scope), definition))
+    results = compiled.results
+
+    def plain(attributes: dict[str, Any], scope: Scope) -> dict[str, Any] | None:
+        drawn = draw(attributes, scope)
+        if drawn is None:
+            return None
+        index, value, unit = drawn
+        if "passthrough" in results[index]:
+            return None
+        whole = known[index].copy()
+        whole["experiment"] = definition.copy()
+        whole["experimentResult"] = result = results[index].copy()
+        result["hashValue"] = value
+        result["bucket"] = unit
+        return whole
+
+    return _Compiled(apply, plain)

@@ -28,7 +28,8 @@ def run_experiment(experiment: CompiledExperiment, evaluation: Evaluation, met: 
 def choose(experiment: CompiledExperiment, evaluation: Evaluation, met: Met) -> dict[str, Any] | None:
     """`run_experiment`, but None for most users who are not in the experiment: a rule of a feature has no use for more."""
     if evaluation.plain and experiment.plain is not None:
-        return experiment.plain(evaluation.attributes, evaluation.scope)
+        drawn = experiment.plain(evaluation.attributes, evaluation.scope)
+        return None if drawn is None else _drawn(experiment, *drawn, name=experiment.attribute)
     return _choose_with_all(experiment, evaluation, met)
 
 
@@ -59,10 +60,7 @@ def _choose_with_all(
     decided = _after_hashing(experiment, evaluation, variation)
     if decided is not None:
         return _result(experiment, evaluation, decided)
-    result = experiment.results[variation].copy()
-    result["hashAttribute"] = name
-    result["hashValue"] = value
-    result["bucket"] = unit
+    result = _drawn(experiment, variation, value, unit, name=name)
     result["stickyBucketUsed"] = stuck >= 0
     if experiment.bandit is not None:
         result.update(experiment.bandit)
@@ -76,6 +74,16 @@ def _choose_with_all(
         )
     if evaluation.track is not None:
         evaluation.track(experiment.definition, result)
+    return result
+
+
+def _drawn(
+    experiment: CompiledExperiment, variation: int, value: Any, unit: float, *, name: str
+) -> dict[str, Any]:
+    result = experiment.results[variation].copy()
+    result["hashAttribute"] = name
+    result["hashValue"] = value
+    result["bucket"] = unit
     return result
 
 
