@@ -8,10 +8,11 @@ from sqlalchemy import insert
 from sqlmodel import Session, select
 
 from experiments.clock import Clock
+from experiments.vocabulary import Category
 from targeting.condition_needs import expand_segments
 from targeting.condition_scope import Occurrence
 from targeting.conditions import matches
-from targeting.models import Event, Segment, SegmentMember, User
+from targeting.models import Consent, Event, Segment, SegmentMember, User
 from targeting.segment_repository import conditions_by_key
 
 COUNTRIES = ("NL", "BR", "DE", "Nl", "", None, 31, ["NL", "BE"])
@@ -36,12 +37,16 @@ def add_crowd(session: Session, clock: Clock, *, people: int = 60) -> None:
             {
                 "id": number,
                 "user_id": f"user-{number}",
+                # 555-0100 to 555-0199 are reserved for fiction.
+                "phone": f"+120255501{number:02}",
                 "attributes": {name: value for name, value in attributes.items() if number % 7 or value},
                 "created_at": now,
                 "updated_at": now,
             }
         )
     session.connection().execute(insert(User), rows)
+    agreed = {"category": Category.MARKETING, "granted": True, "changed_at": now}
+    session.connection().execute(insert(Consent), [{"user_pk": row["id"], **agreed} for row in rows])
     events = [
         {
             "message_id": f"m-{number}-{times}",
