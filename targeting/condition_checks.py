@@ -104,7 +104,9 @@ class _Check:
                 self._add(here, f"$event has no {key}{_nearest(key, EVENT_KEYS)}")
 
     def _misplaced(self, key: str, field: str) -> None:
-        if key in _OPERANDS:
+        if key == "$savedGroup":
+            self._add(field, "$savedGroup is for features sent to an SDK; name a segment with $inSegment")
+        elif key in _OPERANDS:
             self._add(field, f'{key} belongs under an attribute: {{"age": {{"{key}": ..}}}}')
         else:
             self._add(field, f"unknown operator {key}{_nearest(key, (*LOGIC, *ABOUT_USERS))}")

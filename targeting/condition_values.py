@@ -9,7 +9,7 @@ objects never turn into text or numbers. `condition_sql.py` says the same in SQL
 import json
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -181,13 +181,6 @@ class Members:
             if entry in self:
                 return True
         return False
-
-
-def group_members(group: Any) -> Members | None:
-    """The members of a saved group, given as a collection or as `Members` made beforehand."""
-    if isinstance(group, Members):
-        return group
-    return Members(group) if isinstance(group, Collection) and not isinstance(group, str) else None
 
 
 def padded_version(value: Any) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from experiments.clock import parse_duration, to_micros
 from experiments.errors import Invalid
 from targeting.condition_checks import validate_condition
+from targeting.condition_groups import in_group, saved_group
 from targeting.condition_history import compile_event, compile_segments, read_event, read_segments
 from targeting.condition_paths import at_keys, at_path, is_key
 from targeting.condition_patterns import compile_pattern, search
@@ -24,7 +25,6 @@ from targeting.condition_scope import Occurrence, Predicate, Scope
 from targeting.condition_values import (
     Members,
     deep_equal,
-    group_members,
     identical,
     is_operator_object,
     kind_of,
@@ -102,7 +102,11 @@ def _compile_clause(key: str, operand: Any) -> Predicate:
     if key == "$inSegment":
         keys = read_segments(operand)
         return _never if keys is None else compile_segments(keys)
-    return at_path(key, compile_value(operand))
+    return saved_group(operand, compile_condition) if key == "$savedGroup" else _on_attribute(key, operand)
+
+
+def _on_attribute(path: str, operand: Any) -> Predicate:
+    return at_path(path, compile_value(operand))
 
 
 def _compile_event(operand: Any) -> Predicate:
@@ -251,18 +255,6 @@ def _within(*, ignore_case: bool, wanted: bool) -> Callable[[Any], Predicate]:
     return build
 
 
-def _in_group(*, wanted: bool) -> Callable[[Any], Predicate]:
-    def build(name: Any) -> Predicate:
-        def test(value: Any, scope: Scope) -> bool:
-            group = scope.groups.get(name) if scope.groups and isinstance(name, str) else None
-            members = group_members(group)
-            return (members is not None and members.meets(value)) is wanted
-
-        return test
-
-    return build
-
-
 def _has_all(*, ignore_case: bool) -> Callable[[Any], Predicate]:
     def build(entries: Any) -> Predicate:
         if not isinstance(entries, list):
@@ -351,8 +343,8 @@ _OPERATORS: Final[dict[str, Callable[[Any], Predicate]]] = {
     "$nin": _within(ignore_case=False, wanted=False),
     "$ini": _within(ignore_case=True, wanted=True),
     "$nini": _within(ignore_case=True, wanted=False),
-    "$inGroup": _in_group(wanted=True),
-    "$notInGroup": _in_group(wanted=False),
+    "$inGroup": lambda name: in_group(name, wanted=True),
+    "$notInGroup": lambda name: in_group(name, wanted=False),
     "$all": _has_all(ignore_case=False),
     "$alli": _has_all(ignore_case=True),
     "$exists": lambda wanted: _on_value(lambda value: (value is not None) is truthy(wanted)),

@@ -22,8 +22,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
+from targeting.condition_groups import SavedGroup, read_group
 from targeting.condition_scope import Scope
-from targeting.condition_values import Members, group_members, truthy
+from targeting.condition_values import truthy
 from targeting.feature_context import (
     NO_SCOPE,
     NOTHING,
@@ -90,8 +91,8 @@ class Features:
     def __init__(self, features: dict[str, Feature], saved_groups: Mapping[str, Any] | None) -> None:
         self._features = features
         self._find = features.get
-        self._groups: dict[str, Members | None] = {
-            name: group_members(group) for name, group in (saved_groups or {}).items()
+        self._groups: dict[str, SavedGroup] = {
+            name: read_group(group) for name, group in (saved_groups or {}).items()
         }
         self._scope = Scope(groups=self._groups) if self._groups else NO_SCOPE
 

@@ -107,9 +107,13 @@ def test_saved_groups_may_be_lists_or_prepared_members():
     for group in (["vip", 7], {"vip", 7}, Members(["vip", 7])):
         assert matches({"tags": {"$inGroup": "g"}}, {"tags": ["new", "vip"]}, {"g": group})
         assert not matches({"id": {"$notInGroup": "g"}}, {"id": 7}, {"g": group})
-    for groups in (None, {}, {"g": "vip"}, {"g": None}):
+    for groups in (None, {}):
         assert not matches({"id": {"$inGroup": "g"}}, {"id": "v"}, groups)
         assert matches({"id": {"$notInGroup": "g"}}, {"id": "v"}, groups)
+    # Of a group that cannot be read nobody knows who is outside of it either.
+    for group in ("vip", None, {"type": "list", "values": "v"}, {"type": "from the future"}):
+        assert not matches({"id": {"$inGroup": "g"}}, {"id": "v"}, {"g": group})
+        assert not matches({"id": {"$notInGroup": "g"}}, {"id": "v"}, {"g": group})
 
 
 @pytest.mark.parametrize(
