@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
+from api import key_repository
 from api.dependencies import key_in, wiring_of
 from api.errors import problem_response, status_of
 from api.evaluation_memory import json_bytes, tag_of
@@ -27,12 +28,12 @@ from api.evaluation_schemas import flag_json
 from api.grouped_writes import Submission
 from api.requests import unpacked
 from api.sdk_features import unless_known
-from api.security import Principal, authenticate
+from api.security import UNKNOWN_KEY, Principal, authenticate
 from api.strict_json import read_json
 from api.wiring import Wiring
-from experiments.errors import Invalid, NotFound, TooLarge, TouchstoneError, Unavailable
+from experiments.errors import Invalid, NotFound, TooLarge, TouchstoneError, Unauthenticated, Unavailable
 from experiments.vocabulary import Scope
-from targeting import event_repository
+from targeting import evaluation_repository
 from targeting.calls import TrackCall, check_calls
 from targeting.evaluation import Answer, Broken, exposures
 from targeting.profile import check_user_id
@@ -123,10 +124,13 @@ async def all_flags(request: Request) -> Response:
 
 async def _evaluate(request: Request, ask: Ask) -> Answers:
     wiring = wiring_of(request)
-    key = request.headers.get(API_KEY_HEADER) or None
-    proof = key if key is not None else key_in(request.headers.get("authorization"))
+    key = request.headers.get(API_KEY_HEADER)
+    proof = f"Bearer {key}" if key else request.headers.get("authorization", "")
+    known = wiring.keyring.find(proof)
     body = await (await unpacked(request)).body()
-    told = await run_sync(partial(_read, wiring, proof, body, ask))
+    told = await run_sync(partial(_read, wiring, known, proof, body, ask))
+    if known is None:
+        wiring.keyring.put(proof, told.principal)
     if told.unrecorded:
         calls = check_calls(told.unrecorded, now=wiring.clock.now(), default_region="")
         await wiring.tracking.commit(Submission(told.principal.key_id, calls), size=len(calls))
@@ -143,18 +147,24 @@ class _Told:
     unrecorded: Sequence[TrackCall]
 
 
-def _read(wiring: Wiring, proof: str, body: bytes, ask: Ask) -> _Told:
+def _read(wiring: Wiring, known: Principal | None, proof: str, body: bytes, ask: Ask) -> _Told:
     with wiring.database.snapshot() as session:
-        principal = authenticate(session, proof)
-        principal.require(Scope.EVALUATE)
+        principal = _principal(session, known, proof)
         user_id, attributes = read_context(body)
         answers = ask(session, user_id, attributes)
         seen = wiring.exposed.new(exposures(answers, user_id=user_id, at=wiring.clock.now()))
-        stored = (
-            event_repository.known_message_ids(session, {call.message_id for call in seen}) if seen else set()
-        )
+        stored = evaluation_repository.stored(session, [call.message_id for call in seen])
     wiring.exposed.add(stored)
     return _Told(principal, answers, [call for call in seen if call.message_id not in stored])
+
+
+def _principal(session: Session, known: Principal | None, proof: str) -> Principal:
+    """Whose key this is, with the scope evaluate; one that was seen before may have been revoked since."""
+    principal = known or authenticate(session, key_in(proof))
+    if known is not None and key_repository.revoked_keys(session, {known.key_id}):
+        raise Unauthenticated(UNKNOWN_KEY)
+    principal.require(Scope.EVALUATE)
+    return principal
 
 
 def read_context(body: bytes) -> tuple[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ _EXPERIMENTS: Final = SQLModel.metadata.tables["experiments"]
 _EPOCHS: Final = SQLModel.metadata.tables["epochs"]
 _ASSIGNMENTS: Final = SQLModel.metadata.tables["assignments"]
 _SEGMENTS: Final = SQLModel.metadata.tables["segments"]
+_EVENTS: Final = SQLModel.metadata.tables["events"]
 _MEMBERS: Final = SQLModel.metadata.tables["segment_members"]
 _LIVE: Final = (ExperimentStatus.RUNNING, ExperimentStatus.PAUSED)
 
@@ -35,6 +36,9 @@ _ASSIGNED: Final = (
     select(_EXPERIMENTS.c.key, _ASSIGNMENTS.c.variant, _ASSIGNMENTS.c.forced)
     .join(_EXPERIMENTS, _EXPERIMENTS.c.id == _ASSIGNMENTS.c.experiment_id)
     .where(_ASSIGNMENTS.c.user_pk == bindparam("user_pk"))
+)
+_STORED: Final = select(_EVENTS.c.message_id).where(
+    _EVENTS.c.message_id.in_(bindparam("message_ids", expanding=True))
 )
 
 States = tuple[tuple[Any, ...], ...]
@@ -110,3 +114,10 @@ def subject(session: Session, user_id: str) -> Subject:
         for key, variant, forced in connection.execute(_ASSIGNED, {"user_pk": user.id})
     }
     return Subject(user_id, user.id, user.attributes, assigned)
+
+
+def stored(session: Session, message_ids: Collection[str]) -> set[str]:
+    """Those of these events, by message id, that are stored."""
+    if not message_ids:
+        return set()
+    return set(session.connection().execute(_STORED, {"message_ids": list(message_ids)}).scalars())

@@ -1,12 +1,12 @@
 """Doors for other people's software: OpenFeature's remote evaluation protocol, and the features that GrowthBook's SDKs load."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import APIKeyHeader
 
 from api import evaluating, sdk_features
-from api.dependencies import MANAGEMENT, CleanText, ReadSession, WiringOf
+from api.dependencies import MANAGEMENT
 from api.errors import MEDIA_TYPE
 from api.evaluating import API_KEY_HEADER, EvaluationRoute
 from api.evaluation_schemas import (
@@ -19,6 +19,7 @@ from api.evaluation_schemas import (
     GeneralErrorResponse,
     SdkPayload,
 )
+from api.sdk_features import FeaturesRoute
 
 _api_key = Depends(
     APIKeyHeader(name=API_KEY_HEADER, auto_error=False, description="A key with the scope evaluate")
@@ -29,7 +30,7 @@ router = APIRouter(
     route_class=EvaluationRoute,
     dependencies=[*MANAGEMENT, _api_key],
 )
-features_router = APIRouter(prefix="/api/features", tags=["evaluation"])
+features_router = APIRouter(prefix="/api/features", tags=["evaluation"], route_class=FeaturesRoute)
 
 _ERROR: Final[dict[str, Any]] = {"model": GeneralErrorResponse}
 _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
@@ -97,14 +98,13 @@ async def evaluate_flags(request: Request) -> Response:
         401: {"description": "The client key is not known"},
         403: {"description": "The key may do more than evaluate, so it must not stand in an address"},
     },
-    openapi_extra={"parameters": [_parameter("header", "If-None-Match")]},
+    openapi_extra={
+        "parameters": [
+            _parameter("path", "client_key", description="A key that may only evaluate"),
+            _parameter("header", "If-None-Match"),
+        ]
+    },
 )
-def features(
-    request: Request,
-    wiring: WiringOf,
-    session: ReadSession,
-    client_key: Annotated[CleanText, Path(max_length=100)],
-) -> Response:
+async def features(request: Request) -> Response:
     """Running experiments as features of a GrowthBook SDK, which evaluates them by itself."""
-    sdk_features.client_of(session, client_key)
-    return sdk_features.features(request, wiring, session)
+    return await sdk_features.features(request)
