@@ -6,7 +6,8 @@ there. Any number of engines run side by side: each claims other occasions, and 
 a cool-down and `once_per_user` hold across engines.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
+from experiments.errors import Unavailable
 from targeting import rule_repository
 from targeting.rule_acting import Terms
 from targeting.rule_evaluation import Evaluated, evaluate_batch
@@ -56,9 +58,14 @@ def rules_tick(
     """Evaluate until nothing waits. On an idle database this is one query.
 
     `ineligible` says who cannot be enrolled in an experiment: reason -> condition on rows of `users`. Opens its own
-    transactions: one for each batch, so that others can write in between and a crash costs one batch of work.
+    transactions: one for each batch, so that others can write in between and a crash costs one batch of work. Raises
+    Unavailable when the database is busy; nothing is lost by that.
     """
-    terms = Terms(ineligible, global_holdout)
+    with _busy_is_no_news():
+        return _tick(database, clock, Terms(ineligible, global_holdout), batch, stretch)
+
+
+def _tick(database: Database, clock: Clock, terms: Terms, batch: int, stretch: int) -> Ticked:
     done = Ticked()
     while True:
         with database.snapshot() as session:
@@ -81,3 +88,15 @@ def rules_tick(
 def _evaluate(database: Database, clock: Clock, terms: Terms, batch: int) -> Evaluated:
     with database.transaction() as session:
         return evaluate_batch(session, clock, terms=terms, limit=batch)
+
+
+@contextmanager
+def _busy_is_no_news() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if rule_repository.is_passing(error):
+            raise Unavailable(
+                "the database is busy or gone; what waits is evaluated at the next tick"
+            ) from error
+        raise

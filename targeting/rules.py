@@ -20,7 +20,7 @@ from targeting.condition_reading import warnings_about
 from targeting.models import Rule, RuleFiring, RuleVersion
 from targeting.rule_definitions import Enrol, RuleDefinition, read_rule
 from targeting.rule_dry_run import DryRun, rehearse
-from targeting.rule_lifecycle import arm, definition_of, disarm, id_of
+from targeting.rule_lifecycle import arm, disarm, id_of
 
 __all__ = ["delete", "disable", "dry_run", "enable", "find", "firings", "list_rules", "put", "versions"]
 
@@ -82,7 +82,7 @@ def enable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
     rule = rule_repository.get_rule(session, key, for_update=True)
     if state_of(rule) == "on":
         return rule
-    definition = definition_of(rule)
+    definition = read_rule(rule.definition)
     _check_names(session, clock, definition)
     before = _state(rule)
     rule.enabled, rule.updated_at = True, clock.now()
@@ -151,7 +151,7 @@ def dry_run(
     Reads only, so a snapshot will do. Raises Invalid as `put` does, or NotFound.
     """
     if document is None:
-        definition = definition_of(rule_repository.get_rule(session, key or ""))
+        definition = read_rule(rule_repository.get_rule(session, key or "").definition)
     else:
         definition = read_rule({"key": "dry-run", **document}, key=key)
     _check_names(session, clock, definition)

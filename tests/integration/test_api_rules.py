@@ -1,6 +1,8 @@
 """Rules over HTTP, and from the command line."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from typer.testing import CliRunner
 from api import jobs
 from api.cli import app as command_line
 from api.wiring import Wiring
-from tests.integration.rule_world import happens, person, put, row_counts, rule
+from api.worker import make_scheduler
+from tests.integration.people import add_people, campaign, start_campaign
+from tests.integration.rule_world import fired, happens, person, put, row_counts, rule
 
 
 def test_a_rule_from_first_try_to_what_it_did(writer: TestClient, wiring: Wiring) -> None:
@@ -53,6 +57,32 @@ def test_a_rule_from_first_try_to_what_it_did(writer: TestClient, wiring: Wiring
     assert writer.post("/v1/rules/buyers/disable").json()["state"] == "off"
     audit = writer.get("/v1/audit", params={"subject_kind": "rule"}).json()["items"]
     assert [one["action"] for one in audit] == ["rule.disable", "rule.put", "rule.enable", "rule.put"]
+
+
+def test_an_event_becomes_a_message(writer: TestClient, wiring: Wiring) -> None:
+    with wiring.database.transaction() as session:
+        add_people(session, wiring.clock, range(1, 7))
+        start_campaign(session, wiring.clock, campaign(trigger={"type": "rule"}))
+    put(wiring.database, wiring.clock, rule(actions=[{"type": "enrol", "experiment": "spring"}]))
+    jobs.JOBS["plan"](wiring)
+    assert writer.get("/v1/experiments/spring/messages").json()["items"] == []
+    happens(wiring.database, wiring.clock, *(f"user-{n}" for n in range(1, 6)))
+    jobs.JOBS["evaluate-rules"](wiring)
+    jobs.JOBS["plan"](wiring)
+    planned = {one["user_id"] for one in writer.get("/v1/experiments/spring/messages").json()["items"]}
+    variants = {user_id: actions[0]["variant"] for user_id, actions in fired(wiring.database)}
+    assert planned == {user_id for user_id, variant in variants.items() if variant != "silence"}
+    assert planned
+
+    full = replace(wiring, settings=wiring.settings.model_copy(update={"cap_messages": 0}))
+    happens(wiring.database, wiring.clock, "user-6")
+    jobs.JOBS["evaluate-rules"](full)
+    assert fired(wiring.database)[-1][1][0]["reason"] == "cap"
+
+
+def test_the_engine_is_run_twice_a_second(wiring: Wiring) -> None:
+    job = make_scheduler(wiring).get_job("evaluate-rules")
+    assert timedelta(seconds=0.1) < job.trigger.interval <= timedelta(seconds=0.5)
 
 
 @pytest.mark.parametrize(
