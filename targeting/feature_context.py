@@ -49,7 +49,7 @@ class Feature:
     key: str
     rules: Sequence[Rule]
     default: dict[str, Any]
-    plain: Plain | None
+    plain: Callable[[dict[str, Any], Scope], dict[str, Any]] | None
 
 
 Find = Callable[[str], Feature | None]
@@ -100,6 +100,8 @@ def read_context(context: Any, find: Find) -> Evaluation:
         find,
         Scope(groups=groups) if groups and isinstance(groups, dict) else NO_SCOPE,
     )
+    if context.keys() <= _PLAIN:
+        return evaluation
     for name, value in context.items():
         reader = _READERS.get(name)
         if reader is not None and value is not None:
@@ -150,6 +152,8 @@ def _read_qa_mode(evaluation: Evaluation, value: Any) -> None:
 def _read_track(evaluation: Evaluation, value: Any) -> None:
     evaluation.track = value if callable(value) else None
 
+
+_PLAIN: Final = frozenset({"attributes", "features", "savedGroups"})
 
 _READERS: Final[dict[str, Callable[[Evaluation, Any], None]]] = {
     "attributeOverrides": _read_attribute_overrides,

@@ -4,7 +4,7 @@ A rule forces a value (for everybody, or for a share), or runs an experiment. Be
 other features, and its filters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,7 +56,9 @@ class _Compiled:
     plain: Plain | None
 
 
-def _one_after_another(rules: Sequence[Plain], default: dict[str, Any]) -> Plain:
+def _one_after_another(
+    rules: Sequence[Plain], default: dict[str, Any]
+) -> Callable[[dict[str, Any], Scope], dict[str, Any]]:
     def plain(attributes: dict[str, Any], scope: Scope) -> dict[str, Any]:
         for rule in rules:
             result = rule(attributes, scope)
@@ -74,6 +76,8 @@ def evaluate_feature(evaluation: Evaluation, key: str) -> dict[str, Any]:
     feature = evaluation.find(key)
     if feature is None:
         return result_of(None, "unknownFeature")
+    if evaluation.plain and feature.plain is not None:
+        return feature.plain(evaluation.attributes, evaluation.scope)
     for rule in feature.rules:
         result = rule(evaluation)
         if result is not None:

@@ -118,7 +118,7 @@ class Features:
         is_plain = not forced_variations and documents is None and track is None
         feature = self._find(key)
         if is_plain and feature is not None and feature.plain is not None:
-            return feature.plain(attributes, scope) or feature.default.copy()
+            return feature.plain(attributes, scope)
         evaluation = Evaluation(attributes, self._find, scope)
         evaluation.plain = is_plain
         evaluation.forced_variations = forced_variations
