@@ -18,7 +18,7 @@ from targeting.condition_reader import Meaningless, Part, Reader
 
 __all__ = ["condition_of", "parse_text", "print_text"]
 
-MAX_TEXT: Final = 1_000_000
+MAX_TEXT: Final = 200_000
 _LONGEST: Final = 40
 
 
