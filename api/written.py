@@ -1,21 +1,38 @@
 """Documents as people write them, YAML or JSON, made into what both databases take."""
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 import yaml
 
 from api.strict_json import read_json
 from experiments.errors import Invalid
 
+_SURPRISES: Final = frozenset({"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"})
+
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them unfold to more than any memory holds."""
+    """YAML without its surprises.
+
+    Aliases: a few lines of them unfold to more than any memory holds. A column called `no` or `on` is not a boolean, and one
+    called 2026-01-01 no date.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as the library has it
+        first: [(tag, pattern) for tag, pattern in known if tag not in _SURPRISES]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not taken")
         return super().compose_node(parent, index)
+
+
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("true|false", re.IGNORECASE), list("tTfF")
+)
 
 
 def read_written(text: str, *, field: str) -> dict[str, Any]:
@@ -35,5 +52,5 @@ def read_written(text: str, *, field: str) -> dict[str, Any]:
 
 def _from_yaml(text: str) -> Any:
     found = yaml.load(text, Loader=_PlainLoader)  # noqa: S506  # a safe loader, without aliases
-    # YAML knows dates, other keys than texts, and characters that no database takes.
+    # YAML knows other keys than texts, and characters that no database takes.
     return read_json(json.dumps(found, default=str).encode())

@@ -111,9 +111,9 @@ def _own(profile: FileProfile, repeated_users: int) -> list[Finding]:
         wrong("validity", column.name, column.reasons.total(), f"{_why(column.name, column.reasons)}")
         findings += _types(column)
     wrong("validity", "", profile.row_reasons.total(), _why("", profile.row_reasons))
-    wrong("duplicates", "", repeated_users, "name a user that came before in the same file.")
+    wrong("duplicates", "", repeated_users, "with a user that came before in the same file.")
     wrong(
-        "duplicates", "", profile.shared_phones, "give a phone number that another user of the file has too."
+        "duplicates", "", profile.shared_phones, "with a phone number that another user of the file has too."
     )
     if profile.left_out:
         findings.append(
@@ -128,7 +128,7 @@ def _why(column: str, reasons: Mapping[str, int]) -> str:
     reason = max(reasons, key=lambda text: reasons[text])
     where = f"for {column}" if column else "as a whole"
     others = " (and for other reasons)" if len(reasons) > 1 else ""
-    return f"were not taken {where}: {reason}{others}."
+    return f"not taken {where}: {reason}{others}."
 
 
 def _types(column: ColumnProfile) -> list[Finding]:
