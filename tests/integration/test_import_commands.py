@@ -26,6 +26,28 @@ every: 2h
 """
 
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "imports.md"
+
+
+def block_after(page: str, words: str) -> str:
+    """The first indented block behind these words."""
+    lines = page[page.index(words) :].splitlines()[1:]
+    start = next(at for at, line in enumerate(lines) if line.startswith("    "))
+    end = next(at for at, line in enumerate(lines) if at > start and not line.startswith("    "))
+    return "\n".join(line[4:] for line in lines[start:end]) + "\n"
+
+
+def test_the_documented_example_says_what_comes_of_it(touchstone: CommandLine, tmp_path: Path) -> None:
+    page = DOCS.read_text()
+    (tmp_path / "crm.csv").write_text(block_after(page, "The CRM of a shop"))
+    (tmp_path / "crm.yaml").write_text(block_after(page, "`crm.yaml` says"))
+    command, *rows, again = block_after(page, "First look").splitlines()
+    assert len(rows) == 2
+    printed = touchstone(*command.removeprefix("$ touchstone ").split()).stdout.splitlines()
+    assert printed[:2] == rows
+    assert touchstone(*again.removeprefix("$ touchstone ").split()).returncode == 0
+
+
 def parquet() -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table({"user_id": ["a", "b"], "age": [1, 2]}), sink)
