@@ -37,12 +37,8 @@ def note_events(session: Session, *, events: Iterable[tuple[int, int, str]], now
     awaited = _awaited(session, EVENT)
     if not awaited:
         return 0
-    rows = [
-        {"user_pk": user_pk, "event_id": event_id, "at": now}
-        for event_id, user_pk, name in events
-        if name in awaited
-    ]
-    trigger_repository.add_pending(session, rows)
+    rows = [(event_id, user_pk) for event_id, user_pk, name in events if name in awaited]
+    trigger_repository.add_events(session, rows, at=now)
     return len(rows)
 
 
@@ -61,7 +57,7 @@ def note_changes(
         for change in changes
         if (found := _differences(change, awaited))
     ]
-    trigger_repository.add_pending(session, rows)
+    trigger_repository.add_changes(session, rows)
     return len(rows)
 
 
