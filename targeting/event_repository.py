@@ -51,11 +51,14 @@ def add_events(session: Session, rows: Sequence[EventRow]) -> set[str]:
     """Add these events, except those whose `message_id` is there already; returns the message ids of those added."""
     if not rows:
         return set()
-    # Sorted, so that two transactions that bring the same events wait for each other instead of deadlocking.
-    values = [(*row[:5], msgspec.Raw(row.properties.encode())) for row in sorted(rows)]
-    document = msgspec.json.encode(values).decode()
     connection = session.connection()
-    if connection.dialect.name == "postgresql":
+    is_postgresql = connection.dialect.name == "postgresql"
+    # There sorted, so that two transactions that bring the same events wait for each other instead of deadlocking.
+    ordered = sorted(rows) if is_postgresql else rows
+    document = msgspec.json.encode(
+        [(*row[:5], msgspec.Raw(row.properties.encode())) for row in ordered]
+    ).decode()
+    if is_postgresql:
         return set(connection.exec_driver_sql(_INSERT_POSTGRESQL, (document,)).scalars().all())
     # Not RETURNING: the driver gives up the interpreter for each row that it fetches, on the hottest path there is.
     result = connection.exec_driver_sql(_INSERT_SQLITE, (document,))
