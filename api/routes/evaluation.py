@@ -100,7 +100,12 @@ async def evaluate_flags(request: Request) -> Response:
     },
     openapi_extra={
         "parameters": [
-            _parameter("path", "client_key", description="A key that may only evaluate"),
+            _parameter(
+                "path",
+                "client_key",
+                description="A key that may only evaluate",
+                schema={"type": "string", "minLength": 1, "maxLength": 100},
+            ),
             _parameter("header", "If-None-Match"),
         ]
     },

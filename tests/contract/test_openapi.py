@@ -119,6 +119,7 @@ def known(wiring: Wiring, app: FastAPI, key: str) -> dict[str, list[str]]:
             put("POST", f"/v1/experiments/{path}")
         jobs.plan(wiring)
         revocable = put("POST", "/v1/keys", json={"name": "shop", "scopes": ["ingest"]})["prefix"]
+        client_key = put("POST", "/v1/keys", json={"name": "app", "scopes": ["evaluate"]})["key"]
         message = put("GET", "/v1/experiments/running/messages")["items"][0]["id"]
     with wiring.database.transaction() as session:
         token = links.create(session, targets={message: "https://example.com/?a=b"})[message]
@@ -133,6 +134,8 @@ def known(wiring: Wiring, app: FastAPI, key: str) -> dict[str, list[str]]:
         "/v1/metrics": ["bought", "revenue"],
         "/v1/keys": [revocable],
         "/r": [token],
+        "/ofrep/v1/evaluate/flags": ["draft", "running", "stopped"],
+        "/api/features": [client_key],
     }
 
 
