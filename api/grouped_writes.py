@@ -23,12 +23,12 @@ class Submission:
 
 
 def store_submissions(
-    session: Session, submissions: Sequence[Submission], *, clock: Clock
+    session: Session, submissions: Sequence[Submission], *, clock: Clock, erasure_secret: str = ""
 ) -> list[Ingested | Exception]:
     """Store every request's calls, except those of keys that have been revoked meanwhile; raises what `events.store` raises."""
     revoked = key_repository.revoked_keys(session, {submission.key_id for submission in submissions})
     batches = [() if submission.key_id in revoked else submission.calls for submission in submissions]
-    done = events.store(session, clock, batches=batches)
+    done = events.store(session, clock, batches=batches, erasure_secret=erasure_secret)
     return [
         Unauthenticated(UNKNOWN_KEY) if submission.key_id in revoked else ingested
         for submission, ingested in zip(submissions, done, strict=True)

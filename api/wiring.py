@@ -66,7 +66,10 @@ class Wiring:
     @cached_property
     def tracking(self) -> GroupCommitter[Submission, Ingested]:
         """Writes tracking calls of many requests together."""
-        return GroupCommitter(self.database, partial(store_submissions, clock=self.clock))
+        secret = self.settings.erasure_secret.get_secret_value()
+        return GroupCommitter(
+            self.database, partial(store_submissions, clock=self.clock, erasure_secret=secret)
+        )
 
     @cached_property
     def webhooks(self) -> GroupCommitter[bytes, int]:

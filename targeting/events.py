@@ -51,12 +51,15 @@ def ingest(session: Session, clock: Clock, *, calls: Sequence[Call], default_reg
     return store(session, clock, batches=[checked])[0]
 
 
-def store(session: Session, clock: Clock, *, batches: Sequence[Sequence[CheckedCall]]) -> list[Ingested]:
+def store(
+    session: Session, clock: Clock, *, batches: Sequence[Sequence[CheckedCall]], erasure_secret: str = ""
+) -> list[Ingested]:
     """Store batches of several senders at once, all or nothing, in a number of statements that does not depend on their size.
 
     Raises Conflict when a phone in the traits belongs to another user, Invalid when a profile grows too large,
     Unavailable when other transactions kept being quicker. Only events leave a row under their message id: any other
-    call sent again says the same again.
+    call sent again says the same again. A call that names somebody who was erased is forgotten (and counted with the
+    duplicates): one person who left must not make the rest of a batch fail.
     """
     now = clock.now()
     home: dict[str, int] = {}
@@ -69,14 +72,14 @@ def store(session: Session, clock: Clock, *, batches: Sequence[Sequence[CheckedC
                 work.append(checked)
     for _ in range(_ATTEMPTS):
         try:
-            stored = _Work(session, work).save(session, now)
+            stored = _Work(session, work, erasure_secret).save(session, now)
         except user_repository.RACED as error:
             raise Unavailable("the database is busy with the same users; try again") from error
         if stored is not None:
             accepted = [0] * len(batches)
             for checked in work:
                 message_id = checked.call.message_id
-                accepted[home[message_id]] += message_id in stored or not isinstance(checked.call, TrackCall)
+                accepted[home[message_id]] += message_id in stored
             return [Ingested(done, len(batch) - done) for done, batch in zip(accepted, batches, strict=True)]
     raise Unavailable("the same users are being changed by somebody else; try again")
 
@@ -84,21 +87,26 @@ def store(session: Session, clock: Clock, *, batches: Sequence[Sequence[CheckedC
 class _Work:
     """Who is concerned by some calls, read once; then call after call in memory; then written once."""
 
-    def __init__(self, session: Session, work: Sequence[CheckedCall]) -> None:
-        self._identities = Identities(session, work)
+    def __init__(self, session: Session, work: Sequence[CheckedCall], erasure_secret: str) -> None:
+        self._identities = Identities(session, work, erasure_secret=erasure_secret)
+        self._said: set[str] = set()
         self._tracked: list[tuple[TrackCall, str, Person]] = []
         self._seen: dict[Person, datetime] = {}
         for checked in work:
+            if self._identities.names_erased(checked):
+                continue
             call = checked.call
             person = self._identities.settle(checked)
             if isinstance(call, TrackCall):
                 self._tracked.append((call, checked.properties, person))
+            else:
+                self._said.add(call.message_id)
             earlier = self._seen.get(person)
             if earlier is None or earlier < call.at:
                 self._seen[person] = call.at
 
     def save(self, session: Session, now: datetime) -> set[str] | None:
-        """Write everything; returns the message ids of new events, or None when somebody else was quicker: read again."""
+        """Write everything; returns the message ids of new events and of all other calls, or None when somebody else was quicker: read again."""
         seen: dict[Person, datetime] = {}
         for person, at in self._seen.items():
             owner = self._identities.now_is(person)
@@ -124,4 +132,4 @@ class _Work:
         if heard:
             new = event_repository.stored_events(session, heard)
             rule_triggers.note_events(session, events=new, now=now)
-        return stored
+        return stored | self._said

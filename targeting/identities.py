@@ -18,7 +18,7 @@ from typing import Final
 
 from sqlmodel import Session
 
-from targeting import merge_repository, rule_triggers, user_repository
+from targeting import merge_repository, rule_triggers, tombstones, user_repository
 from targeting.calls import AliasCall, CheckedCall, IdentifyCall
 from targeting.profile import ANONYMOUS_PREFIX
 from targeting.roster import Roster
@@ -31,7 +31,7 @@ FORMER_USER_ID: Final = "former_user_id"
 class Identities:
     """Everybody whom some calls concern: read once, settled call after call in memory, written once."""
 
-    def __init__(self, session: Session, work: Sequence[CheckedCall]) -> None:
+    def __init__(self, session: Session, work: Sequence[CheckedCall], *, erasure_secret: str = "") -> None:
         aliasing = {checked.call.previous_id for checked in work if isinstance(checked.call, AliasCall)}
         self._changes = bool(aliasing) or any(checked.change is not None for checked in work)
         anonymous_ids = aliasing | {
@@ -60,6 +60,23 @@ class Identities:
         self._roster = Roster(everybody.values(), user_repository.owners_of(session, phones))
         self._enrolled = self._who_is_enrolled(session, work, aliasing) if changes else set()
         self._became: dict[Person, Person] = {}
+        # Who was erased is known by none of these names any more, so only unknown ones need to be looked up.
+        names = {(tombstones.USER_ID, user_id) for user_id in unknown - by_former.keys()}
+        names |= {(ANONYMOUS_ID, anonymous_id) for anonymous_id in anonymous_ids - by_alias.keys()}
+        names |= {(tombstones.PHONE, phone) for phone in phones}
+        self._erased = tombstones.erased_among(session, names, secret=erasure_secret)
+
+    def names_erased(self, checked: CheckedCall) -> bool:
+        """Whether a call names somebody who was erased, and must not come back by it."""
+        if not self._erased:
+            return False
+        call, change = checked.call, checked.change
+        names = {(tombstones.USER_ID, call.user_id), (ANONYMOUS_ID, call.anonymous_id)}
+        if change is not None:
+            names.add((tombstones.PHONE, change.phone))
+        if isinstance(call, AliasCall):
+            names |= {(tombstones.USER_ID, call.previous_id), (ANONYMOUS_ID, call.previous_id)}
+        return not self._erased.isdisjoint(names)
 
     def settle(self, checked: CheckedCall) -> Person:
         """Whom a call is about, once it has changed what it changes. Raises Conflict or Invalid."""

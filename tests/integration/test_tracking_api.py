@@ -196,3 +196,27 @@ def test_requests_at_the_same_moment_do_not_answer_for_each_other(
     assert len(stored(wiring)) == 20
     with wiring.database.snapshot() as session:
         assert session.exec(select(User).where(User.user_id == "thief")).first() is None
+
+
+def test_who_was_erased_does_not_come_back_and_nobody_else_suffers(
+    http: TestClient, keys: dict[str, str], auth: tuple[str, str], wiring: Wiring
+) -> None:
+    phone = {"phone": "+12025550123"}
+    first = {"userId": "gone", "anonymousId": "guest", "traits": phone}
+    assert http.post("/v1/identify", auth=auth, json=first).status_code == 200
+    admin = {"Authorization": f"Bearer {keys['admin']}"}
+    assert http.delete("/v1/users/gone", headers=admin).is_success
+    paid = {"type": "track", "event": "Paid"}
+    batch = [
+        {**paid, "userId": "gone"},
+        {**paid, "anonymousId": "guest"},
+        {"type": "identify", "userId": "other", "traits": phone},
+        {"type": "alias", "previousId": "gone", "userId": "third"},
+        {**paid, "userId": "u1"},
+    ]
+    answer = http.post("/v1/batch", auth=auth, json={"batch": batch})
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["duplicates"]) == (200, 1, 4)
+    assert stored(wiring) == [("Paid", {})]
+    with wiring.database.snapshot() as session:
+        known = set(session.exec(select(User.user_id)).all())
+    assert {name for name in known if not name.startswith("erased:")} == {"u1"}
