@@ -14,7 +14,7 @@ SHORTEST_TICK: Final = 0.2
 REPORTS_EVERY: Final = 12
 """Reports are made anew at every twelfth tick; each one is a look at the data."""
 
-RULES_EVERY: Final = 0.5
+RULES_EVERY: Final = 0.25
 """Seconds. Rules act within a second of what sets them off; when nothing has, looking is one cheap query."""
 
 
