@@ -74,8 +74,8 @@ def start(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment
     """Start a draft.
 
     Raises NotFound; Conflict when it is no draft, or when its range of a layer overlaps that of another experiment; and
-    Invalid when a prerequisite cannot be met, when the audience is empty, or when a message reads an attribute that nobody
-    in the audience has. Where users come by rules, the audience may still be empty.
+    Invalid when a prerequisite cannot be met, when the audience is empty, or when a message or the draw reads an attribute
+    that nobody in the audience has. Where users come by rules, the audience may still be empty.
     """
     # One start at a time, with everything in its place that it depends on.
     experiment_repository.hold_unstopped(session)
@@ -129,7 +129,7 @@ def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime
         known = _known_names(session, everyone)
         raise Invalid.of(
             [
-                Problem(field, f"nobody in the audience has the attribute {name!r}{_advice(name, known)}")
+                Problem(field, _missing(name, known, in_message=field.startswith("variants")))
                 for field, name in _attributes_needed(design)
                 if name in missing
             ]
@@ -168,7 +168,11 @@ def _with_condition(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], lis
 
 
 def _attributes_needed(design: ExperimentDesign) -> Iterator[tuple[str, str]]:
-    """The path of each parameter and the name of each attribute that it cannot do without."""
+    """The path of each field that reads attributes, and the name of each attribute that it cannot do without."""
+    for field in ("hash_attribute", "fallback_attribute"):
+        name = getattr(design.audience, field)
+        if name is not None and name not in ALWAYS_THERE:
+            yield f"audience.{field}", name
     for i, variant in enumerate(design.variants):
         for j, source in enumerate(variant.message.parameters if variant.message else ()):
             names = {
@@ -186,9 +190,15 @@ def _known_names(session: Session, audience: audience_repository.Audience) -> li
     )
 
 
-def _advice(name: str, known: list[str]) -> str:
+def _missing(name: str, known: list[str], *, in_message: bool) -> str:
+    return f"nobody in the audience has the attribute {name!r}{_advice(name, known, in_message=in_message)}"
+
+
+def _advice(name: str, known: list[str], *, in_message: bool = True) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
     shown = ", ".join(known[:NAMES_SHOWN]) + (", .." if len(known) > NAMES_SHOWN else "")
+    if not in_message:
+        return f"; known are {shown}"
     return f"; known are {shown}. Write {{{{ user.{name} | default('..') }}}} when it may be missing"

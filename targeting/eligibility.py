@@ -123,6 +123,8 @@ def _undrawn(candidate: Candidate, forced: Mapping[str, str]) -> Decision:
 
 
 def _unmet(session: Session, prerequisites: Sequence[Prerequisite]) -> list[ColumnElement[bool]]:
+    if not prerequisites:
+        return []
     ids = experiment_repository.ids_of(session, [each.experiment for each in prerequisites])
     return [
         repository.lacks_variant(ids.get(each.experiment), variants=each.variants) for each in prerequisites

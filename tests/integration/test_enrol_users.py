@@ -14,6 +14,7 @@ from delivery.summary import summary
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database
+from experiments.errors import Invalid
 from experiments.lifecycle import Move
 from experiments.models import Experiment
 from experiments.settings import Settings
@@ -217,6 +218,19 @@ def test_whoever_has_no_unit_is_drawn_by_the_fallback(database: Database, clock:
     assert any("drawn by household (else by user_id)" in warning for warning in report["warnings"])
 
 
+def test_a_unit_that_nobody_has_stops_the_start(database: Database, clock: SteppedClock) -> None:
+    with database.transaction() as session:
+        _households(session, clock)
+        audience = {"hash_attribute": "houshold", "fallback_attribute": "zzz"}
+        campaigns.create(session, clock, actor="test", document=campaign(audience=audience))
+    with pytest.raises(Invalid) as caught, database.transaction() as session:
+        campaigns.start(session, clock, actor="test", key="spring")
+    first, second = caught.value.problems
+    assert (first.field, "did you mean 'household'" in first.message) == ("audience.hash_attribute", True)
+    assert second.field == "audience.fallback_attribute"
+    assert second.message.endswith("known are country, household, number, user_id")
+
+
 def test_the_global_holdout_is_kept_from_all_marketing_and_from_nothing_else(
     database: Database, clock: SteppedClock
 ) -> None:
@@ -238,7 +252,7 @@ def test_the_start_of_a_walk_still_needs_an_audience(database: Database, clock: 
     with database.transaction() as session:
         campaigns.create(session, clock, actor="test", document=campaign())
         campaigns.create(session, clock, actor="test", document=campaign("by-rule", **BY_RULE))
-    with pytest.raises(Exception, match="matches no user"), database.transaction() as session:
+    with pytest.raises(Invalid, match="matches no user"), database.transaction() as session:
         campaigns.start(session, clock, actor="test", key="spring")
     with database.transaction() as session:
         assert campaigns.start(session, clock, actor="test", key="by-rule").status == "running"
