@@ -18,10 +18,24 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import analysis_speed, delivery_speed, evaluation_speed, targeting_speed, tracking_speed
+from benchmarks import (
+    analysis_speed,
+    delivery_speed,
+    evaluation_speed,
+    segments_speed,
+    targeting_speed,
+    tracking_speed,
+)
 from benchmarks.figures import BENCHMARKS, Figure
 
-MODULES: Final = (targeting_speed, evaluation_speed, tracking_speed, delivery_speed, analysis_speed)
+MODULES: Final = (
+    targeting_speed,
+    segments_speed,
+    evaluation_speed,
+    tracking_speed,
+    delivery_speed,
+    analysis_speed,
+)
 LONGEST_SECONDS: Final = 90.0
 """A benchmark that takes longer is ended and says so."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, and_, or_, select, true, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, and_, null, or_, select, true, type_coerce
 from sqlmodel import Session, SQLModel
 
 from experiments.clock import from_micros, to_micros
@@ -169,12 +169,16 @@ def pages(
     page: int = SAMPLE,
     after_pk: int = 0,
     up_to_pk: int | None = None,
+    ids_only: bool = False,
 ) -> Iterator[Sequence[Any]]:
-    """The audience by internal id, as pages of rows (id, user_id, attributes) of at most `page` each."""
+    """The audience by internal id, as pages of rows (id, user_id, attributes) of at most `page` each.
+
+    `ids_only`: nobody looks at the attributes, so they are only read where a closure has to see them.
+    """
+    unread: ColumnElement[Any] = null().label("attributes")
+    attributes = unread if ids_only and audience.residual is None else USERS.c.attributes
     while True:
-        query = select(USERS.c.id, USERS.c.user_id, USERS.c.attributes).where(
-            USERS.c.id > after_pk, audience.where
-        )
+        query = select(USERS.c.id, USERS.c.user_id, attributes).where(USERS.c.id > after_pk, audience.where)
         if up_to_pk is not None:
             query = query.where(USERS.c.id <= up_to_pk)
         rows = session.connection().execute(query.order_by(USERS.c.id).limit(page)).all()

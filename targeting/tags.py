@@ -186,7 +186,10 @@ def tag_audience(
     while True:
         with database.snapshot() as session:
             audience = audience_of(session, condition, now=now, field="condition")
-            some = next((rows for rows in pages(session, audience, page=page, after_pk=after) if rows), None)
+            some = next(
+                (rows for rows in pages(session, audience, page=page, after_pk=after, ids_only=True) if rows),
+                None,
+            )
         if not some:
             break
         after = some[-1].id

@@ -13,6 +13,7 @@ from benchmarks import (
     certify_peeking,
     delivery_speed,
     run,
+    segments_speed,
     simulation,
     targeting_speed,
 )
@@ -35,6 +36,13 @@ def test_two_cheap_benchmarks_give_figures(capsys):
     assert "identical on 200 users" in figures[0].note
     run.console.print(run.table_of(figures))
     assert "webhook intake" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_segments_are_measured():
+    figures = segments_speed.previews(lambda _text: None, users=300)
+    assert len(figures) == 7
+    assert all(figure.figure > 0 for figure in figures)
 
 
 def test_the_command_writes_json_and_knows_its_names(tmp_path):
