@@ -15,15 +15,15 @@ from sqlalchemy import BigInteger, Boolean, Numeric, Text, and_, case, cast, fun
 from sqlalchemy.sql import column, false, true
 from sqlalchemy.sql.elements import ColumnElement
 
-from experiments.clock import EPOCH, format_moment, from_micros, parse_duration, to_micros
+from experiments.clock import EPOCH, parse_duration
 from experiments.errors import Invalid
 from targeting.condition_history import read_event, read_segments
 from targeting.condition_sql_history import EVENTS, did, in_lists
 from targeting.condition_sql_values import NUMBERS, TEXTS, JsonValue, is_time, micros, value_at
 from targeting.condition_values import (
+    Cutoff,
     is_number,
     is_operator_object,
-    micros_of,
     number_written_as,
     to_number,
     truthy,
@@ -37,7 +37,6 @@ MAX_LIST: Final = 1_000
 MAX_CLAUSES: Final = 100
 """Attributes tested in one statement. SQLite takes 32,766 parameters, and the age of a time spends about 150 of them."""
 _LARGEST_INTEGER: Final = 2**63
-_MARGIN_MICROS: Final = 5 * 86_400 * 1_000_000
 
 
 def compile_sql(
@@ -229,17 +228,17 @@ class _Compiler:
 
     def _age(self, name: str, duration: Any, value: JsonValue, field: str) -> Bool:
         try:
-            cutoff = to_micros(self._now) - micros_of(parse_duration(duration))
+            cutoff = Cutoff.at(self._now, parse_duration(duration))
         except (ValueError, AttributeError) as error:
             raise Invalid(f"{name} takes a duration such as 60d", field=field) from error
 
         def test(text: ColumnElement[str]) -> Bool:
-            # Nearly every time is far from the limit: its date alone then tells.
+            # As in `Cutoff`: for nearly every time its date alone tells.
             day = func.substr(text, 1, 10, type_=Text)
             older = case(
-                (day < _day(cutoff - _MARGIN_MICROS), true()),
-                (day > _day(cutoff + _MARGIN_MICROS), false()),
-                else_=micros(text) < cutoff,
+                (day < cutoff.before, true()),
+                (day > cutoff.after, false()),
+                else_=micros(text) < cutoff.micros,
             )
             return case((is_time(text), older if name == "$olderThan" else not_(older)), else_=false())
 
@@ -342,11 +341,3 @@ def _ordered(compare: Callable[[Any, Any], Bool], bound: Any, value: JsonValue, 
     if not isinstance(bound, str):
         return as_numbers
     return case((value.kind.in_(TEXTS), compare(value.text, bound)), else_=as_numbers)
-
-
-def _day(micros: int) -> str:
-    """A date that text is compared with: before the year 1 it is before every text, after 9999 after every."""
-    try:
-        return format_moment(from_micros(micros))[:10]
-    except OverflowError:
-        return "" if micros < 0 else "~"

@@ -10,12 +10,21 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Self
 
-from experiments.clock import MICROSECOND, format_duration, parse_duration
+from experiments.clock import (
+    MICROSECOND,
+    format_duration,
+    format_moment,
+    from_micros,
+    parse_duration,
+    to_micros,
+)
 
 MAX_NUMBER_TEXT: Final = 40
+_MARGIN_MICROS: Final = 5 * 86_400 * 1_000_000
 DECIMAL: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _NUMBER_TEXT: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?")
 
@@ -223,6 +232,33 @@ def days_since_1970(year: int, month: int, day: int) -> int:
     year -= month <= 2
     day_of_year = (153 * (month + (9 if month <= 2 else -3)) + 2) // 5 + day - 1
     return 365 * year + year // 4 - year // 100 + year // 400 + day_of_year - 719_468
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoff:
+    """The moment that lies a duration before `now`, in microseconds, and the days around it.
+
+    Nearly every time is far from it, and then its date tells: one before the day `before` is older, one after the day
+    `after` is newer, whatever its offset and however far its day of the month runs over.
+    """
+
+    now: datetime
+    micros: int
+    before: str
+    after: str
+
+    @classmethod
+    def at(cls, now: datetime, ago: timedelta) -> Self:
+        micros = to_micros(now) - micros_of(ago)
+        return cls(now, micros, _day(micros - _MARGIN_MICROS), _day(micros + _MARGIN_MICROS))
+
+
+def _day(micros: int) -> str:
+    """A date that text is compared with: before the year 1 it is before every text, after 9999 after every."""
+    try:
+        return format_moment(from_micros(micros))[:10]
+    except OverflowError:
+        return "" if micros < 0 else "~"
 
 
 def micros_of(duration: timedelta) -> int:

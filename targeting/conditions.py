@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from experiments.clock import parse_duration, to_micros
+from experiments.clock import parse_duration
 from experiments.errors import Invalid
 from targeting.condition_checks import validate_condition
 from targeting.condition_groups import in_group, saved_group
@@ -23,13 +23,14 @@ from targeting.condition_paths import at_keys, at_path, is_key
 from targeting.condition_patterns import compile_pattern, search
 from targeting.condition_scope import Occurrence, Predicate, Scope
 from targeting.condition_values import (
+    TIME,
+    Cutoff,
     Members,
     deep_equal,
     identical,
     is_operator_object,
     kind_of,
     matches_entries_whole,
-    micros_of,
     number_written_as,
     padded_version,
     text_of,
@@ -315,17 +316,28 @@ def _regex(*, ignore_case: bool) -> Callable[[Any], Predicate]:
 def _age(name: str, compare: Callable[[int, int], bool]) -> Callable[[Any], Predicate]:
     def build(duration: Any) -> Predicate:
         try:
-            micros = micros_of(parse_duration(duration))
+            ago = parse_duration(duration)
         except (ValueError, AttributeError):
             return _never
+        is_older = compare(0, 1)
+        cutoff: Cutoff | None = None
 
         def test(value: Any, scope: Scope) -> bool:
-            moment = time_micros(value)
-            if moment is None:
+            nonlocal cutoff
+            if not isinstance(value, str) or TIME.fullmatch(value) is None:
                 return False
-            if scope.now is None:
+            now, known = scope.now, cutoff
+            if now is None:
                 raise Invalid(f"{name} compares with the present: pass now")
-            return compare(moment, to_micros(scope.now) - micros)
+            if known is None or known.now is not now:
+                cutoff = known = Cutoff.at(now, ago)
+            day = value[:10]
+            if day < known.before:
+                return is_older
+            if day > known.after:
+                return not is_older
+            moment = time_micros(value)
+            return moment is not None and compare(moment, known.micros)
 
         return test
 
