@@ -8,6 +8,7 @@ from sqlmodel import Session
 from delivery import breakers, repository
 from experiments.clock import Clock
 from experiments.vocabulary import MessageState
+from targeting import rule_repository
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -45,6 +46,16 @@ def exposition(session: Session, clock: Clock) -> str:
                 "touchstone_breakers_open",
                 "Open fuses; while one is, messages are held back.",
                 (({"kind": kind}, opened.count(kind)) for kind in breakers.Kind),
+            ),
+            _gauge(
+                "touchstone_rules_parked",
+                "Rules that failed and stand still until somebody enables them again.",
+                [({}, rule_repository.count_parked(session))],
+            ),
+            _gauge(
+                "touchstone_rule_occasions_waiting",
+                "Events and changes that rules have not looked at yet.",
+                [({}, rule_repository.count_pending(session))],
             ),
         )
     )

@@ -214,10 +214,7 @@ def read_rule(document: Mapping[str, Any], *, key: str | None = None) -> RuleDef
         raise Invalid(f"is {given['key']!r}, but the document was sent to {key!r}", field="key")
     if isinstance(given.get("key"), str):
         given.setdefault("name", given["key"])
-    try:
-        rule = RuleDefinition.model_validate(given)
-    except ValidationError as error:
-        raise Invalid.of(problems_of([_plain(item) for item in error.errors()])) from error
+    rule = stored_rule(given)
     problems = validate_condition(rule.condition, field="condition")
     problems += _trigger_problems(rule.trigger)
     for index, action in enumerate(rule.actions):
@@ -225,6 +222,14 @@ def read_rule(document: Mapping[str, Any], *, key: str | None = None) -> RuleDef
     if problems:
         raise Invalid.of(problems)
     return rule
+
+
+def stored_rule(document: Mapping[str, Any]) -> RuleDefinition:
+    """A rule whose conditions were checked when it was stored; raises Invalid when it cannot be read."""
+    try:
+        return RuleDefinition.model_validate(document)
+    except ValidationError as error:
+        raise Invalid.of(problems_of([_plain(item) for item in error.errors()])) from error
 
 
 def _plain(item: Any) -> dict[str, Any]:

@@ -9,7 +9,13 @@ from experiments import audit
 from experiments.clock import Clock
 from targeting.condition_needs import expand_segments
 from targeting.models import Rule
-from targeting.rule_definitions import InactivityTrigger, RuleDefinition, ScheduleTrigger, Trigger
+from targeting.rule_definitions import (
+    InactivityTrigger,
+    RuleDefinition,
+    ScheduleTrigger,
+    Trigger,
+    stored_rule,
+)
 from targeting.rule_matching import LiveRule, make_ready
 from targeting.rule_schedule import next_time
 from targeting.segment_repository import conditions_by_key
@@ -21,8 +27,8 @@ _ERROR_LENGTH: Final = 1000
 
 
 def definition_of(rule: Rule) -> RuleDefinition:
-    """The definition of a stored rule; it was validated when it was stored."""
-    return RuleDefinition.model_validate(rule.definition)
+    """The definition of a stored rule; raises Invalid when it cannot be read."""
+    return stored_rule(rule.definition)
 
 
 def live(session: Session, rule: Rule) -> LiveRule:
@@ -50,7 +56,9 @@ def park(session: Session, clock: Clock, rule: Rule, error: Exception) -> None:
     """Stop a rule that failed, and keep why, until somebody enables it again."""
     disarm(rule)
     rule.parked_at = clock.now()
-    rule.error = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_ERROR_LENGTH]
+    # What a database says beyond its own words is the statement with its parameters, which are personal data.
+    told = getattr(error, "orig", None) or error
+    rule.error = f"{type(told).__name__}: {' '.join(str(told).split())}"[:_ERROR_LENGTH]
     audit.record(
         session,
         clock,

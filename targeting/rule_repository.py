@@ -129,6 +129,15 @@ def has_work(session: Session, *, now: datetime) -> bool:
     return bool(session.execute(_HAS_WORK, {"now": now}).scalar_one())
 
 
+def count_pending(session: Session) -> int:
+    return int(session.execute(select(func.count()).select_from(PendingTrigger)).scalar_one())
+
+
+def count_parked(session: Session) -> int:
+    query = select(func.count()).select_from(Rule).where(col(Rule.parked_at).is_not(None))
+    return int(session.execute(query).scalar_one())
+
+
 def claim_pending(session: Session, *, limit: int) -> list[Pending]:
     """The oldest that nobody else has claimed, held until the transaction ends."""
     query = (

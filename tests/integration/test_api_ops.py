@@ -47,6 +47,8 @@ def test_an_idle_installation_has_numbers_that_are_zero(http: TestClient) -> Non
         'touchstone_breakers_open{kind="number"}': 0,
         'touchstone_breakers_open{kind="template"}': 0,
         'touchstone_breakers_open{kind="variant"}': 0,
+        "touchstone_rules_parked": 0,
+        "touchstone_rule_occasions_waiting": 0,
     }
 
 

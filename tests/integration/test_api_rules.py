@@ -14,6 +14,7 @@ from api import jobs
 from api.cli import app as command_line
 from api.wiring import Wiring
 from api.worker import make_scheduler
+from targeting import rules
 from tests.integration.people import add_people, campaign, start_campaign
 from tests.integration.rule_world import fired, happens, person, put, row_counts, rule
 
@@ -78,6 +79,19 @@ def test_an_event_becomes_a_message(writer: TestClient, wiring: Wiring) -> None:
     happens(wiring.database, wiring.clock, "user-6")
     jobs.JOBS["evaluate-rules"](full)
     assert fired(wiring.database)[-1][1][0]["reason"] == "cap"
+
+
+def test_numbers_of_rules_for_prometheus(http: TestClient, wiring: Wiring) -> None:
+    put(wiring.database, wiring.clock, rule(), rule("broken"))
+    with wiring.database.transaction() as session:
+        found = rules.find(session, key="broken")
+        found.definition = {"no": "definition"}
+    happens(wiring.database, wiring.clock, "ann")
+    assert "touchstone_rule_occasions_waiting 1\n" in http.get("/metrics").text
+    jobs.JOBS["evaluate-rules"](wiring)
+    told = http.get("/metrics").text
+    assert "touchstone_rule_occasions_waiting 0\n" in told
+    assert "touchstone_rules_parked 1\n" in told
 
 
 def test_the_engine_is_run_several_times_a_second(wiring: Wiring) -> None:
