@@ -13,7 +13,7 @@ from sqlmodel import Session
 from targeting.audience_repository import Audience, pages
 from targeting.user_repository import USERS
 
-CHUNK: Final = 2_500
+CHUNK: Final = 1_000
 """Ids in one statement: some tens of milliseconds, and few beside the 32,766 parameters that SQLite takes."""
 _STEPS: Final = 10_000
 """Instructions of SQLite between two looks at the clock: well under a millisecond."""
