@@ -12,6 +12,7 @@ from analysis.engines import FactsEngine, open_replica
 from api import migrations
 from api.evaluation_memory import Exposed, PayloadShelf
 from api.group_commit import GroupCommitter
+from api.grouped_reads import GroupReader, answer_inquiries
 from api.grouped_writes import Submission, store_submissions, store_webhooks
 from api.keyring import KeyRing
 from delivery.dispatch import Dispatcher
@@ -87,13 +88,19 @@ class Wiring:
         return Exposed()
 
     @cached_property
+    def evaluations(self) -> GroupReader:
+        """Evaluates for many requests together."""
+        answer = partial(answer_inquiries, evaluator=self.evaluator, exposed=self.exposed, clock=self.clock)
+        return GroupReader(self.database, answer)
+
+    @cached_property
     def payloads(self) -> PayloadShelf:
         """The payload for SDKs, ready to be sent."""
         return PayloadShelf()
 
     def close(self) -> None:
         """Write what waits, close every connection."""
-        for name in ("tracking", "webhooks"):
+        for name in ("evaluations", "tracking", "webhooks"):
             if name in self.__dict__:
                 self.__dict__[name].close()
         if "dispatcher" in self.__dict__:

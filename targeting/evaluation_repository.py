@@ -31,11 +31,13 @@ _SEGMENT_STATES: Final = (
     .where(_SEGMENTS.c.key.in_(bindparam("keys", expanding=True)))
     .order_by(_SEGMENTS.c.key)
 )
-_USER: Final = select(USERS.c.id, USERS.c.attributes).where(USERS.c.user_id == bindparam("user_id"))
+_USERS_NAMED: Final = select(USERS.c.user_id, USERS.c.id, USERS.c.attributes).where(
+    USERS.c.user_id.in_(bindparam("user_ids", expanding=True))
+)
 _ASSIGNED: Final = (
-    select(_EXPERIMENTS.c.key, _ASSIGNMENTS.c.variant, _ASSIGNMENTS.c.forced)
+    select(_ASSIGNMENTS.c.user_pk, _EXPERIMENTS.c.key, _ASSIGNMENTS.c.variant, _ASSIGNMENTS.c.forced)
     .join(_EXPERIMENTS, _EXPERIMENTS.c.id == _ASSIGNMENTS.c.experiment_id)
-    .where(_ASSIGNMENTS.c.user_pk == bindparam("user_pk"))
+    .where(_ASSIGNMENTS.c.user_pk.in_(bindparam("user_pks", expanding=True)))
 )
 _STORED: Final = select(_EVENTS.c.message_id).where(
     _EVENTS.c.message_id.in_(bindparam("message_ids", expanding=True))
@@ -103,17 +105,17 @@ class Subject:
     assigned: Mapping[str, Assigned] = field(default_factory=dict)
 
 
-def subject(session: Session, user_id: str) -> Subject:
-    """What is stored of a user that an evaluation may ask for."""
+def subjects(session: Session, user_ids: Collection[str]) -> dict[str, Subject]:
+    """What is stored of some users that an evaluation may ask for, by user id; users who are not known are left out."""
     connection = session.connection()
-    user = connection.execute(_USER, {"user_id": user_id}).first()
-    if user is None:
-        return Subject(user_id)
-    assigned = {
-        key: Assigned(variant, forced)
-        for key, variant, forced in connection.execute(_ASSIGNED, {"user_pk": user.id})
+    users = connection.execute(_USERS_NAMED, {"user_ids": list(user_ids)}).all()
+    assigned: dict[int, dict[str, Assigned]] = {user.id: {} for user in users}
+    if assigned:
+        for pk, key, variant, forced in connection.execute(_ASSIGNED, {"user_pks": list(assigned)}):
+            assigned[pk][key] = Assigned(variant, forced)
+    return {
+        user.user_id: Subject(user.user_id, user.id, user.attributes, assigned[user.id]) for user in users
     }
-    return Subject(user_id, user.id, user.attributes, assigned)
 
 
 def stored(session: Session, message_ids: Collection[str]) -> set[str]:

@@ -163,6 +163,8 @@ def test_events_and_lists_are_asked_for_on_the_server(wiring: Wiring, evaluate: 
 
 
 def test_who_takes_no_part_is_told_why(wiring: Wiring, clock: SteppedClock, evaluate: Evaluate) -> None:
+    with wiring.database.transaction() as session:
+        add_people(session, clock, [9], attributes={"company": "acme"})
     later = {"type": "once", "at": (clock.now() + timedelta(hours=1)).isoformat()}
     begin(
         wiring,

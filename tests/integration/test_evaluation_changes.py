@@ -11,9 +11,10 @@ from sqlmodel import Session
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database
+from experiments.errors import NotFound
 from experiments.vocabulary import Category
 from targeting import campaigns, membership, segments
-from targeting.evaluation import Answer, Evaluator
+from targeting.evaluation import Answer, Evaluator, Question, Told
 from targeting.models import Assignment
 from targeting.payload import AGES_STAY, Payload
 from tests.integration.people import add_people, campaign, start_campaign
@@ -49,6 +50,13 @@ def begin(database: Database, clock: SteppedClock, **audience: Any) -> None:
         membership.set_members(session, clock, actor="t", key="vip", user_ids=["user-1"])
         segments.put(session, clock, actor="t", key="dutch", name="Dutch", condition={"country": "NL"})
         start_campaign(session, clock, campaign(audience=audience))
+
+
+def one_of(told: Told) -> list[Answer]:
+    assert isinstance(told, list)
+    answers = [answer for answer in told if isinstance(answer, Answer)]
+    assert len(answers) == len(told)
+    return answers
 
 
 def rule_of(payload: Payload) -> dict[str, Any]:
@@ -123,9 +131,8 @@ def test_a_list_is_asked_for_each_user(database: Database, clock: SteppedClock, 
 
     def without(user_id: str) -> str | None:
         with database.snapshot() as session:
-            answer = evaluator.answer(session, clock, key="spring", user_id=user_id, attributes={})
-        assert isinstance(answer, Answer)
-        return answer.without
+            [told] = evaluator.answer(session, clock, [Question(user_id, {}, "spring")])
+        return one_of(told)[0].without
 
     assert [without(user_id) for user_id in ("user-1", "user-2", "stranger")] == [
         None,
@@ -140,8 +147,8 @@ def test_the_global_holdout_is_of_marketing_only(database: Database, clock: Step
         start_campaign(session, clock, campaign("news"))
         start_campaign(session, clock, campaign("receipts", category="utility"))
     with database.snapshot() as session:
-        answers = Evaluator(global_holdout=0.9999).answers(session, clock, user_id="user-1", attributes={})
-    assert [getattr(answer, "without", "") for answer in answers] == ["global_holdout", None]
+        [told] = Evaluator(global_holdout=0.9999).answer(session, clock, [Question("user-1", {})])
+    assert [answer.without for answer in one_of(told)] == ["global_holdout", None]
 
 
 def test_who_has_a_peer_of_the_layer_gets_no_second_one(database: Database, clock: SteppedClock) -> None:
@@ -164,7 +171,26 @@ def test_who_has_a_peer_of_the_layer_gets_no_second_one(database: Database, cloc
                         )
                     )
     with database.snapshot() as session:
-        one, two = Evaluator(global_holdout=0).answers(session, clock, user_id="user-1", attributes={})
-    assert isinstance(one, Answer)
-    assert isinstance(two, Answer)
+        [told] = Evaluator(global_holdout=0).answer(session, clock, [Question("user-1", {})])
+    one, two = one_of(told)
     assert (one.variant, two.variant, two.without) == ("coupon", None, "layer")
+
+
+def test_questions_of_many_are_answered_in_their_order(
+    database: Database, clock: SteppedClock, evaluator: Evaluator
+) -> None:
+    begin(database, clock, condition={"$inSegment": "vip"}, forced={"tester": "coupon"})
+    questions = [
+        Question("tester", {}, "spring"),
+        Question("user-2", {}),
+        Question("user-1", {}, "nothing"),
+        Question("user-1", {}, "spring"),
+        Question("user-1", {}),
+    ]
+    with database.snapshot() as session:
+        told = evaluator.answer(session, clock, questions)
+    assert one_of(told[0])[0].variant == "coupon"
+    assert one_of(told[1])[0].without == "audience"
+    assert isinstance(told[2], NotFound)
+    assert told[3] == told[4]
+    assert one_of(told[3])[0].variant is not None

@@ -18,6 +18,7 @@ from openfeature.flag_evaluation import Reason
 from api.wiring import Wiring
 from experiments.clock import SteppedClock
 from experiments.lifecycle import Move
+from targeting.evaluation import Answer, Question
 from targeting.payload import payload_of
 from targeting.sdk_conditions import NotPortableError, translate
 from tests.integration.people import campaign
@@ -37,13 +38,12 @@ def url(wiring: Wiring) -> Iterator[str]:
 
 def told(wiring: Wiring, user_id: str) -> str | None:
     """What enrolment would draw for somebody who lives in NL."""
+    question = Question(user_id, {"country": "NL"}, "spring")
     with wiring.database.snapshot() as session:
-        catalogue = wiring.evaluator.catalogue(session)
-        answer = wiring.evaluator.answer(
-            session, wiring.clock, key="spring", user_id=user_id, attributes={"country": "NL"}
-        )
-    assert "spring" in catalogue.experiments
-    return getattr(answer, "variant", None)
+        [told] = wiring.evaluator.answer(session, wiring.clock, [question])
+    assert isinstance(told, list)
+    assert isinstance(told[0], Answer)
+    return told[0].variant
 
 
 def test_openfeature_evaluates_over_the_network(
