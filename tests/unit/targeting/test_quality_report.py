@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from targeting.import_mapping import ImportMapping
+from targeting.import_mapping import AttributeColumn, ImportMapping
 from targeting.import_rows import read_csv, read_jsonl
 from targeting.import_source import Reject
 from targeting.quality import MAX_COLUMNS, RARE, FileProfile
@@ -122,6 +122,17 @@ def test_shared_phones_are_found_across_batches() -> None:
 def test_mixed_kinds_deserve_a_look() -> None:
     report = report_of("user_id,size\n" + "".join(f"u{i},{i if i % 10 else 'large'}\n" for i in range(100)))
     assert sentences(report, "types") == [("look", "size is number, but text in 10 % of its values.")]
+
+
+def test_a_declared_number_is_measured_as_one_and_a_wrong_cell_is_no_second_kind() -> None:
+    rows = "".join(f'u{i},"{i},5"\n' for i in range(50)) + "x,many\n"
+    report = report_of(
+        "user_id,sum\n" + rows, attributes={"spent": AttributeColumn("sum", "number", decimal=",")}
+    )
+    total = report["columns"][1]
+    assert (total["kinds"], total["filled"], total["invalid"]) == ({"number": 50}, 51, 1)
+    assert total["numbers"]["max"] == 49.5
+    assert sentences(report, "types") == []
 
 
 def test_few_phones_deserve_a_look() -> None:
