@@ -43,6 +43,10 @@ def complete(document: dict[str, Any]) -> None:
     campaign = ExperimentDesign.model_json_schema(ref_template=_PART_OF_CAMPAIGN)
     schemas |= {f"Campaign.{name}": part for name, part in campaign.pop("$defs").items()}
     schemas["Campaign"] = campaign
+    # Where a campaign is stored its condition is JSON; where one is sent it may be text.
+    condition = schemas["Campaign.Audience"]["properties"]["condition"]
+    whole = {name: condition.pop(name) for name in ("type", "additionalProperties")}
+    condition["anyOf"] = [whole, {"type": "string"}]
     rule = RuleDefinition.model_json_schema(ref_template=_PART_OF_RULE)
     schemas |= {f"Rule.{name}": part for name, part in rule.pop("$defs").items()}
     schemas["Rule"] = rule
