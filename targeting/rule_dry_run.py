@@ -40,6 +40,11 @@ MAX_USERS: Final = 1_000_000
 MAX_LISTED: Final = 1_000
 _PAGE: Final = 1_000
 _STRETCH: Final = 10_000
+_HELD: Final = 300_000
+"""Users and events of users that are held at a time."""
+MAX_STEPS: Final = 10_000_000
+"""What conditions about events may cost: one for each event looked at, `_READING` for each that is read."""
+_READING: Final = 10
 _NO_CHANGES: Final = (
     "changes of attributes are not kept: these users would fire if the attribute changed to this now"
 )
@@ -149,6 +154,7 @@ class _Run:
         )
         rule = make_ready(self._definition, rule_id=0, version=0, condition=condition)
         self._notes = (_AS_NOW,)
+        histories = _Histories(self._session, rule.needs, since=self._since, until=self._until)
         # The events of a page's users are held as well where the condition asks for them.
         size = SCOPED if rule.needs.events else _PAGE
         place, looked_at = (self._since, 0), 0
@@ -160,16 +166,16 @@ class _Run:
                 after=place,
                 limit=size,
             )
-            self._meet_page(rule, trigger.event, page)
+            self._meet_page(rule, histories, trigger.event, page)
             looked_at += len(page)
             if len(page) < size:
                 return
             place = (page[-1].at, page[-1].id)
-            if looked_at >= MAX_EVENTS:
+            if looked_at >= MAX_EVENTS or histories.steps >= MAX_STEPS:
                 self._truncated, self._until = True, page[-1].at
                 return
 
-    def _meet_page(self, rule: LiveRule, name: str, page: Sequence[Past]) -> None:
+    def _meet_page(self, rule: LiveRule, histories: "_Histories", name: str, page: Sequence[Past]) -> None:
         occasions = [
             Occasion(f"event:{each.id}", each.user_pk, each.at, name=name, properties=each.properties)
             for each in page
@@ -180,7 +186,7 @@ class _Run:
             return
         pks = {each.user_pk for each in triggered}
         people = rule_repository.people(self._session, pks)
-        scopes = _scopes(self._session, rule.needs, triggered)
+        histories.hold(pks)
         for each in triggered:
             user_id, stored = people[each.user_pk]
             known = self._changed.get(each.user_pk, stored)
@@ -188,7 +194,7 @@ class _Run:
                 rule,
                 each,
                 attributes=known,
-                scope=replace(scopes[each.user_pk], now=each.at),
+                scope=histories.at(each.user_pk, each.at),
                 last_fired=self._last_fired.get(each.user_pk),
                 now=each.at,
             )
@@ -246,11 +252,35 @@ class _Run:
             after, looked_at = upto, looked_at + _STRETCH
 
 
-def _scopes(session: Session, needs: Needs, occasions: Sequence[Occasion]) -> dict[int, Scope]:
-    """What surrounded each user, far enough back for the first of these occasions, up to the last."""
-    first, last = occasions[0].at, occasions[-1].at
-    events = {
-        name: None if within is None else within + (last - first) for name, within in needs.events.items()
-    }
-    users = {each.user_pk for each in occasions}
-    return scopes_of(session, user_pks=users, needs=replace(needs, events=events), now=last)
+class _Histories:
+    """What surrounds users, read once for each as long as memory allows: their events over the whole time of the run.
+
+    A condition asked as of an earlier moment leaves out what came later by itself.
+    """
+
+    def __init__(self, session: Session, needs: Needs, *, since: datetime, until: datetime) -> None:
+        longer = until - since
+        events = {name: None if within is None else within + longer for name, within in needs.events.items()}
+        self._session, self._until = session, until
+        self._needs = replace(needs, events=events)
+        self._scopes: dict[int, Scope] = {}
+        self._sizes: dict[int, int] = {}
+        self._held = 0
+        self.steps = 0
+
+    def hold(self, user_pks: set[int]) -> None:
+        """Read what is missing of these users; `at` may then be asked about them."""
+        missing = user_pks - self._scopes.keys()
+        if missing and self._held > _HELD:
+            self._scopes, self._sizes, self._held, missing = {}, {}, 0, user_pks
+        if missing:
+            found = scopes_of(self._session, user_pks=missing, needs=self._needs, now=self._until)
+            sizes = {pk: sum(map(len, scope.events.values())) for pk, scope in found.items()}
+            self._scopes |= found
+            self._sizes |= sizes
+            self._held += len(found) + sum(sizes.values())
+            self.steps += _READING * sum(sizes.values())
+
+    def at(self, user_pk: int, moment: datetime) -> Scope:
+        self.steps += self._sizes[user_pk]
+        return replace(self._scopes[user_pk], now=moment)

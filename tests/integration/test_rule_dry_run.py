@@ -113,6 +113,24 @@ def test_stops_at_its_bound_and_says_so(
     assert (found.seen, found.truncated, found.until) == (10, False, clock.now())
 
 
+def test_a_condition_that_costs_too_much_stops_early_and_says_so(
+    database: Database, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_dry_run, "SCOPED", 2)
+    monkeypatch.setattr(rule_dry_run, "_HELD", 3)
+    for _ in range(5):
+        happens(database, clock, "ann", "bob")
+        clock.advance(timedelta(hours=1))
+    document = rule(condition={"$event": {"name": ORDERED, "count": {"$gte": 2}}})
+    whole = dry_run(database, clock, document)
+    assert (whole.seen, whole.fires, whole.truncated) == (10, 8, False)
+    monkeypatch.setattr(rule_dry_run, "MAX_STEPS", 120)
+    part = dry_run(database, clock, document)
+    assert part.truncated
+    assert 0 < part.seen < 10
+    assert part.until < clock.now() - timedelta(hours=1)
+
+
 def test_the_other_triggers_say_who_would_be_reached_now(database: Database, clock: SteppedClock) -> None:
     person(database, clock, "never", plan="free")
     happens(database, clock, "ann", "bob", "cyd")
