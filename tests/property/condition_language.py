@@ -194,6 +194,10 @@ every_test = st.recursive(
             every_path,
             inner,
         ),
+        # By itself `$not` would be a test of the entry, not of its fields.
+        st.builds(
+            lambda path, one: {"$elemMatch": {"$and": [{"$not": {path: one}}]}}, every_path, inner | scalars
+        ),
         st.builds(
             lambda name, entries: {name: entries},
             st.sampled_from(["$all", "$alli"]),
