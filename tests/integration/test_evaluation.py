@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import col, select
 
+from api import security
 from api.wiring import Wiring
 from experiments import service
 from experiments.clock import SteppedClock
@@ -267,6 +268,18 @@ def test_only_keys_that_may_evaluate_do(wiring: Wiring, http: TestClient, keys: 
         answer = http.post(FLAGS, json=body, headers=headers)
         assert (answer.status_code, list(answer.json())) == (status, ["errorDetails"])
     assert "Bearer" in http.post(FLAGS, json=body).headers["www-authenticate"]
+
+
+def test_a_revoked_key_is_no_key_though_it_was_seen_before(
+    wiring: Wiring, http: TestClient, keys: dict[str, str], evaluate: Evaluate
+) -> None:
+    begin(wiring, campaign())
+    address = f"/api/features/{keys['evaluate']}"
+    assert (evaluate("spring").status_code, http.get(address).status_code) == (200, 200)
+    with wiring.database.transaction() as session:
+        prefix = keys["evaluate"].split("_")[1]
+        security.revoke_key(session, wiring.clock, actor="test", prefix=prefix)
+    assert (evaluate("spring").status_code, http.get(address).status_code) == (401, 401)
 
 
 def test_no_variant_is_told_when_its_exposure_cannot_be_stored(wiring: Wiring, evaluate: Evaluate) -> None:
