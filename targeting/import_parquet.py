@@ -3,9 +3,8 @@
 Numbers, booleans, texts, lists and structs stay what they are; the other types are put as `import_cells.plain` says.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from experiments.errors import Invalid, TooLarge
 from targeting.import_cells import ImportRow, plain
 from targeting.import_mapping import Columns, ImportMapping, resolve
-from targeting.import_source import Reject, RowSource, check_names, row_or_reject
+from targeting.import_source import Reject, RowSource, check_names, row_of_values
 
 MAX_CHUNK_BYTES: Final = 1_000_000_000
 """Largest column of one row group, unpacked: a small file must not unpack to more than the memory holds."""
@@ -25,11 +24,13 @@ _BROKEN: Final = (pa.ArrowException, OSError, EOFError, OverflowError)
 class _Odd:
     """A value that Python cannot hold, such as a time after the year 9999."""
 
-    def __init__(self, why: str) -> None:
-        self.why = why
-
     def __str__(self) -> str:
-        return self.why
+        return "out of range"
+
+
+@plain.register
+def _(value: _Odd) -> NoReturn:
+    raise Invalid(f"holds a value that is {value}")
 
 
 def read_parquet(source: BinaryIO, *, mapping: ImportMapping, default_region: str) -> RowSource:
@@ -73,30 +74,7 @@ def _rows(
             ) from error
         for row in zip(*cells, strict=True):
             number += 1
-            yield _row(dict(zip(names, row, strict=True)), columns, number, default_region)
-
-
-def _row(found: dict[str, Any], columns: Columns, number: int, default_region: str) -> ImportRow | Reject:
-    cells: dict[str, Any] = {}
-    for name, value in found.items():
-        try:
-            kept = _checked(value)
-        except Invalid as error:
-            return Reject(number, name, error.message, _shown(found), cells)
-        if kept is not None and kept != "":
-            cells[name] = kept
-    return row_or_reject(cells, columns, number, _shown(cells), default_region)
-
-
-def _checked(value: Any) -> Any:
-    if isinstance(value, _Odd):
-        raise Invalid(value.why)
-    kept = plain(value)
-    return kept.strip() if isinstance(kept, str) else kept
-
-
-def _shown(cells: dict[str, Any]) -> str:
-    return json.dumps(cells, ensure_ascii=False, default=str)
+            yield row_of_values(dict(zip(names, row, strict=True)), columns, number, default_region)
 
 
 def _values(column: Any) -> list[Any]:
@@ -115,7 +93,7 @@ def _value(item: Any) -> Any:
     try:
         return item.as_py()
     except (ValueError, OverflowError):
-        return _Odd("holds a value that is out of range")
+        return _Odd()
 
 
 def _python_type(kind: Any) -> Any:

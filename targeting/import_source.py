@@ -1,15 +1,19 @@
 """Where rows come from, whatever they were written in: their columns, and one good row or reject after the other. Pure."""
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Any, Final
 
 from experiments.errors import Invalid
-from targeting.import_cells import ImportRow, read_row
+from targeting.import_cells import ImportRow, plain, read_row
 from targeting.import_mapping import Columns
 from targeting.profile import check_text
 
 MAX_RAW: Final = 10_000
+_AS_THEY_ARE: Final = frozenset({int, bool, NoneType})
+_shown: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -68,6 +72,27 @@ def check_names(names: Sequence[str]) -> list[str]:
     if twice is not None:
         raise Invalid(f"column {twice!r} is there twice", field="header")
     return names
+
+
+def row_of_values(
+    found: Mapping[str, Any], columns: Columns, line: int, default_region: str
+) -> ImportRow | Reject:
+    """What a row of typed values says, as a table or a database gives them, or why it is not taken."""
+    cells: dict[str, Any] = {}
+    for name, value in found.items():
+        kind = type(value)
+        if kind is str:
+            kept = value.strip()
+        elif kind in _AS_THEY_ARE:
+            kept = value
+        else:
+            try:
+                kept = plain(value)
+            except Invalid as error:
+                return Reject(line, name, error.message, _shown(found), cells)
+        if kept is not None and kept != "":
+            cells[name] = kept
+    return row_or_reject(cells, columns, line, _shown(cells), default_region)
 
 
 def row_or_reject(

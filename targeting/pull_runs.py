@@ -6,7 +6,7 @@ workers never run the same pull; the batch that a crash left open is read again,
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TextIO
 
@@ -15,9 +15,9 @@ from experiments.database import Database
 from experiments.errors import Invalid, TouchstoneError
 from experiments.settings import Settings
 from targeting import pull_repository
-from targeting.import_cells import ImportRow, plain
+from targeting.import_cells import ImportRow
 from targeting.import_mapping import Columns, resolve
-from targeting.import_source import Reject, RowSource, check_names, row_or_reject
+from targeting.import_source import Reject, RowSource, check_names, row_of_values
 from targeting.imports import ImportOptions, ImportOutcome, import_rows
 from targeting.profile import check_region
 from targeting.pull_definitions import PullDefinition, check_query, check_source
@@ -86,6 +86,7 @@ def _pull(
         max_rows=settings.max_upload_rows,
         file_name=f"pull {hold.key}",
         source=f"pull:{hold.key}",
+        erasure_secret=settings.erasure_secret.get_secret_value(),
     )
     with answer_of(
         definition.source,
@@ -126,21 +127,7 @@ class _Table:
         for number, values in enumerate(answer.rows, start=1):
             if self._cursor is not None and values[self._cursor] is not None:
                 self.last = values[self._cursor]
-            yield _row(dict(zip(names, values, strict=True)), columns, number, region)
-
-
-def _row(found: Mapping[str, Any], columns: Columns, number: int, region: str) -> ImportRow | Reject:
-    cells: dict[str, Any] = {}
-    for name, value in found.items():
-        try:
-            kept = plain(value)
-        except Invalid as error:
-            return Reject(number, name, error.message, str(cells), cells)
-        if isinstance(kept, str):
-            kept = kept.strip()
-        if kept is not None and kept != "":
-            cells[name] = kept
-    return row_or_reject(cells, columns, number, str(cells), region)
+            yield row_of_values(dict(zip(names, values, strict=True)), columns, number, region)
 
 
 def _names(names: Sequence[str]) -> list[str]:
