@@ -122,6 +122,7 @@ def options_of(wiring: Wiring, order: ImportOrder) -> ImportOptions:
         max_rows=wiring.settings.max_upload_rows,
         file_name=order.name,
         source=order.source,
+        erasure_secret=wiring.settings.erasure_secret.get_secret_value(),
     )
 
 

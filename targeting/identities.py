@@ -11,7 +11,7 @@ an anonymous user of its own, called `anonymous:<id>`. From `identify` with both
 - an anonymous id that belonged to another known user (a shared device) changes hands, and nothing else does.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -57,7 +57,11 @@ class Identities:
         self._former = {alias: everybody[person.user_id] for alias, person in by_former.items()}
         self._new_aliases: dict[str, Person] = {}
         self._new_former: dict[str, Person] = {}
-        self._roster = Roster(everybody.values(), user_repository.owners_of(session, phones))
+        owners = user_repository.owners_of(session, phones)
+        strangers = user_repository.strangers_among(session, owners)
+        self._roster = Roster([*everybody.values(), *strangers], owners)
+        if strangers:
+            self._claim(work, unknown - by_former.keys())
         self._enrolled = self._who_is_enrolled(session, work, aliasing) if changes else set()
         self._became: dict[Person, Person] = {}
         # Who was erased is known by none of these names any more, so only unknown ones need to be looked up.
@@ -65,6 +69,13 @@ class Identities:
         names |= {(ANONYMOUS_ID, anonymous_id) for anonymous_id in anonymous_ids - by_alias.keys()}
         names |= {(tombstones.PHONE, phone) for phone in phones}
         self._erased = tombstones.erased_among(session, names, secret=erasure_secret)
+
+    def _claim(self, work: Sequence[CheckedCall], unknown: Collection[str]) -> None:
+        """Give people who wrote to us the id that a call tells, before anybody else gets it."""
+        for checked in work:
+            user_id, change = checked.call.user_id, checked.change
+            if user_id in unknown and user_id is not None and change is not None and change.phone is not None:
+                self._roster.claim(change.phone, user_id)
 
     def names_erased(self, checked: CheckedCall) -> bool:
         """Whether a call names somebody who was erased, and must not come back by it."""

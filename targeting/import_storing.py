@@ -1,6 +1,6 @@
 """One batch of rows becomes users and consents, in one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ from sqlmodel import Session
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, Unavailable
-from targeting import consent, rule_triggers, user_repository
+from targeting import consent, rule_triggers, tombstones, user_repository
 from targeting.import_cells import ImportRow
 from targeting.import_seen import Seen
 from targeting.import_source import Reject
@@ -51,6 +51,7 @@ def store(
     seen: Seen,
     origin: str,
     consent_source: str,
+    erasure_secret: str = "",
     after: Callable[[Session], None] | None = None,
 ) -> tuple[ImportSummary, list[Reject]]:
     """Store one batch in one transaction of its own; returns what became of its rows, and those that were not taken.
@@ -63,7 +64,7 @@ def store(
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with database.transaction() as session:
-                stored = _store_rows(session, clock, rows, origin, consent_source)
+                stored = _store_rows(session, clock, rows, origin, consent_source, erasure_secret)
                 if after is not None:
                     after(session)
             break
@@ -102,12 +103,22 @@ class _Stored:
 
 
 def _store_rows(
-    session: Session, clock: Clock, rows: Sequence[ImportRow], origin: str, consent_source: str
+    session: Session,
+    clock: Clock,
+    rows: Sequence[ImportRow],
+    origin: str,
+    consent_source: str,
+    erasure_secret: str,
 ) -> _Stored:
     known = user_repository.people(session, {row.change.user_id for row in rows}, to_change=True)
     phones = {row.change.phone for row in rows if row.change.phone is not None}
-    roster = Roster(known.values(), user_repository.owners_of(session, phones))
-    accepted, rejected = _apply(rows, roster)
+    owners = user_repository.owners_of(session, phones)
+    roster = Roster([*known.values(), *user_repository.strangers_among(session, owners)], owners)
+    names = {(tombstones.USER_ID, row.change.user_id) for row in rows if row.change.user_id not in known}
+    names |= {(tombstones.PHONE, phone) for phone in phones}
+    accepted, rejected = _apply(
+        rows, roster, erased=tombstones.erased_among(session, names, secret=erasure_secret)
+    )
     newcomers, changed = roster.newcomers, roster.changed
     now = clock.now()
     user_repository.free_phones(session, roster.moving_phones)
@@ -133,18 +144,27 @@ def _store_rows(
     )
 
 
-def _apply(rows: Sequence[ImportRow], roster: Roster) -> tuple[list[ImportRow], list[Reject]]:
+def _apply(
+    rows: Sequence[ImportRow], roster: Roster, *, erased: Collection[tombstones.Name]
+) -> tuple[list[ImportRow], list[Reject]]:
     """Change the people of a batch, row by row in the order of the file; a row that may not change them is rejected."""
     accepted: list[ImportRow] = []
     rejected: list[Reject] = []
     for row in rows:
         try:
+            _check_not_erased(row, erased)
             roster.apply(row.change)
             accepted.append(row)
         except (Conflict, Invalid) as error:
             problem = error.problems[0]
             rejected.append(Reject(row.line, problem.field, problem.message, row.raw, row.cells))
     return accepted, rejected
+
+
+def _check_not_erased(row: ImportRow, erased: Collection[tombstones.Name]) -> None:
+    for name in ((tombstones.USER_ID, row.change.user_id), (tombstones.PHONE, row.change.phone or "")):
+        if name in erased:
+            raise Conflict("belongs to somebody who was erased", field=name[0])
 
 
 def _proof_of(row: ImportRow, category: str, origin: str, consent_source: str) -> dict[str, str]:

@@ -45,6 +45,7 @@ class ImportOptions:
     """How to read the file. `file_name` is what the consent ledger and the audit log call it.
 
     `source` names where such files come from: each import is compared with the last one of the same source.
+    `erasure_secret` is the setting of that name: rows of people who were erased are rejected.
     """
 
     format: Format = "csv"
@@ -54,6 +55,7 @@ class ImportOptions:
     batch: int = 2000
     file_name: str = "upload"
     source: str = "upload"
+    erasure_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ def import_rows(
                 seen=seen,
                 origin=options.file_name,
                 consent_source=options.mapping.consent_source,
+                erasure_secret=options.erasure_secret,
                 after=None if after_batch is None else partial(after_batch, so_far),
             )
             reject_file.writerows(reject.as_cells() for reject in rejected)

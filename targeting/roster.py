@@ -84,8 +84,10 @@ class Roster:
         """Apply one change whole or not at all. Raises Conflict when the phone is somebody else's, Invalid by size."""
         person = self._people.get(change.user_id)
         owner = self._owners.get(change.phone) if change.phone is not None else None
-        if owner is not None and owner != change.user_id:
-            person = self._claim(owner, change)
+        if change.phone is not None and owner is not None and owner != change.user_id:
+            person = self.claim(change.phone, change.user_id)
+            if person is None:
+                raise Conflict(f"belongs to user {owner!r} already", field=change.phone_field)
         attributes = merge_attributes(
             (person.attributes if person else None) or {}, change.attributes, field=change.attributes_field
         )
@@ -100,12 +102,15 @@ class Roster:
         person.locale = change.locale or person.locale
         return person
 
-    def _claim(self, owner: str, change: ProfileChange) -> Person:
-        """Somebody who wrote to us before anybody told us of them turns out to be the user of this change."""
+    def claim(self, phone: str, user_id: str) -> Person | None:
+        """Somebody who wrote to us from `phone` before anybody told us of them turns out to be `user_id`, whom nobody
+        knows yet: it is their id from now on. None when there is no such stranger, or the id is taken.
+        """
+        owner = self._owners.get(phone, "")
         stranger = self._people.get(owner) if owner.startswith(WHATSAPP_PREFIX) else None
-        if stranger is None or change.user_id in self._people:
-            raise Conflict(f"belongs to user {owner!r} already", field=change.phone_field)
-        self.rename(stranger, change.user_id)
+        if stranger is None or user_id in self._people:
+            return None
+        self.rename(stranger, user_id)
         return stranger
 
     @property

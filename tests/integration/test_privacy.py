@@ -208,3 +208,41 @@ def test_somebody_who_was_erased_and_writes_stays_unknown(database: Database, cl
     assert project(database, clock).strangers == 0
     with database.snapshot() as session:
         assert [user.user_id[:7] for user in users.list_users(session, after_id=0, limit=9)] == ["erased:"]
+
+
+FILE = "user_id,phone,first_name\nann,,Ann\nbob,+12025550123,Bob\ncy,+12025550124,Cy\n"
+
+
+def test_whoever_was_erased_is_rejected_by_an_import(
+    http: TestClient, wiring: Wiring, keys: dict[str, str]
+) -> None:
+    write, admin = ({"Authorization": f"Bearer {keys[scope]}"} for scope in ("write", "admin"))
+    person = {"user_id": "ann", "phone": PHONE}
+    assert http.post("/v1/users", json=person, headers=write).status_code == 200
+    assert http.delete("/v1/users/ann", headers=admin).status_code == 200
+    answer = http.post("/v1/imports", files={"file": ("people.csv", FILE)}, headers=write).json()
+    assert (answer["created"], answer["rejected"]) == (1, 2), answer
+    with wiring.database.snapshot() as session:
+        assert {user.user_id[:6] for user in users.list_users(session, after_id=0, limit=9)} == {
+            "erased",
+            "cy",
+        }
+
+
+@pytest.mark.parametrize("way", ["import", "identify"])
+def test_a_stranger_gets_the_id_that_is_told_later(
+    http: TestClient, wiring: Wiring, keys: dict[str, str], clock: SteppedClock, way: str
+) -> None:
+    come(wiring.database, clock, text_from(PHONE, "stop", clock.now()))
+    project(wiring.database, clock)
+    if way == "import":
+        write = {"Authorization": f"Bearer {keys['write']}"}
+        answer = http.post("/v1/imports", files={"file": ("people.csv", FILE)}, headers=write).json()
+        assert (answer["created"], answer["updated"], answer["rejected"]) == (2, 1, 0), answer
+    else:
+        call = {"userId": "bob", "traits": {"phone": PHONE}, "messageId": "m"}
+        assert http.post("/v1/identify", json=call, auth=(keys["ingest"], "")).status_code == 200
+    with wiring.database.snapshot() as session:
+        bob = users.find(session, user_id="bob")
+        assert bob.phone == PHONE
+        assert [state.granted for state in consent.consents_of(session, user_pk=bob.id or 0)] == [False]
