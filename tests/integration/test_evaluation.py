@@ -1,6 +1,7 @@
 """OFREP against the application, on both databases: answers, exposures, errors, and the shapes of the protocol itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlmodel import col, select
 
 from api import security
+from api.app import create_app
 from api.wiring import Wiring
 from experiments import service
 from experiments.clock import SteppedClock
@@ -299,3 +301,17 @@ def test_pages_of_browsers_may_evaluate_and_nothing_else(http: TestClient) -> No
     told = http.get("/api/features/unknown", headers=asking)
     assert (told.status_code, told.headers["access-control-allow-origin"]) == (401, "*")
     assert "access-control-allow-origin" not in http.options("/v1/users", headers=wanted).headers
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed"), [("https://shop.example, https://b.example", True), ("", False)]
+)
+def test_origins_can_be_narrowed(wiring: Wiring, origins: str, allowed: bool) -> None:
+    narrowed = replace(wiring, settings=wiring.settings.model_copy(update={"cors_origins": origins}))
+    with TestClient(create_app(narrowed)) as http:
+        asked = [
+            http.get("/api/features/x", headers={"Origin": f"https://{site}.example"})
+            for site in ("shop", "evil")
+        ]
+    told = [answer.headers.get("access-control-allow-origin") for answer in asked]
+    assert told == ["https://shop.example" if allowed else None, None]
