@@ -15,6 +15,7 @@ import anyio.from_thread
 from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -113,13 +114,16 @@ async def take(request: Request, kind: Any) -> Response:
 
 async def _body(request: Request, limit: int) -> bytes:
     """The body as it came; raises TooLarge as soon as there is too much of it."""
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
+    body = b""
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > limit:
             raise TooLarge(f"is larger than {limit} bytes", field="body")
-    return b"".join(chunks)
+        if not message.get("more_body", False):
+            return body
 
 
 async def _commit(wiring: Wiring, submission: Submission) -> Response:
