@@ -17,6 +17,8 @@ from typing import Any, Final
 Item = tuple[Any, Any]
 """One operation of a parsed pattern, and its arguments."""
 
+OPERATIONS: Final[Any] = _constants
+"""The names that the parser gives to operations."""
 LEAVES: Final = frozenset(
     {_constants.LITERAL, _constants.NOT_LITERAL, _constants.ANY, _constants.IN, _constants.AT}
 )
@@ -79,7 +81,7 @@ def leaf(item: Item, flags: int) -> Pattern[str]:
 def flags_within(arguments: Any, flags: int) -> int:
     """The flags inside a group."""
     _group, added, removed, _body = arguments
-    return (flags | added) & ~removed
+    return int((flags | added) & ~removed)
 
 
 def _in_sequence(items: Sequence[Item], follow: int, flags: int) -> Ways:
@@ -101,7 +103,7 @@ def _of_item(item: Item, follow: int, flags: int) -> Ways:
         return _of_branches(arguments[1], follow, flags)
     if operation in LOOKS:
         return _in_sequence(list(arguments[1]), 0, flags)
-    return _of_repeat(*arguments, follow, flags) if operation in REPEATS else ENDLESS
+    return _of_repeat(arguments, follow, flags) if operation in REPEATS else ENDLESS
 
 
 def _of_branches(branches: Sequence[Any], follow: int, flags: int) -> Ways:
@@ -117,7 +119,8 @@ def _of_branches(branches: Sequence[Any], follow: int, flags: int) -> Ways:
     return Ways(sum(factors) if alike else max(factors), max(one.degree for one in ways))
 
 
-def _of_repeat(least: int, most: int, body: Any, follow: int, flags: int) -> Ways:
+def _of_repeat(arguments: Any, follow: int, flags: int) -> Ways:
+    least, most, body = arguments
     items = list(body)
     first, nullable = _first(items, flags)
     ways = _in_sequence(items, follow | (first if most > 1 else 0), flags)

@@ -6,10 +6,9 @@ only whether there is a match, and knows no backreferences.
 """
 
 from collections.abc import Callable, Sequence
-from re import _constants  # type: ignore[attr-defined]
 from typing import Any, Final
 
-from targeting.condition_pattern_cost import LEAVES, LOOKS, REPEATS, Item, flags_within, leaf
+from targeting.condition_pattern_cost import LEAVES, LOOKS, OPERATIONS, REPEATS, Item, flags_within, leaf
 
 MAX_NODES: Final = 3_000
 MAX_STEPS: Final = 200_000
@@ -51,30 +50,31 @@ class Walk:
     def _item(self, item: Item, after: int, flags: int) -> int:
         operation, arguments = item
         if operation in LEAVES:
-            width = 0 if operation is _constants.AT else 1
+            width = 0 if operation is OPERATIONS.AT else 1
             return self._add(_Node(test=leaf(item, flags).match, width=width, ways=(after,)))
-        if operation is _constants.SUBPATTERN:
+        if operation is OPERATIONS.SUBPATTERN:
             return self._sequence(list(arguments[3]), after, flags_within(arguments, flags))
-        if operation is _constants.BRANCH:
+        if operation is OPERATIONS.BRANCH:
             ways = tuple(self._sequence(list(branch), after, flags) for branch in arguments[1])
             return self._add(_Node(ways=ways))
         if operation in REPEATS:
-            return self._repeat(*arguments, after, flags)
+            return self._repeat(arguments, after, flags)
         if operation in LOOKS:
             direction, body = arguments
             return self._add(
                 _Node(
                     look=self._sequence(list(body), _MATCH, flags),
-                    wanted=operation is _constants.ASSERT,
+                    wanted=operation is OPERATIONS.ASSERT,
                     back=body.getwidth()[0] if direction < 0 else 0,
                     ways=(after,),
                 )
             )
         raise Unwalkable
 
-    def _repeat(self, least: int, most: int, body: Any, after: int, flags: int) -> int:
+    def _repeat(self, arguments: Any, after: int, flags: int) -> int:
+        least, most, body = arguments
         items = list(body)
-        if most is _constants.MAXREPEAT:
+        if most is OPERATIONS.MAXREPEAT:
             entry = self._add(_Node())
             self._nodes[entry].ways = (self._sequence(items, entry, flags), after)
         else:

@@ -108,7 +108,7 @@ def _json_text(token: Token, quote: str) -> str:
         raise Meaningless(token, f'{token} is no text: after \\ stands one of " \\ / b f n r t u') from None
 
 
-class Reader(Transformer):  # type: ignore[type-arg]
+class Reader(Transformer):
     """One method for each form of the grammar, called as soon as the form is complete."""
 
     def start(self, children: list[Any]) -> Part:
