@@ -5,6 +5,7 @@ rule sees what an earlier one changed. A rule acts on many users at once, inside
 is undone, it is parked, and the others go on.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +14,12 @@ from sqlmodel import Session
 
 from experiments.clock import Clock
 from targeting import rule_repository
-from targeting.audience_repository import SCOPED, scopes_of
+from targeting.audience_repository import audience_of
 from targeting.conditions import Scope
 from targeting.models import Rule
 from targeting.rule_acting import Attributes, Terms, fire
 from targeting.rule_lifecycle import live, park
-from targeting.rule_matching import LiveRule, Occasion, Verdict, concerns, verdict
+from targeting.rule_matching import LiveRule, Occasion, Verdict, concerns, limited
 from targeting.rule_repository import Pending, is_passing
 
 
@@ -88,39 +89,33 @@ class _Batch:
         triggered = [each for each in occasions if rule.triggers(each)]
         if not triggered:
             return []
-        scopes = _scopes(self._session, rule, triggered, now)
-        before = {}
-        if rule.remembers:
-            users = [each.user_pk for each in triggered]
-            before = rule_repository.last_fired(self._session, rule.id, users)
+        met = self._met(rule, triggered, now)
+        before = rule_repository.last_fired(self._session, rule.id, met) if met and rule.remembers else {}
         return [
             each
             for each in triggered
-            if verdict(
-                rule,
-                each,
-                attributes=self._attributes[each.user_pk],
-                scope=scopes[each.user_pk],
-                last_fired=before.get(each.user_pk),
-                now=now,
-            )
-            == Verdict.FIRES
+            if each.user_pk in met
+            and limited(rule.definition, last_fired=before.get(each.user_pk), now=now) == Verdict.FIRES
         ]
 
-
-def _scopes(
-    session: Session, rule: LiveRule, occasions: Sequence[Occasion], now: datetime
-) -> dict[int, Scope]:
-    # A sender's clock may run ahead of ours, and an event that starts a rule has happened for its condition too.
-    early = [each for each in occasions if each.at > now]
-    on_time = [each.user_pk for each in occasions if each.at <= now]
-    scopes: dict[int, Scope] = {}
-    for start in range(0, len(on_time), SCOPED):
-        some = on_time[start : start + SCOPED]
-        scopes |= scopes_of(session, user_pks=some, needs=rule.needs, now=now)
-    for each in early:
-        scopes |= scopes_of(session, user_pks=[each.user_pk], needs=rule.needs, now=each.at)
-    return scopes
+    def _met(self, rule: LiveRule, occasions: Sequence[Occasion], now: datetime) -> set[int]:
+        """The users who meet the condition."""
+        if not rule.needs.events and not rule.needs.segments:
+            scope = Scope(now=now)
+            users = (each.user_pk for each in occasions)
+            return {pk for pk in users if rule.meets(self._attributes[pk], scope)}
+        # What somebody did may be a million events, which the database counts where they are.
+        # A sender's clock may run ahead of ours, and an event that starts a rule has happened for its condition too.
+        moments: dict[datetime, list[int]] = defaultdict(list)
+        for each in occasions:
+            moments[max(now, each.at)].append(each.user_pk)
+        met: set[int] = set()
+        for moment, pks in moments.items():
+            audience = audience_of(self._session, rule.condition, now=moment, field="condition")
+            where = [rule_repository.among(pks)]
+            found = rule_repository.reached(self._session, audience, where=where, last=None)
+            met |= {row.id for row in audience.keep(self._session, found)}
+        return met
 
 
 def _what(row: Pending) -> list[str]:

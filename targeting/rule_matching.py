@@ -1,4 +1,4 @@
-"""Whether a rule fires: pure, and the same for the engine and for a dry run.
+"""Whether a rule fires: pure. The engine and a dry run share it, and a test holds one against the other.
 
 A rule fires on an occasion when, in this order, the trigger holds, the user meets the condition, and neither
 `once_per_user` nor the cool-down keeps them out. The first that does not hold is the verdict.
