@@ -114,7 +114,7 @@ async def take(request: Request, kind: Any) -> Response:
 
 async def _body(request: Request, limit: int) -> bytes:
     """The body as it came; raises TooLarge as soon as there is too much of it."""
-    body = b""
+    body: bytes = b""
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":

@@ -1,19 +1,20 @@
-"""The SQL of keys that a hot path asks at each transaction."""
+"""The SQL of keys that a hot path asks in each transaction: as it goes to the driver, since building it would cost more."""
 
+import json
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import bindparam
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from api.models import ApiKey
-
-_REVOKED: Final = select(col(ApiKey.id)).where(
-    col(ApiKey.id).in_(bindparam("ids", expanding=True)), col(ApiKey.revoked_at).is_not(None)
-)
+_REVOKED: Final = {
+    "sqlite": "SELECT id FROM api_keys WHERE revoked_at IS NOT NULL AND id IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT id FROM api_keys WHERE revoked_at IS NOT NULL "
+    "AND id IN (SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST(%s AS JSONB)))",
+}
 
 
 def revoked_keys(session: Session, key_ids: Collection[int]) -> set[int]:
     """Those of these keys, by id, that no longer count."""
-    found = session.connection().execute(_REVOKED, {"ids": list(key_ids)}).scalars()
-    return {key_id for key_id in found if key_id is not None}
+    connection = session.connection()
+    rows = connection.exec_driver_sql(_REVOKED[connection.dialect.name], (json.dumps(list(key_ids)),))
+    return {row[0] for row in rows.all()}
