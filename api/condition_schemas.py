@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 from experiments.errors import Invalid
-from targeting.condition_reading import Reading
+from targeting.segments.condition_reading import Reading
 
 
 class ConditionRequest(BaseModel):

@@ -11,10 +11,7 @@ from typing import Any, BinaryIO, Final, TextIO
 from api.wiring import Wiring
 from api.written import read_written
 from experiments.errors import Invalid
-from targeting.import_mapping import ImportMapping
-from targeting.import_mapping_document import read_mapping
-from targeting.import_source import Reject
-from targeting.imports import (
+from targeting.imports.importing import (
     FORMATS,
     Format,
     ImportOptions,
@@ -23,6 +20,9 @@ from targeting.imports import (
     import_users,
     preview_users,
 )
+from targeting.imports.mapping import ImportMapping
+from targeting.imports.mapping_document import read_mapping
+from targeting.imports.source import Reject
 
 SHOWN_REJECTS: Final = 100
 """How many rejected rows an HTTP answer shows; the command line writes all of them to a file."""

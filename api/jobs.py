@@ -9,8 +9,9 @@ import numpy as np
 from api.wiring import Wiring
 from delivery import planner, receipts
 from experiments.errors import TouchstoneError
-from targeting import attributes, membership, pull_runs
-from targeting.rule_engine import rules_tick
+from targeting.pulls import runs as pull_runs
+from targeting.rules.engine import rules_tick
+from targeting.segments import attributes, membership
 
 _log = logging.getLogger(__name__)
 

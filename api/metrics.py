@@ -8,7 +8,7 @@ from sqlmodel import Session
 from delivery import breakers, repository
 from experiments.clock import Clock
 from experiments.vocabulary import MessageState
-from targeting import rule_repository
+from targeting.rules import repository as rule_repository
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

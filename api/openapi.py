@@ -8,7 +8,7 @@ from api.errors import MEDIA_TYPE
 from api.evaluation_schemas import OFREP
 from api.schemas import ProblemDocument
 from experiments.design import ExperimentDesign
-from targeting.rule_definitions import RuleDefinition
+from targeting.rules.definitions import RuleDefinition
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _PART_OF_CAMPAIGN: Final = "#/components/schemas/Campaign.{model}"

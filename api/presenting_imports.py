@@ -4,8 +4,8 @@ from datetime import datetime
 
 from api.pull_schemas import PullAnswer
 from api.schemas import ImportAnswer, ImportQualityAnswer
-from targeting import pulls
 from targeting.models import ImportRun, Pull
+from targeting.pulls import service as pulls
 
 
 def import_answer(run: ImportRun) -> ImportAnswer:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from targeting.pull_definitions import PullDefinition
+from targeting.pulls.definitions import PullDefinition
 
 
 class PullRequest(PullDefinition):

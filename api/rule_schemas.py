@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from targeting.models import Rule, RuleFiring, RuleVersion
-from targeting.rules import Put, state_of
+from targeting.rules.service import Put, state_of
 
 
 class _Answer(BaseModel):

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from targeting.attributes import Attribute
-from targeting.condition_text import print_text
 from targeting.conditions import describe
-from targeting.membership import Listed, Overlap
-from targeting.preview import Preview
-from targeting.segment_lists import ListSummary
-from targeting.segments import Segment
+from targeting.conditions.text import print_text
+from targeting.segments.attributes import Attribute
+from targeting.segments.lists import ListSummary
+from targeting.segments.membership import Listed, Overlap
+from targeting.segments.preview import Preview
+from targeting.segments.service import Segment
 
 SHOWN_UNKNOWN = 100
 

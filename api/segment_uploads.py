@@ -15,7 +15,7 @@ from api.security import Principal
 from api.segment_schemas import SHOWN_UNKNOWN, MembersAnswer, UnknownUser
 from api.wiring import Wiring
 from experiments.errors import Invalid
-from targeting.segment_lists import import_members
+from targeting.segments.lists import import_members
 
 IN_MEMORY: Final = 1_000_000
 _FILE: Final = {"schema": {"type": "string", "format": "binary"}}

@@ -12,11 +12,12 @@ from benchmarks.figures import Figure, Say, benchmark, median_seconds, seconds
 from benchmarks.stage import CHUNK, CLOCK, empty_database, plain_connection
 from experiments.clock import format_moment, from_micros, to_micros
 from experiments.database import Database
-from targeting import attributes, membership, segments
-from targeting.audience_repository import audience_of
-from targeting.preview import preview
-from targeting.preview_repository import count_of
-from targeting.segment_lists import import_members
+from targeting.segments import attributes, membership
+from targeting.segments import service as segments
+from targeting.segments.audience_repository import audience_of
+from targeting.segments.lists import import_members
+from targeting.segments.preview import preview
+from targeting.segments.preview_repository import count_of
 
 CONDITIONS: Final[dict[str, dict[str, Any]]] = {
     "country, 2 of 10": {"country": {"$in": ["NL", "BR"]}},

@@ -20,7 +20,7 @@ from targeting import campaigns
 from targeting.bucketing import bucket_ranges, choose_variant, choose_variants, hash_unit, hash_units
 from targeting.conditions import Scope, compile_condition
 from targeting.draw import draw_variants
-from targeting.imports import ImportOptions, import_users
+from targeting.imports.importing import ImportOptions, import_users
 
 MILLION = 1_000_000
 

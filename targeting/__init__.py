@@ -1,11 +1,10 @@
-"""Who takes part: users, consent, import, events, conditions, bucketing, enrolment.
+"""Who takes part: users, consent, data in, events, conditions, segments, rules, bucketing, enrolment, SDK features.
 
-Lives here: `imports.py` (files become users), `users.py`, `consent.py`, `events.py` (what users did),
-`conditions.py` and `condition_sql.py` (one meaning, two executions; `condition_*.py` are their parts), `bucketing.py` (hash to
-variant), `features.py` (experiments as SDK features; `feature_*.py` and `sticky_buckets.py` are its parts), `enrolment.py` (an
-audience becomes assignments; `eligibility.py` says who may, `draw.py` with which variant), `campaigns.py` (create, apply, start), `rules.py`
-(something happens, something is done: `rule_engine.py` runs them, `rule_*.py` are their parts), `roster.py` and `profile.py` (what is known of a user),
-`models.py` and `*repository.py` (tables and their SQL).
-May import: experiments.
-Start reading: `bucketing.py`, then `enrolment.py`.
+Packages, each with a first page of its own: `conditions/` (one meaning; closures, SQL, text, English), `segments/` (audiences, segments,
+previews, attributes, tags), `rules/`, `imports/` (files, data quality), `pulls/` (other databases), `features/` (as SDKs evaluate them).
+People: `users.py`, `consent.py`, `stop_words.py`, `privacy.py`, `tombstones.py`, `roster.py`, `identities.py`, `profile.py`.
+What they do: `calls.py`, `events.py`, `rule_triggers.py`. Experiments: `campaigns.py` (create, apply, start, ramp), `enrolment.py` (an
+audience becomes assignments; `eligibility.py` says who may, `draw.py` and `bucketing.py` with which variant), `payload.py` and
+`evaluation.py` (the same draw for SDKs and OpenFeature). `models.py` and `*repository.py`: tables and their SQL.
+May import: experiments. Start reading: `bucketing.py`, `draw.py`, then `enrolment.py`.
 """

@@ -17,10 +17,11 @@ from experiments.errors import Invalid, Problem
 from experiments.lifecycle import Move, next_status
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
-from targeting import audience_repository, condition_reading, enrolment, relations, repository
-from targeting.condition_text import parse_text
+from targeting import enrolment, relations, repository
 from targeting.conditions import validate_condition
+from targeting.conditions.text import parse_text
 from targeting.models import Enrolment
+from targeting.segments import audience_repository, condition_reading
 
 ALWAYS_THERE: Final = frozenset({"user_id"})
 """What `user` has in a template beside the attributes. The phone number is not offered."""

@@ -27,7 +27,7 @@ import numpy as np
 from experiments.design import USER_ID, ExperimentDesign
 from experiments.vocabulary import Category
 from targeting.bucketing import BucketRange, bucket_ranges, choose_variants, hash_units
-from targeting.condition_values import is_number, number_text
+from targeting.conditions.values import is_number, number_text
 
 HASH_VERSION: Final = 2
 GLOBAL_HOLDOUT_SEED: Final = "global-holdout"

@@ -13,10 +13,10 @@ from experiments.clock import Clock
 from experiments.design import ExperimentDesign, started_at_or_after
 from experiments.models import Experiment
 from targeting import repository
-from targeting.audience_repository import Audience, audience_of
 from targeting.eligibility import Decision, decide, reasons_against
 from targeting.relations import peers_of
 from targeting.repository import Candidate
+from targeting.segments.audience_repository import Audience, audience_of
 
 
 @dataclass(frozen=True, slots=True)

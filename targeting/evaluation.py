@@ -24,16 +24,16 @@ from experiments.errors import Invalid, NotFound
 from experiments.models import Experiment
 from experiments.vocabulary import EXPERIMENT_VIEWED_EVENT, ExperimentStatus
 from targeting import evaluation_repository as repository
-from targeting import segment_repository
-from targeting.audience_repository import scopes_of
 from targeting.bucketing import BucketRange, choose_variant, hash_unit
 from targeting.calls import TrackCall
-from targeting.condition_needs import Needs, expand_segments, needs_of
-from targeting.condition_scope import Predicate, Scope
 from targeting.conditions import compile_condition
+from targeting.conditions.needs import Needs, expand_segments, needs_of
+from targeting.conditions.scope import Predicate, Scope
 from targeting.draw import HASH_VERSION, Gate, gates, unit_of, variant_ranges, variant_seed
 from targeting.evaluation_repository import States, Subject
 from targeting.payload import MAX_LISTED, Payload, Running, payload_of
+from targeting.segments import repository as segment_repository
+from targeting.segments.audience_repository import scopes_of
 
 _EXPOSURES: Final = uuid.UUID("a2c5c8a4-7f0e-5b43-9a57-0a3d1d1a7b10")
 

@@ -9,8 +9,8 @@ from sqlmodel import Session, SQLModel, col
 
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
-from targeting.audience_repository import Audience
 from targeting.models import Enrolment
+from targeting.segments.audience_repository import Audience
 from targeting.user_repository import USERS, insert_into
 
 _ASSIGNMENTS: Final = SQLModel.metadata.tables["assignments"]

@@ -1,7 +1,7 @@
 """What happens to users, noted for the rules that wait for it, in the transaction in which it happens.
 
 Every way in calls these two: `note_events` where events are stored, `note_changes` where attributes change. Each costs
-one read of an index when no rule waits, which is the common case. What is noted is evaluated by `rule_engine`.
+one read of an index when no rule waits, which is the common case. What is noted is evaluated by `rules.engine`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from targeting import trigger_repository
-from targeting.condition_values import deep_equal
+from targeting.conditions.values import deep_equal
 
 EVENT: Final = "event:"
 ATTRIBUTE: Final = "attribute:"

@@ -19,9 +19,14 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from experiments.clock import parse_duration
-from targeting.condition_history import read_segments
-from targeting.condition_values import is_number, is_operator_object, matches_entries_whole, number_written_as
 from targeting.conditions import matches
+from targeting.conditions.history import read_segments
+from targeting.conditions.values import (
+    is_number,
+    is_operator_object,
+    matches_entries_whole,
+    number_written_as,
+)
 
 SDK_ID: Final = "id"
 """What SDKs call the attribute that holds the user's id."""

@@ -7,7 +7,7 @@ import typer
 
 from api.wiring import Wiring
 from experiments.errors import Invalid
-from targeting import condition_reading
+from targeting.segments import condition_reading
 
 
 def register(app: typer.Typer) -> None:

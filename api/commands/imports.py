@@ -16,7 +16,7 @@ from api import importing
 from api.terminal import make_console
 from api.wiring import Wiring
 from experiments.errors import Invalid, NotFound
-from targeting.import_storing import ImportSummary
+from targeting.imports.storing import ImportSummary
 
 ACTOR = "command line"
 COLOURS = {"ok": "green", "look": "yellow", "bad": "red", None: "dim"}

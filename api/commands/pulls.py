@@ -16,8 +16,9 @@ from experiments.clock import format_duration, format_moment
 from experiments.design import path_of
 from experiments.errors import Invalid, NotFound, Problem
 from experiments.metrics import KEY_PATTERN
-from targeting import pull_repository, pull_runs
-from targeting import pulls as services
+from targeting.pulls import repository as pull_repository
+from targeting.pulls import runs as pull_runs
+from targeting.pulls import service as services
 
 ACTOR = "command line"
 pulls = typer.Typer(help="Scheduled pulls from other databases: list, put, run.", no_args_is_help=True)

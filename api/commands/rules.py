@@ -10,8 +10,8 @@ from api.commands.campaigns import read_document
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from experiments.clock import format_moment
-from targeting import rules as service
-from targeting.rule_dry_run import DryRun
+from targeting.rules import service
+from targeting.rules.dry_run import DryRun
 
 rules = typer.Typer(help="Rules: what is done when something happens.", no_args_is_help=True)
 Key = Annotated[str, typer.Argument(help="Key of the rule.")]

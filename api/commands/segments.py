@@ -18,10 +18,9 @@ from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from experiments.clock import format_moment
 from experiments.errors import NotFound
-from targeting import attributes, membership, tags
-from targeting import preview as previews
-from targeting import segments as service
-from targeting.segment_lists import ListSummary, import_members
+from targeting.segments import attributes, membership, service, tags
+from targeting.segments import preview as previews
+from targeting.segments.lists import ListSummary, import_members
 
 segments = typer.Typer(help="Segments: named conditions, or lists of users.", no_args_is_help=True)
 known = typer.Typer(help="Attributes that users have, and indexes on them.", no_args_is_help=True)

@@ -32,7 +32,7 @@ from delivery.simulator.server import run as run_simulator
 from experiments.clock import ScaledClock, SystemClock, format_moment
 from experiments.errors import Unavailable
 from experiments.vocabulary import Scope
-from targeting.import_storing import ImportSummary
+from targeting.imports.storing import ImportSummary
 
 START_SECONDS: Final = 60.0
 PHONE_NUMBER_ID: Final = "106540352242922"

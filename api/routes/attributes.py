@@ -19,7 +19,7 @@ from api.dependencies import (
 from api.idempotency import IdempotentRoute
 from api.schemas import Page
 from api.segment_schemas import AttributeAnswer, AttributeRequest
-from targeting import attributes
+from targeting.segments import attributes
 
 router = APIRouter(
     prefix="/v1/attributes", tags=["segments"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from api.condition_schemas import ConditionAnswer, ConditionRequest
 from api.dependencies import MANAGEMENT, Reader, ReadSession
 from api.idempotency import IdempotentRoute
-from targeting import condition_reading
+from targeting.segments import condition_reading
 
 router = APIRouter(
     prefix="/v1/conditions", tags=["conditions"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)

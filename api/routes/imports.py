@@ -28,8 +28,8 @@ from api.schemas import ImportAnswer, ImportQualityAnswer, Page
 from api.security import Principal
 from api.wiring import Wiring
 from experiments.errors import Invalid
-from targeting import import_run_repository as runs
-from targeting import imports
+from targeting.imports import importing as imports
+from targeting.imports import run_repository as runs
 
 router = APIRouter(prefix="/v1/imports", tags=["users"], dependencies=list(MANAGEMENT))
 

@@ -22,7 +22,8 @@ from api.presenting_imports import pull_answer
 from api.pull_schemas import PullAnswer, PullRequest
 from api.schemas import Page
 from experiments.metrics import KEY_PATTERN
-from targeting import pull_repository, pulls
+from targeting.pulls import repository as pull_repository
+from targeting.pulls import service as pulls
 
 router = APIRouter(
     prefix="/v1/pulls", tags=["pulls"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)

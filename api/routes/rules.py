@@ -20,8 +20,8 @@ from api.openapi import RULE_BODY
 from api.rule_schemas import DryRunAnswer, FiringAnswer, PutRuleAnswer, RuleAnswer, RuleVersionAnswer
 from api.schemas import Page
 from experiments.metrics import KEY_PATTERN
-from targeting import rules
-from targeting.rule_dry_run import MAX_DAYS, MAX_LISTED
+from targeting.rules import service as rules
+from targeting.rules.dry_run import MAX_DAYS, MAX_LISTED
 
 router = APIRouter(
     prefix="/v1/rules", tags=["rules"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)

@@ -38,8 +38,10 @@ from api.segment_schemas import (
     TagsRequest,
 )
 from experiments.metrics import KEY_PATTERN
-from targeting import consent, membership, segments, tags
-from targeting import preview as previews
+from targeting import consent
+from targeting.segments import membership, tags
+from targeting.segments import preview as previews
+from targeting.segments import service as segments
 
 router = APIRouter(
     prefix="/v1/segments", tags=["segments"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)

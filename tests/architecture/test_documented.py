@@ -28,7 +28,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `(TOUCHSTONE_\w+)` \| (\S+) \|", page, re.MULTILINE))
     rows = {name: {"`24h`": "`1d`"}.get(value, value) for name, value in rows.items()}
     expected = {
-        f"TOUCHSTONE_{name.upper()}": _default(item.get_default(call_default_factory=True)) for name, item in Settings.model_fields.items()
+        f"TOUCHSTONE_{name.upper()}": _default(item.get_default(call_default_factory=True))
+        for name, item in Settings.model_fields.items()
     }
     assert rows == expected
 

@@ -9,11 +9,11 @@ from sqlmodel import Session, select
 
 from experiments.clock import Clock
 from experiments.vocabulary import Category
-from targeting.condition_needs import expand_segments
-from targeting.condition_scope import Occurrence
 from targeting.conditions import matches
+from targeting.conditions.needs import expand_segments
+from targeting.conditions.scope import Occurrence
 from targeting.models import Consent, Event, Segment, SegmentMember, User
-from targeting.segment_repository import conditions_by_key
+from targeting.segments.repository import conditions_by_key
 
 COUNTRIES = ("NL", "BR", "DE", "Nl", "", None, 31, ["NL", "BE"])
 AGES = (17, 18, 42, "42", "042", 41.5, True, None, "old", [18], {"years": 18})

@@ -12,9 +12,10 @@ from sqlmodel import col
 from api.tables import metadata
 from experiments.clock import Clock
 from experiments.database import Database
-from targeting import events, rules, users
+from targeting import events, users
 from targeting.models import Assignment, PendingTrigger, RuleFiring, User
-from targeting.rule_engine import Ticked, rules_tick
+from targeting.rules import service as rules
+from targeting.rules.engine import Ticked, rules_tick
 
 ORDERED = "Order Completed"
 WHEN_ORDERED = {"type": "event", "event": ORDERED}

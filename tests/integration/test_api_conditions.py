@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.wiring import Wiring
-from targeting import attributes
+from targeting.segments import attributes
 from tests.integration.command_line import CommandLine
 from tests.integration.people import add_people
 from tests.unit.experiments.test_design import CAMPAIGN

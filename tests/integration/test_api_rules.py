@@ -14,7 +14,7 @@ from api import jobs
 from api.cli import app as command_line
 from api.wiring import Wiring
 from api.worker import make_scheduler
-from targeting import rules
+from targeting.rules import service as rules
 from tests.integration.people import add_people, campaign, start_campaign
 from tests.integration.rule_world import fired, happens, person, put, row_counts, rule
 

@@ -11,8 +11,8 @@ from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid, NotFound
-from targeting import attributes
 from targeting.models import ImportRun, User
+from targeting.segments import attributes
 from tests.integration.crowd import DOCUMENTS, add_crowd
 
 

@@ -7,7 +7,9 @@ import pytest
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
-from targeting.audience_repository import (
+from targeting.conditions.needs import needs_of
+from targeting.models import Segment
+from targeting.segments.audience_repository import (
     attributes_in,
     audience_of,
     audience_with,
@@ -15,8 +17,6 @@ from targeting.audience_repository import (
     scopes_of,
     somebody_in,
 )
-from targeting.condition_needs import needs_of
-from targeting.models import Segment
 from tests.integration.crowd import add_crowd, meant
 
 BOUGHT = {"$event": {"name": "Order Completed", "within": "30d"}}

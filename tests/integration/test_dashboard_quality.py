@@ -14,11 +14,11 @@ from fastapi.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from dashboard.client import ApiError
-from targeting.import_mapping import ImportMapping
-from targeting.import_rows import read_csv
-from targeting.import_source import Reject
-from targeting.quality import FileProfile
-from targeting.quality_report import judge
+from targeting.imports.mapping import ImportMapping
+from targeting.imports.quality import FileProfile
+from targeting.imports.quality_report import judge
+from targeting.imports.rows import read_csv
+from targeting.imports.source import Reject
 from tests.integration.test_dashboard import APP, press, problem, seen, sign_in
 from tests.integration.test_dashboard_api import client_with
 

@@ -13,10 +13,12 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import NotFound
 from experiments.vocabulary import Category
-from targeting import campaigns, membership, segments
+from targeting import campaigns
 from targeting.evaluation import Answer, Evaluator, Question, Told
 from targeting.models import Assignment
 from targeting.payload import AGES_STAY, Payload
+from targeting.segments import membership
+from targeting.segments import service as segments
 from tests.integration.people import add_people, campaign, start_campaign
 
 

@@ -11,9 +11,10 @@ from sqlmodel import select
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid, TooLarge
-from targeting import imports, users
-from targeting.import_mapping import AttributeColumn, ConsentColumns, ImportMapping
-from targeting.imports import ImportOptions, ImportOutcome, import_users, preview_users
+from targeting import users
+from targeting.imports import importing as imports
+from targeting.imports.importing import ImportOptions, ImportOutcome, import_users, preview_users
+from targeting.imports.mapping import AttributeColumn, ConsentColumns, ImportMapping
 from targeting.models import ImportRun, User
 from targeting.user_repository import ledger_of
 

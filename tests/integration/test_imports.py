@@ -12,9 +12,9 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid, NotFound, TooLarge
 from targeting import consent, users
-from targeting.import_mapping import ImportMapping
-from targeting.import_storing import ImportSummary
-from targeting.imports import ImportOptions, import_users
+from targeting.imports.importing import ImportOptions, import_users
+from targeting.imports.mapping import ImportMapping
+from targeting.imports.storing import ImportSummary
 from targeting.models import ConsentRecord, User
 from targeting.user_repository import ledger_of
 

@@ -8,11 +8,11 @@ from sqlmodel import Session
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
-from targeting import attributes, preview_repository
-from targeting.audience_repository import audience_of
 from targeting.models import User
-from targeting.preview import Count, preview
-from targeting.preview_repository import OutOfTimeError
+from targeting.segments import attributes, preview_repository
+from targeting.segments.audience_repository import audience_of
+from targeting.segments.preview import Count, preview
+from targeting.segments.preview_repository import OutOfTimeError
 from tests.integration.crowd import add_crowd, meant
 
 ODD = {"$or": [{"plan": {"$regex": "-[13]$"}}, {"$event": {"name": "Viewed", "within": "20d"}}]}

@@ -16,10 +16,13 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound, Unavailable
 from experiments.settings import Settings
-from targeting import import_storing, pull_runs, pulls, users
+from targeting import users
+from targeting.imports import storing as import_storing
 from targeting.models import ImportRun, Pull, User
-from targeting.pull_definitions import PullDefinition
-from targeting.pull_hold import Hold
+from targeting.pulls import runs as pull_runs
+from targeting.pulls import service as pulls
+from targeting.pulls.definitions import PullDefinition
+from targeting.pulls.hold import Hold
 
 QUERY = "SELECT id, mobile, plan, changed FROM people -- everybody: '10:30' 5%"
 CURSOR = {"query": QUERY, "cursor_column": "changed", "mapping": {"user_id": "id", "phone": "mobile"}}
@@ -170,7 +173,7 @@ def test_a_pull_that_was_changed_while_it_ran_gives_up_and_starts_again(
         put(database, clock, settings, mapping={"user_id": "id", "attributes": {"level": "plan"}})
         return real(*args, **kwargs)
 
-    monkeypatch.setattr("targeting.imports.store", meddling)
+    monkeypatch.setattr("targeting.imports.importing.store", meddling)
     with pytest.raises(Conflict, match="was changed or taken over"):
         pull(database, clock, settings)
     monkeypatch.undo()

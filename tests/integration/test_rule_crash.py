@@ -13,7 +13,7 @@ import pytest
 
 from experiments.clock import SteppedClock
 from experiments.database import Database
-from targeting import rules
+from targeting.rules import service as rules
 from tests.integration.rule_crash_worker import EVENTS, POINTS, USERS
 from tests.integration.rule_world import (
     TAG,

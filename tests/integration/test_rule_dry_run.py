@@ -8,7 +8,9 @@ import pytest
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid, NotFound
-from targeting import attributes, rule_dry_run, rules
+from targeting.rules import dry_run as rule_dry_run
+from targeting.rules import service as rules
+from targeting.segments import attributes
 from tests.integration.people import add_people, campaign, start_campaign
 from tests.integration.rule_world import ORDERED, TAG, happens, person, put, row_counts, rule
 

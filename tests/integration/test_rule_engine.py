@@ -12,8 +12,9 @@ from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound
 from experiments.lifecycle import Move
 from experiments.service import move
-from targeting import consent, rules
+from targeting import consent
 from targeting.models import Rule
+from targeting.rules import service as rules
 from tests.integration.people import add_people, campaign, start_campaign
 from tests.integration.rule_world import (
     ORDERED,

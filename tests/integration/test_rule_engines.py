@@ -7,7 +7,7 @@ import pytest
 
 from experiments.clock import SteppedClock
 from experiments.database import Database
-from targeting.rule_engine import Ticked
+from targeting.rules.engine import Ticked
 from tests.integration.people import add_people, campaign, start_campaign
 from tests.integration.rule_world import (
     TAG,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from experiments.clock import SteppedClock
 from experiments.database import Database
-from targeting import rules
+from targeting.rules import service as rules
 from tests.integration.rule_world import (
     ORDERED,
     TAG,

@@ -10,9 +10,11 @@ from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound, TooLarge
-from targeting import campaigns, membership, segments
+from targeting import campaigns
 from targeting.models import Segment, SegmentMember
-from targeting.segment_lists import ListSummary, import_members
+from targeting.segments import membership
+from targeting.segments import service as segments
+from targeting.segments.lists import ListSummary, import_members
 from tests.integration.crowd import add_crowd, add_list, meant
 from tests.integration.people import campaign
 

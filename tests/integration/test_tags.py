@@ -10,10 +10,12 @@ from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid, NotFound
-from targeting import segments, tags, users
-from targeting.audience_repository import audience_of, pages
+from targeting import users
 from targeting.models import PendingTrigger, Rule
-from targeting.tags import MAX_TAGS, Tagged
+from targeting.segments import service as segments
+from targeting.segments import tags
+from targeting.segments.audience_repository import audience_of, pages
+from targeting.segments.tags import MAX_TAGS, Tagged
 from tests.integration.crowd import add_crowd, meant
 
 

@@ -13,11 +13,12 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
 from experiments.models import Experiment
-from targeting import attributes, membership, segments
-from targeting.audience_repository import audience_of, pages
 from targeting.models import Assignment, SegmentMember
-from targeting.preview import preview
-from targeting.preview_repository import count_of
+from targeting.segments import attributes, membership
+from targeting.segments import service as segments
+from targeting.segments.audience_repository import audience_of, pages
+from targeting.segments.preview import preview
+from targeting.segments.preview_repository import count_of
 from tests.integration.crowd import COUNTRIES, SEEN, add_crowd, meant
 from tests.integration.enrolling import enrol
 from tests.integration.people import campaign, start_campaign

@@ -7,9 +7,9 @@ from sqlalchemy import insert, select
 from sqlmodel import SQLModel
 
 from experiments.database import Database
-from targeting.condition_needs import needs_of
-from targeting.condition_sql import compile_sql, is_sql_expressible, split
 from targeting.conditions import Occurrence, Scope, compile_condition, validate_condition
+from targeting.conditions.needs import needs_of
+from targeting.conditions.sql import compile_sql, is_sql_expressible, split
 from tests.property.condition_language import (
     LISTS,
     NOW,

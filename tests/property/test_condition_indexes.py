@@ -5,9 +5,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import and_, func, insert, select, text
 
-from targeting.condition_indexes import can_be_indexed, index_expressions, prefilter
-from targeting.condition_sql import compile_sql
-from targeting.condition_values import TIME
+from targeting.conditions.indexes import can_be_indexed, index_expressions, prefilter
+from targeting.conditions.sql import compile_sql
+from targeting.conditions.values import TIME
 from targeting.user_repository import USERS
 from tests.property.condition_language import KEYS, NOW, attributes, conditions
 from tests.property.test_conditions import ODD, TIMES

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from experiments.errors import Invalid
-from targeting.condition_text import parse_text, print_text
 from targeting.conditions import Scope, compile_condition, describe, validate_condition
+from targeting.conditions.text import parse_text, print_text
 from tests.property.condition_language import (
     NOW,
     attributes,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 
 from experiments.database import JsonDocument
-from targeting.condition_sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
 from targeting.conditions import Scope, compile_condition, describe, matches, validate_condition
+from targeting.conditions.sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
 from tests.property.condition_language import NOW, attributes, beyond_sql, conditions, scalars, values
 
 SCOPE = Scope(NOW)

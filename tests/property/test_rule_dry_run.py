@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from experiments.clock import SteppedClock
 from experiments.database import Database
-from targeting import rules
+from targeting.rules import service as rules
 from tests.conftest import START
 from tests.integration.rule_world import ORDERED, TAG, attributes_of, fired, happens, person, put, rule, tick
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from targeting.attributes import MAX_NAMES, MAX_VALUES, SHARED_BY, survey
+from targeting.segments.attributes import MAX_NAMES, MAX_VALUES, SHARED_BY, survey
 
 
 def kind_of(*values: Any) -> str:

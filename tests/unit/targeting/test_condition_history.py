@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from experiments.errors import Invalid, NotFound
-from targeting.condition_needs import MAX_CHAIN, MAX_INLINED, expand_segments, needs_of
-from targeting.condition_sql import is_sql_expressible, split
 from targeting.conditions import Occurrence, describe, matches, validate_condition
+from targeting.conditions.needs import MAX_CHAIN, MAX_INLINED, expand_segments, needs_of
+from targeting.conditions.sql import is_sql_expressible, split
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY, MICRO = timedelta(days=1), timedelta(microseconds=1)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from targeting.condition_text import parse_text
 from targeting.conditions import describe, validate_condition
+from targeting.conditions.text import parse_text
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "conditions.md"
 ROWS = re.findall(r"^\| `(.+?)` \| `(\{.*?\})`(?:, or `\$and`)? \| (.+?) \|$", PAGE.read_text(), re.MULTILINE)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from targeting.condition_pattern_cost import ENDLESS, parse, ways_of
-from targeting.condition_pattern_walk import MAX_STEPS, Unwalkable, Walk
-from targeting.condition_patterns import MAX_SUBJECT, MAX_WAYS, Pattern, compile_pattern, danger
 from targeting.conditions import matches, validate_condition
+from targeting.conditions.pattern_cost import ENDLESS, parse, ways_of
+from targeting.conditions.pattern_walk import MAX_STEPS, Unwalkable, Walk
+from targeting.conditions.patterns import MAX_SUBJECT, MAX_WAYS, Pattern, compile_pattern, danger
 
 EXPLOSIVE = [
     "(a+)+", "(a*)*b", "(?:a+){2,}", "(a|aa)*c", "(.|x)+", r"(\d|1)+", "(a?)+", "(?<n>a+)+", "([a-z]+)*", "(a|)+", "((a|aa))+",

@@ -3,8 +3,8 @@
 import pytest
 
 from experiments.errors import Invalid
-from targeting.condition_advice import unknown_attributes
-from targeting.condition_text import MAX_TEXT, condition_of, parse_text, print_text
+from targeting.conditions.advice import unknown_attributes
+from targeting.conditions.text import MAX_TEXT, condition_of, parse_text, print_text
 
 
 @pytest.mark.parametrize(

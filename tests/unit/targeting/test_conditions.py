@@ -8,9 +8,9 @@ from sqlalchemy import column
 from sqlalchemy.dialects import postgresql, sqlite
 
 from experiments.errors import Invalid
-from targeting.condition_sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
-from targeting.condition_values import Members, days_since_1970, number_text, number_written_as, time_micros
 from targeting.conditions import Scope, compile_condition, describe, matches, validate_condition
+from targeting.conditions.sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
+from targeting.conditions.values import Members, days_since_1970, number_text, number_written_as, time_micros
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

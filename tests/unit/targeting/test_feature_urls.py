@@ -2,7 +2,7 @@
 
 import pytest
 
-from targeting.feature_urls import compile_legacy, compile_targets, variation_in
+from targeting.features.urls import compile_legacy, compile_targets, variation_in
 
 
 def _targeted(url, *patterns):

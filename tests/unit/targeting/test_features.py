@@ -6,7 +6,7 @@ import pytest
 
 from experiments.clock import parse_moment
 from targeting.bucketing import hash_unit
-from targeting.condition_scope import Scope
+from targeting.conditions.scope import Scope
 from targeting.features import compile_features, evaluate, run
 
 TWO = {"key": "exp", "variations": ["a", "b"], "seed": "my-test"}

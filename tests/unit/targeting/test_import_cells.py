@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from experiments.errors import Invalid
-from targeting.import_cells import plain, read_row, read_typed
-from targeting.import_mapping import AttributeColumn, ConsentColumns, ImportMapping, resolve
+from targeting.imports.cells import plain, read_row, read_typed
+from targeting.imports.mapping import AttributeColumn, ConsentColumns, ImportMapping, resolve
 
 
 @pytest.mark.parametrize(

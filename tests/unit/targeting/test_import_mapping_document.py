@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from experiments.errors import Invalid
-from targeting.import_mapping import AttributeColumn, ConsentColumns, resolve
-from targeting.import_mapping_document import read_mapping
+from targeting.imports.mapping import AttributeColumn, ConsentColumns, resolve
+from targeting.imports.mapping_document import read_mapping
 
 
 def test_a_plain_name_stands_for_a_column_alone() -> None:

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.errors import Invalid, TooLarge
-from targeting import import_parquet
-from targeting.import_cells import ImportRow
-from targeting.import_mapping import ImportMapping
-from targeting.import_parquet import read_parquet
-from targeting.import_source import Reject
+from targeting.imports import parquet as import_parquet
+from targeting.imports.cells import ImportRow
+from targeting.imports.mapping import ImportMapping
+from targeting.imports.parquet import read_parquet
+from targeting.imports.source import Reject
 
 
 def written(table: pa.Table, **options: Any) -> bytes:

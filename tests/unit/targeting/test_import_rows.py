@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.errors import Invalid
-from targeting.import_cells import ImportRow, infer
-from targeting.import_mapping import ImportMapping, resolve
-from targeting.import_rows import MAX_LINE_BYTES, MAX_RECORD_LINES, read_csv, read_jsonl
-from targeting.import_source import Reject, neutralise_formula
+from targeting.imports.cells import ImportRow, infer
+from targeting.imports.mapping import ImportMapping, resolve
+from targeting.imports.rows import MAX_LINE_BYTES, MAX_RECORD_LINES, read_csv, read_jsonl
+from targeting.imports.source import Reject, neutralise_formula
 
 
 def read(

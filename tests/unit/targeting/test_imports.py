@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from experiments.clock import SteppedClock
 from experiments.errors import Invalid
-from targeting.import_mapping import ImportMapping
-from targeting.import_seen import Seen
-from targeting.import_storing import ImportSummary
-from targeting.imports import ImportOptions, import_users
+from targeting.imports.importing import ImportOptions, import_users
+from targeting.imports.mapping import ImportMapping
+from targeting.imports.seen import Seen
+from targeting.imports.storing import ImportSummary
 
 
 @given(st.lists(st.sets(st.integers(0, 60).map(str), max_size=30), max_size=12))

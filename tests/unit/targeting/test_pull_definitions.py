@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from experiments.errors import Invalid
-from targeting.pull_definitions import Position, PullDefinition, check_query, check_source
+from targeting.pulls.definitions import Position, PullDefinition, check_query, check_source
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from targeting.quality_drift import (
+from targeting.imports.quality_drift import (
     Light,
     _chi_square_999,
     category_shares,

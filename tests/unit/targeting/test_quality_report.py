@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from targeting.import_mapping import AttributeColumn, ImportMapping
-from targeting.import_rows import read_csv, read_jsonl
-from targeting.import_source import Reject
-from targeting.quality import MAX_COLUMNS, RARE, FileProfile
-from targeting.quality_report import judge
+from targeting.imports.mapping import AttributeColumn, ImportMapping
+from targeting.imports.quality import MAX_COLUMNS, RARE, FileProfile
+from targeting.imports.quality_report import judge
+from targeting.imports.rows import read_csv, read_jsonl
+from targeting.imports.source import Reject
 
 
 def profile_of(text: str, *, jsonl: bool = False, **mapping: Any) -> FileProfile:

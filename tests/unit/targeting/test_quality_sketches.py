@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from targeting.quality_sketches import (
+from targeting.imports.quality_sketches import (
     ACCURACY,
     DISTINCT_KEPT,
     MAX_BUCKETS,

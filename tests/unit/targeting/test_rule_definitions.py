@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from experiments.errors import Invalid
-from targeting.rule_definitions import MAX_ACTIONS, InactivityTrigger, RuleDefinition, read_rule
-from targeting.rule_words import say_rule
+from targeting.rules.definitions import MAX_ACTIONS, InactivityTrigger, RuleDefinition, read_rule
+from targeting.rules.words import say_rule
 
 TAG = {"type": "add_tag", "tag": "buyer"}
 ORDER = {"type": "event", "event": "Order Completed"}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from targeting.conditions import Scope
-from targeting.rule_definitions import read_rule
-from targeting.rule_matching import LiveRule, Occasion, Verdict, concerns, make_ready, verdict
+from targeting.rules.definitions import read_rule
+from targeting.rules.matching import LiveRule, Occasion, Verdict, concerns, make_ready, verdict
 
 NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 ORDER = {"type": "event", "event": "Order Completed", "properties": {"revenue": {"$gt": 50}}}

@@ -5,8 +5,8 @@ import io
 import pytest
 
 from experiments.errors import Invalid
-from targeting.import_source import Reject
-from targeting.segment_lists import MAX_LINE, Line, read_ids
+from targeting.imports.source import Reject
+from targeting.segments.lists import MAX_LINE, Line, read_ids
 
 
 def read(content: str | bytes) -> list[tuple[int, str]]:

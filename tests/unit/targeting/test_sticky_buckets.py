@@ -5,7 +5,14 @@ import copy
 import pytest
 
 from targeting.features import run
-from targeting.sticky_buckets import assignments_of, bucket_key, documents_of, is_blocked, save, variation_of
+from targeting.features.sticky_buckets import (
+    assignments_of,
+    bucket_key,
+    documents_of,
+    is_blocked,
+    save,
+    variation_of,
+)
 
 EXPERIMENT = {
     "key": "exp",

@@ -1,0 +1,267 @@
+"""Files of users become users: streaming, in batches of their own short transactions, and harmless to run again.
+
+Every row is counted once: created, updated, unchanged, merged into an earlier row of the same file (the later row
+wins, attribute by attribute), or rejected with line and reason. A row whose phone belongs to another user is rejected.
+Consent: "yes" grants with the evidence `import FILE line N`, "no" withdraws, and a "no" (in this file or from the user
+in the meantime) is never overturned by a file, so that neither the order of rows nor running again undoes an opt-out.
+"""
+
+import csv
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, BinaryIO, Final, Literal, TextIO, get_args
+
+from sqlmodel import Session
+
+from experiments import audit
+from experiments.clock import Clock
+from experiments.database import Database
+from experiments.errors import Invalid, NotFound, TooLarge, TouchstoneError
+from targeting import consent
+from targeting.imports import run_repository as runs
+from targeting.imports.cells import ImportRow
+from targeting.imports.mapping import ImportMapping
+from targeting.imports.quality import FileProfile, without_values
+from targeting.imports.quality_report import judge
+from targeting.imports.rows import read_csv, read_jsonl
+from targeting.imports.seen import Seen
+from targeting.imports.source import Reject, RowSource
+from targeting.imports.storing import ImportSummary, store
+from targeting.models import ImportRun
+from targeting.profile import check_region, check_text
+
+Format = Literal["csv", "jsonl", "parquet"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+
+REJECT_HEADER: Final = ("line", "field", "reason", "row")
+KEPT_REJECTS: Final = 20
+"""So many rejected rows are kept with the run; all of them go to the reject file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How to read the file. `file_name` is what the consent ledger and the audit log call it.
+
+    `source` names where such files come from: each import is compared with the last one of the same source.
+    `erasure_secret` is the setting of that name: rows of people who were erased are rejected.
+    """
+
+    format: Format = "csv"
+    mapping: ImportMapping = field(default_factory=ImportMapping)
+    default_region: str = ""
+    max_rows: int = 5_000_000
+    batch: int = 2000
+    file_name: str = "upload"
+    source: str = "upload"
+    erasure_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOutcome:
+    """`run_id` is the row of `import_runs`, `quality` the report of `quality_report.judge`."""
+
+    run_id: int
+    summary: ImportSummary
+    quality: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an import would do: its first rows, and the quality of all of them."""
+
+    rows: Sequence[ImportRow | Reject]
+    quality: Mapping[str, Any]
+
+
+def import_users(
+    database: Database,
+    clock: Clock,
+    source: BinaryIO,
+    *,
+    actor: str,
+    options: ImportOptions,
+    rejects: TextIO,
+    progress: Callable[[int], None] | None = None,
+) -> ImportOutcome:
+    """Import a file; `rejects` gets a CSV (line, field, reason, row), `progress` the number of rows so far.
+
+    Opens its own transactions, one per batch, because a file of millions of rows must not hold the write lock until
+    its end. Raises Invalid before anything is written when the file as a whole or the mapping is wrong, TooLarge after
+    exactly `max_rows` rows (which stay: running a shorter file again changes nothing), Unavailable when the database
+    kept being busy (the batches before stay).
+    """
+    table = open_source(source, options)
+    return import_rows(
+        database, clock, table, actor=actor, options=options, rejects=rejects, progress=progress
+    )
+
+
+def open_source(source: BinaryIO, options: ImportOptions) -> RowSource:
+    """The rows of a file, not read yet; raises Invalid for a wrong option, header or mapping."""
+    _check_options(options)
+    return _reader(options.format)(source, mapping=options.mapping, default_region=options.default_region)
+
+
+def _reader(form: Format) -> Callable[..., RowSource]:
+    if form == "parquet":
+        # Arrow takes a while to load, which imports of other files should not wait for.
+        from targeting.imports.parquet import read_parquet
+
+        return read_parquet
+    return read_csv if form == "csv" else read_jsonl
+
+
+def preview_users(database: Database, source: BinaryIO, *, options: ImportOptions, shown: int = 5) -> Preview:
+    """Read a whole file and write nothing. What only the stored users can tell (a phone of somebody else) is not known."""
+    table = open_source(source, options)
+    with database.snapshot() as session:
+        before = runs.last_quality(session, options.source)
+    profile = FileProfile(table.names, table.columns.meaning_of)
+    first: list[ImportRow | Reject] = []
+    seen, repeated = Seen(), 0
+    for batch in _batches(table.rows, options):
+        first += batch[: shown - len(first)]
+        profile.add(batch)
+        profile.refuse([item for item in batch if isinstance(item, Reject)])
+        users = [item.change.user_id for item in batch if isinstance(item, ImportRow)]
+        repeated += len(users) - len(set(users)) + len(seen.add(set(users)))
+    return Preview(first, judge(profile, repeated_users=repeated, before=before))
+
+
+def import_rows(
+    database: Database,
+    clock: Clock,
+    table: RowSource,
+    *,
+    actor: str,
+    options: ImportOptions,
+    rejects: TextIO,
+    progress: Callable[[int], None] | None = None,
+    after_batch: Callable[[int, Session], None] | None = None,
+    part_of_source: bool = False,
+) -> ImportOutcome:
+    """Import rows wherever they come from, as `import_users` does; the run and its quality are kept in `import_runs`.
+
+    `after_batch` is called with the number of rows so far, in the transaction of each batch. `part_of_source` as in `judge`.
+    """
+    batches = _batches(table.rows, options)
+    first = next(batches, None)
+    # The writer quotes what its line ends are made of, and a lone carriage return ends a line for whoever reads it back.
+    reject_file = csv.writer(rejects, lineterminator="\r\n")
+    reject_file.writerow(REJECT_HEADER)
+    run = _Run(database, clock, actor, options, FileProfile(table.names, table.columns.meaning_of))
+    seen = Seen()
+    error: str | None = "was interrupted"
+    try:
+        for batch in itertools.chain([] if first is None else [first], batches):
+            so_far = run.summary.rows + len(batch)
+            counted, rejected = store(
+                database,
+                clock,
+                batch,
+                seen=seen,
+                origin=options.file_name,
+                consent_source=options.mapping.consent_source,
+                erasure_secret=options.erasure_secret,
+                after=None if after_batch is None else partial(after_batch, so_far),
+            )
+            reject_file.writerows(reject.as_cells() for reject in rejected)
+            run.add(batch, counted, rejected)
+            if progress is not None:
+                progress(so_far)
+        if next(table.rows, None) is not None:
+            raise TooLarge(
+                f"the file has more than {options.max_rows} rows; the first {run.summary.rows} were imported and stay",
+                field="file",
+            )
+        error = None
+    except TouchstoneError as told:
+        error = str(told)
+        raise
+    finally:
+        quality = run.finish(error, part_of_source=part_of_source)
+    return ImportOutcome(run.id, run.summary, quality)
+
+
+class _Run:
+    """The row of `import_runs`: written when the import begins, completed when it ends, however it ends."""
+
+    def __init__(
+        self, database: Database, clock: Clock, actor: str, options: ImportOptions, profile: FileProfile
+    ) -> None:
+        self._database, self._clock, self._actor, self._options = database, clock, actor, options
+        self._profile = profile
+        self._rejects: list[dict[str, Any]] = []
+        self.summary = ImportSummary()
+        with database.transaction() as session:
+            self._before = runs.last_quality(session, options.source)
+            row = ImportRun(source=options.source, actor=actor, started_at=clock.now())
+            self.id = runs.add_run(session, row)
+
+    def add(
+        self, batch: Sequence[ImportRow | Reject], counted: ImportSummary, rejected: Sequence[Reject]
+    ) -> None:
+        self.summary += counted
+        self._profile.add(batch)
+        self._profile.refuse(rejected)
+        for reject in rejected[: KEPT_REJECTS - len(self._rejects)]:
+            # Whom a reason names is for the reject file; this stays for good.
+            self._rejects.append(
+                {"line": reject.line, "field": reject.field, "reason": without_values(reject.reason)}
+            )
+
+    def finish(self, error: str | None, *, part_of_source: bool) -> Mapping[str, Any]:
+        quality = judge(
+            self._profile,
+            repeated_users=self.summary.merged_duplicates,
+            before=self._before,
+            part_of_source=part_of_source,
+        )
+        counts = self.summary.to_json()
+        with self._database.transaction() as session:
+            row = runs.find_run(session, self.id)
+            assert row is not None  # noqa: S101  # written when the import began, and nobody deletes runs
+            row.finished_at = self._clock.now()
+            row.summary = counts | {"rejects": self._rejects}
+            row.quality = dict(quality)
+            row.error = error and error[:1000]
+            audit.record(
+                session,
+                self._clock,
+                actor=self._actor,
+                action="users.import",
+                subject_kind="import",
+                subject_key=self._options.file_name,
+                after=counts | {"complete": error is None, "run": self.id},
+            )
+        return quality
+
+
+def find_run(session: Session, *, run_id: int) -> ImportRun:
+    """One run of an import; raises NotFound."""
+    run = runs.find_run(session, run_id)
+    if run is None:
+        raise NotFound(f"there is no import {run_id}")
+    return run
+
+
+def _check_options(options: ImportOptions) -> None:
+    if options.format not in FORMATS:
+        raise Invalid(f"{options.format!r} is not a format; there are {', '.join(FORMATS)}", field="format")
+    if options.batch < 1 or options.max_rows < 1:
+        raise Invalid("is less than 1", field="batch" if options.batch < 1 else "max_rows")
+    check_region(options.default_region)
+    check_text(options.file_name, field="file_name")
+    check_text(options.source, field="source")
+    check_text(options.mapping.consent_source, field="mapping.consent_source", limit=consent.MAX_SOURCE)
+
+
+def _batches(
+    rows: Iterator[ImportRow | Reject], options: ImportOptions
+) -> Iterator[list[ImportRow | Reject]]:
+    left = options.max_rows
+    while batch := list(itertools.islice(rows, min(options.batch, left))):
+        left -= len(batch)
+        yield batch

@@ -1,0 +1,206 @@
+"""What can be done with rules: change, try, switch on and off. Each function leaves the commit to its caller.
+
+A rule is `off` until somebody enables it, `on` while it may fire, and `parked` when it failed: enabling it again clears the
+error. Every change of what it says is a version of its own, and a firing names the version that fired.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlmodel import Session
+
+from experiments import audit
+from experiments import repository as experiment_repository
+from experiments.clock import Clock
+from experiments.errors import Conflict, Invalid, Problem
+from targeting.models import Rule, RuleFiring, RuleVersion
+from targeting.rules import repository as rule_repository
+from targeting.rules.definitions import Enrol, RuleDefinition, read_rule
+from targeting.rules.dry_run import DryRun, rehearse
+from targeting.rules.lifecycle import arm, disarm, id_of
+from targeting.segments.audience_repository import audience_of
+from targeting.segments.condition_reading import warnings_about
+
+__all__ = ["delete", "disable", "dry_run", "enable", "find", "firings", "list_rules", "put", "versions"]
+
+Outcome = Literal["created", "changed", "unchanged"]
+State = Literal["off", "on", "parked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of a document that was put. `warnings`: what may be wrong with its condition."""
+
+    rule: Rule
+    outcome: Outcome
+    warnings: tuple[str, ...] = ()
+
+
+def put(
+    session: Session, clock: Clock, *, actor: str, document: Mapping[str, Any], key: str | None = None
+) -> Put:
+    """Create a rule, switched off, or give it a new version; a rule that is on goes on with the new version at once.
+
+    `key` is where the document was sent to, when that was said. Raises Invalid with the path of each wrong field, of an
+    experiment or a segment that does not exist among them.
+    """
+    definition = read_rule(document, key=key)
+    _check_names(session, clock, definition)
+    warnings = warnings_about(session, condition=definition.condition)
+    now, stored = clock.now(), definition.to_json()
+    rule = rule_repository.find_rule(session, definition.key, for_update=True)
+    before = _state(rule) if rule else None
+    if rule is None:
+        rule = Rule(
+            key=definition.key, name=definition.name, definition=stored, created_at=now, updated_at=now
+        )
+        session.add(rule)
+        session.flush()
+    elif rule.definition == stored:
+        return Put(rule, "unchanged", warnings)
+    else:
+        same_trigger = rule.definition.get("trigger") == stored["trigger"]
+        rule.name, rule.definition, rule.version, rule.updated_at = (
+            definition.name,
+            stored,
+            rule.version + 1,
+            now,
+        )
+        if state_of(rule) == "on" and not same_trigger:
+            arm(rule, definition.trigger, now=now)
+    session.add(
+        RuleVersion(rule_id=id_of(rule), version=rule.version, definition=stored, actor=actor, at=now)
+    )
+    session.flush()
+    _audit(session, clock, actor=actor, action="rule.put", key=rule.key, before=before, after=_state(rule))
+    return Put(rule, "created" if before is None else "changed", warnings)
+
+
+def enable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
+    """Let a rule fire from now on, and clear its error. Raises NotFound, or Invalid when what it names is gone."""
+    rule = rule_repository.get_rule(session, key, for_update=True)
+    if state_of(rule) == "on":
+        return rule
+    definition = read_rule(rule.definition)
+    _check_names(session, clock, definition)
+    before = _state(rule)
+    rule.enabled, rule.updated_at = True, clock.now()
+    arm(rule, definition.trigger, now=clock.now())
+    _audit(session, clock, actor=actor, action="rule.enable", key=key, before=before, after=_state(rule))
+    return rule
+
+
+def disable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
+    """Let a rule fire no more. Raises NotFound."""
+    rule = rule_repository.get_rule(session, key, for_update=True)
+    if not rule.enabled:
+        return rule
+    before = _state(rule)
+    rule.enabled, rule.updated_at = False, clock.now()
+    rule.parked_at = rule.error = None
+    disarm(rule)
+    _audit(session, clock, actor=actor, action="rule.disable", key=key, before=before, after=_state(rule))
+    return rule
+
+
+def delete(session: Session, clock: Clock, *, actor: str, key: str) -> None:
+    """Remove a rule that has never fired. Raises NotFound, or Conflict when it has: its firings say what it did."""
+    rule = rule_repository.get_rule(session, key, for_update=True)
+    if rule_repository.has_fired(session, id_of(rule)):
+        raise Conflict(f"rule {key!r} has fired, so it is kept; disable it instead", field="key")
+    _audit(session, clock, actor=actor, action="rule.delete", key=key, before=_state(rule), after=None)
+    rule_repository.delete_rule(session, id_of(rule))
+
+
+def find(session: Session, *, key: str) -> Rule:
+    """Raises NotFound."""
+    return rule_repository.get_rule(session, key)
+
+
+def list_rules(session: Session, *, after_id: int, limit: int) -> Sequence[Rule]:
+    """Up to `limit` rules with an id above `after_id`, oldest first."""
+    return rule_repository.list_rules(session, after_id=after_id, limit=limit)
+
+
+def versions(session: Session, *, key: str, after: int, limit: int) -> Sequence[RuleVersion]:
+    """What a rule said in its versions above `after`, oldest first."""
+    rule = rule_repository.get_rule(session, key)
+    return rule_repository.versions_of(session, id_of(rule), after=after, limit=limit)
+
+
+def firings(
+    session: Session, *, key: str, before_id: int | None = None, limit: int = 50
+) -> Sequence[tuple[RuleFiring, str]]:
+    """Firings of a rule, each with the user's outside id, newest first."""
+    rule = rule_repository.get_rule(session, key)
+    return rule_repository.firings_of(session, id_of(rule), before_id=before_id, limit=limit)
+
+
+def dry_run(
+    session: Session,
+    clock: Clock,
+    *,
+    days: int = 30,
+    limit: int = 100,
+    document: Mapping[str, Any] | None = None,
+    key: str | None = None,
+) -> DryRun:
+    """Who a rule would have fired for, without effects: the stored rule with this `key`, or the one in `document`.
+
+    Reads only, so a snapshot will do. Raises Invalid as `put` does, or NotFound.
+    """
+    if document is None:
+        definition = read_rule(rule_repository.get_rule(session, key or "").definition)
+    else:
+        definition = read_rule({"key": "dry-run", **document}, key=key)
+    _check_names(session, clock, definition)
+    return rehearse(session, clock, definition=definition, days=days, limit=limit)
+
+
+def state_of(rule: Rule) -> State:
+    if rule.parked_at is not None:
+        return "parked"
+    return "on" if rule.enabled else "off"
+
+
+def _check_names(session: Session, clock: Clock, definition: RuleDefinition) -> None:
+    """Raise Invalid when the rule names an experiment or a segment that does not exist."""
+    problems = [
+        Problem(f"actions[{index}].experiment", f"there is no experiment {action.experiment!r}")
+        for index, action in enumerate(definition.actions)
+        if isinstance(action, Enrol)
+        and not experiment_repository.experiment_exists(session, action.experiment)
+    ]
+    try:
+        audience_of(session, definition.condition, now=clock.now(), field="condition")
+    except Invalid as error:
+        problems += error.problems
+    if problems:
+        raise Invalid.of(problems)
+
+
+def _state(rule: Rule) -> dict[str, Any]:
+    return {"state": state_of(rule), "version": rule.version, "definition": rule.definition}
+
+
+def _audit(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    action: str,
+    key: str,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+) -> None:
+    audit.record(
+        session,
+        clock,
+        actor=actor,
+        action=action,
+        subject_kind="rule",
+        subject_key=key,
+        before=before,
+        after=after,
+    )

@@ -1,0 +1,134 @@
+"""SQL of previews: counting that stops when its time is over, and a few users out of a random draw."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
+
+from targeting.segments.audience_repository import Audience, pages
+from targeting.user_repository import USERS
+
+CHUNK: Final = 1_000
+"""Ids in one statement: some tens of milliseconds, and few beside the 32,766 parameters that SQLite takes."""
+_STEPS: Final = 10_000
+"""Instructions of SQLite between two looks at the clock: well under a millisecond."""
+_CANCELED: Final = "57014"
+
+Seconds = Callable[[], float]
+
+
+class OutOfTimeError(Exception):
+    """A query was stopped; the session can be used as before."""
+
+
+class Found(NamedTuple):
+    """A user as a preview shows them. The phone number is not part of it."""
+
+    id: int
+    user_id: str
+    attributes: dict[str, Any]
+    created_at: datetime
+
+
+@contextmanager
+def within(session: Session, seconds: float, monotonic: Seconds) -> Iterator[None]:
+    """Read for so long at most; the statement that is running then is stopped in the database: raises OutOfTimeError."""
+    if seconds <= 0:
+        raise OutOfTimeError
+    connection = session.connection()
+    guard = _sqlite_guard if connection.dialect.name == "sqlite" else _postgresql_guard
+    with guard(session, seconds, monotonic):
+        yield
+
+
+@contextmanager
+def _sqlite_guard(session: Session, seconds: float, monotonic: Seconds) -> Iterator[None]:
+    raw = session.connection().connection.driver_connection
+    assert raw is not None  # noqa: S101  # a session in a transaction has a connection
+    deadline = monotonic() + seconds
+    raw.set_progress_handler(lambda: monotonic() > deadline, _STEPS)
+    try:
+        yield
+    except OperationalError as error:
+        if "interrupted" not in str(error.orig):
+            raise
+        raise OutOfTimeError from error
+    finally:
+        raw.set_progress_handler(None, 0)
+
+
+@contextmanager
+def _postgresql_guard(session: Session, seconds: float, _monotonic: Seconds) -> Iterator[None]:
+    # The savepoint is always taken back: nothing was written, and the time limit goes with it.
+    connection = session.connection()
+    savepoint = connection.begin_nested()
+    try:
+        connection.execute(text(f"SET LOCAL statement_timeout = {math.ceil(seconds * 1000)}"))
+        yield
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _CANCELED:
+            raise
+        raise OutOfTimeError from error
+    finally:
+        savepoint.rollback()
+
+
+def count_of(session: Session, audience: Audience, *, seconds: float, monotonic: Seconds) -> int:
+    """How many users an audience holds. Raises OutOfTimeError when that takes longer than `seconds`."""
+    deadline = monotonic() + seconds
+    with within(session, seconds, monotonic):
+        if audience.residual is None:
+            query = select(func.count()).select_from(USERS).where(audience.narrowed)
+            return int(session.connection().execute(query).scalar_one())
+        total = 0
+        for rows in pages(session, audience):
+            if monotonic() > deadline:
+                raise OutOfTimeError
+            total += len(rows)
+        return total
+
+
+def first_of(
+    session: Session, audience: Audience, *, limit: int, seconds: float, monotonic: Seconds
+) -> list[Found]:
+    """Some users of an audience. Raises OutOfTimeError when finding them takes longer than `seconds`."""
+    deadline = monotonic() + seconds
+    found: list[Found] = []
+    with within(session, seconds, monotonic):
+        if audience.residual is None:
+            return _rows(session, select(*_SHOWN).where(audience.narrowed).limit(limit))
+        for page in pages(session, audience):
+            if page:
+                chosen = [row.id for row in page[: limit - len(found)]]
+                found += _rows(session, select(*_SHOWN).where(USERS.c.id.in_(chosen)))
+            if len(found) >= limit:
+                break
+            if monotonic() > deadline:
+                raise OutOfTimeError
+    return found
+
+
+_SHOWN: Final = (USERS.c.id, USERS.c.user_id, USERS.c.attributes, USERS.c.created_at)
+
+
+def _rows(session: Session, query: Any) -> list[Found]:
+    return [Found(*row) for row in session.connection().execute(query)]
+
+
+def among(session: Session, audience: Audience, user_pks: Sequence[int]) -> list[int]:
+    """Those of at most `CHUNK` internal ids that are users of the audience."""
+    attributes = USERS.c.attributes if audience.residual is not None else None
+    columns = (USERS.c.id,) if attributes is None else (USERS.c.id, attributes)
+    query = select(*columns).where(USERS.c.id.in_(user_pks), audience.where)
+    rows = session.connection().execute(query).all()
+    return [row.id for row in audience.keep(session, rows)]
+
+
+def shown(session: Session, user_pks: Sequence[int]) -> list[Found]:
+    """These users, as a preview shows them."""
+    return _rows(session, select(*_SHOWN).where(USERS.c.id.in_(user_pks)).order_by(USERS.c.id))
