@@ -18,7 +18,7 @@ class Occurrence:
 class Scope:
     """What surrounds one user at one moment.
 
-    `groups` maps the name of a saved group to its members (a list, or `condition_values.Members` made beforehand);
+    `groups` maps the name of a saved group to its members (a list, or `values.Members` made beforehand);
     `events` the name of an event to its occurrences, in any order; `segments` are the keys of the list segments that
     hold the user. `needs.needs_of` says which of them a condition asks for.
     """

@@ -183,7 +183,7 @@ def is_decimal(text: ColumnElement[str]) -> Bool:
 
 
 def is_time(text: ColumnElement[str]) -> Bool:
-    """Whether `condition_values.TIME` accepts the text."""
+    """Whether `values.TIME` accepts the text."""
     length = func.length(text, type_=Integer)
     offset = func.substr(text, length - 5, 6, type_=Text)
     has_offset = and_(
