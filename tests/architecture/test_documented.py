@@ -67,6 +67,15 @@ def test_every_floor_says_what_lives_there_what_it_may_import_and_where_to_start
         assert "Start reading" in text
 
 
+def test_every_room_of_targeting_has_a_first_page() -> None:
+    rooms = sorted(path.parent for path in (ROOT / "targeting").glob("*/__init__.py"))
+    assert len(rooms) >= 6
+    for room in rooms:
+        text = (room / "__init__.py").read_text()
+        assert "May import" in text, room
+        assert "Start reading" in text, room
+
+
 def test_no_file_is_too_long_to_read() -> None:
     floors = (
         "experiments",
