@@ -48,7 +48,7 @@ class Context(Struct, frozen=True):
 
 
 class _Call(Struct, frozen=True, kw_only=True):
-    messageId: str | None = None  # noqa: N815  # Segment's names, here and below
+    messageId: Id | None = None  # noqa: N815  # Segment's names, here and below
     userId: Id | None = None  # noqa: N815
     anonymousId: Id | None = None  # noqa: N815
     timestamp: Moment | None = None
@@ -183,6 +183,8 @@ def calls_of(message: Message, *, now: datetime, new_id: Callable[[int], str] | 
         message_id = call.messageId
         if message_id is None:
             message_id = new_id(index) if new_id else str(uuid.uuid4())
+        elif isinstance(message_id, int):
+            message_id = str(message_id)
         try:
             at = _moment_of(call, message.sent_at, now)
         except OverflowError:

@@ -80,7 +80,7 @@ class Wiring:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluates experiments for other people's software."""
-        return Evaluator(self.settings.global_holdout)
+        return Evaluator(self.settings.global_holdout, self.settings.erasure_secret.get_secret_value())
 
     @cached_property
     def exposed(self) -> Exposed:

@@ -24,6 +24,7 @@ from experiments.errors import Invalid, NotFound
 from experiments.models import Experiment
 from experiments.vocabulary import EXPERIMENT_VIEWED_EVENT, ExperimentStatus
 from targeting import evaluation_repository as repository
+from targeting import tombstones
 from targeting.bucketing import BucketRange, choose_variant, hash_unit
 from targeting.calls import TrackCall
 from targeting.conditions import compile_condition
@@ -53,7 +54,7 @@ class Reason(StrEnum):
 class Answer:
     """The variant of one user in one experiment; None: none, because of `without`. `forced`: chosen by hand, for a tester.
 
-    without: `paused`, `stopped`, `not_begun`, `audience`, `prerequisite`, `layer`, `rule` (users come by rules, and none has
+    without: `paused`, `stopped`, `not_begun`, `erased`, `audience`, `prerequisite`, `layer`, `rule` (users come by rules, and none has
     enrolled this one), `no_unit`, or the gate of `targeting.draw` that stopped them.
     """
 
@@ -101,6 +102,7 @@ class Evaluator:
     """Evaluates, and remembers what does not change between evaluations. One for a process; threads may share it."""
 
     global_holdout: float
+    erasure_secret: str = ""
     _catalogue: Catalogue | None = field(default=None, init=False)
     _payload: tuple[Catalogue, Payload] | None = field(default=None, init=False)
 
@@ -141,11 +143,14 @@ class Evaluator:
         """
         known = repository.subjects(session, {question.user_id for question in questions})
         catalogue, now = self.catalogue(session), clock.now()
+        unknown = {(tombstones.USER_ID, each.user_id) for each in questions if each.user_id not in known}
+        erased = tombstones.erased_among(session, unknown, secret=self.erasure_secret)
         told: list[Told] = []
         for question in questions:
             subject = known.get(question.user_id) or Subject(question.user_id)
             seen = {**subject.attributes, **question.attributes}
-            one = _OneUser(session, now, catalogue, subject, seen)
+            is_erased = (tombstones.USER_ID, question.user_id) in erased
+            one = _OneUser(session, now, catalogue, subject, seen, is_erased)
             if question.experiment is None:
                 told.append([one.answer(key) for key in catalogue.experiments])
             elif question.experiment in catalogue.experiments:
@@ -204,11 +209,15 @@ class _OneUser:
     catalogue: Catalogue
     subject: Subject
     attributes: Mapping[str, Any]
+    is_erased: bool = False
 
     def answer(self, key: str) -> Answer | Broken:
         one = self.catalogue.experiments[key]
         if one.is_paused or one.running.begins_at > self.now:
             return Answer(key, Reason.OFF, without="paused" if one.is_paused else "not_begun")
+        if self.is_erased:
+            # Nothing is kept of them, so no exposure could be: and without one no variant is told.
+            return Answer(key, Reason.TARGETING, without="erased")
         chosen = self._chosen(one.running.design)
         if chosen is not None:
             return chosen

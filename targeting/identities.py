@@ -20,12 +20,12 @@ from sqlmodel import Session
 
 from targeting import merge_repository, rule_triggers, tombstones, user_repository
 from targeting.calls import AliasCall, CheckedCall, IdentifyCall
+from targeting.models import FORMER_USER_ID
 from targeting.profile import ANONYMOUS_PREFIX
 from targeting.roster import Roster
 from targeting.user_repository import Person, stored_id
 
 ANONYMOUS_ID: Final = "anonymous_id"
-FORMER_USER_ID: Final = "former_user_id"
 
 
 class Identities:

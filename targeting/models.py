@@ -1,7 +1,7 @@
 """Tables of who: users, aliases, consent, events, assignments, segments, rules, and where users come from."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Column, ForeignKey, Index, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
@@ -32,6 +32,10 @@ class User(SQLModel, table=True):
     updated_at: datetime = Field(sa_type=UtcDateTime)
     last_seen_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     last_inbound_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+FORMER_USER_ID: Final = "former_user_id"
+"""Kind of an alias: a user id that its user had before."""
 
 
 class UserAlias(SQLModel, table=True):

@@ -18,7 +18,7 @@ from experiments.errors import Conflict, NotFound
 from experiments.metrics import MetricDefinition
 from targeting import privacy_repository as repository
 from targeting import tombstones, user_repository, users
-from targeting.models import User
+from targeting.models import FORMER_USER_ID, User
 from targeting.profile import ERASED_PREFIX, check_user_id, normalise_phone
 
 
@@ -48,7 +48,10 @@ def erase(session: Session, clock: Clock, *, actor: str, user_id: str, secret: s
     user = users.find(session, user_id=user_id)
     pk, now = _pk(user), clock.now()
     user_repository.lock_people(session, [pk])
-    names = [(tombstones.USER_ID, user_id), *repository.aliases_of(session, pk)]
+    names = [(tombstones.USER_ID, user_id)]
+    for kind, value in repository.aliases_of(session, pk):
+        # Whoever had an id once comes by it as by the present one.
+        names.append((tombstones.USER_ID if kind == FORMER_USER_ID else kind, value))
     if user.phone is not None:
         names += [(tombstones.PHONE, user.phone), ("wa_id", user.phone.removeprefix("+"))]
     tombstones.bury(session, names, secret=secret, now=now)

@@ -50,6 +50,7 @@ def erase(
         typer.confirm(f"Erase everything known of {user_id!r}? There is no way back", abort=True)
     with wiring.database.transaction() as session:
         erased = privacy.erase(session, wiring.clock, settings=wiring.settings, actor=ACTOR, user_id=user_id)
+    wiring.database.truncate_log()
     typer.echo(f"erased; an empty row {erased.pseudonym} stays, so that results still add up")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, BackgroundTasks, Path
 
 from api import privacy
 from api.dependencies import (
@@ -15,6 +15,7 @@ from api.dependencies import (
     Reader,
     ReadSession,
     SettingsOf,
+    WiringOf,
     Writer,
     WriteSession,
     next_cursor,
@@ -84,10 +85,16 @@ def export(session: ReadSession, _principal: Admin, user_id: UserId) -> dict[str
 
 @router.delete("/{user_id}")
 def erase(
-    session: WriteSession, clock: ClockOf, settings: SettingsOf, principal: Admin, user_id: UserId
+    session: WriteSession,
+    clock: ClockOf,
+    wiring: WiringOf,
+    principal: Admin,
+    user_id: UserId,
+    afterwards: BackgroundTasks,
 ) -> ErasedAnswer:
     """Forget one user for good. Results of experiments stay as they are; the person cannot come back by import."""
-    erased = privacy.erase(session, clock, settings=settings, actor=principal.actor, user_id=user_id)
+    erased = privacy.erase(session, clock, settings=wiring.settings, actor=principal.actor, user_id=user_id)
+    afterwards.add_task(wiring.database.truncate_log)
     return ErasedAnswer(erased_as=erased.pseudonym)
 
 

@@ -2,10 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text as sql
+from sqlalchemy.engine import make_url
 
 from api.wiring import Wiring
 from delivery import privacy
@@ -14,6 +16,7 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, NotFound
 from targeting import consent, event_repository, tombstones, users
+from targeting.evaluation import Evaluator, Question
 from targeting.models import User
 from targeting.privacy import readmit
 from tests.integration import outbox
@@ -246,3 +249,55 @@ def test_a_stranger_gets_the_id_that_is_told_later(
         bob = users.find(session, user_id="bob")
         assert bob.phone == PHONE
         assert [state.granted for state in consent.consents_of(session, user_pk=bob.id or 0)] == [False]
+
+
+def test_an_id_that_somebody_had_before_is_blocked_too(
+    http: TestClient, wiring: Wiring, keys: dict[str, str]
+) -> None:
+    write, admin = ({"Authorization": f"Bearer {keys[scope]}"} for scope in ("write", "admin"))
+    ingest = (keys["ingest"], "")
+    for user_id in ("fa", "fb"):
+        assert http.post("/v1/track", json={"userId": user_id, "event": "x"}, auth=ingest).status_code == 200
+    assert http.post("/v1/alias", json={"previousId": "fa", "userId": "fb"}, auth=ingest).status_code == 200
+    assert http.delete("/v1/users/fb", headers=admin).status_code == 200
+    for user_id in ("fa", "fb"):
+        call = {"userId": user_id, "event": "x"}
+        assert http.post("/v1/track", json=call, auth=ingest).json()["accepted"] == 0, user_id
+        file = f"user_id\n{user_id}\n"
+        answer = http.post("/v1/imports", files={"file": ("people.csv", file)}, headers=write).json()
+        assert (answer["created"], answer["rejected"]) == (0, 1), user_id
+    with wiring.database.snapshot() as session:
+        assert all(
+            user.user_id.startswith("erased:") for user in users.list_users(session, after_id=0, limit=9)
+        )
+
+
+def test_what_was_deleted_is_in_no_file_of_sqlite(sqlite_url: str, clock: SteppedClock) -> None:
+    database = Database(sqlite_url)
+    _ann(database, clock)
+    with database.transaction() as session:
+        privacy.erase(session, clock, actor="dpo", user_id="ann", secret=SECRET)
+    folder = Path(make_url(sqlite_url).database or "").parent
+    left = b"".join(file.read_bytes() for file in folder.iterdir())
+    assert b"ann@example.com" in left
+    assert database.truncate_log()
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert len(files) > 1
+    assert [
+        name for name, content in files.items() if b"ann@example" in content or b"2025550123" in content
+    ] == []
+    database.dispose()
+
+
+def test_nobody_who_was_erased_is_told_a_variant(database: Database, clock: SteppedClock) -> None:
+    outbox.add_experiment(database, clock)
+    _ann(database, clock)
+    evaluator = Evaluator(global_holdout=0, erasure_secret=SECRET)
+    with database.snapshot() as session:
+        [[before]] = evaluator.answer(session, clock, [Question("ann", {})])
+    assert before.variant is not None
+    with database.transaction() as session:
+        privacy.erase(session, clock, actor="dpo", user_id="ann", secret=SECRET)
+    with database.snapshot() as session:
+        [[after]] = evaluator.answer(session, clock, [Question("ann", {})])
+    assert (after.variant, after.without) == (None, "erased")
