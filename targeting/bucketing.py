@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.errors import Invalid
+from targeting.conditions.values import text_of
 
 _OFFSET_BASIS: Final = 0x811C9DC5
 _PRIME: Final = 0x01000193
@@ -29,8 +30,9 @@ BucketRange = tuple[float, float]
 """A stretch of [0, 1]: from the first number (included) to the second (excluded)."""
 
 
-def hash_unit(seed: str, value: str, version: int) -> float | None:
-    """Where `value` falls on [0, 1); None for a hash version that does not exist.
+def hash_unit(seed: str, value: str | float, version: int) -> float | None:
+    """Where `value` falls on [0, 1); None for a hash version that does not exist. A number is hashed as JavaScript writes it; raises
+    Invalid for null, a list or an object.
 
     Version 1 hashes value + seed into 1,000 steps (kept for old experiments: its buckets are biased); version 2 hashes
     seed + value, then the decimal digits of that hash, into 10,000 steps.
@@ -38,8 +40,11 @@ def hash_unit(seed: str, value: str, version: int) -> float | None:
     >>> hash_unit("seed", "b", 2)
     0.2696
     """
+    text = value if isinstance(value, str) else text_of(value)
+    if text is None:
+        raise Invalid("only text and numbers are hashed", field="value")
     unit_of = hasher(seed, version)
-    return None if unit_of is None else unit_of(value)
+    return None if unit_of is None else unit_of(text)
 
 
 def hasher(seed: str, version: int) -> Callable[[str], float] | None:

@@ -9,16 +9,24 @@ from experiments.clock import parse_duration
 from experiments.errors import Problem
 from targeting.conditions.history import EVENT_KEYS, MAX_TIMES, read_count, read_segments
 from targeting.conditions.patterns import MAX_PATTERN, compile_pattern, danger
+from targeting.conditions.printing import print_text
 from targeting.conditions.values import is_number, kind_of, matches_entries_whole, readable
 
 MAX_DEPTH: Final = 20
 MAX_NODES: Final = 1_000
 MAX_LIST: Final = 10_000
+MAX_NAME: Final = 200
+"""Characters in one step of an attribute's path, which is as long as the name of an attribute can be."""
+MAX_TEXT: Final = 200_000
+"""Characters in the text of a condition: whatever else it holds is bounded by this."""
 
 LOGIC: Final = ("$and", "$or", "$nor", "$not")
 ABOUT_USERS: Final = ("$event", "$inSegment")
 MAX_EVENT_NAME: Final = 200
 MAX_SEGMENTS: Final = 50
+MAX_SIZE: Final = 2**53
+MAX_DIGITS: Final = 300
+"""Of a whole number: one that is much longer is infinite wherever numbers are floating."""
 KINDS: Final = ("string", "number", "boolean", "array", "object", "null")
 SPECIAL_ATTRIBUTES: Final = frozenset({"$groups"})
 """Attributes whose own name begins with a dollar sign, in the GrowthBook language."""
@@ -32,6 +40,9 @@ def validate_condition(condition: Any, *, field: str = "audience.condition") -> 
     """
     check = _Check()
     check.condition(condition, field, 1)
+    if not check.problems and (length := len(print_text(condition))) > MAX_TEXT:
+        size = f"a condition's text has at most {MAX_TEXT:,} characters, this one has {length:,}"
+        return [Problem(field, f"{size}; use $inSegment for long lists")]
     return check.problems
 
 
@@ -49,17 +60,19 @@ class _Check:
             self._add(field, f'a condition is an object such as {{"country": "NL"}}, not {_shown(condition)}')
             return
         for key, operand in condition.items():
-            here = f"{field}.{key}"
+            here = f"{field}.{_named(key)}"
             if not self._enter(here, depth):
                 return
-            if key in LOGIC:
+            if not isinstance(key, str):
+                self._add(here, f"a name is text, not {_shown(key)}")
+            elif key in LOGIC:
                 self._logic(key, operand, here, depth)
             elif key in ABOUT_USERS:
                 self._history(key, operand, here, depth)
             elif key.startswith("$") and key not in SPECIAL_ATTRIBUTES:
                 self._misplaced(key, here)
-            elif not all(key.split(".")):
-                self._add(here, "an attribute's path has no empty step: write it as plan or as address.city")
+            elif problem := _path_problem(key):
+                self._add(here, problem)
             else:
                 self._value(operand, here, depth + 1)
 
@@ -89,7 +102,7 @@ class _Check:
         if "name" not in event:
             self._add(f"{field}.name", "is missing: which event?")
         for key, operand in event.items():
-            here = f"{field}.{key}"
+            here = f"{field}.{_named(key)}"
             if key == "properties" and operand is not None:
                 self._about_user = False
                 self.condition(operand, here, depth + 1)
@@ -101,7 +114,7 @@ class _Check:
                         here, f"takes {problem}, not {_shown(operand)}" if problem[0] != "!" else problem[1:]
                     )
             elif key != "properties":
-                self._add(here, f"$event has no {key}{_nearest(key, EVENT_KEYS)}")
+                self._add(here, f"$event has no {_named(key)}{_nearest(key, EVENT_KEYS)}")
 
     def _misplaced(self, key: str, field: str) -> None:
         if key == "$savedGroup":
@@ -109,10 +122,10 @@ class _Check:
         elif key in _OPERANDS:
             self._add(field, f'{key} belongs under an attribute: {{"age": {{"{key}": ..}}}}')
         else:
-            self._add(field, f"unknown operator {key}{_nearest(key, (*LOGIC, *ABOUT_USERS))}")
+            self._add(field, f"unknown operator {_named(key)}{_nearest(key, (*LOGIC, *ABOUT_USERS))}")
 
     def _value(self, value: Any, field: str, depth: int) -> None:
-        dollars = [key for key in value if key.startswith("$")] if isinstance(value, dict) else []
+        dollars = [key for key in value if str(key).startswith("$")] if isinstance(value, dict) else []
         if not dollars:
             self._document(value, field, depth)
         elif len(dollars) < len(value):
@@ -122,7 +135,7 @@ class _Check:
 
     def _operators(self, operators: dict[str, Any], field: str, depth: int) -> None:
         for name, operand in operators.items():
-            here = f"{field}.{name}"
+            here = f"{field}.{_named(name)}"
             if not self._enter(here, depth):
                 return
             if name not in _OPERANDS:
@@ -155,9 +168,11 @@ class _Check:
             value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         )
         for key, entry in entries:
-            here = f"{field}.{key}" if isinstance(value, dict) else f"{field}[{key}]"
+            here = f"{field}.{_named(key)}" if isinstance(value, dict) else f"{field}[{key}]"
             if not self._enter(here, depth):
                 return
+            if isinstance(value, dict) and not isinstance(key, str):
+                self._add(here, f"a name is text, not {_shown(key)}")
             self._document(entry, here, depth + 1)
 
     def _enter(self, field: str, depth: int) -> bool:
@@ -175,6 +190,23 @@ class _Check:
         self.problems.append(Problem(field, message))
 
 
+def _named(key: Any) -> str:
+    """A key as a step of the path of a problem."""
+    name = str(key) or '""'
+    return name if len(name) <= MAX_NAME else name[:MAX_NAME] + ".."
+
+
+def _path_problem(path: str) -> str | None:
+    steps = path.split(".")
+    if not all(steps):
+        return "an attribute's path has no empty step: write it as plan or as address.city"
+    if len(steps) > MAX_DEPTH:
+        return f"an attribute's path has at most {MAX_DEPTH} steps, this one has {len(steps):,}"
+    if max(map(len, steps)) > MAX_NAME:
+        return f"an attribute's name has at most {MAX_NAME} characters, this one has {max(map(len, steps)):,}"
+    return _scalar_problem(path)
+
+
 def _shown(value: Any) -> str:
     return (
         f"{'an' if kind_of(value)[0] in 'ao' else 'a'} {kind_of(value)} ({readable(value)})"
@@ -186,10 +218,11 @@ def _shown(value: Any) -> str:
 def _unknown(name: str) -> str:
     if name in {*LOGIC, *ABOUT_USERS}:
         return f"{name} stands beside attributes, not under one"
-    return f"unknown operator {name}{_nearest(name, tuple(_OPERANDS))}"
+    return f"unknown operator {_named(name)}{_nearest(name, tuple(_OPERANDS))}"
 
 
-def _nearest(name: str, known: tuple[str, ...]) -> str:
+def _nearest(key: Any, known: tuple[str, ...]) -> str:
+    name = _named(key)
     lowered = {operator.lower(): operator for operator in known}
     close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     return f"; did you mean {lowered[close[0]]}?" if close else f"; known are {', '.join(known)}"
@@ -198,6 +231,8 @@ def _nearest(name: str, known: tuple[str, ...]) -> str:
 def _scalar_problem(value: Any) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return "a number is finite"
+    if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        return f"a whole number has at most {MAX_DIGITS} digits"
     if isinstance(value, str) and ("\0" in value or (not value.isprintable() and _has_surrogate(value))):
         return "text has no NUL character and no half of a surrogate pair"
     return None
@@ -220,14 +255,16 @@ def _bound(operand: Any) -> str | None:
 
 
 def _version(operand: Any) -> str | None:
-    return None if isinstance(operand, str) or is_number(operand) else 'a version such as "2.14.0"'
+    return (
+        _scalar(operand) if isinstance(operand, str) or is_number(operand) else 'a version such as "2.14.0"'
+    )
 
 
 def _scalars(operand: Any) -> str | None:
     if not isinstance(operand, list):
         return "a list of values"
     if len(operand) > MAX_LIST:
-        return f"!a list holds at most {MAX_LIST:,} values; use a segment or $inGroup"
+        return f"!a list holds at most {MAX_LIST:,} values; use $inSegment"
     return next((problem for problem in map(_scalar, operand) if problem), None)
 
 
@@ -237,8 +274,8 @@ def _entries(operand: Any) -> str | None:
     return f"!a list holds at most {MAX_LIST:,} values" if len(operand) > MAX_LIST else None
 
 
-def _group(operand: Any) -> str | None:
-    return None if isinstance(operand, str) and operand else "the name of a saved group"
+def _group(_operand: Any) -> str:
+    return "!saved groups come with the features of an SDK, and there are none here; name a segment with $inSegment"
 
 
 def _truth(operand: Any) -> str | None:
@@ -252,7 +289,7 @@ def _kind(operand: Any) -> str | None:
 def _size(operand: Any) -> str | None:
     if isinstance(operand, dict):
         return None
-    whole = is_number(operand) and operand >= 0 and float(operand).is_integer()
+    whole = is_number(operand) and 0 <= operand <= MAX_SIZE and float(operand).is_integer()
     return None if whole else "a whole number of entries, or operators on that number"
 
 

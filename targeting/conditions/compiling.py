@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from experiments.clock import parse_duration
+from experiments.clock import SystemClock, parse_duration
 from experiments.errors import Invalid
 from targeting.conditions.checks import validate_condition
 from targeting.conditions.groups import in_group, saved_group
@@ -65,15 +65,16 @@ def matches(
 ) -> bool:
     """Whether a user with `attributes` meets `condition`; GrowthBook semantics.
 
-    The keyword arguments and `saved_groups` are described at `Scope`. To test many users, compile once instead. Raises
-    Invalid when the condition asks for the age of a time and `now` is missing, or is nested thousands of levels deep; odd
-    attributes never raise.
+    The keyword arguments and `saved_groups` are described at `Scope`; without `now`, the present is that of the system's
+    clock. To test many users, compile once instead. Raises Invalid when the condition is nested thousands of levels deep;
+    odd attributes never raise.
 
     >>> matches({"age": {"$gte": 18}, "tags": {"$in": ["vip"]}}, {"age": 20, "tags": ["vip", "new"]})
     True
     """
     try:
-        return compile_condition(condition)(attributes, Scope(now, saved_groups, events, segments))
+        scope = Scope(now or SystemClock().now(), saved_groups, events, segments)
+        return compile_condition(condition)(attributes, scope)
     except RecursionError as error:
         raise Invalid("is nested too deep", field="condition") from error
 
@@ -87,7 +88,7 @@ def compile_condition(condition: Any) -> Predicate:
     return _all([_compile_clause(key, operand) for key, operand in condition.items()])
 
 
-def _compile_clause(key: str, operand: Any) -> Predicate:
+def _compile_clause(key: Any, operand: Any) -> Predicate:
     if key in {"$and", "$or", "$nor"}:
         parts: list[Predicate] = (
             list(map(compile_condition, operand)) if isinstance(operand, list) else [_never]
@@ -106,8 +107,8 @@ def _compile_clause(key: str, operand: Any) -> Predicate:
     return saved_group(operand, compile_condition) if key == "$savedGroup" else _on_attribute(key, operand)
 
 
-def _on_attribute(path: str, operand: Any) -> Predicate:
-    return at_path(path, compile_value(operand))
+def _on_attribute(path: Any, operand: Any) -> Predicate:
+    return at_path(path, compile_value(operand)) if isinstance(path, str) else _never
 
 
 def _compile_event(operand: Any) -> Predicate:

@@ -36,6 +36,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from experiments.errors import Invalid
 from targeting.conditions.values import DECIMAL, MAX_NUMBER_TEXT, TIME
 
+MAX_STEPS: Final = 20
 Bool = ColumnElement[bool]
 
 NUMBERS: Final = ("number", "integer", "real")
@@ -94,6 +95,8 @@ class JsonValue:
 
 def value_at(attributes: ColumnElement[Any], path: str, field: str) -> JsonValue:
     segments = path.split(".")
+    if len(segments) > MAX_STEPS:
+        raise Invalid(f"SQL follows a path of at most {MAX_STEPS} steps", field=field)
     for index, segment in enumerate(segments):
         # A quote or a backslash has no spelling in a SQLite path; a number may also be a place in a list.
         if re.search(r'["\\\x00-\x1f\ud800-\udfff]', segment) or not segment:

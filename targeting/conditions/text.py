@@ -11,14 +11,13 @@ from typing import Any, Final
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from experiments.errors import Invalid
-from targeting.conditions.checks import validate_condition
+from targeting.conditions.checks import MAX_TEXT, validate_condition
 from targeting.conditions.grammar import called, parser_with
 from targeting.conditions.printing import print_text
 from targeting.conditions.reader import Meaningless, Part, Reader
 
 __all__ = ["condition_of", "parse_text", "print_text"]
 
-MAX_TEXT: Final = 200_000
 _LONGEST: Final = 40
 
 

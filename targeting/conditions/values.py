@@ -47,7 +47,11 @@ def is_number(value: Any) -> bool:
 
 def is_operator_object(value: Any) -> bool:
     """Whether a JSON value is a set of operators such as `{"$gt": 5}`, rather than a document to compare with."""
-    return isinstance(value, dict) and bool(value) and all(key.startswith("$") for key in value)
+    return isinstance(value, dict) and bool(value) and all(map(_is_operator, value))
+
+
+def _is_operator(key: object) -> bool:
+    return isinstance(key, str) and key.startswith("$")
 
 
 def matches_entries_whole(condition: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from experiments.clock import SystemClock
 from experiments.errors import Invalid
 from targeting.conditions import compile_condition
 from targeting.conditions.scope import Predicate, Scope
@@ -89,7 +90,7 @@ def read_context(context: Any, find: Find) -> Evaluation:
     """The evaluation that an SDK's context asks for.
 
     Sticky bucketing is on when the context has `stickyBucketAssignmentDocs`. A list of documents there is replaced in the
-    context by the dict that the SDKs use, so that the caller sees what was saved.
+    context by the dict that the SDKs use, so that the caller sees what was saved. The present is that of the system's clock.
     """
     if not isinstance(context, dict):
         return Evaluation(NOTHING, find)
@@ -98,7 +99,7 @@ def read_context(context: Any, find: Find) -> Evaluation:
     evaluation = Evaluation(
         attributes if isinstance(attributes, dict) else NOTHING,
         find,
-        Scope(groups=groups) if groups and isinstance(groups, dict) else NO_SCOPE,
+        Scope(SystemClock().now(), groups if isinstance(groups, dict) else None),
     )
     if context.keys() <= _PLAIN:
         return evaluation

@@ -51,6 +51,7 @@ _UNCOPIABLE: Final = (RecursionError, TypeError, ValueError)
 def evaluate(context: dict[str, Any], key: str) -> dict[str, Any]:
     """The result of a feature: `value`, `on`, `off`, `source`, `ruleId`; and of an experiment `experiment`, `experimentResult`.
 
+    Conditions on the age of a time take the present from the system's clock (here and in `run`).
     source: unknownFeature, defaultValue, force, experiment, override, prerequisite (a gate is closed) or
     cyclicPrerequisite.
 

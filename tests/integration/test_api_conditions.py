@@ -64,6 +64,10 @@ def test_a_condition_is_said_in_every_form(http: TestClient, keys: dict[str, str
         ({"condition": {"$or": [{"a": {"$gtt": 1}}]}}, "condition.$or[0].a.$gtt"),
         ({"condition": {"$not": {"$inSegment": ["nobody"]}}}, "condition.$not.$inSegment[0]"),
         ({"text": "a = 1", "other": 1}, "other"),
+        ({"condition": {"": 1}}, 'condition.""'),
+        ({"condition": {"a." * 3_000 + "a": 1}}, "condition." + "a." * 100 + ".."),
+        ({"condition": {"country": {"$notInGroup": "no-such-list"}}}, "condition.country.$notInGroup"),
+        ({"text": "country in group vip"}, "text.country.$inGroup"),
     ],
 )
 def test_what_is_wrong_is_named(writer: TestClient, sent: Any, field: str) -> None:

@@ -18,7 +18,6 @@ from tests.property.condition_language import (
     values,
 )
 
-GROUPS = {"beta": ["a", 5, None], "two words": ["pro"]}
 people = st.tuples(attributes | st.dictionaries(odd_names, values, max_size=3), histories, memberships)
 often = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
@@ -28,7 +27,7 @@ often = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, 
 def test_a_condition_read_back_from_its_text_means_the_same(condition, person):
     assume(validate_condition(condition) == [])
     known, history, lists = person
-    scope = Scope(NOW, groups=GROUPS, events=history, segments=lists)
+    scope = Scope(NOW, events=history, segments=lists)
     again = parse_text(print_text(condition))
     assert validate_condition(again) == []
     assert compile_condition(again)(known, scope) is compile_condition(condition)(known, scope)

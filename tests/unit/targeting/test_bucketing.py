@@ -28,6 +28,17 @@ def test_version_1_hashes_value_then_seed_and_version_2_hashes_the_digits_of_see
     assert hash_unit("seed", "user", 2) == _fnv1a_of_bytes(digits) % 10000 / 10000
 
 
+def test_a_number_is_hashed_as_its_text_and_a_list_is_not():
+    for version in (1, 2):
+        assert (
+            hash_unit("seed", 5, version)
+            == hash_unit("seed", 5.0, version)
+            == hash_unit("seed", "5", version)
+        )
+    with pytest.raises(Invalid, match="only text and numbers"):
+        hash_unit("seed", [5], 2)
+
+
 @pytest.mark.parametrize("version", [0, 3, -1])
 def test_an_unknown_version_is_none_for_one_and_refused_for_many(version):
     assert hash_unit("seed", "user", version) is None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from experiments.errors import Invalid, NotFound
-from targeting.conditions import Occurrence, describe, matches, validate_condition
+from targeting.conditions import Occurrence, Scope, compile_condition, describe, matches, validate_condition
 from targeting.conditions.needs import MAX_CHAIN, MAX_INLINED, expand_segments, needs_of
 from targeting.conditions.sql import is_sql_expressible, split
 
@@ -59,9 +59,10 @@ def test_events(condition, events, expected):
 
 
 def test_a_window_needs_the_present_and_the_whole_past_does_not():
-    assert matches(event(), {}, events=did(DAY))
+    timeless = Scope(events=did(DAY))
+    assert compile_condition(event())({}, timeless)
     with pytest.raises(Invalid, match="pass now"):
-        matches(event(within="1d"), {}, events=did(DAY))
+        compile_condition(event(within="1d"))({}, timeless)
 
 
 def test_lists():

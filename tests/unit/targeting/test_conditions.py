@@ -8,7 +8,7 @@ from sqlalchemy import column
 from sqlalchemy.dialects import postgresql, sqlite
 
 from experiments.errors import Invalid
-from targeting.conditions import Scope, compile_condition, describe, matches, validate_condition
+from targeting.conditions import Occurrence, Scope, compile_condition, describe, matches, validate_condition
 from targeting.conditions.sql import MAX_CLAUSES, MAX_LIST, compile_sql, is_sql_expressible, split
 from targeting.conditions.values import Members, days_since_1970, number_text, number_written_as, time_micros
 
@@ -141,9 +141,25 @@ def test_what_is_no_time_has_no_age(odd):
     assert not matches({"at": {"$newerThan": "0d"}}, {"at": odd}, now=NOW)
 
 
-def test_an_age_needs_to_know_the_time():
+def test_the_present_is_that_of_the_system_unless_it_is_given():
+    assert matches({"at": {"$olderThan": "1d"}}, {"at": "2020-01-01"})
+    assert matches({"at": {"$newerThan": "1d"}}, {"at": "9000-01-01"})
+    event = Occurrence(datetime(2020, 1, 1, tzinfo=UTC), {})
+    assert not matches({"$event": {"name": "e", "within": "1d"}}, {}, events={"e": [event]})
     with pytest.raises(Invalid, match="pass now"):
-        matches({"at": {"$olderThan": "1d"}}, {"at": "2026-01-01"})
+        compile_condition({"at": {"$olderThan": "1d"}})({"at": "2026-01-01"}, Scope())
+
+
+@pytest.mark.parametrize(
+    "odd", [{1: 2}, {"a": {1: 2}}, {"a": {"$elemMatch": {1: 2}}}, {"$not": {None: 1}, 1: 2}, {"a." * 5_000 + "a": 1}]
+)  # fmt: skip
+def test_an_odd_condition_is_answered_all_the_same(odd):
+    assert matches(odd, {"a": [{"a": 1}]}) is False
+
+
+def test_sql_follows_no_path_that_validation_refuses():
+    assert is_sql_expressible({"a." * 19 + "a": 1})
+    assert not is_sql_expressible({"a." * 20 + "a": 1})
 
 
 def test_times_count_as_the_calendar_does():
@@ -199,9 +215,21 @@ def test_numbers_are_written_as_javascript_does(number, text):
         ({"a": {"$regex": "(a+)+$"}}, ".a.$regex", "can take for ever"),
         ({"a": {"$olderThan": "60 days"}}, ".a.$olderThan", "is not a duration"),
         ({"a": {"$newerThan": 60}}, ".a.$newerThan", "a duration such as"),
-        ({"a": {"$inGroup": ["x"]}}, ".a.$inGroup", "name of a saved group"),
+        ({"a": {"$inGroup": "x"}}, ".a.$inGroup", r"name a segment with \$inSegment"),
+        ({"a": {"$not": {"$notInGroup": "x"}}}, ".a.$not.$notInGroup", r"name a segment with \$inSegment"),
         ({"a": {"$vgt": None}}, ".a.$vgt", "a version such as .*, not null"),
         ({"a..b": 1}, ".a..b", "no empty step"),
+        ({"": 1}, '.""', "no empty step"),
+        ({1: 2}, ".1", "a name is text"),
+        ({"a": {"b": {1: 2}}}, ".a.b.1", "a name is text"),
+        ({".".join("a" * 21): 1}, "." + ".".join("a" * 21), "at most 20 steps, this one has 21"),
+        ({"a." * 5_000 + "a": 1}, "." + "a." * 100 + "..", "at most 20 steps, this one has 5,001"),
+        ({"a." + "b" * 201: 1}, ".a." + "b" * 198 + "..", "at most 200 characters, this one has 201"),
+        ({"a": {"$" + "x" * 5_000: 1}}, ".a.$" + "x" * 199 + "..", r"unknown operator \$x{199}\.\.;"),
+        ({"a": "b" * 200_000}, "", "text has at most 200,000 characters, this one has 200,006"),
+        ({"a": {"b" * 200_000: 1}}, "", "text has at most 200,000 characters"),
+        ({"a": 10**300}, ".a", "at most 300 digits"),
+        ({"a": {"$size": 10**5_000}}, ".a.$size", "whole number"),
         ({"a": float("nan")}, ".a", "finite"),
         ({"a": "\0"}, ".a", "NUL"),
         ({"a": {"$in": ["\ud800"]}}, ".a.$in", "surrogate"),

@@ -349,3 +349,15 @@ def test_a_contextual_bandit_reports_the_weights_that_were_drawn_from(bandit, ex
     forced = evaluate({**context, "forcedVariations": {"exp": 0}}, "f")
     assert "contextualBandit" not in forced["experiment"]
     assert "leafId" not in forced["experimentResult"]
+
+
+def test_the_features_of_a_context_know_the_present():
+    aged = {"at": {"$olderThan": "1d"}}
+    context = {
+        "attributes": {"id": "1", "at": "2020-01-01"},
+        "features": _feature({**TWO, "condition": aged}),
+    }
+    assert evaluate(context, "f")["source"] == "experiment"
+    alone = {"key": "exp", "variations": ["a", "b"], "condition": aged}
+    assert run(context, alone)["inExperiment"]
+    assert not run({**context, "attributes": {"id": "1", "at": "9000-01-01"}}, alone)["inExperiment"]
