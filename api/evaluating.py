@@ -14,6 +14,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
 
 from api.dependencies import key_in, wiring_of
 from api.errors import problem_response, status_of
@@ -65,6 +66,8 @@ def failure(error: Exception, *, key: str | None) -> Response:
         error = Unavailable("the database is busy or cannot be reached; try again")
     if isinstance(error, TouchstoneError):
         status, details = status_of(error), str(error)
+    elif isinstance(error, HTTPException):
+        status, details = HTTPStatus(error.status_code), error.detail
     else:
         _log.exception("an error nobody planned for", exc_info=error)
         status, details = (

@@ -13,6 +13,7 @@ from experiments.clock import parse_duration
 from experiments.errors import Invalid, Problem, Refused
 
 MEGABYTE = 1_000_000
+WEAK_TOMBSTONES = "who was erased could be found out by trying phone numbers: set TOUCHSTONE_ERASURE_SECRET before the first erasure"
 
 
 class Settings(BaseSettings):
@@ -172,6 +173,8 @@ class Settings(BaseSettings):
             lines.append(
                 "every webhook will be refused, so nothing ever counts as delivered: set TOUCHSTONE_WHATSAPP_APP_SECRET"
             )
+        if not self.erasure_secret.get_secret_value():
+            lines.append(WEAK_TOMBSTONES)
         return lines
 
     def check_whatsapp(self) -> None:

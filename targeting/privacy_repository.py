@@ -118,7 +118,7 @@ def forget(session: Session, user_pk: int, *, pseudonym: str, now: datetime) -> 
         update(_CONSENTS).where(_CONSENTS.c.user_pk == user_pk).values(granted=False, changed_at=now)
     )
     session.execute(update(_LEDGER).where(_LEDGER.c.user_pk == user_pk).values(evidence=""))
-    session.execute(update(_FIRINGS).where(_FIRINGS.c.user_pk == user_pk).values(outcome={}))
+    session.execute(update(_FIRINGS).where(_FIRINGS.c.user_pk == user_pk).values(outcome={"actions": []}))
     session.execute(
         update(_USERS)
         .where(_USERS.c.id == user_pk)

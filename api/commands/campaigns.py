@@ -108,6 +108,23 @@ def stop(key: Key) -> None:
         typer.echo(f"{key}: {planner.stop(session, wiring.clock, actor=ACTOR, key=key).status}")
 
 
+@experiment.command("enrolment")
+def enrolment(key: Key) -> None:
+    """Who takes part so far, and why the others do not: no consent, no phone, at their cap, holdout .."""
+    wiring = _wiring()
+    with wiring.database.snapshot() as session:
+        found = campaigns.enrolment_of(session, key=key)
+    if found is None:
+        typer.echo(f"{key}: enrolment has not begun")
+        return
+    table = Table("what became of the audience", "users", title=None)
+    excluded = found.counts.get("excluded", {})
+    for what, users in [("assigned", found.counts.get("assigned", 0)), *sorted(excluded.items())]:
+        table.add_row(what if what == "assigned" else f"left out: {what}", f"{users:,}")
+    make_console().print(table)
+    typer.echo("everybody was looked at" if found.finished_at else "still being looked through")
+
+
 @experiment.command("report")
 def report(
     key: Key, json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False

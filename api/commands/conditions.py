@@ -21,6 +21,7 @@ def condition(
 ) -> None:
     """Check a condition and say it as JSON, as text and in plain English; see docs/conditions.md."""
     wiring = Wiring.from_environment()
+    wiring.prepare_database()
     with wiring.database.snapshot() as session:
         reading = condition_reading.read(session, condition=_read(sent))
     typer.echo(json.dumps(reading.condition, ensure_ascii=False))

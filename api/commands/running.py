@@ -1,6 +1,7 @@
 """`demo`, `serve`, `worker`, `dashboard`, `simulator`, and `run JOB`: the processes of Touchstone."""
 
 import os
+import socket
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 from api import jobs
 from api.dashboarding import dashboard_command
 from api.wiring import Wiring, worker_name
-from experiments.errors import NotFound
+from experiments.errors import Conflict, NotFound
 from experiments.settings import Settings
 
 Host = Annotated[
@@ -69,6 +70,7 @@ def serve(
     from api.worker import make_scheduler
 
     wiring = Wiring.from_environment()
+    _check_free(host, port)
     wiring.prepare_database()
     _announce(wiring, f"API http://{host}:{port}/docs")
     scheduler = make_scheduler(wiring)
@@ -78,6 +80,17 @@ def serve(
     finally:
         scheduler.shutdown(wait=True)
         wiring.close()
+
+
+def _check_free(host: str, port: int) -> None:
+    """Before anything is started or promised; whoever takes the port in the next moment gets the server's own error."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise Conflict(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
+        ) from error
 
 
 def worker() -> None:

@@ -10,6 +10,7 @@ from api import privacy
 from api.terminal import ACTOR
 from api.wiring import Wiring
 from experiments.clock import format_moment
+from experiments.settings import WEAK_TOMBSTONES
 from targeting.privacy import readmit as readmit_user
 
 users = typer.Typer(help="One person's own data: a copy, being forgotten, coming back.", no_args_is_help=True)
@@ -46,6 +47,8 @@ def erase(
     """Forget one user for good. Results of experiments stay as they are; the person cannot come back by import."""
     wiring = Wiring.from_environment()
     wiring.prepare_database()
+    if not wiring.settings.erasure_secret.get_secret_value():
+        typer.echo(f"warning: {WEAK_TOMBSTONES}", err=True)
     if not yes:
         typer.confirm(f"Erase everything known of {user_id!r}? There is no way back", abort=True)
     with wiring.database.transaction() as session:
@@ -74,4 +77,6 @@ def readmit(
             secret=wiring.settings.erasure_secret.get_secret_value(),
             default_region=wiring.settings.default_region,
         )
-    typer.echo(f"{freed} names are free again")
+    typer.echo(f"free again: {freed} of the names")
+    if phone is None:
+        typer.echo("a phone number that was erased stays blocked; name it with --phone to free it, too")

@@ -10,7 +10,7 @@ import yaml
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from api import jobs
+from api import jobs, privacy
 from api.cli import app as command_line
 from api.wiring import Wiring
 from api.worker import make_scheduler
@@ -58,6 +58,19 @@ def test_a_rule_from_first_try_to_what_it_did(writer: TestClient, wiring: Wiring
     assert writer.post("/v1/rules/buyers/disable").json()["state"] == "off"
     audit = writer.get("/v1/audit", params={"subject_kind": "rule"}).json()["items"]
     assert [one["action"] for one in audit] == ["rule.disable", "rule.put", "rule.enable", "rule.put"]
+
+
+def test_firings_are_listed_after_somebody_was_erased(writer: TestClient, wiring: Wiring) -> None:
+    writer.put("/v1/rules/buyers", json=rule())
+    writer.post("/v1/rules/buyers/enable")
+    happens(wiring.database, wiring.clock, "ann")
+    jobs.JOBS["evaluate-rules"](wiring)
+    with wiring.database.transaction() as session:
+        erased = privacy.erase(
+            session, wiring.clock, settings=wiring.settings, actor="dpo", user_id="ann"
+        ).pseudonym
+    [firing] = writer.get("/v1/rules/buyers/firings").json()["items"]
+    assert (firing["user_id"], firing["actions"]) == (erased, [])
 
 
 def test_an_event_becomes_a_message(writer: TestClient, wiring: Wiring) -> None:

@@ -261,6 +261,18 @@ def test_an_experiment_that_is_not_there_is_not_found(evaluate: Evaluate) -> Non
     assert (answer.json()["key"], answer.json()["errorCode"]) == ("nothing", "FLAG_NOT_FOUND")
 
 
+def test_odd_keys_and_large_bodies_are_answered_and_alarm_nobody(
+    http: TestClient, keys: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    bearer = {"Authorization": f"Bearer {keys['evaluate']}"}
+    context = {"context": {"targetingKey": "u"}}
+    odd = http.post("/ofrep/v1/evaluate/flags/a%2Fb", json=context, headers=bearer)
+    assert (odd.status_code, odd.json()["key"], odd.json()["errorCode"]) == (404, "a/b", "FLAG_NOT_FOUND")
+    large = {"context": {"targetingKey": "u", "a": "x" * 1_100_000}}
+    assert http.post("/ofrep/v1/evaluate/flags/a", json=large, headers=bearer).status_code == 413
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_only_keys_that_may_evaluate_do(wiring: Wiring, http: TestClient, keys: dict[str, str]) -> None:
     begin(wiring, campaign())
     body = {"context": {"targetingKey": "user-1"}}

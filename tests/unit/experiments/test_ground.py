@@ -117,4 +117,6 @@ def test_settings_say_what_they_leave_undone() -> None:
     assert "nothing will be sent" in Settings().advice()[0]
     sending = Settings(whatsapp_phone_number_id="1", whatsapp_token=SecretStr("t"))
     assert "TOUCHSTONE_WHATSAPP_APP_SECRET" in sending.advice()[0]
-    assert sending.model_copy(update={"whatsapp_app_secret": SecretStr("s")}).advice() == []
+    assert "TOUCHSTONE_ERASURE_SECRET" in sending.advice()[-1]
+    secrets = {"whatsapp_app_secret": SecretStr("s"), "erasure_secret": SecretStr("s")}
+    assert sending.model_copy(update=secrets).advice() == []
