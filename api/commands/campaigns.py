@@ -8,7 +8,7 @@ import typer
 import yaml
 from rich.table import Table
 
-from api.terminal import make_console
+from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from delivery import breakers, planner
 from experiments import repository, service
@@ -17,7 +17,6 @@ from experiments.errors import Invalid, NotFound
 from experiments.lifecycle import Move
 from targeting import campaigns
 
-ACTOR = "command line"
 experiment = typer.Typer(help="Experiments: list, start, pause, resume, stop, report.", no_args_is_help=True)
 breaker = typer.Typer(help="Fuses that stopped sending: list, close.", no_args_is_help=True)
 Key = Annotated[str, typer.Argument(help="Key of the experiment.")]
@@ -64,6 +63,8 @@ def read_document(
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Invalid(f"{file} is not valid YAML: {' '.join(str(error).split())}", field="FILE") from error
+    except RecursionError as error:
+        raise Invalid(f"{file} is nested too deeply", field="FILE") from error
     if not isinstance(document, dict):
         raise Invalid(f"{file} does not hold {what}", field="FILE")
     return document

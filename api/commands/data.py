@@ -6,12 +6,11 @@ import typer
 from rich.table import Table
 
 from api import migrations, repository, security
-from api.terminal import make_console
+from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from experiments.clock import format_moment
 from experiments.vocabulary import Scope
 
-ACTOR = "command line"
 keys = typer.Typer(help="API keys: make, list, revoke.", no_args_is_help=True)
 
 

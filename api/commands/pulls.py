@@ -9,7 +9,7 @@ from rich.table import Table
 
 from api.commands.imports import print_lights
 from api.pull_schemas import PullRequest
-from api.terminal import make_console
+from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from api.written import read_written
 from experiments.clock import format_duration, format_moment
@@ -20,7 +20,6 @@ from targeting.pulls import repository as pull_repository
 from targeting.pulls import runs as pull_runs
 from targeting.pulls import service as services
 
-ACTOR = "command line"
 pulls = typer.Typer(help="Scheduled pulls from other databases: list, put, run.", no_args_is_help=True)
 
 
