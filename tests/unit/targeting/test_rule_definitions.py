@@ -1,10 +1,12 @@
 """A rule document is read whole or refused with the path of everything that is wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from experiments.design import read_design
 from experiments.errors import Invalid
 from targeting.rules.definitions import MAX_ACTIONS, InactivityTrigger, RuleDefinition, read_rule
 from targeting.rules.words import say_rule
@@ -47,6 +49,8 @@ def test_what_is_stored_is_read_back(kind: str) -> None:
 
 def test_the_example_of_the_page_is_a_rule() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs/rules.md").read_text()
+    experiment = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    assert read_design(experiment, library={}).key == "thank-you"
     example = read_rule(yaml.safe_load(page.split("```yaml")[1].split("```")[0]))
     assert f"{say_rule(example)}\n" in page
 
