@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.strict_json import TooDeepError
 from experiments.design import path_of
 from experiments.errors import (
     Conflict,
@@ -116,7 +117,10 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
 
 async def _validation(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class
-    problems = tuple(_problem_of(item) for item in error.errors())
+    if isinstance(error.__cause__, TooDeepError):
+        problems: tuple[Problem, ...] = (Problem(error.__cause__.path, error.__cause__.msg),)
+    else:
+        problems = tuple(_problem_of(item) for item in error.errors())
     return problem_response(
         HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(str(problem) for problem in problems), problems
     )

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from api.strict_json import TooDeepError
 from experiments.errors import Invalid, Problem, TooLarge
 from targeting.calls import (
     PAGE_EVENT,
@@ -165,7 +166,8 @@ def read(body: bytes, kind: type[_Call] | type[Batch]) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"is not valid JSON: {error}", field="body") from error
     except RecursionError as error:
-        raise Invalid("is not valid JSON: nested too deeply", field="body") from error
+        deep = TooDeepError(body)
+        raise Invalid(deep.msg, field=deep.path) from error
     if isinstance(found, Batch):
         key = found.writeKey or next((call.writeKey for call in found.batch if call.writeKey), None)
         return Message(found.batch, found.sentAt, key, in_batch=True)

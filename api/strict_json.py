@@ -5,17 +5,28 @@ import math
 import re
 from typing import Any, Final
 
+from experiments.design import path_of
+
 MAX_DEPTH: Final = 60
-STEPS_SHOWN: Final = 6
+STEPS_SHOWN: Final = 20
+NAME_SHOWN: Final = 200
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}:,]', re.DOTALL)
 
 
+class TooDeepError(json.JSONDecodeError):
+    """Valid JSON, but deeper than `MAX_DEPTH`. `path`: the first steps of the way down."""
+
+    def __init__(self, body: bytes) -> None:
+        self.path = _way_down(body)
+        super().__init__(f"nested more than {MAX_DEPTH} levels deep at {self.path} ..", "", 0)
+
+
 def read_json(body: bytes) -> Any:
-    """JSON as the standard has it; raises json.JSONDecodeError, which the web framework turns into a 422."""
+    """JSON as the standard has it; raises json.JSONDecodeError (`TooDeepError`), which the web framework turns into a 422."""
     try:
         value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
-        raise _too_deep(body) from error
+        raise TooDeepError(body) from error
     except UnicodeDecodeError as error:
         raise _refusal("not UTF-8 text") from error
     except ValueError as error:
@@ -23,16 +34,12 @@ def read_json(body: bytes) -> Any:
             raise
         raise _refusal("a number has too many digits") from error
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise _too_deep(body)
+        raise TooDeepError(body)
     if b"\\u" in body:
         text = json.dumps(value, ensure_ascii=False)
         if "\\u0000" in text or any("\ud800" <= char <= "\udfff" for char in text):
             raise _refusal("holds a NUL character or half of a surrogate pair")
     return value
-
-
-def _too_deep(body: bytes) -> json.JSONDecodeError:
-    return _refusal(f"nested more than {MAX_DEPTH} levels deep, at {_way_down(body)}")
 
 
 def _way_down(body: bytes) -> str:
@@ -52,9 +59,8 @@ def _way_down(body: bytes) -> str:
         elif text == b":" and steps and key is not None:
             steps[-1] = key
         else:
-            key = text[1:-1].decode(errors="replace")
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps[:STEPS_SHOWN])
-    return f"{path.removeprefix('.')} .."
+            key = text[1:-1].decode(errors="replace")[:NAME_SHOWN]
+    return path_of(tuple(steps[:STEPS_SHOWN]))
 
 
 def _refusal(message: str) -> json.JSONDecodeError:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from api.strict_json import read_json
+from api.strict_json import TooDeepError, read_json
 from experiments.errors import Invalid
 
 _SURPRISES: Final = frozenset({"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"})
@@ -26,7 +26,9 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not taken")
+            raise yaml.composer.ComposerError(
+                None, None, "aliases (*name) are not taken", self.peek_event().start_mark
+            )
         return super().compose_node(parent, index)
 
 
@@ -36,18 +38,45 @@ _PlainLoader.add_implicit_resolver(
 
 
 def read_written(text: str, *, field: str) -> dict[str, Any]:
-    """The object in a YAML or JSON text; raises Invalid for `field`."""
+    """The object in a YAML or JSON text; raises Invalid for `field`, of YAML with the line and the column (from 1)."""
     try:
-        document = read_json(text.encode()) if text.lstrip()[:1] in ("{", "[") else _from_yaml(text)
+        document = _read(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        said = ": ".join(part for part in (error.context, error.problem) if part)
+        raise Invalid(f"is not valid YAML{place}: {said[:300]}", field=field) from error
     except yaml.YAMLError as error:
         raise Invalid(f"is not valid YAML: {' '.join(str(error).split())[:300]}", field=field) from error
     except RecursionError as error:
         raise Invalid("is nested too deeply", field=field) from error
     except ValueError as error:
-        raise Invalid(f"is not valid JSON: {error}", field=field) from error
+        raise Invalid(f"cannot be taken: {error}", field=field) from error
     if not isinstance(document, dict):
         raise Invalid("must be an object, such as {phone: mobile}", field=field)
     return document
+
+
+def _read(text: str) -> Any:
+    if text.lstrip()[:1] not in ("{", "["):
+        return _from_yaml(text)
+    try:
+        return read_json(text.encode())
+    except ValueError:
+        # YAML has objects in braces too. What JSON refuses for what it holds (too deep, no number) YAML must not let in.
+        if _is_json(text):
+            raise
+        return _from_yaml(text)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
 
 
 def _from_yaml(text: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.strict_json import TooDeepError, read_json
 from api.wiring import Wiring
 from experiments.errors import Invalid
 from targeting.segments import condition_reading
@@ -36,6 +37,8 @@ def _read(sent: str) -> Any:
     if not sent.lstrip().startswith("{"):
         return sent
     try:
-        return json.loads(sent)
-    except (ValueError, RecursionError) as error:
+        return read_json(sent.encode())
+    except TooDeepError as error:
+        raise Invalid(f"is {error.msg}", field="condition") from error
+    except ValueError as error:
         raise Invalid(f"is not valid JSON: {error}", field="condition") from error

@@ -291,6 +291,6 @@ def readable(value: Any) -> str:
         return value
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
     return text if len(text) <= 80 else text[:77] + "..."

@@ -133,8 +133,10 @@ def test_bottomless_nesting_is_refused_with_the_way_down(
     answer = writer.post("/v1/experiments", content=body, headers=JSON)
     assert answer.status_code == 422, answer.text
     field = fields(answer)[0]
-    # What is too deep to be parsed has no field yet, but a path all the same.
-    assert field.startswith(path) or (field == "body" and f"at {path}" in answer.json()["detail"])
+    assert field.startswith(path)
+    if depth > 60:
+        assert f"nested more than 60 levels deep at {path}" in answer.json()["detail"]
+        assert "not valid JSON" not in answer.text
 
 
 def test_ten_megabytes_of_condition_are_refused(writer: TestClient) -> None:
@@ -182,4 +184,9 @@ def test_the_command_line_says_what_a_condition_means(touchstone: CommandLine) -
     assert touchstone("condition", '{"vip": true}').stdout.splitlines()[1] == "vip = true"
     assert "condition: line 1, column 6: expected" in touchstone.fails("condition", "a in b")
     assert "condition: is not valid JSON" in touchstone.fails("condition", '{"a"')
+    for opening, closing in (('{"$not":', "}"), ('{"a":[', "]}")):
+        refused = touchstone.fails("condition", opening * 10_000 + "{}" + closing * 10_000)
+        assert "condition: is nested more than 60 levels deep at " in refused
+        assert len(refused.strip().splitlines()) == 1
+    assert "at most 20 levels" in touchstone.fails("condition", "a = " + "[" * 10_000 + "]" * 10_000)
     assert "condition.a.$foo: unknown operator" in touchstone.fails("condition", '{"a": {"$foo": 1}}')

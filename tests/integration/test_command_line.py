@@ -96,6 +96,11 @@ def test_errors_are_one_line_that_says_what_to_do(touchstone: CommandLine, tmp_p
     assert "name: " in touchstone.fails("apply", "campaign.yaml")
     (tmp_path / "campaign.yaml").write_text("{")
     assert "not valid YAML" in touchstone.fails("apply", "campaign.yaml")
+    for depth in (70, 400, 10_000):
+        deep = '{"$not": ' * depth + "{}" + "}" * depth
+        Path("campaign.yaml").write_text(f"key: deep\naudience: {{condition: {deep}}}\n")
+        refused = touchstone.fails("apply", "campaign.yaml")
+        assert "at most 20 levels deep" in refused or "nested too deeply" in refused
     assert "there is no experiment 'x'" in touchstone.fails("experiment", "start", "x")
     assert "there is no job" in touchstone.fails("run", "everything")
     assert "TOUCHSTONE_TICK: " in touchstone.fails("experiment", "list", TOUCHSTONE_TICK="soon")

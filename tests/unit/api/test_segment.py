@@ -183,7 +183,7 @@ GOOD = {"type": "track", "userId": "u1", "event": "X"}
         (segment.Track, b'{"userId":"u1","event":"\\ud800"}', {"body"}),
         (segment.Track, b"\xff", {"body"}),
         (segment.Track, b"", {"body"}),
-        (segment.Track, b'{"userId":"u1","event":"X","properties":{"a":' + b"[" * 9000 + b"]" * 9000 + b"}}", {"body"}),
+        (segment.Track, b'{"userId":"u1","event":"X","properties":{"a":' + b"[" * 9000 + b"]" * 9000 + b"}}", {"properties.a" + "[0]" * 18}),
         (
             segment.Track,
             {"userId": "u1", "event": "X", "timestamp": "9999-12-31T00:00:00Z", "sentAt": "0001-01-01T00:00:00Z"},
