@@ -12,6 +12,7 @@ from api.wiring import Wiring
 from experiments.clock import format_moment
 from experiments.settings import WEAK_TOMBSTONES
 from targeting.privacy import readmit as readmit_user
+from targeting.users import find
 
 users = typer.Typer(help="One person's own data: a copy, being forgotten, coming back.", no_args_is_help=True)
 UserId = Annotated[str, typer.Argument(help="The user's id, as your own systems write it.")]
@@ -47,6 +48,8 @@ def erase(
     """Forget one user for good. Results of experiments stay as they are; the person cannot come back by import."""
     wiring = Wiring.from_environment()
     wiring.prepare_database()
+    with wiring.database.snapshot() as session:
+        find(session, user_id=user_id)
     if not wiring.settings.erasure_secret.get_secret_value():
         typer.echo(f"warning: {WEAK_TOMBSTONES}", err=True)
     if not yes:
