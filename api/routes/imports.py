@@ -7,7 +7,6 @@ from typing import Annotated, Any, BinaryIO, Final, cast
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from starlette.datastructures import FormData, UploadFile
 
 from api import importing
 from api.dependencies import (
@@ -23,6 +22,7 @@ from api.dependencies import (
     next_cursor,
 )
 from api.idempotency import PARAMETER, fingerprint_of, key_of, once
+from api.import_form import FILE_SCHEMA, MAX_FIELDS, SCHEMA, ImportAsked, read_form
 from api.presenting_imports import import_answer, import_quality_answer
 from api.schemas import ImportAnswer, ImportQualityAnswer, Page
 from api.security import Principal
@@ -34,25 +34,13 @@ from targeting.imports import run_repository as runs
 router = APIRouter(prefix="/v1/imports", tags=["users"], dependencies=list(MANAGEMENT))
 
 SPOOLED_IN_MEMORY: Final = 1_000_000
-FILE_SCHEMA: Final = {"type": "string", "format": "binary"}
 REQUEST_BODY: Final = {
     "required": True,
     "content": {
         "text/csv": {"schema": FILE_SCHEMA},
         "application/x-ndjson": {"schema": FILE_SCHEMA},
         "application/vnd.apache.parquet": {"schema": FILE_SCHEMA},
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {
-                    "file": FILE_SCHEMA,
-                    "mapping": {"type": "string"},
-                    "format": {"type": "string"},
-                    "source": {"type": "string"},
-                },
-            }
-        },
+        "multipart/form-data": {"schema": SCHEMA},
     },
 }
 
@@ -84,37 +72,31 @@ async def import_users(
             description="Where such files come from; each is compared with the last of the same source",
         ),
     ] = None,
-    dry_run: Annotated[bool, Query(description="Write nothing; answer what would come of it")] = False,
+    dry_run: Annotated[bool | None, Query(description="Write nothing; answer what would come of it")] = None,
 ) -> Response:
     """Import users from CSV, JSON lines or Parquet. Wrong rows are listed with line and reason; the rest lands.
 
     Sending the same file again changes nothing. The body is read to its end before the first row is stored.
+    A form may hold the options as fields, beside the part `file`.
     """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Invalid("must be absent here; send the file as it is", field="Content-Encoding")
     media_type = request.headers.get("content-type", "")
+    asked = ImportAsked(format, mapping, source, dry_run)
     if media_type.startswith("multipart/form-data"):
-        async with request.form(max_files=2, max_fields=5) as form:
-            part = form.get("file")
-            if not isinstance(part, UploadFile):
-                raise Invalid("is required: the part of the form that holds the file of people", field="file")
-            order = importing.read_order(
-                name=part.filename,
-                media_type=part.content_type,
-                chosen=format or await _text(form, "format"),
-                mapping=mapping or await _text(form, "mapping"),
-                source=source or await _text(form, "source"),
+        async with request.form(max_files=MAX_FIELDS, max_fields=MAX_FIELDS) as form:
+            part, asked = await read_form(form, asked)
+            order = _order(asked, name=part.filename, media_type=part.content_type)
+            return await run_in_threadpool(
+                _import, wiring, principal, request, part.file, order, asked.dry_run or False
             )
-            return await run_in_threadpool(_import, wiring, principal, request, part.file, order, dry_run)
-    order = importing.read_order(
-        name=None, media_type=media_type, chosen=format, mapping=mapping, source=source
-    )
+    order = _order(asked, name=None, media_type=media_type)
     with tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY) as spool:
         async for chunk in request.stream():
             await run_in_threadpool(spool.write, chunk)
         spool.seek(0)
         content = cast("BinaryIO", spool)
-        return await run_in_threadpool(_import, wiring, principal, request, content, order, dry_run)
+        return await run_in_threadpool(_import, wiring, principal, request, content, order, dry_run or False)
 
 
 @router.get("")
@@ -167,11 +149,7 @@ def _import(
     )
 
 
-async def _text(form: FormData, name: str) -> str | None:
-    """A field of the form, be it a value or a small file."""
-    value = form.get(name)
-    if isinstance(value, UploadFile):
-        value = (await value.read(importing.MAX_MAPPING + 1)).decode(errors="replace")
-    if value is not None and len(value) > importing.MAX_MAPPING:
-        raise Invalid(f"is longer than {importing.MAX_MAPPING} characters", field=name)
-    return value
+def _order(asked: ImportAsked, *, name: str | None, media_type: str | None) -> importing.ImportOrder:
+    return importing.read_order(
+        name=name, media_type=media_type, chosen=asked.format, mapping=asked.mapping, source=asked.source
+    )

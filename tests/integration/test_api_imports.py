@@ -98,9 +98,23 @@ def test_runs_are_listed_newest_first_and_read_with_their_quality(writer: TestCl
     assert writer.get("/v1/imports/0").status_code == 422
 
 
-def test_a_dry_run_writes_nothing(writer: TestClient) -> None:
+@pytest.mark.parametrize(
+    ("address", "data", "files"),
+    [
+        ("?dry_run=true", {}, {}),
+        ("", {"dry_run": "true"}, {}),
+        ("?dry_run=1", {"dry_run": "true"}, {}),
+        ("", {}, {"dry_run": ("dry_run", b"true")}),
+    ],
+    ids=["address", "form", "both", "as a file"],
+)
+def test_a_dry_run_writes_nothing(
+    writer: TestClient, address: str, data: dict[str, str], files: dict[str, Any]
+) -> None:
     answer = writer.post(
-        "/v1/imports?dry_run=true", files={"file": ("a.csv", FILE)}, data={"mapping": MAPPING}
+        f"/v1/imports{address}",
+        files={"file": ("a.csv", FILE)} | files,
+        data={"mapping": MAPPING, "source": "crm", "format": "csv"} | data,
     )
     assert answer.json()["rows"] == [
         {"line": 2, "user_id": "1", "phone": "+12025550101", "attributes": {"spent": 1.5}},
@@ -109,6 +123,36 @@ def test_a_dry_run_writes_nothing(writer: TestClient) -> None:
     assert answer.json()["quality"]["rows"] == 2
     assert writer.get("/v1/imports").json()["items"] == []
     assert writer.get("/v1/users/1").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("address", "data", "field"),
+    [
+        ("", {"dryrun": "true"}, "dryrun"),
+        ("", {f"extra{number}": "1" for number in range(10)}, "extra0"),
+        ("", {"dry_run": "perhaps"}, "dry_run"),
+        ("", {"dry_run": ""}, "dry_run"),
+        ("", {"dry_run": ["false", "true"]}, "dry_run"),
+        ("?dry_run=false", {"dry_run": "true"}, "dry_run"),
+        ("?source=crm", {"source": "shop"}, "source"),
+    ],
+)
+def test_a_form_that_is_not_understood_writes_nothing(
+    writer: TestClient, address: str, data: dict[str, Any], field: str
+) -> None:
+    answer = writer.post(
+        f"/v1/imports{address}", files={"file": ("a.csv", FILE)}, data={"mapping": MAPPING} | data
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    assert writer.get("/v1/imports").json()["items"] == []
+
+
+def test_the_fields_of_the_form_are_those_of_the_address(writer: TestClient) -> None:
+    operation = writer.get("/openapi.json").json()["paths"]["/v1/imports"]["post"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    address = {item["name"] for item in operation["parameters"] if item["in"] == "query"}
+    assert set(form["properties"]) == address | {"file"}
+    assert form["additionalProperties"] is False
 
 
 PULL = {"source": "crm", "query": "SELECT id, plan FROM people", "mapping": {"user_id": "id"}, "every": "2h"}
