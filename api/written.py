@@ -26,9 +26,8 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not taken", self.peek_event().start_mark
-            )
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the library has no types
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not taken", mark)
         return super().compose_node(parent, index)
 
 
@@ -48,6 +47,8 @@ def read_written(text: str, *, field: str) -> dict[str, Any]:
         raise Invalid(f"is not valid YAML{place}: {said[:300]}", field=field) from error
     except yaml.YAMLError as error:
         raise Invalid(f"is not valid YAML: {' '.join(str(error).split())[:300]}", field=field) from error
+    except TooDeepError as error:
+        raise Invalid(f"is {error.msg}", field=field) from error
     except RecursionError as error:
         raise Invalid("is nested too deeply", field=field) from error
     except ValueError as error:
