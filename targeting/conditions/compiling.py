@@ -11,6 +11,7 @@ A condition that is malformed matches nobody (an empty one everybody): call `val
 
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from targeting.conditions.checks import validate_condition
 from targeting.conditions.groups import in_group, saved_group
 from targeting.conditions.history import compile_event, compile_segments, read_event, read_segments
 from targeting.conditions.paths import at_keys, at_path, is_key
-from targeting.conditions.patterns import compile_pattern, search
+from targeting.conditions.patterns import compile_pattern, for_a_list, has_pattern, search
 from targeting.conditions.scope import Occurrence, Predicate, Scope
 from targeting.conditions.values import (
     TIME,
@@ -262,10 +263,13 @@ def _has_all(*, ignore_case: bool) -> Callable[[Any], Predicate]:
         if not isinstance(entries, list):
             return _never
         tests = [_folded(e) if ignore_case and isinstance(e, str) else compile_value(e) for e in entries]
+        searches = has_pattern(entries)
 
         def test(value: Any, scope: Scope) -> bool:
             if not isinstance(value, list):
                 return False
+            if searches and scope.allowance is None:
+                scope = replace(scope, allowance=for_a_list())
             return all(any(wanted(entry, scope) for entry in value) for wanted in tests)
 
         return test
@@ -285,10 +289,13 @@ def _folded(expected: str) -> Predicate:
 
 def _some_entry(condition: Any) -> Predicate:
     wanted = compile_value(condition) if matches_entries_whole(condition) else compile_condition(condition)
+    searches = has_pattern(condition)
 
     def test(value: Any, scope: Scope) -> bool:
         if not isinstance(value, list):
             return False
+        if searches and scope.allowance is None:
+            scope = replace(scope, allowance=for_a_list())
         return any(entry is not None and wanted(entry, scope) for entry in value)
 
     return test
@@ -305,9 +312,9 @@ def _regex(*, ignore_case: bool) -> Callable[[Any], Predicate]:
         if compiled is None:
             return _never
 
-        def test(value: Any, _scope: Scope) -> bool:
+        def test(value: Any, scope: Scope) -> bool:
             text = value if isinstance(value, str) else text_of(value)
-            return text is not None and search(compiled, text)
+            return text is not None and search(compiled, text, scope.allowance)
 
         return test
 

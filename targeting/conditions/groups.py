@@ -81,7 +81,7 @@ def saved_group(reference: Any, compile_condition: Compile) -> Predicate:
         if group.test is None:
             group.test = compile_condition(group.condition)
         # A group that leads back to itself holds nobody.
-        within = Scope(scope.now, {**groups, name: None}, scope.events, scope.segments)
+        within = Scope(scope.now, {**groups, name: None}, scope.events, scope.segments, scope.allowance)
         return group.test(attributes, within)
 
     return test

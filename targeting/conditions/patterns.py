@@ -11,12 +11,16 @@ from typing import Final
 
 from targeting.conditions.pattern_cost import ENDLESS, Ways, parse, ways_of
 from targeting.conditions.pattern_walk import Unwalkable, Walk
+from targeting.conditions.scope import Allowance
 
 MAX_PATTERN: Final = 500
 MAX_SUBJECT: Final = 4_096
 """Longer text is not searched: it does not match."""
 MAX_WAYS: Final = 2_000_000
 """Ways that Python's engine may try in one text; it tries some ten million in a second."""
+
+LIST_STEPS: Final = 1_000_000
+"""Steps of walks in all texts of one list; `MAX_WAYS` holds for all of them together too. Beyond, none matches."""
 
 MOST_ALIKE: Final = 10_000
 MOST_OPEN: Final = 6
@@ -56,7 +60,7 @@ _TOKEN: Final = re.compile(
 class Pattern:
     """A pattern ready to be searched, with a bound on what that can cost."""
 
-    __slots__ = ("_compiled", "_fast_up_to", "_walk", "ways")
+    __slots__ = ("_compiled", "_fast_up_to", "_parsed", "_walk", "ways")
 
     def __init__(self, translated: str, flags: int) -> None:
         """`translated` bears a mark at the end of each alternative. Raises re.error, OverflowError or RecursionError when it is not a valid pattern."""
@@ -67,12 +71,16 @@ class Pattern:
             raise re.error("flags inside the pattern")
         self.ways: Ways = ways_of(parsed)
         self._fast_up_to = _fast_up_to(self.ways)
+        self._parsed = parsed
         self._walk: Walk | None = None
         if self._fast_up_to < MAX_SUBJECT:
-            try:
-                self._walk = Walk(parsed)
-            except Unwalkable:
-                self._walk = None
+            self._walk = self._make_walk()
+
+    def _make_walk(self) -> Walk | None:
+        try:
+            return Walk(self._parsed)
+        except Unwalkable:
+            return None
 
     def most_ways(self, text: str) -> float:
         """In how many ways Python's engine may have to read a text; 0 when it is not asked."""
@@ -84,6 +92,29 @@ class Pattern:
         if len(text) <= self._fast_up_to:
             return self._compiled.search(text) is not None
         return self._walk is not None and len(text) <= MAX_SUBJECT and self._walk.search(text)
+
+    def search_within(self, text: str, allowance: Allowance) -> bool:
+        """`search`, as long as the allowance lasts: what the engine may no longer read is walked, then nothing matches."""
+        length = len(text)
+        if length <= self._fast_up_to:
+            ways = self.most_ways(text)
+            if ways <= allowance.ways:
+                allowance.ways -= ways
+                return self._compiled.search(text) is not None
+            if self._walk is None:
+                self._walk = self._make_walk()
+        if self._walk is None or length > MAX_SUBJECT or allowance.steps <= 0:
+            return False
+        found, steps = self._walk.steps(text)
+        allowance.steps -= steps
+        return found
+
+
+def has_pattern(operand: object) -> bool:
+    """Whether an operand holds `$regex` or `$regexi` somewhere."""
+    if isinstance(operand, dict):
+        return not operand.keys().isdisjoint(("$regex", "$regexi")) or any(map(has_pattern, operand.values()))
+    return isinstance(operand, list) and any(map(has_pattern, operand))
 
 
 def compile_pattern(pattern: object, *, ignore_case: bool) -> Pattern | None:
@@ -101,9 +132,14 @@ def _compiled(pattern: str, ignore_case: bool) -> Pattern | None:
         return None
 
 
-def search(pattern: Pattern, text: str) -> bool:
-    """Whether the pattern occurs in the text."""
-    return pattern.search(text)
+def search(pattern: Pattern, text: str, allowance: Allowance | None = None) -> bool:
+    """Whether the pattern occurs in the text; inside a list, as long as its allowance lasts."""
+    return pattern.search(text) if allowance is None else pattern.search_within(text, allowance)
+
+
+def for_a_list() -> Allowance:
+    """What searching all texts of one list, with all patterns in its clause, may cost: about half a second."""
+    return Allowance(MAX_WAYS, LIST_STEPS)
 
 
 def danger(pattern: str) -> str | None:

@@ -5,7 +5,7 @@ together with the events and lists that it asks about, so that no more than a pa
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
@@ -60,17 +60,31 @@ class Audience:
     needs: Needs
     now: datetime
 
-    def keep(self, session: Session, rows: Sequence[Row]) -> list[Row]:
-        """Those of one page of users who belong to the audience; all of them have passed `where`."""
-        residual = self.residual
-        if residual is None:
+    def keep(
+        self, session: Session, rows: Sequence[Row], check: Callable[[], None] | None = None
+    ) -> list[Row]:
+        """Those of one page of users who belong to the audience; all of them have passed `where`.
+
+        `check` is called after each user whom a closure looks at, and may raise.
+        """
+        if self.residual is None:
             return list(rows)
         kept: list[Row] = []
+        for row, belongs in self.judged(session, rows):
+            if belongs:
+                kept.append(row)
+            if check is not None:
+                check()
+        return kept
+
+    def judged(self, session: Session, rows: Sequence[Row]) -> Iterator[tuple[Row, bool]]:
+        """Each of one page of users who have passed `where`, and whether they belong to the audience, one by one."""
+        residual = self.residual
         for start in range(0, len(rows), SCOPED):
             some = rows[start : start + SCOPED]
             scopes = scopes_of(session, user_pks=[row.id for row in some], needs=self.needs, now=self.now)
-            kept.extend(row for row in some if residual(row.attributes or {}, scopes[row.id]))
-        return kept
+            for row in some:
+                yield row, residual is None or residual(row.attributes or {}, scopes[row.id])
 
 
 def audience_of(
@@ -170,10 +184,12 @@ def pages(
     after_pk: int = 0,
     up_to_pk: int | None = None,
     ids_only: bool = False,
+    check: Callable[[], None] | None = None,
 ) -> Iterator[Sequence[Any]]:
     """The audience by internal id, as pages of rows (id, user_id, attributes) of at most `page` each.
 
     `ids_only`: nobody looks at the attributes, so they are only read where a closure has to see them.
+    `check` as in `Audience.keep`.
     """
     unread: ColumnElement[Any] = null().label("attributes")
     attributes = unread if ids_only and audience.residual is None else USERS.c.attributes
@@ -182,7 +198,7 @@ def pages(
         if up_to_pk is not None:
             query = query.where(USERS.c.id <= up_to_pk)
         rows = session.connection().execute(query.order_by(USERS.c.id).limit(page)).all()
-        yield audience.keep(session, rows)
+        yield audience.keep(session, rows, check)
         if len(rows) < page:
             return
         after_pk = rows[-1].id

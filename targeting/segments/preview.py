@@ -112,8 +112,11 @@ def _look(
     looked_at, found = 0, list[int]()
     while looked_at < len(order):
         some = order[looked_at : looked_at + CHUNK].tolist()
-        looked_at += len(some)
-        found += preview_repository.among(session, audience, some)
+        seen, these = preview_repository.among(
+            session, audience, some, deadline=deadline, monotonic=monotonic
+        )
+        looked_at += seen
+        found += these
         if monotonic() > deadline:
             break
     return looked_at, found

@@ -80,37 +80,41 @@ def _postgresql_guard(session: Session, seconds: float, _monotonic: Seconds) -> 
 
 def count_of(session: Session, audience: Audience, *, seconds: float, monotonic: Seconds) -> int:
     """How many users an audience holds. Raises OutOfTimeError when that takes longer than `seconds`."""
-    deadline = monotonic() + seconds
+    check = _checking(monotonic() + seconds, monotonic)
     with within(session, seconds, monotonic):
         if audience.residual is None:
             query = select(func.count()).select_from(USERS).where(audience.narrowed)
             return int(session.connection().execute(query).scalar_one())
-        total = 0
-        for rows in pages(session, audience):
-            if monotonic() > deadline:
-                raise OutOfTimeError
-            total += len(rows)
-        return total
+        return sum(map(len, pages(session, audience, check=check)))
 
 
 def first_of(
     session: Session, audience: Audience, *, limit: int, seconds: float, monotonic: Seconds
 ) -> list[Found]:
     """Some users of an audience. Raises OutOfTimeError when finding them takes longer than `seconds`."""
-    deadline = monotonic() + seconds
+    check = _checking(monotonic() + seconds, monotonic)
     found: list[Found] = []
     with within(session, seconds, monotonic):
         if audience.residual is None:
             return _rows(session, select(*_SHOWN).where(audience.narrowed).limit(limit))
-        for page in pages(session, audience):
+        for page in pages(session, audience, check=check):
             if page:
                 chosen = [row.id for row in page[: limit - len(found)]]
                 found += _rows(session, select(*_SHOWN).where(USERS.c.id.in_(chosen)))
             if len(found) >= limit:
                 break
-            if monotonic() > deadline:
-                raise OutOfTimeError
+            check()
     return found
+
+
+def _checking(deadline: float, monotonic: Seconds) -> Callable[[], None]:
+    """Raises OutOfTimeError after the deadline. A statement is stopped by the database, closures only by this."""
+
+    def check() -> None:
+        if monotonic() > deadline:
+            raise OutOfTimeError
+
+    return check
 
 
 _SHOWN: Final = (USERS.c.id, USERS.c.user_id, USERS.c.attributes, USERS.c.created_at)
@@ -120,13 +124,28 @@ def _rows(session: Session, query: Any) -> list[Found]:
     return [Found(*row) for row in session.connection().execute(query)]
 
 
-def among(session: Session, audience: Audience, user_pks: Sequence[int]) -> list[int]:
-    """Those of at most `CHUNK` internal ids that are users of the audience."""
+def among(
+    session: Session, audience: Audience, user_pks: Sequence[int], *, deadline: float, monotonic: Seconds
+) -> tuple[int, list[int]]:
+    """Look at up to `CHUNK` internal ids, in this order: (how many were looked at, those that are users of the audience).
+
+    All are looked at unless the deadline passes while a closure looks; one is looked at however late it is.
+    """
     attributes = USERS.c.attributes if audience.residual is not None else None
     columns = (USERS.c.id,) if attributes is None else (USERS.c.id, attributes)
     query = select(*columns).where(USERS.c.id.in_(user_pks), audience.where)
     rows = session.connection().execute(query).all()
-    return [row.id for row in audience.keep(session, rows)]
+    if audience.residual is None:
+        return len(user_pks), [row.id for row in rows]
+    # In the order of the draw, so that those who were looked at when time is over are a draw as well.
+    place = {pk: index for index, pk in enumerate(user_pks)}
+    found: list[int] = []
+    for row, belongs in audience.judged(session, sorted(rows, key=lambda row: place[row.id])):
+        if belongs:
+            found.append(row.id)
+        if monotonic() > deadline:
+            return place[row.id] + 1, found
+    return len(user_pks), found
 
 
 def shown(session: Session, user_pks: Sequence[int]) -> list[Found]:

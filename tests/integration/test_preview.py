@@ -1,5 +1,9 @@
 """Counting within a bound of time: exact when there is time, an honest estimate when not, and nothing left behind."""
 
+import itertools
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from sqlalchemy import event, insert
@@ -8,6 +12,7 @@ from sqlmodel import Session
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
+from targeting.conditions.scope import Scope
 from targeting.models import User
 from targeting.segments import attributes, preview_repository
 from targeting.segments.audience_repository import audience_of
@@ -128,8 +133,6 @@ def endless(database: Database, clock: SteppedClock) -> Database:
 def test_a_query_that_takes_too_long_is_stopped_and_the_connection_is_clean(
     endless: Database, clock: SteppedClock
 ) -> None:
-    from dataclasses import replace
-
     from sqlalchemy import func, select
 
     users = User.__table__
@@ -176,3 +179,52 @@ def test_no_phone_number_is_shown(database: Database, clock: SteppedClock) -> No
     with database.snapshot() as session:
         found = preview(session, clock, condition={}, rng=rng())
     assert "555" not in repr(found)
+
+
+def test_a_slow_closure_is_stopped_between_two_users(database: Database, clock: SteppedClock) -> None:
+    with database.transaction() as session:
+        add_many(session, clock, 3000)
+    seconds = 0.0
+
+    def slow(attributes: Any, _scope: Scope) -> bool:
+        nonlocal seconds
+        seconds += 0.05
+        return bool(attributes["city"] == "Utrecht")
+
+    with database.snapshot() as session:
+        everybody = audience_of(session, {}, now=clock.now())
+        audience = replace(everybody, residual=slow)
+        for ask in (
+            lambda: preview_repository.count_of(session, audience, seconds=0.3, monotonic=lambda: seconds),
+            lambda: preview_repository.first_of(
+                session, audience, limit=900, seconds=0.3, monotonic=lambda: seconds
+            ),
+        ):
+            before = seconds
+            with pytest.raises(OutOfTimeError):
+                ask()
+            assert seconds - before < 0.5
+        before = seconds
+        # Every other id is nobody's; those count as looked at.
+        looked_at, found = preview_repository.among(
+            session, audience, list(range(40, 20, -1)), deadline=seconds + 0.22, monotonic=lambda: seconds
+        )
+        assert (looked_at, found) == (10, [31])
+        assert seconds - before < 0.3
+
+
+def test_an_estimate_is_made_of_the_few_who_were_looked_at(database: Database, clock: SteppedClock) -> None:
+    with database.transaction() as session:
+        add_many(session, clock, 3000)
+    ticks = itertools.count()
+    with database.snapshot() as session:
+        count = preview(
+            session,
+            clock,
+            condition={"city": {"$regex": "^Utr"}},
+            rng=rng(),
+            monotonic=lambda: next(ticks) * 0.01,
+        ).count
+    assert not count.exact
+    assert count.lower <= 600 <= count.upper
+    assert count.upper - count.lower > 500

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from targeting.conditions import matches, validate_condition
 from targeting.conditions.pattern_cost import ENDLESS, parse, ways_of
 from targeting.conditions.pattern_walk import MAX_STEPS, Unwalkable, Walk
-from targeting.conditions.patterns import MAX_SUBJECT, MAX_WAYS, Pattern, compile_pattern, danger
+from targeting.conditions.patterns import MAX_SUBJECT, MAX_WAYS, Pattern, compile_pattern, danger, for_a_list
+from targeting.conditions.scope import Allowance
 
 EXPLOSIVE = [
     "(a+)+", "(a*)*b", "(?:a+){2,}", "(a|aa)*c", "(.|x)+", r"(\d|1)+", "(a?)+", "(?<n>a+)+", "([a-z]+)*", "(a|)+", "((a|aa))+",
@@ -137,3 +138,40 @@ def test_ways_are_counted():
         ways = ways_of(parse(pattern, 0))
         assert (ways.factor, ways.degree) == (factor, degree)
     assert ways_of(parse("(a+)+", 0)) == ENDLESS
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"x": {"$elemMatch": {"$regex": "(a+)+$"}}},
+        {"x": {"$all": [{"$regex": "(a+)+$"}]}},
+        {"x": {"$elemMatch": {"$elemMatch": {"y": {"$regexi": "(a+)+$"}}}}},
+    ],
+)
+def test_the_texts_of_one_list_share_what_searching_may_cost(condition):
+    slow = "a" * 4_000 + "!"
+    quick, slower = ([{"y": "aa"}], [{"y": slow}]) if "y" in str(condition) else ("aa", slow)
+    assert not matches(condition, {"x": [slower] * 30 + [quick]})
+    # The next list begins anew.
+    assert matches(condition, {"x": [quick]})
+
+
+def test_an_allowance_is_spent():
+    allowance = for_a_list()
+    explosive = compile_pattern("(a+)+$", ignore_case=False)
+    assert sum(explosive.search_within("a" * 4_000 + "!", allowance) for _ in range(30)) == 0
+    assert -MAX_STEPS <= allowance.steps <= 0
+    allowance = Allowance(ways=100, steps=1_000)
+    plain = compile_pattern("b$", ignore_case=False)
+    assert plain.search_within("a" * 98 + "b", allowance)
+    assert allowance.ways < 2
+    # What the engine may no longer read is walked.
+    assert plain.search_within("a" * 98 + "b", allowance)
+    assert allowance.steps < 1_000
+
+
+def test_many_harmless_texts_of_a_list_are_all_searched():
+    texts = [f"https://example.org/page/{number}" for number in range(5_000)]
+    for pattern in ("/4999$", r"page/\d+9999", "4999"):
+        expected = "9999" not in pattern
+        assert matches({"x": {"$elemMatch": {"$regex": pattern}}}, {"x": texts}) is expected
