@@ -16,12 +16,11 @@ from targeting.imports.importing import (
     Format,
     ImportOptions,
     ImportOutcome,
-    Preview,
     import_users,
-    preview_users,
 )
 from targeting.imports.mapping import ImportMapping
 from targeting.imports.mapping_document import read_mapping
+from targeting.imports.rehearsal import Preview, preview_users
 from targeting.imports.source import Reject
 
 SHOWN_REJECTS: Final = 100
@@ -149,7 +148,7 @@ def run(
 
 def preview(wiring: Wiring, source: BinaryIO, order: ImportOrder) -> Preview:
     """What the import would do; writes nothing."""
-    return preview_users(wiring.database, source, options=options_of(wiring, order))
+    return preview_users(wiring.database, wiring.clock, source, options=options_of(wiring, order))
 
 
 def import_stream(wiring: Wiring, source: BinaryIO, order: ImportOrder, *, actor: str) -> dict[str, Any]:
@@ -181,10 +180,20 @@ def row_shown(row: Any) -> dict[str, Any]:
     return {"line": row.line} | {name: value for name, value in said.items() if value not in (None, {})}
 
 
+def reject_shown(reject: Reject) -> dict[str, Any]:
+    """A rejected row, without what stood in it."""
+    return {"line": reject.line, "field": reject.field, "reason": reject.reason}
+
+
 def preview_stream(wiring: Wiring, source: BinaryIO, order: ImportOrder) -> dict[str, Any]:
-    """The same as `import_stream` for a rehearsal: what the first rows would become, and the lights of all."""
+    """The same as `import_stream` for a rehearsal: what the first rows would become, counts and quality of all."""
     found = preview(wiring, source, order)
-    return {"rows": [row_shown(row) for row in found.rows], "quality": dict(found.quality)}
+    return {
+        "rows": [row_shown(row) for row in found.rows],
+        "summary": found.summary.to_json(),
+        "rejects": [reject_shown(reject) for reject in found.rejects],
+        "quality": dict(found.quality),
+    }
 
 
 def count_lines(file: Path) -> int:

@@ -67,14 +67,6 @@ class ImportOutcome:
     quality: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What an import would do: its first rows, and the quality of all of them."""
-
-    rows: Sequence[ImportRow | Reject]
-    quality: Mapping[str, Any]
-
-
 def import_users(
     database: Database,
     clock: Clock,
@@ -113,23 +105,6 @@ def _reader(form: Format) -> Callable[..., RowSource]:
     return read_csv if form == "csv" else read_jsonl
 
 
-def preview_users(database: Database, source: BinaryIO, *, options: ImportOptions, shown: int = 5) -> Preview:
-    """Read a whole file and write nothing. What only the stored users can tell (a phone of somebody else) is not known."""
-    table = open_source(source, options)
-    with database.snapshot() as session:
-        before = runs.last_quality(session, options.source)
-    profile = FileProfile(table.names, table.columns.meaning_of)
-    first: list[ImportRow | Reject] = []
-    seen, repeated = Seen(), 0
-    for batch in _batches(table.rows, options):
-        first += batch[: shown - len(first)]
-        profile.add(batch)
-        profile.refuse([item for item in batch if isinstance(item, Reject)])
-        users = [item.change.user_id for item in batch if isinstance(item, ImportRow)]
-        repeated += len(users) - len(set(users)) + len(seen.add(set(users)))
-    return Preview(first, judge(profile, repeated_users=repeated, before=before))
-
-
 def import_rows(
     database: Database,
     clock: Clock,
@@ -146,7 +121,7 @@ def import_rows(
 
     `after_batch` is called with the number of rows so far, in the transaction of each batch. `part_of_source` as in `judge`.
     """
-    batches = _batches(table.rows, options)
+    batches = batches_of(table.rows, options)
     first = next(batches, None)
     # The writer quotes what its line ends are made of, and a lone carriage return ends a line for whoever reads it back.
     reject_file = csv.writer(rejects, lineterminator="\r\n")
@@ -258,9 +233,10 @@ def _check_options(options: ImportOptions) -> None:
     check_text(options.mapping.consent_source, field="mapping.consent_source", limit=consent.MAX_SOURCE)
 
 
-def _batches(
+def batches_of(
     rows: Iterator[ImportRow | Reject], options: ImportOptions
 ) -> Iterator[list[ImportRow | Reject]]:
+    """The rows in batches, `max_rows` of them at most."""
     left = options.max_rows
     while batch := list(itertools.islice(rows, min(options.batch, left))):
         left -= len(batch)

@@ -59,19 +59,41 @@ def store(
     `seen` remembers the users of the batches before. `origin` and `consent_source` go into the consent ledger. `after` is
     called last in the transaction. Raises Unavailable when the database kept being busy.
     """
-    rows = [item for item in batch if isinstance(item, ImportRow)]
-    stored = None
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with database.transaction() as session:
-                stored = _store_rows(session, clock, rows, origin, consent_source, erasure_secret)
+                stored = store_rows(
+                    session,
+                    clock,
+                    batch,
+                    origin=origin,
+                    consent_source=consent_source,
+                    erasure_secret=erasure_secret,
+                )
                 if after is not None:
                     after(session)
             break
         except user_repository.RACED as error:
             if attempt == _ATTEMPTS:
                 raise Unavailable("the database is busy; run the import again later") from error
-    assert stored is not None  # noqa: S101  # the loop ends with a result or an error
+    return count_up(batch, stored, seen=seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a transaction took of a batch: user ids, rows that were refused only now, and consents."""
+
+    accepted: set[str]
+    created: set[str]
+    updated: set[str]
+    rejected: list[Reject]
+    consents: consent.Applied
+
+
+def count_up(
+    batch: Sequence[ImportRow | Reject], stored: Stored, *, seen: Seen
+) -> tuple[ImportSummary, list[Reject]]:
+    """What became of each row of a batch, and those that were not taken in the order of the file; `seen` learns its users."""
     rejected = sorted(
         [item for item in batch if isinstance(item, Reject)] + stored.rejected, key=lambda reject: reject.line
     )
@@ -93,23 +115,17 @@ def store(
     return summary, rejected
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    accepted: set[str]
-    created: set[str]
-    updated: set[str]
-    rejected: list[Reject]
-    consents: consent.Applied
-
-
-def _store_rows(
+def store_rows(
     session: Session,
     clock: Clock,
-    rows: Sequence[ImportRow],
+    batch: Sequence[ImportRow | Reject],
+    *,
     origin: str,
     consent_source: str,
     erasure_secret: str,
-) -> _Stored:
+) -> Stored:
+    """Store the rows of a batch that could be read. Raises one of `user_repository.RACED` when another transaction was quicker."""
+    rows = [item for item in batch if isinstance(item, ImportRow)]
     known = user_repository.people(session, {row.change.user_id for row in rows}, to_change=True)
     phones = {row.change.phone for row in rows if row.change.phone is not None}
     owners = user_repository.owners_of(session, phones)
@@ -135,7 +151,7 @@ def _store_rows(
         for row in accepted
         for category, granted in row.consents.items()
     ]
-    return _Stored(
+    return Stored(
         accepted={row.change.user_id for row in accepted},
         created={person.user_id for person in newcomers},
         updated={person.user_id for person in changed},

@@ -121,6 +121,9 @@ def test_a_dry_run_writes_nothing(
         {"line": 3, "field": "sum", "rejected": "'x' is not a number"},
     ]
     assert answer.json()["quality"]["rows"] == 2
+    summary = answer.json()["summary"]
+    assert (summary["rows"], summary["created"], summary["rejected"]) == (2, 1, 1)
+    assert answer.json()["rejects"] == [{"line": 3, "field": "sum", "reason": "'x' is not a number"}]
     assert writer.get("/v1/imports").json()["items"] == []
     assert writer.get("/v1/users/1").status_code == 404
 

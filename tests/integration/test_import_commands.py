@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -61,6 +62,9 @@ def test_a_mapping_file_is_rehearsed_and_then_used(touchstone: CommandLine, tmp_
     assert '"attributes": {"spent": 1.5}' in rehearsed.stdout
     assert "'x' is not a number" in rehearsed.stdout
     assert "nothing was written" in rehearsed.stderr
+    assert "dry run of crm.csv" in rehearsed.stdout
+    assert "would be rejected: 1 of 2 rows" in rehearsed.stdout
+    assert re.search(r"│ +rejected +│ +1 +│", rehearsed.stdout), rehearsed.stdout
     assert not (tmp_path / "crm.csv.rejects.csv").exists()
     printed = touchstone("import", "users", "crm.csv", "--mapping", "crm.yaml", "--source", "crm")
     assert "1 row (50 %) not taken for sum" in printed.stdout

@@ -13,9 +13,9 @@ from experiments.database import Database
 from experiments.errors import Invalid, TooLarge
 from targeting import users
 from targeting.imports import importing as imports
-from targeting.imports.importing import ImportOptions, ImportOutcome, import_users, preview_users
+from targeting.imports.importing import ImportOptions, ImportOutcome, import_users
 from targeting.imports.mapping import AttributeColumn, ConsentColumns, ImportMapping
-from targeting.models import ImportRun, User
+from targeting.models import ImportRun
 from targeting.user_repository import ledger_of
 
 
@@ -136,19 +136,3 @@ def test_a_consent_is_proved_by_the_columns_that_say_so(database: Database, cloc
         ("Delft", "I agree (import upload line 2)"),
         ("import", "import upload line 3"),
     ]
-
-
-def test_a_preview_shows_what_would_come_of_it_and_writes_nothing(
-    database: Database, clock: SteppedClock
-) -> None:
-    run(database, clock, people(300))
-    data = "user_id,country,phone\n" + "".join(f"u{i},BR,\n" for i in range(300)) + "u1,BR,x\nu1,BR,\n"
-    found = preview_users(
-        database, io.BytesIO(data.encode()), options=ImportOptions(source="crm", batch=100), shown=3
-    )
-    assert [row.line for row in found.rows] == [2, 3, 4]
-    assert found.quality["duplicates"]["users"] == 1
-    assert {item["topic"] for item in found.quality["findings"]} >= {"drift", "validity", "duplicates"}
-    with database.snapshot() as session:
-        assert {user.attributes["country"] for user in session.exec(select(User)).all()} == {"NL"}
-    assert len(runs(database)) == 1
