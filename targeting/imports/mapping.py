@@ -106,7 +106,7 @@ class Columns:
 def resolve(mapping: ImportMapping, names: Sequence[str]) -> Columns:
     """Find every part of the mapping among `names`. Raises Invalid such as `mapping.phone`, naming the nearest column."""
     problems: list[Problem] = []
-    by_simple_name = {_simple(name): name for name in reversed(names)}
+    by_simple_name = {simple_name(name): name for name in reversed(names)}
     found: dict[str, str | None] = {}
     for part, usual in _USUAL_NAMES.items():
         wanted = getattr(mapping, part)
@@ -155,7 +155,8 @@ def resolve(mapping: ImportMapping, names: Sequence[str]) -> Columns:
     )
 
 
-def _simple(name: str) -> str:
+def simple_name(name: str) -> str:
+    """A column's name as the usual names are spelled: `Opt-in E-Mail` is `opt_in_e_mail`."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 

@@ -128,6 +128,7 @@ class FileProfile:
         self.rows = 0
         self.readable = 0
         self.shared_phones = 0
+        self.says_consent = False
         self.columns: dict[str, ColumnProfile] = {}
         self.left_out: set[str] = set()
         self.row_reasons: Counter[str] = Counter()
@@ -137,6 +138,9 @@ class FileProfile:
 
     def _column(self, name: str) -> ColumnProfile | None:
         column = self.columns.get(name)
+        if column is None:
+            # Also a column too many to be measured says who agreed.
+            self.says_consent |= self._meaning_of(name).startswith("consent.")
         if column is None and len(self.columns) < MAX_COLUMNS:
             column = self.columns[name] = ColumnProfile(name, self._meaning_of(name))
         elif column is None and len(self.left_out) < MAX_COLUMNS:

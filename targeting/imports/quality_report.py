@@ -4,10 +4,13 @@ Thresholds of drift and their sources are in `quality_drift.py`. Those of one fi
 deserves a look, one in twenty is bad; a column that is never filled deserves a look.
 """
 
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from targeting.imports.mapping import simple_name
 from targeting.imports.quality import ColumnProfile, FileProfile
 from targeting.imports.quality_drift import (
     Light,
@@ -22,6 +25,11 @@ from targeting.imports.quality_drift import (
 
 BAD_SHARE: Final = 0.05
 FEW_PHONES: Final = 0.5
+_LIKE_CONSENT: Final = re.compile(
+    r"(^|_)(consent(ed)?|newsletter|opt_?in|opted_in|subscri(bed|ber|ption)|marketing|agreed|permission|gdpr)(_|$)"
+)
+_LIKE_REFUSAL: Final = re.compile(r"(^|_)(opt_?out|opted_out|unsubscribed?|no|not)(_|$)")
+_NAMED: Final = 3
 TOPICS: Final = {
     "completeness": "No column is empty.",
     "validity": "Every row could be taken.",
@@ -93,6 +101,8 @@ def _own(profile: FileProfile, repeated_users: int) -> list[Finding]:
             light = Light.BAD if amount >= BAD_SHARE * rows else Light.LOOK
             findings.append(Finding(topic, column, light, f"{_part(amount, rows)} {sentence}"))
 
+    if rows and not profile.says_consent:
+        findings.append(Finding("completeness", "", Light.LOOK, _nobody_agreed(profile)))
     for column in profile.columns.values():
         if not column.filled and rows:
             findings.append(
@@ -120,6 +130,23 @@ def _own(profile: FileProfile, repeated_users: int) -> list[Finding]:
             Finding("completeness", "", Light.LOOK, "There are more columns than are measured here.")
         )
     return findings
+
+
+def _nobody_agreed(profile: FileProfile) -> str:
+    """That consent is missing, and the option that says which column holds it."""
+    said = (
+        "No column says who agreed to messages, so nobody of these can be messaged unless they agreed before"
+    )
+    simple = {name: simple_name(name) for name in profile.columns}
+    alike = [
+        name for name, text in simple.items() if _LIKE_CONSENT.search(text) and not _LIKE_REFUSAL.search(text)
+    ]
+    if not alike:
+        return f"{said}; name one with --map consent.marketing=COLUMN."
+    verb = "looks" if len(alike) == 1 else "look"
+    named = ", ".join(alike[:_NAMED]) + (", .." if len(alike) > _NAMED else "")
+    option = f"consent.marketing={alike[0]}"
+    return f"{said}; {named} {verb} like it: --map {shlex.quote(option)}."
 
 
 def _why(column: str, reasons: Mapping[str, int]) -> str:

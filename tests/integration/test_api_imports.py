@@ -83,7 +83,9 @@ def test_a_wrong_mapping_is_refused_by_its_path(writer: TestClient, mapping: str
 
 def test_runs_are_listed_newest_first_and_read_with_their_quality(writer: TestClient) -> None:
     for name in ("one", "two", "one"):
-        answer = writer.post(f"/v1/imports?format=csv&source={name}", content=b"user_id,age\nu1,3\n")
+        answer = writer.post(
+            f"/v1/imports?format=csv&source={name}", content=b"user_id,age,consent_marketing\nu1,3,no\n"
+        )
         assert answer.json()["quality"]["light"] == "ok"
     page = writer.get("/v1/imports?limit=2").json()
     assert [item["source"] for item in page["items"]] == ["one", "two"]
@@ -93,7 +95,11 @@ def test_runs_are_listed_newest_first_and_read_with_their_quality(writer: TestCl
     assert len(writer.get("/v1/imports?source=one").json()["items"]) == 2
     found = writer.get(f"/v1/imports/{answer.json()['id']}").json()
     assert found["summary"]["unchanged"] == 1
-    assert [column["name"] for column in found["quality"]["columns"]] == ["user_id", "age"]
+    assert [column["name"] for column in found["quality"]["columns"]] == [
+        "user_id",
+        "age",
+        "consent_marketing",
+    ]
     assert writer.get("/v1/imports/999").status_code == 404
     assert writer.get("/v1/imports/0").status_code == 422
 

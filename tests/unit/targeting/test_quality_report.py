@@ -67,11 +67,11 @@ def test_a_column_is_told_by_its_numbers() -> None:
     )
     assert flag["categories"] == {"rows": {"true": 20, "false": 20}, "rare": 0}
     assert (note["filled"], note["light"]) == (0, "look")
-    assert sentences(report, "completeness") == [("look", "note is empty in every row.")]
+    assert ("look", "note is empty in every row.") in sentences(report, "completeness")
 
 
 def test_a_clean_file_says_so_topic_by_topic() -> None:
-    report = report_of("user_id,phone\nu1,+12025550101\nu2,+12025550102\n")
+    report = report_of("user_id,phone,consent_marketing\nu1,+12025550101,yes\nu2,+12025550102,no\n")
     assert report["light"] == "ok"
     assert {name: told["light"] for name, told in report["topics"].items()} == {
         "completeness": "ok",
@@ -136,7 +136,7 @@ def test_a_declared_number_is_measured_as_one_and_a_wrong_cell_is_no_second_kind
 
 
 def test_few_phones_deserve_a_look() -> None:
-    report = report_of("user_id,phone\nu1,+12025550101\nu2,\nu3,\n")
+    report = report_of("user_id,phone,consent_marketing\nu1,+12025550101,yes\nu2,,\nu3,,\n")
     assert "Only 33 % of the people can be messaged" in sentences(report, "completeness")[0][1]
 
 
@@ -207,3 +207,42 @@ def test_columns_that_come_and_go_and_rows_that_go() -> None:
     ]
     part = judge(profile_of("user_id,a,b\nu1,1,2\n"), repeated_users=0, before=before, part_of_source=True)
     assert "1 rows now, 100 before." not in json.dumps(part)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("country", "; name one with --map consent.marketing=COLUMN."),
+        ("newsletter", "; newsletter looks like it: --map consent.marketing=newsletter."),
+        ("Opt-In", "; Opt-In looks like it: --map consent.marketing=Opt-In."),
+        ("is subscribed", "; is subscribed looks like it: --map 'consent.marketing=is subscribed'."),
+        ("consent,optin,marketing,gdpr", "; consent, optin, marketing, .. look like it: --map consent.marketing=consent."),
+        ("unsubscribed,newsletter_opt_out", "; name one with --map consent.marketing=COLUMN."),
+    ],
+)  # fmt: skip
+def test_a_file_without_consent_is_told_with_the_column_that_may_be_it(columns: str, told: str) -> None:
+    cells = ",".join("yes" for _ in columns.split(","))
+    report = report_of(f"user_id,{columns}\nu1,{cells}\n")
+    said = (
+        "No column says who agreed to messages, so nobody of these can be messaged unless they agreed before"
+    )
+    assert sentences(report, "completeness") == [("look", said + told)]
+    assert report["topics"]["completeness"]["light"] == "look"
+
+
+@pytest.mark.parametrize(
+    ("columns", "mapping"),
+    [
+        ("consent_marketing", {}),
+        ("utility_opt_in", {}),
+        ("newsletter", {"consent": {"marketing": "newsletter"}}),
+    ],
+)
+def test_a_file_with_consent_is_not_asked_for_it(columns: str, mapping: dict[str, Any]) -> None:
+    assert sentences(report_of(f"user_id,{columns}\nu1,no\n", **mapping), "completeness") == []
+
+
+def test_consent_in_a_column_that_is_not_measured_counts() -> None:
+    many = ",".join(f"c{number}" for number in range(MAX_COLUMNS))
+    report = report_of(f"user_id,{many},consent_marketing\nu1,{'1,' * MAX_COLUMNS}yes\n")
+    assert "agreed" not in str(sentences(report, "completeness"))
