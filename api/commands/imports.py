@@ -13,12 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from api import importing
-from api.terminal import make_console
+from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from experiments.errors import Invalid, NotFound
 from targeting.imports.storing import ImportSummary
 
-ACTOR = "command line"
 COLOURS = {"ok": "green", "look": "yellow", "bad": "red", None: "dim"}
 imports = typer.Typer(help="Bring people in from files.", no_args_is_help=True)
 
