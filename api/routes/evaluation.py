@@ -59,7 +59,7 @@ def _parameter(place: str, name: str, **more: Any) -> dict[str, Any]:
 
 
 @router.post(
-    "/{key:path}",
+    "/{key}",
     response_model=EvaluationSuccess,
     responses={400: {"model": EvaluationFailure}, 404: {"model": FlagNotFound}, **_ERRORS},
     openapi_extra=_asking(_parameter("path", "key", description="Key of an experiment")),

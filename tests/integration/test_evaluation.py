@@ -266,8 +266,8 @@ def test_odd_keys_and_large_bodies_are_answered_and_alarm_nobody(
 ) -> None:
     bearer = {"Authorization": f"Bearer {keys['evaluate']}"}
     context = {"context": {"targetingKey": "u"}}
-    odd = http.post("/ofrep/v1/evaluate/flags/a%2Fb", json=context, headers=bearer)
-    assert (odd.status_code, odd.json()["key"], odd.json()["errorCode"]) == (404, "a/b", "FLAG_NOT_FOUND")
+    odd = http.post("/ofrep/v1/evaluate/flags/a%0Ab", json=context, headers=bearer)
+    assert (odd.status_code, odd.json()["key"], odd.json()["errorCode"]) == (404, "a\nb", "FLAG_NOT_FOUND")
     large = {"context": {"targetingKey": "u", "a": "x" * 1_100_000}}
     assert http.post("/ofrep/v1/evaluate/flags/a", json=large, headers=bearer).status_code == 413
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
