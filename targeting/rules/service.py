@@ -6,6 +6,7 @@ error. Every change of what it says is a version of its own, and a firing names 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from sqlmodel import Session
@@ -26,6 +27,9 @@ __all__ = ["delete", "disable", "dry_run", "enable", "find", "firings", "list_ru
 
 Outcome = Literal["created", "changed", "unchanged"]
 State = Literal["off", "on", "parked"]
+
+
+_audit = partial(audit.record, subject_kind="rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,15 @@ def put(
         RuleVersion(rule_id=id_of(rule), version=rule.version, definition=stored, actor=actor, at=now)
     )
     session.flush()
-    _audit(session, clock, actor=actor, action="rule.put", key=rule.key, before=before, after=_state(rule))
+    _audit(
+        session,
+        clock,
+        actor=actor,
+        action="rule.put",
+        subject_key=rule.key,
+        before=before,
+        after=_state(rule),
+    )
     return Put(rule, "created" if before is None else "changed", warnings)
 
 
@@ -87,7 +99,9 @@ def enable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
     before = _state(rule)
     rule.enabled, rule.updated_at = True, clock.now()
     arm(rule, definition.trigger, now=clock.now())
-    _audit(session, clock, actor=actor, action="rule.enable", key=key, before=before, after=_state(rule))
+    _audit(
+        session, clock, actor=actor, action="rule.enable", subject_key=key, before=before, after=_state(rule)
+    )
     return rule
 
 
@@ -100,7 +114,9 @@ def disable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
     rule.enabled, rule.updated_at = False, clock.now()
     rule.parked_at = rule.error = None
     disarm(rule)
-    _audit(session, clock, actor=actor, action="rule.disable", key=key, before=before, after=_state(rule))
+    _audit(
+        session, clock, actor=actor, action="rule.disable", subject_key=key, before=before, after=_state(rule)
+    )
     return rule
 
 
@@ -109,7 +125,9 @@ def delete(session: Session, clock: Clock, *, actor: str, key: str) -> None:
     rule = rule_repository.get_rule(session, key, for_update=True)
     if rule_repository.has_fired(session, id_of(rule)):
         raise Conflict(f"rule {key!r} has fired, so it is kept; disable it instead", field="key")
-    _audit(session, clock, actor=actor, action="rule.delete", key=key, before=_state(rule), after=None)
+    _audit(
+        session, clock, actor=actor, action="rule.delete", subject_key=key, before=_state(rule), after=None
+    )
     rule_repository.delete_rule(session, id_of(rule))
 
 
@@ -182,25 +200,3 @@ def _check_names(session: Session, clock: Clock, definition: RuleDefinition) -> 
 
 def _state(rule: Rule) -> dict[str, Any]:
     return {"state": state_of(rule), "version": rule.version, "definition": rule.definition}
-
-
-def _audit(
-    session: Session,
-    clock: Clock,
-    *,
-    actor: str,
-    action: str,
-    key: str,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
-) -> None:
-    audit.record(
-        session,
-        clock,
-        actor=actor,
-        action=action,
-        subject_kind="rule",
-        subject_key=key,
-        before=before,
-        after=after,
-    )

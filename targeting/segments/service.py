@@ -7,6 +7,7 @@ comparing. A list segment holds the users that were put on it, until somebody ta
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -36,6 +37,9 @@ __all__ = [
 Lookup = Callable[[str], dict[str, Any] | None]
 RESERVED: Final = frozenset({"preview", "overlap"})
 _NAMED_BY: Final = 5
+
+
+_audit = partial(audit.record, subject_kind="segment")
 
 
 def find(session: Session, *, key: str) -> Segment:
@@ -86,7 +90,15 @@ def put(
         session.add(segment)
         _check_dependents(session, key, wanted)
     session.flush()
-    _record(session, clock, actor, "segment.put", key, before=before, after=_audited(segment))
+    _audit(
+        session,
+        clock,
+        actor=actor,
+        action="segment.put",
+        subject_key=key,
+        before=before,
+        after=_audited(segment),
+    )
     return segment
 
 
@@ -140,7 +152,15 @@ def delete(session: Session, clock: Clock, *, actor: str, key: str) -> None:
         shown = ", ".join(users[:_NAMED_BY]) + (", .." if len(users) > _NAMED_BY else "")
         raise Conflict(f"segment {key!r} is named by {shown}; change them first", field="key")
     segment_repository.delete_segment(session, segment)
-    _record(session, clock, actor, "segment.delete", key, before=_audited(segment), after=None)
+    _audit(
+        session,
+        clock,
+        actor=actor,
+        action="segment.delete",
+        subject_key=key,
+        before=_audited(segment),
+        after=None,
+    )
 
 
 def used_by(session: Session, *, key: str) -> list[str]:
@@ -172,25 +192,3 @@ def segment_id(segment: Segment) -> int:
 
 def _audited(segment: Segment) -> dict[str, Any]:
     return {"name": segment.name, "condition": segment.condition}
-
-
-def _record(
-    session: Session,
-    clock: Clock,
-    actor: str,
-    action: str,
-    key: str,
-    *,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
-) -> None:
-    audit.record(
-        session,
-        clock,
-        actor=actor,
-        action=action,
-        subject_kind="segment",
-        subject_key=key,
-        before=before,
-        after=after,
-    )
