@@ -13,6 +13,8 @@ ORANGE: Final = "#E69F00"
 COLOURS: Final = {"ok": BLUE, "look": ORANGE, "bad": VERMILLION}
 MOST: Final = 60
 _ROW_HEIGHT: Final = 24
+_BELOW: Final = 90
+"""Pixels for the axis and its title, which Streamlit counts into the height."""
 
 
 def completeness(columns: Sequence[QualityColumn]) -> alt.LayerChart | None:
@@ -34,7 +36,15 @@ def completeness(columns: Sequence[QualityColumn]) -> alt.LayerChart | None:
         "column:N",
         sort=[str(row["column"]) for row in rows],
         title=None,
-        axis=alt.Axis(labelFontSize=FONT_SIZE, labelLimit=220, ticks=False, domain=False, labelPadding=8),
+        axis=alt.Axis(
+            # Every column by its name: by default names that come close to each other are left out.
+            labelOverlap=False,
+            labelFontSize=FONT_SIZE,
+            labelLimit=220,
+            ticks=False,
+            domain=False,
+            labelPadding=8,
+        ),
     )
     x = alt.X(
         "filled:Q",
@@ -50,7 +60,7 @@ def completeness(columns: Sequence[QualityColumn]) -> alt.LayerChart | None:
         base.mark_bar(height=14).encode(x=x, y=y, color=colour),
         base.mark_text(align="left", dx=5, fontSize=FONT_SIZE - 1).encode(x=x, y=y, text="label:N"),
     ]
-    return alt.LayerChart(layer=layers).properties(height=_ROW_HEIGHT * len(rows) + 40)
+    return alt.LayerChart(layer=layers).properties(height=_ROW_HEIGHT * len(rows) + _BELOW)
 
 
 def filled(share: float | None) -> str:
