@@ -40,7 +40,7 @@ def _ann(database: Database, clock: SteppedClock) -> int:
         )
         pk = user.id or 0
         consent.grant(session, clock, user_pk=pk, category="marketing", source="web", evidence="ann ticked")
-        properties = {"revenue": 12.5, "address": "Main street 1", "order": "NL-77-Q"}
+        properties = {"revenue": 12.5, "address": "Main street 1", "order": "NL-77-Q", "account": 990012345}
         event_repository.insert_events(
             session,
             [
@@ -91,7 +91,7 @@ def test_the_copy_holds_what_is_known(database: Database, clock: SteppedClock) -
 def test_nothing_personal_is_left_anywhere(database: Database, clock: SteppedClock) -> None:
     pk = _ann(database, clock)
     before = _everything(database)
-    marks = ("ann", "12025550123", "Main street", "Amsterdam", "NL-77-Q")
+    marks = ("ann", "12025550123", "Main street", "Amsterdam", "NL-77-Q", "990012345")
     assert all(mark in before for mark in marks)
     with database.transaction() as session:
         erased = privacy.erase(session, clock, actor="dpo", user_id="ann", secret=SECRET)

@@ -26,6 +26,10 @@ def test_each_column_is_one_bar_in_the_order_of_the_file_with_its_number_and_its
     chart = quality_charts.completeness(
         [column("b", 1.0), column("a", 0.5, "look"), column("c", 0.0, "bad"), column("d", None)]
     )
+    bars = chart.to_dict()["layer"][0]["encoding"]
+    assert bars["y"]["axis"]["labelOverlap"] is False, (
+        "names that stand close together are left out by default"
+    )
     assert rows_of(chart)[:3] == [
         {"column": "b", "filled": 100.0, "label": "100%", "colour": charts.BLUE},
         {"column": "a", "filled": 50.0, "label": "50.0%", "colour": quality_charts.ORANGE},
