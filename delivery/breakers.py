@@ -26,8 +26,9 @@ from delivery.models import Breaker
 from delivery.retry import Alarm
 from experiments import audit
 from experiments.clock import Clock
-from experiments.design import ExperimentDesign, MessageContent
+from experiments.design import ExperimentDesign
 from experiments.errors import NotFound
+from experiments.treatments import MessageContent
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +121,9 @@ def blocked_variants(
 
 
 def _template_keys(message: MessageContent) -> set[tuple[str, str]]:
-    languages = (None, message.language)
+    if message.template is None:
+        return set()
+    languages = (None, message.language, *message.languages)
     return {(Kind.TEMPLATE, template_key(message.template, language)) for language in languages}
 
 
@@ -239,7 +242,7 @@ def sound(
     for raised in alarms:
         if raised.alarm is Alarm.TEMPLATE:
             message = designs[raised.experiment_id].variant(raised.variant).message
-            if message is None:
+            if message is None or message.template is None:
                 continue
             kind, key = Kind.TEMPLATE, template_key(message.template, message.language)
         elif raised.alarm in (Alarm.NUMBER, Alarm.SLOW_DOWN):

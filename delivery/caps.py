@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from experiments.design import Variant
+from experiments.treatments import Variant
 from experiments.vocabulary import Category
 
 CAPPED_CATEGORY: Final = Category.MARKETING

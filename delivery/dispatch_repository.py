@@ -25,7 +25,9 @@ _USERS: Final = SQLModel.metadata.tables[str(User.__tablename__)]
 _ALIASES: Final = SQLModel.metadata.tables[str(UserAlias.__tablename__)]
 _BREAKERS: Final = SQLModel.metadata.tables[str(Breaker.__tablename__)]
 _COLUMNS: Final = tuple(_MESSAGES.c[part.name] for part in fields(Story))
-_FIXED: Final = frozenset({"id", "experiment_id", "user_pk", "variant", "step", "category", "first_due_at"})
+_FIXED: Final = frozenset(
+    {"id", "experiment_id", "user_pk", "variant", "step", "category", "first_due_at", "expires_at"}
+)
 # Written out, because a database uses a partial index only when it sees the same condition, not a parameter.
 _PLANNED: Final = text("messages.state = 'planned'")
 _LEASED: Final = text("state IN ('claimed', 'inflight')")

@@ -1,7 +1,7 @@
 """Tables of what is sent: the outbox, links and clicks, the inbox of webhooks, and the breakers."""
 
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from sqlalchemy import Column, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
@@ -9,13 +9,19 @@ from sqlmodel import Field, SQLModel
 from experiments.database import BigKey, JsonDocument, UtcDateTime
 from experiments.vocabulary import MessageState
 
+NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_NEVER: Final = "253402214400000000"
+
 
 class Message(SQLModel, table=True):
     """One row of the outbox: one message of one step to one user, with its whole story.
 
     `slot_at` is when the message took its place in the user's cap ledger (the in-flight commit); it is null while
     the message holds no place. `due_at` moves when a message is deferred, `first_due_at` does not.
-    `error_code` is WhatsApp's, `reason` is why a message was deferred, suppressed, failed or cancelled.
+    `error_code` is WhatsApp's, `reason` is why a message was deferred, suppressed, failed or cancelled. From `expires_at`
+    on it no longer goes out. `step` counts on from one occasion of a recurring campaign to the next. `choice` is how its time
+    was chosen where that is drawn (`{"hour": 19, "by": "best_hour", "propensity": 0.91, ..}`); `decision` what was decided
+    at the last look before sending, with the numbers behind it (caps after adaptation, language, content source).
     """
 
     __tablename__ = "messages"
@@ -23,6 +29,13 @@ class Message(SQLModel, table=True):
         UniqueConstraint("experiment_id", "user_pk", "step"),
         Index("ix_messages_ledger", "user_pk", "slot_at"),
         Index("ix_messages_experiment_state", "experiment_id", "state"),
+        Index(
+            "ix_messages_slot",
+            "slot_at",
+            "user_pk",
+            sqlite_where=text("slot_at IS NOT NULL"),
+            postgresql_where=text("slot_at IS NOT NULL"),
+        ),
         Index(
             "ix_messages_due",
             "priority",
@@ -50,6 +63,12 @@ class Message(SQLModel, table=True):
     error_code: int | None = None
     first_due_at: datetime = Field(sa_type=UtcDateTime)
     due_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(
+        default=NEVER, sa_type=UtcDateTime, sa_column_kwargs={"server_default": _NEVER}
+    )
+    language: str | None = Field(default=None, max_length=10)
+    choice: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    decision: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
     claimed_by: str | None = Field(default=None, max_length=100)
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     tries: int = 0
@@ -95,6 +114,12 @@ class WebhookBody(SQLModel, table=True):
             sqlite_where=text("projected_at IS NULL"),
             postgresql_where=text("projected_at IS NULL"),
         ),
+        Index(
+            "ix_webhook_bodies_errors",
+            "id",
+            sqlite_where=text("error IS NOT NULL"),
+            postgresql_where=text("error IS NOT NULL"),
+        ),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
@@ -106,9 +131,10 @@ class WebhookBody(SQLModel, table=True):
 
 
 class Breaker(SQLModel, table=True):
-    """An open fuse: nothing goes out through `kind`/`key` (number, template, variant) until it is closed.
+    """An open fuse: nothing goes out through `kind`/`key` (all, number, template, variant) until it is closed.
 
-    `until` is null when somebody has to close it (or a REINSTATED webhook), else it closes by itself.
+    `until` is null when somebody has to close it (or a REINSTATED webhook), else it closes by itself. `streak` counts the
+    equal errors (`streak_code`) of a variant since its last success.
     """
 
     __tablename__ = "breakers"
@@ -119,3 +145,64 @@ class Breaker(SQLModel, table=True):
     until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error_code: int | None = None
     reason: str = Field(max_length=300)
+    streak: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    streak_code: int | None = None
+
+
+class PolicyVersion(SQLModel, table=True):
+    """What the delivery policy (caps, quiet hours ..) said from `at` on; the newest counts. Rows are only ever added."""
+
+    __tablename__ = "delivery_policies"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    document: dict[str, Any] = Field(sa_type=JsonDocument)
+    actor: str = Field(max_length=200)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class NumberState(SQLModel, table=True):
+    """What WhatsApp last said about a number of ours. `unique_users`: how many people it may reach in 24 hours; null: no bound
+    known. Each part has the time at which WhatsApp said it, since webhooks come in any order.
+    """
+
+    __tablename__ = "number_states"
+
+    number: str = Field(primary_key=True, max_length=50)
+    quality: str | None = Field(default=None, max_length=30)
+    quality_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    unique_users: int | None = None
+    unique_users_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    status: str | None = Field(default=None, max_length=60)
+    status_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Template(SQLModel, table=True):
+    """A template in one language, as WhatsApp has it. `components` is Meta's own JSON.
+
+    `status` and `quality` may be newer than `synced_at`: webhooks change them (`changed_at`). `gone_at`: it was there once.
+    """
+
+    __tablename__ = "templates"
+
+    name: str = Field(primary_key=True, max_length=512)
+    language: str = Field(primary_key=True, max_length=10)
+    template_id: str | None = Field(default=None, max_length=50)
+    category: str = Field(max_length=20)
+    status: str = Field(max_length=30)
+    quality: str | None = Field(default=None, max_length=30)
+    parameter_format: str = Field(default="POSITIONAL", max_length=20)
+    components: list[Any] = Field(default_factory=list, sa_type=JsonDocument)
+    synced_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+    gone_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Worker(SQLModel, table=True):
+    """A process that sends. Those seen lately share the throughput of their number."""
+
+    __tablename__ = "workers"
+
+    name: str = Field(primary_key=True, max_length=100)
+    number: str = Field(max_length=50)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    seen_at: datetime = Field(sa_type=UtcDateTime, index=True)

@@ -10,7 +10,7 @@ sending by due time and then by id interleaves the variants, and throttling hits
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -24,10 +24,11 @@ from experiments import repository as experiment_repository
 from experiments import service
 from experiments.clock import Clock
 from experiments.database import Database
-from experiments.design import ExperimentDesign, started_at_or_after
+from experiments.design import ExperimentDesign
 from experiments.lifecycle import Move
 from experiments.models import Experiment
 from experiments.settings import Settings
+from experiments.timing import opens_at
 from experiments.vocabulary import ExperimentStatus, MessageState
 from targeting import enrolment
 from targeting.repository import Unplanned
@@ -99,7 +100,7 @@ def _plan_experiment(
                 global_holdout=settings.global_holdout,
             )
         with database.transaction() as session:
-            looked_at, planned = _plan_batch(session, clock, experiment, design, batch)
+            looked_at, planned = _plan_batch(session, clock, experiment, design, batch, settings.message_ttl)
         assigned += step.assigned
         messages += planned
         if step.finished and looked_at < batch:
@@ -107,7 +108,12 @@ def _plan_experiment(
 
 
 def _plan_batch(
-    session: Session, clock: Clock, experiment: Experiment, design: ExperimentDesign, batch: int
+    session: Session,
+    clock: Clock,
+    experiment: Experiment,
+    design: ExperimentDesign,
+    batch: int,
+    ttl: timedelta,
 ) -> tuple[int, int]:
     """Give messages to the next assignments; returns how many assignments and how many messages."""
     experiment_id = _id(experiment)
@@ -115,14 +121,14 @@ def _plan_batch(
     if not enrolment.lock_running(session, experiment_id=experiment_id):
         return 0, 0
     assignments = enrolment.unplanned(session, experiment_id=experiment_id, limit=batch)
-    rows = plan_messages(design, assignments, experiment_id=experiment_id)
+    rows = plan_messages(design, assignments, experiment_id=experiment_id, ttl=ttl)
     repository.insert_messages(session, rows=rows)
     enrolment.mark_planned(session, ids=[assignment.id for assignment in assignments], at=clock.now())
     return len(assignments), len(rows)
 
 
 def plan_messages(
-    design: ExperimentDesign, assignments: Sequence[Unplanned], *, experiment_id: int
+    design: ExperimentDesign, assignments: Sequence[Unplanned], *, experiment_id: int, ttl: timedelta
 ) -> list[dict[str, Any]]:
     """The rows of the outbox for some assignments; none for those of a silent arm."""
     variants = {variant.key: variant for variant in design.variants}
@@ -142,11 +148,18 @@ def plan_messages(
             "state": MessageState.PLANNED,
             "first_due_at": due,
             "due_at": due,
+            "expires_at": expires_at(design, due, ttl=ttl),
             "tries": 0,
         }
         for assignment in assignments
         for step, due in enumerate(schedule(assignment.variant, assignment.time_zone, assignment.assigned_at))
     ]
+
+
+def expires_at(design: ExperimentDesign, due: datetime, *, ttl: timedelta) -> datetime:
+    """From when on a message that was first due at `due` no longer goes out; `ttl` where the design says nothing."""
+    last = due + (design.expires.after or ttl)
+    return last if design.expires.at is None else min(last, design.expires.at)
 
 
 def ineligible(
@@ -160,7 +173,8 @@ def ineligible(
 
 def _moment_has_come(experiment: Experiment, now: datetime) -> bool:
     design = service.design_of(experiment)
-    return experiment.started_at is not None and started_at_or_after(design, experiment.started_at) <= now
+    opens = None if experiment.started_at is None else opens_at(design.trigger, experiment.started_at)
+    return opens is not None and opens <= now
 
 
 def _has_work(session: Session, experiment: Experiment) -> bool:

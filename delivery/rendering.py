@@ -18,8 +18,8 @@ from jinja2 import StrictUndefined, Template, TemplateError
 
 from delivery.schedule import zone_of
 from experiments.content import environment
-from experiments.design import MessageContent
 from experiments.errors import Invalid
+from experiments.treatments import MessageContent
 
 MAX_LENGTH: Final = 1024
 """Longest text of a parameter; WhatsApp's bound for the whole body of a template."""

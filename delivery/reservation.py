@@ -48,7 +48,7 @@ def held_back(story: Story, situation: Situation, *, settings: Settings, now: da
     if end is not None:
         return _ended(story, *end)
     at, reason = max(_waits(story, situation, settings, now), key=lambda wait: wait[0])
-    return None if at <= now else again(_unclaimed(story), at=at, reason=reason, ttl=settings.message_ttl)
+    return None if at <= now else again(_unclaimed(story), at=at, reason=reason)
 
 
 def _end(
@@ -57,7 +57,7 @@ def _end(
     """What makes the message one that will never go out; the first that holds."""
     never = (
         (situation.status == ExperimentStatus.STOPPED, MessageState.CANCELLED, STOPPED),
-        (now > story.first_due_at + settings.message_ttl, MessageState.EXPIRED, story.reason or LATE),
+        (now >= story.expires_at, MessageState.EXPIRED, story.reason or LATE),
         (not situation.consented, MessageState.SUPPRESSED, CONSENT),
         (situation.phone is None, MessageState.SUPPRESSED, NO_PHONE),
         (settings.cap_messages == 0 and is_capped(story.category), MessageState.SUPPRESSED, CAP),

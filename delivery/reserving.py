@@ -15,9 +15,10 @@ from delivery.reservation import Situation, held_back, unrenderable
 from delivery.story import Story, begin, callback_data
 from delivery.whatsapp.payloads import TemplateMessage
 from experiments.clock import Clock
-from experiments.design import ExperimentDesign, MessageContent
+from experiments.design import ExperimentDesign
 from experiments.errors import Invalid
 from experiments.settings import Settings
+from experiments.treatments import MessageContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _write(
     """What to send, but for its link; raises Invalid before any slot is taken when it cannot be sent."""
     design = designs[story.experiment_id]
     content = design.variant(story.variant).message
-    if content is None:
+    if content is None or content.template is None or content.language is None:
         raise Invalid(f"variant {story.variant} has no message")
     parameters = render(
         content,

@@ -63,14 +63,13 @@ class Alarm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`max_tries` attempts for errors that pass; `ttl` after its first due time a message no longer goes out."""
+    """`max_tries` attempts for errors that pass."""
 
     max_tries: int
-    ttl: timedelta
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        return cls(settings.max_tries, settings.message_ttl)
+        return cls(settings.max_tries)
 
 
 _ALARMS: Final = {
@@ -113,18 +112,16 @@ def after_error(
     if error_class in _NOT_ITS_FAULT:
         tries = story.tries - 1 if refused else story.tries
         failed = replace(failed, tries=tries)
-        return again(failed, at=at, reason=_NOT_ITS_FAULT[error_class], ttl=rules.ttl), alarm
+        return again(failed, at=at, reason=_NOT_ITS_FAULT[error_class]), alarm
     if error_class is ErrorClass.RECIPIENT_LATER:
         wait = MARKETING_REST if code == MARKETING_CAP else person_rest(story.tries)
         reason = "meta_cap" if code == MARKETING_CAP else "person_rate"
-        return again(failed, at=at + wait, reason=reason, ttl=rules.ttl), alarm
+        return again(failed, at=at + wait, reason=reason), alarm
     if error_class is ErrorClass.RETRY and story.tries < rules.max_tries:
-        return again(failed, at=at + retry_rest(story.tries), reason="retry", ttl=rules.ttl), alarm
+        return again(failed, at=at + retry_rest(story.tries), reason="retry"), alarm
     if error_class is ErrorClass.NEVER_FOR_PERSON:
         if code == UNDELIVERABLE and story.error_code != UNDELIVERABLE:
-            return again(
-                failed, at=at + UNDELIVERABLE_REST, reason="undeliverable_once", ttl=rules.ttl
-            ), alarm
+            return again(failed, at=at + UNDELIVERABLE_REST, reason="undeliverable_once"), alarm
         reason = NEVER_REASONS.get(code or 0, "never_for_person")
         return replace(failed, state=MessageState.SUPPRESSED, reason=reason), alarm
     return replace(failed, state=MessageState.FAILED, reason=str(error_class)), alarm
@@ -136,9 +133,9 @@ def withheld(story: Story, *, at: datetime) -> Story:
     return replace(freed, state=MessageState.PLANNED, reason="slow_down", due_at=at)
 
 
-def again(story: Story, *, at: datetime, reason: str, ttl: timedelta) -> Story:
-    """Planned again for `at`, or expired when that is longer than `ttl` after the first due time."""
-    if at > story.first_due_at + ttl:
+def again(story: Story, *, at: datetime, reason: str) -> Story:
+    """Planned again for `at`, or expired when that is too late."""
+    if at >= story.expires_at:
         return replace(story, state=MessageState.EXPIRED, reason=reason)
     return replace(story, state=MessageState.PLANNED, reason=reason, due_at=at)
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from experiments.design import Variant
+from experiments.treatments import Variant
 
 FALLBACK_ZONE: Final = ZoneInfo("UTC")
 _DAY: Final = timedelta(days=1)

@@ -43,6 +43,8 @@ class Story:
     error_code: int | None
     first_due_at: datetime
     due_at: datetime
+    expires_at: datetime
+    language: str | None
     claimed_by: str | None
     lease_until: datetime | None
     tries: int

@@ -5,23 +5,17 @@ the author wrote it. A design that passes can be started once its audience is no
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, time, timedelta
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from experiments import content
 from experiments.errors import Invalid, Problem
+from experiments.factors import MAX_FACTORS, Factor, crossed
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
+from experiments.timing import last_send_offset
+from experiments.treatments import Treatment, Variant
+from experiments.triggers import OnceTrigger, Trigger
 from experiments.vocabulary import Category, Method, MetricRole
 
 SHARES_TOLERANCE: Final = 1e-6
@@ -89,67 +83,11 @@ class Audience(_Value):
         return {"key": value} if isinstance(value, str) else value
 
 
-# JSON Schema's own format `time` wants an offset, which is the one thing that a local time has not.
-LocalTime = Annotated[
-    time,
-    Field(description="A time of day such as 18:30, in each user's own zone"),
-    WithJsonSchema({"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"}),
-]
+class Expiry(_Value):
+    """When a message that has not gone out is given up: `after` so long from its first due time, and `at` a moment."""
 
-
-class Trigger(_Value):
-    """When enrolment happens: `once`, at a moment (`at`) or immediately; or `rule`: users come one by one, by rules."""
-
-    type: Literal["once", "rule"] = "once"
+    after: PositiveDuration | None = Field(None, description="Absent: TOUCHSTONE_MESSAGE_TTL")
     at: AwareDatetime | None = None
-
-
-class MessageContent(_Value):
-    """What is sent. `link` is where the click token of the template's URL button leads."""
-
-    template: str = Field(pattern=r"^[a-z0-9_]{1,512}$", description="Name of an approved WhatsApp template")
-    language: str = Field(
-        pattern=r"^[a-z]{2,3}(_[A-Za-z]{2,4})?$", description="Language code of the template, such as en_US"
-    )
-    parameters: tuple[str, ...] = Field((), max_length=50)
-    link: str | None = Field(None, max_length=2000, pattern=r"^https?://[^\s/]+(/\S*)?$")
-
-
-class SendTime(_Value):
-    """The next such time of day in the user's zone, at or after the trigger."""
-
-    local_time: LocalTime
-
-    @field_validator("local_time")
-    @classmethod
-    def _has_no_zone(cls, value: time) -> time:
-        if value.tzinfo is not None:
-            raise ValueError("is in the user's own zone; write it without an offset")
-        return value
-
-
-class Frequency(_Value):
-    """How often: `steps` messages, at least `min_interval` apart."""
-
-    steps: int = Field(1, ge=1, le=30)
-    min_interval: PositiveDuration = timedelta(hours=24)
-
-
-class Variant(_Value):
-    """One treatment. Without `message` it is a holdout arm: assigned, never messaged."""
-
-    key: str = Field(pattern=KEY_PATTERN)
-    control: bool = False
-    weight: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
-    message: MessageContent | None = None
-    send_time: SendTime | None = None
-    frequency: Frequency | None = None
-
-    @model_validator(mode="after")
-    def _silence_has_no_schedule(self) -> Self:
-        if self.message is None and (self.send_time or self.frequency):
-            raise ValueError("`send_time` and `frequency` need a `message`; a silent arm has neither")
-        return self
 
 
 class Plan(_Value):
@@ -179,11 +117,19 @@ class ExperimentDesign(_Value):
     category: Category = Category.MARKETING
     priority: int = Field(0, ge=-1000, le=1000)
     audience: Audience = Audience()
-    trigger: Trigger = Trigger()
+    trigger: Trigger = OnceTrigger()
+    expires: Expiry = Expiry()
+    treatment: Treatment = Field(Treatment(), description="What all variants made from `factors` share")
+    factors: tuple[Factor, ...] = Field((), max_length=MAX_FACTORS)
     variants: tuple[Variant, ...] = Field(min_length=2, max_length=MAX_VARIANTS)
     metrics: tuple[MetricUse, ...] = Field(min_length=1, max_length=50)
     plan: Plan = Plan()
     allocation: Allocation = Allocation()
+
+    @field_validator("trigger", mode="before")
+    @classmethod
+    def _once_unless_said(cls, value: object) -> object:
+        return {"type": "once", **value} if isinstance(value, Mapping) and "type" not in value else value
 
     def variant(self, key: str) -> Variant:
         """The variant with this key; KeyError when there is none."""
@@ -213,11 +159,14 @@ def read_design(document: Mapping[str, Any], *, library: Mapping[str, MetricDefi
     Metrics that are named only by key are filled in from `library`, so that a later change of the library does not
     change an experiment that already runs.
     """
+    document, problems = crossed(document)
     try:
         design = ExperimentDesign.model_validate(document)
     except ValidationError as error:
-        raise Invalid.of(problems_of(error.errors())) from error
-    problems = [*_variant_problems(design), *_audience_problems(design), *_content_problems(design)]
+        raise Invalid.of(
+            [*problems, *problems_of([untagged(item, {"trigger": 1}) for item in error.errors()])]
+        ) from error
+    problems += [*_variant_problems(design), *_audience_problems(design), *_content_problems(design)]
     resolved, metric_problems = _resolve_metrics(design, dict(library))
     problems += metric_problems
     if not problems:
@@ -246,6 +195,22 @@ def problems_of(items: Sequence[Mapping[str, Any]]) -> list[Problem]:
         if item["type"] != "too_short"
         or not any(place[: len(item["loc"])] == item["loc"] and place != item["loc"] for place in places)
     ]
+
+
+def untagged(item: Mapping[str, Any], tags: Mapping[str, int]) -> Mapping[str, Any]:
+    """One error of pydantic without the name of the kind (of trigger, of action), which it puts into the path.
+
+    `tags`: first part of a path -> where the name stands in it.
+    """
+    *place, kind = item["loc"], item["type"]
+    parts = list(place[0])
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        known = str(item["ctx"].get("expected_tags", "")).replace("'", "")
+        words = "is required" if kind == "union_tag_not_found" else f"is none of {known}"
+        return {**item, "loc": (*parts, "type"), "type": "value_error", "ctx": {"error": ValueError(words)}}
+    at = tags.get(str(parts[0]), len(parts)) if parts else 0
+    del parts[at : at + 1]
+    return {**item, "loc": tuple(parts)}
 
 
 def _say(item: Mapping[str, Any]) -> str:
@@ -318,8 +283,8 @@ def _content_problems(design: ExperimentDesign) -> list[Problem]:
         problem
         for i, variant in enumerate(design.variants)
         if variant.message
-        for j, source in enumerate(variant.message.parameters)
-        for problem in content.problems_in(source, field=f"variants[{i}].message.parameters[{j}]")
+        for path, source in variant.message.sources().items()
+        for problem in content.problems_in(source, field=f"variants[{i}].message.{path}")
     ]
 
 
@@ -347,24 +312,8 @@ def _resolve_metrics(
     return design.model_copy(update={"metrics": tuple(uses)}), problems
 
 
-def last_send_offset(variant: Variant) -> timedelta:
-    """The longest time from assignment to the last planned send of a variant."""
-    if variant.message is None:
-        return timedelta(0)
-    steps = variant.frequency.steps if variant.frequency else 1
-    interval = variant.frequency.min_interval if variant.frequency else timedelta(0)
-    if not variant.send_time:
-        return (steps - 1) * interval
-    # A later step keeps the time of day, so its interval grows to whole days. Where clocks change, the next 18:30 is up to
-    # 26 hours away, and a series of whole days slips by one more whenever an hour is lost, which is at most once a year.
-    interval = timedelta(days=-(-interval // timedelta(days=1)))
-    span = timedelta(days=1, hours=2) + (steps - 1) * interval
-    years = -(-span // timedelta(days=365))
-    return span + (timedelta(days=years) if steps > 1 else timedelta(0))
-
-
 def _window_problems(design: ExperimentDesign) -> list[Problem]:
-    last = max(last_send_offset(variant) for variant in design.variants)
+    last = max(last_send_offset(variant, design.trigger) for variant in design.variants)
     return [
         Problem(
             f"metrics[{i}].window",
@@ -373,9 +322,3 @@ def _window_problems(design: ExperimentDesign) -> list[Problem]:
         for i, use in enumerate(design.metrics)
         if use.window is not None and use.window <= last
     ]
-
-
-def started_at_or_after(design: ExperimentDesign, started: datetime) -> datetime:
-    """When enrolment begins for an experiment that was started at `started`."""
-    at = design.trigger.at
-    return started if at is None else max(started, at)

@@ -38,6 +38,8 @@ Duration = Annotated[
 """A length of time, written `90s`, `15m`, `72h`, `30d` or `2w`."""
 
 PositiveDuration = Annotated[Duration, Field(gt=timedelta(0), le=timedelta(days=3650))]
+Delay = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=365))]
+"""A length of time that may be none."""
 
 
 class MetricDefinition(BaseModel):

@@ -21,6 +21,7 @@ from sqlmodel import Session
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
 from experiments.models import Experiment
+from experiments.triggers import WALKED
 from targeting import repository
 from targeting.eligibility import needs_attributes
 from targeting.enrolment_terms import Terms, settle, terms_of
@@ -130,7 +131,7 @@ def enrol_users(
 
 def walks(design: ExperimentDesign) -> bool:
     """Whether the audience is walked; otherwise users come by rules."""
-    return design.trigger.type == "once"
+    return design.trigger.type in WALKED
 
 
 def reopen(session: Session, *, experiment_id: int, growth: float) -> None:

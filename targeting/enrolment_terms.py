@@ -10,8 +10,9 @@ from sqlmodel import Session
 from experiments import repository as experiment_repository
 from experiments import service
 from experiments.clock import Clock
-from experiments.design import ExperimentDesign, started_at_or_after
+from experiments.design import ExperimentDesign
 from experiments.models import Experiment
+from experiments.timing import opens_at
 from targeting import repository
 from targeting.eligibility import Decision, decide, reasons_against
 from targeting.relations import peers_of
@@ -49,7 +50,8 @@ def terms_of(
     # Read again under the lock: the coverage may have been raised since the caller read it.
     held = experiment_repository.reread(session, experiment_id)
     design, now = service.design_of(held), clock.now()
-    if held.started_at is None or started_at_or_after(design, held.started_at) > now:
+    opens = None if held.started_at is None else opens_at(design.trigger, held.started_at)
+    if opens is None or opens > now:
         return None
     epoch = experiment_repository.current_epoch(session, experiment_id)
     return Terms(

@@ -19,9 +19,10 @@ from sqlmodel import Session
 
 from experiments import service
 from experiments.clock import Clock
-from experiments.design import ExperimentDesign, started_at_or_after
+from experiments.design import ExperimentDesign
 from experiments.errors import Invalid, NotFound
 from experiments.models import Experiment
+from experiments.timing import opens_at
 from experiments.vocabulary import EXPERIMENT_VIEWED_EVENT, ExperimentStatus
 from targeting import evaluation_repository as repository
 from targeting import tombstones
@@ -326,7 +327,13 @@ def _ready(
         problem = str(error)
     layer = design.audience.layer
     return _Live(
-        Running(design, started_at_or_after(design, experiment.started_at), weights, condition, problem),
+        Running(
+            design,
+            opens_at(design.trigger, experiment.started_at) or experiment.started_at,
+            weights,
+            condition,
+            problem,
+        ),
         is_paused=experiment.status == ExperimentStatus.PAUSED,
         gates=gates(design, global_holdout=global_holdout),
         ranges=variant_ranges(design, weights),

@@ -95,6 +95,7 @@ class Assignment(SQLModel, table=True):
     """User x experiment -> variant. `propensity` is the probability with which this variant was drawn, given eligibility.
 
     `planned_at` is null until delivery has turned the assignment into messages (or into none, for a silent arm).
+    `occasions` is for how many occasions of its trigger it has been planned: 0, then 1, and more where the trigger recurs.
     `forced` marks a test user whose variant was chosen by hand: messaged, never analysed. `source` is `audience`, or
     `rule:KEY` when a rule enrolled the user.
     """
@@ -122,6 +123,7 @@ class Assignment(SQLModel, table=True):
     source: str = Field(default="audience", max_length=80, sa_column_kwargs={"server_default": "audience"})
     assigned_at: datetime = Field(sa_type=UtcDateTime)
     planned_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    occasions: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Enrolment(SQLModel, table=True):

@@ -219,6 +219,6 @@ def mark_planned(session: Session, *, ids: Sequence[int], at: datetime) -> int:
     result = session.connection().execute(
         update(_ASSIGNMENTS)
         .where(_ASSIGNMENTS.c.id.in_(ids), _ASSIGNMENTS.c.planned_at.is_(None))
-        .values(planned_at=at)
+        .values(planned_at=at, occasions=1)
     )
     return result.rowcount

@@ -25,14 +25,14 @@ from pydantic import (
     model_validator,
 )
 
-from experiments.design import problems_of
+from experiments.cron import check_cron
+from experiments.design import problems_of, untagged
 from experiments.errors import Invalid, Problem
 from experiments.metrics import KEY_PATTERN, PositiveDuration
 from targeting.conditions import validate_condition
 from targeting.conditions.needs import needs_of
 from targeting.conditions.text import parse_text
 from targeting.profile import check_document, check_text, check_time_zone
-from targeting.rules.schedule import check_cron
 
 MAX_ACTIONS: Final = 10
 TAGS: Final = "tags"
@@ -229,25 +229,9 @@ def stored_rule(document: Mapping[str, Any]) -> RuleDefinition:
     try:
         return RuleDefinition.model_validate(document)
     except ValidationError as error:
-        raise Invalid.of(problems_of([_plain(item) for item in error.errors()])) from error
-
-
-def _plain(item: Any) -> dict[str, Any]:
-    """One error of pydantic without the name of the kind, which it puts into the path of a trigger or an action."""
-    *place, kind = item["loc"], item["type"]
-    parts = list(place[0])
-    if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        known = str(item["ctx"].get("expected_tags", "")).replace("'", "")
-        words = "is required" if kind == "union_tag_not_found" else f"is none of {known}"
-        return {
-            **item,
-            "loc": (*parts, "type"),
-            "type": "value_error",
-            "ctx": {"error": ValueError(words)},
-        }
-    at = 1 if parts[:1] == ["trigger"] else 2 if parts[:1] == ["actions"] else len(parts)
-    del parts[at : at + 1]
-    return {**item, "loc": tuple(parts)}
+        raise Invalid.of(
+            problems_of([untagged(item, {"trigger": 1, "actions": 2}) for item in error.errors()])
+        ) from error
 
 
 def _trigger_problems(trigger: Trigger) -> list[Problem]:

@@ -7,6 +7,7 @@ from sqlmodel import Session
 
 from experiments import audit
 from experiments.clock import Clock
+from experiments.cron import next_time
 from targeting.conditions.needs import expand_segments
 from targeting.models import Rule
 from targeting.rules.definitions import (
@@ -17,7 +18,6 @@ from targeting.rules.definitions import (
     stored_rule,
 )
 from targeting.rules.matching import LiveRule, make_ready
-from targeting.rules.schedule import next_time
 from targeting.segments.repository import conditions_by_key
 
 WALK_EVERY: Final = timedelta(hours=1)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.schedule import due_times, local_moment, next_local_time
-from experiments.design import Frequency, MessageContent, SendTime, Variant, last_send_offset
+from experiments.timing import last_send_offset
+from experiments.treatments import Frequency, MessageContent, SendTime, Variant
 
 ZONES = [
     "UTC",

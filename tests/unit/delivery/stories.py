@@ -9,7 +9,7 @@ from delivery.story import Story
 from experiments.vocabulary import MessageState
 
 NOW = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
-RULES = Rules(max_tries=3, ttl=timedelta(days=7))
+RULES = Rules(max_tries=3)
 
 PLANNED = Story(
     id=17,
@@ -23,6 +23,8 @@ PLANNED = Story(
     error_code=None,
     first_due_at=NOW,
     due_at=NOW,
+    expires_at=NOW + timedelta(days=7),
+    language=None,
     claimed_by=None,
     lease_until=None,
     tries=0,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from delivery.caps import free_at, is_capped, min_interval_of, rested_at
-from experiments.design import Variant
+from experiments.treatments import Variant
 from experiments.vocabulary import Category
 
 NOW = datetime(2026, 12, 8, 12, tzinfo=UTC)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from delivery.rendering import COUPON_LENGTH, MAX_LENGTH, coupon, render
-from experiments.design import MessageContent
 from experiments.errors import Invalid
+from experiments.treatments import MessageContent
 
 NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from delivery.schedule import FALLBACK_ZONE, due_times, local_moment, next_local_time, zone_of
-from experiments.design import Variant
+from experiments.treatments import Variant
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 NEW_YORK = ZoneInfo("America/New_York")

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from experiments.design import ExperimentDesign, Layer, last_send_offset, read_design
+from experiments.design import ExperimentDesign, Layer, read_design
 from experiments.errors import Invalid
 from experiments.metrics import MetricDefinition
+from experiments.timing import last_send_offset
 from experiments.vocabulary import MetricKind
 
 CAMPAIGN: dict[str, Any] = {
@@ -168,7 +169,7 @@ def test_a_good_campaign_is_read_whole_and_survives_storing() -> None:
             "at least 1",
         ),
         ({"trigger__at": "2026-12-01T10:00:00"}, "trigger.at", "timezone"),
-        ({"trigger__type": "cron"}, "trigger.type", "'once'"),
+        ({"trigger__type": "cron"}, "trigger.type", "once"),
         ({"plan__alpha": 0}, "plan.alpha", "greater than 0"),
         ({"plan__method": "bayes"}, "plan.method", "always_valid"),
         ({"allocation__policy": "thompson"}, "allocation.policy", "'fixed'"),

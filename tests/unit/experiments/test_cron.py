@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from targeting.rules.schedule import check_cron, next_time
+from experiments.cron import check_cron, next_time
 
 AMSTERDAM = "Europe/Amsterdam"
 TUESDAY = datetime(2026, 12, 1, 10, tzinfo=UTC)

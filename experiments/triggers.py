@@ -1,0 +1,123 @@
+"""When users enter an experiment, and when messages are due: the kinds of triggers, as validated values."""
+
+from datetime import datetime, time
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NaiveDatetime,
+    field_validator,
+    model_validator,
+)
+
+from experiments.cron import check_cron
+from experiments.metrics import Delay, PositiveDuration
+from experiments.treatments import LocalTime
+
+
+class _Trigger(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _is_text(value: object) -> object:
+    if isinstance(value, str) and "T" not in value and "-" in value:
+        raise ValueError(
+            "write a day with its time, such as 2026-12-01T10:00, or a time of day such as 18:30"
+        )
+    return value
+
+
+class _Until(_Trigger):
+    until: AwareDatetime | None = Field(None, description="From this moment on nobody enters any more")
+
+
+class OnceTrigger(_Trigger):
+    """Once: at a moment (`at`), at a local time in each user's zone (`local_time`), or as soon as it is started.
+
+    `local_time` is a time of day (the next one at or after the start, or `at`), or a day with its time.
+    """
+
+    type: Literal["once"] = "once"
+    at: AwareDatetime | None = None
+    local_time: Annotated[LocalTime | NaiveDatetime | None, BeforeValidator(_is_text)] = None
+
+    @model_validator(mode="after")
+    def _is_one_moment(self) -> Self:
+        if self.at is not None and isinstance(self.local_time, datetime):
+            raise ValueError("`local_time` names a day itself; leave out `at`")
+        return self
+
+    @property
+    def local_moment(self) -> datetime | None:
+        """The day and time on each user's own clock, where a day was named."""
+        return self.local_time if isinstance(self.local_time, datetime) else None
+
+    @property
+    def time_of_day(self) -> time | None:
+        """The time on each user's own clock, where no day was named."""
+        return self.local_time if isinstance(self.local_time, time) else None
+
+
+class EventTrigger(_Until):
+    """When a user does something for the first time since the start; messages are due `delay` after that.
+
+    `properties` is a condition over the event's properties.
+    """
+
+    type: Literal["event"]
+    event: str = Field(min_length=1, max_length=200)
+    properties: dict[str, Any] = Field(default_factory=dict)
+    delay: Delay | None = None
+
+
+class RecurringTrigger(_Until):
+    """At each moment that `cron` names (in `time_zone`), `until`: everybody of the audience gets the messages once more.
+
+    Whoever has come to match by then joins. A user keeps the variant.
+    """
+
+    type: Literal["recurring"]
+    cron: str = Field(max_length=100, description="minute, hour, day of month, month, day of week")
+    time_zone: str = Field("UTC", max_length=64)
+
+    @field_validator("cron")
+    @classmethod
+    def _comes(cls, value: str) -> str:
+        check_cron(value)
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (LookupError, ValueError, OSError):
+            raise ValueError(f"{value!r} is no time zone; write a name such as Europe/Amsterdam") from None
+        return value
+
+
+class InactivityTrigger(_Until):
+    """When a user has not been seen for `after` or, with `event`, has not done that again."""
+
+    type: Literal["inactivity"]
+    after: PositiveDuration
+    event: str | None = Field(None, min_length=1, max_length=200)
+
+
+class RuleTrigger(_Until):
+    """Users come one by one, as rules enrol them."""
+
+    type: Literal["rule"]
+
+
+Trigger = Annotated[
+    OnceTrigger | EventTrigger | RecurringTrigger | InactivityTrigger | RuleTrigger,
+    Field(discriminator="type"),
+]
+WALKED = frozenset({"once", "recurring"})
+"""Triggers whose audience is walked; with the others users come one by one."""
