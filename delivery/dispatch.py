@@ -46,6 +46,9 @@ from targeting.user_repository import RACED
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
+EVERYTHING: Final = ("all", "*")
+"""Kind and key of the fuse that stops everything."""
+
 TRANSACTION_TRIES: Final = 3
 """A deadlock, a race or a lost connection rolls a transaction back; its work is then done again."""
 
@@ -105,6 +108,7 @@ class Dispatcher:
         self._client = client
         self._worker = worker
         self._rng = rng or np.random.default_rng()
+        self._number = settings.whatsapp_phone_number_id
         self._rules = Rules.of(settings)
         self._throughput = Throughput(settings.messages_per_second, monotonic)
         self._designs: dict[int, ExperimentDesign] = {}
@@ -168,7 +172,7 @@ class Dispatcher:
 
         def work(session: Session) -> Sequence[tuple[int, int]]:
             fuses = breakers.open_keys(session, now)
-            if (breakers.Kind.NUMBER, self._settings.whatsapp_phone_number_id) in fuses:
+            if not fuses.isdisjoint({EVERYTHING, (breakers.Kind.NUMBER, self._number)}):
                 return ()
             running = repository.running(session)
             designs = self._load_designs(session, [experiment.id for experiment in running])
@@ -228,7 +232,7 @@ class Dispatcher:
                 answers=answers,
                 alarms=alarms,
                 rules=self._rules,
-                number=self._settings.whatsapp_phone_number_id,
+                number=self._number,
                 designs=self._designs,
                 rng=self._rng,
                 at=now,

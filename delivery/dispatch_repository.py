@@ -52,6 +52,8 @@ class Recipient(NamedTuple):
     phone: str | None
     time_zone: str | None
     attributes: Mapping[str, Any]
+    locale: str | None = None
+    last_inbound_at: datetime | None = None
 
 
 class Taken(NamedTuple):

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from sqlmodel import Session, select
 
 from delivery.dispatch import Dispatcher, dispatch_tick
-from delivery.models import Link, Message
+from delivery.models import Breaker, Link, Message
 from delivery.whatsapp.client import Accepted, SendOutcome
 from delivery.whatsapp.payloads import TemplateMessage
 from experiments.clock import SteppedClock
@@ -77,6 +77,15 @@ def test_what_is_not_due_or_not_running_stays(database: Database, clock: Stepped
     clock.advance(timedelta(seconds=1))
     outbox.change(database, lambda s: move(s, clock, actor="t", key="paused", move=Move.RESUME))
     assert dispatch(database, clock, FakeSender()).accepted == 2
+
+
+def test_nothing_is_claimed_while_everything_is_stopped(database: Database, clock: SteppedClock) -> None:
+    campaign(database, clock, 1)
+    stop = Breaker(kind="all", key="*", opened_at=clock.now(), until=None, reason="by hand")
+    outbox.change(database, lambda s: s.add(stop))
+    assert dispatch(database, clock, FakeSender()).claimed == 0
+    outbox.change(database, lambda s: s.merge(stop.model_copy(update={"until": clock.now()})))
+    assert dispatch(database, clock, FakeSender()).accepted == 1
 
 
 def test_priority_then_due_time_then_id_decide_the_order(database: Database, clock: SteppedClock) -> None:

@@ -41,7 +41,7 @@ def test_after_any_error_the_slot_is_free_and_the_message_is_planned_or_ended(
         MessageState.EXPIRED,
     }
     if story.state == MessageState.PLANNED:
-        assert NOW <= story.due_at <= story.first_due_at + RULES.ttl
+        assert NOW <= story.due_at < story.expires_at
     assert story.reason
 
 

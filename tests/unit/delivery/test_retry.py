@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from delivery.retry import Alarm, Rules, after_error, person_rest, retry_rest, withheld
+from delivery.retry import Alarm, after_error, person_rest, retry_rest, withheld
 from delivery.story import HOLDING_STATES, Story
 from delivery.whatsapp.error_table import CODES, ErrorClass, classify
 from experiments.vocabulary import MessageState
@@ -98,11 +98,9 @@ def test_a_failed_status_that_says_nothing_definite_fails_the_message_and_never_
 
 
 def test_too_late_for_another_try_is_expired() -> None:
-    rules = Rules(max_tries=3, ttl=timedelta(hours=23))
-    story, _ = after_error(
-        inflight(), error_class=ErrorClass.RECIPIENT_LATER, code=131049, at=NOW, rules=rules, refused=True
-    )
+    story, _ = _after(131049, inflight(expires_at=after(hours=24)))
     assert (story.state, story.reason) == (MessageState.EXPIRED, "meta_cap")
+    assert _after(131049, inflight(expires_at=after(hours=25)))[0].state == MessageState.PLANNED
 
 
 @pytest.mark.parametrize(
