@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from experiments.errors import Invalid, Problem
 
-_SHARES = ("delivered", "read", "clicked", "opted_out", "visit", "buy")
+_SHARES = ("delivered", "read", "clicked", "opted_out", "visit", "buy", "replied", "pressed")
+_TEXTS = ("language", "category", "reply", "button")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Treatment:
     `delivered` is the share of sent messages that arrive, `read` the share of those, `clicked` the share of the read,
     `opted_out` the share of the read that is answered with a stop. `visit` is the rate by intention to treat;
     `buy`, `revenue` and `spread` speak of visits caused by the message. None: as in silence.
+    `replied` is the share of the read that is answered with the text `reply`, `pressed` the share of the read whose first
+    quick reply is pressed (`button` is its text, if the template's components are not given).
     `parameters` and `language`, when given, are checked as WhatsApp does.
     """
 
@@ -49,6 +52,10 @@ class Treatment:
     parameters: int | None = None
     language: str | None = None
     category: str = "marketing"
+    replied: float = 0.0
+    pressed: float = 0.0
+    reply: str = "Thank you"
+    button: str = "Tell me more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,8 @@ class Response:
     buy: float
     revenue: float
     spread: float
+    replied: float
+    pressed: float
 
 
 def respond(silence: Silence, treatment: Treatment, *, reach: float, where: str) -> Response:
@@ -116,6 +125,8 @@ def respond(silence: Silence, treatment: Treatment, *, reach: float, where: str)
         buy=silence.buy if treatment.buy is None else treatment.buy,
         revenue=silence.revenue if treatment.revenue is None else treatment.revenue,
         spread=silence.spread if treatment.spread is None else treatment.spread,
+        replied=treatment.replied,
+        pressed=treatment.pressed,
     )
 
 
@@ -183,7 +194,7 @@ def _read(base: _Kind, value: Any, where: str, problems: list[Problem]) -> _Kind
 
 
 def _complaint(name: str, value: Any) -> str | None:
-    if name in ("language", "category"):
+    if name in _TEXTS:
         return None if isinstance(value, str) and value else "must be a text"
     if value is None and name in ("visit", "buy", "revenue", "spread", "parameters"):
         return None

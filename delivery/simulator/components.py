@@ -138,7 +138,9 @@ def fill(components: Any, shape: Shape | None) -> Filled:
             position = _index(component.get("index", "0"))
             buttons[position] = (str(component.get("sub_type", "")).lower(), parameters)
         else:
-            raise GraphError(131009, f"A component of the template has the type {kind:.20}, which is not known")
+            raise GraphError(
+                131009, f"A component of the template has the type {kind:.20}, which is not known"
+            )
     if shape is not None:
         _check_variables("body", body, shape.body, named=shape.named)
         if not shape.loose:
@@ -215,7 +217,9 @@ def _check_variables(
         )
     names = [parameter.get("parameter_name") for parameter in given]
     if named and (None in names or set(names) != set(expected)):
-        raise GraphError(132012, f"{part}: the parameter_name of each parameter must be one of {', '.join(expected)}")
+        raise GraphError(
+            132012, f"{part}: the parameter_name of each parameter must be one of {', '.join(expected)}"
+        )
     if not named and any(name is not None for name in names):
         raise GraphError(132012, f"{part}: the template has positional parameters, not named ones")
 
@@ -246,7 +250,11 @@ def _check_buttons(given: Mapping[int, tuple[str, Sequence[Mapping[str, Any]]]],
         kind = parameters[0].get("type", "text")
         expected = {"url": ("text",), "quick_reply": ("payload",), "copy_code": ("coupon_code",)}[sub_type]
         if kind not in expected:
-            raise GraphError(132012, f"buttons: the button at index {position} takes a {expected[0]}, not {kind!s:.20}")
+            raise GraphError(
+                132012, f"buttons: the button at index {position} takes a {expected[0]}, not {kind!s:.20}"
+            )
     for position, button in enumerate(shape.buttons):
         if button.required and position not in given:
-            raise GraphError(131008, f"buttons: Button at index {position} of type {button.sub_type} requires a parameter")
+            raise GraphError(
+                131008, f"buttons: Button at index {position} of type {button.sub_type} requires a parameter"
+            )

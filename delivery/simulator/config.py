@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any, Final, Self
 
+from delivery.simulator.fault_plan import FaultPlan
+from delivery.simulator.profile import Engagement, Limits, Pacing, Telling
 from experiments.clock import Clock, ScaledClock, SystemClock
 from experiments.errors import Invalid, Refused
 from experiments.settings import is_loopback
@@ -15,7 +18,8 @@ class Faults:
     Of people, the same in each attempt: `marketing_cap` (131049), `meta_holdout` (130472), `undeliverable` (131026);
     answered at once, or, with `as_status`, accepted and reported later by a `failed` status, as Meta mostly does.
     Of POSTs: `server_error` (HTTP 502 without JSON; nothing was sent), `drop` (accepted, then the connection is cut without
-    an answer), `slow` (accepted, then answered only after `slow_seconds` of real time).
+    an answer), `slow` (accepted, then answered only after `slow_seconds` of real time), `reset` (accepted, then cut half way
+    through the answer), `server_error_after` (accepted, then HTTP 502 without JSON all the same).
     Of status webhooks: `duplicate` (sent twice), `late` (sent `late_seconds` of simulated time after it happened, and so
     after its successors).
     """
@@ -31,6 +35,8 @@ class Faults:
     duplicate: float = 0.0
     late: float = 0.0
     late_seconds: float = 7200.0
+    reset: float = 0.0
+    server_error_after: float = 0.0
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -38,13 +44,18 @@ class Faults:
             limit = float("inf") if item.name.endswith("_seconds") else 1.0
             if not 0 <= value <= limit:
                 raise Invalid(f"must be between 0 and {limit}", field=f"faults.{item.name}")
-        if self.people > 1 or self.server_error + self.drop + self.slow > 1:
+        if self.people > 1 or self.posts > 1:
             raise Invalid("shares must not sum to more than 1", field="faults")
 
     @property
     def people(self) -> float:
         """The share of people whom no message reaches."""
         return self.marketing_cap + self.meta_holdout + self.undeliverable
+
+    @property
+    def posts(self) -> float:
+        """The share of POSTs that something happens to."""
+        return self.server_error + self.drop + self.slow + self.reset + self.server_error_after
 
     @property
     def reach(self) -> float:
@@ -63,6 +74,7 @@ class Delays:
     visit: float = 5.0
     buy: float = 900.0
     opt_out: float = 120.0
+    reply: float = 300.0
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -76,7 +88,9 @@ class SimulatorConfig:
 
     Addresses: `webhook_url` is where webhooks are POSTed, whole; `public_url` + `/r/{token}` is where links are clicked;
     `tracking_url` + `/v1/track` is where events go, with `write_key` as user name. None: that is left out.
-    `throughput` is in messages per second of real time, None: unlimited. The clock is the machine's, unless `clock_start`
+    `throughput` is in messages per second of real time (130429 above it), None: unlimited. `limits`, `engagement`, `pacing`
+    (of every marketing template that says nothing else), `telling` and `fault_plan` are explained where they are defined;
+    all are off by default, and `realistic` sets them as the real WhatsApp has them. The clock is the machine's, unless `clock_start`
     is given; processes that share `clock_start`, `clock_factor` and `clock_origin` agree about the time.
     `port` 0 takes any free one. `hold` starts with webhooks and calls held back (see `POST /simulator/release`).
     """
@@ -85,6 +99,7 @@ class SimulatorConfig:
     token: str = field(default="simulated", repr=False)
     phone_number_id: str = "106540352242922"
     display_phone_number: str = "447700900999"
+    waba_id: str = "102290129340398"
     app_secret: str = field(default="simulated", repr=False)
     webhook_url: str | None = None
     public_url: str | None = None
@@ -97,6 +112,11 @@ class SimulatorConfig:
     clock_origin: float | None = None
     faults: Faults = Faults()
     delays: Delays = Delays()
+    limits: Limits = Limits()  # noqa: RUF009  (frozen)
+    engagement: Engagement | None = None
+    pacing: Pacing | None = None
+    telling: Telling = Telling()  # noqa: RUF009  (frozen)
+    fault_plan: FaultPlan = FaultPlan()  # noqa: RUF009  (frozen)
     visit_event: str = "Visited"
     purchase_event: str = "Order Completed"
     batch: int = 100
@@ -109,13 +129,25 @@ class SimulatorConfig:
             url = getattr(self, name)
             if url is not None and not is_loopback(url):
                 raise Refused(f"{name} is {url}, which is not this machine; a simulator calls 127.0.0.1 only")
-        if not self.token or not self.phone_number_id or not self.app_secret:
-            raise Invalid("token, phone_number_id and app_secret must not be empty", field="simulator")
+        if not self.token or not self.phone_number_id or not self.waba_id or not self.app_secret:
+            raise Invalid(
+                "token, phone_number_id, waba_id and app_secret must not be empty", field="simulator"
+            )
+        if self.phone_number_id == self.waba_id:
+            raise Invalid("must not be the phone_number_id", field="waba_id")
         if self.throughput is not None and self.throughput <= 0:
             raise Invalid("must be positive", field="throughput")
         for name in ("batch", "concurrency", "attempts"):
             if getattr(self, name) < 1:
                 raise Invalid("must be at least 1", field=name)
+
+    @classmethod
+    def realistic(cls, **changes: Any) -> Self:
+        """A WhatsApp as strict as the real one: pair rate, engagement cap, pacing, and 1 % of people in Meta's holdout.
+
+        `changes` are fields of the configuration, and win.
+        """
+        return cls(**(REALISTIC | changes))
 
     def clock(self) -> Clock:
         if self.clock_start is None:
@@ -123,3 +155,13 @@ class SimulatorConfig:
         if self.clock_origin is None:
             return ScaledClock(self.clock_start, self.clock_factor)
         return ScaledClock(self.clock_start, self.clock_factor, self.clock_origin)
+
+
+REALISTIC: Final[dict[str, Any]] = {
+    "throughput": 80.0,
+    "faults": Faults(meta_holdout=0.01, as_status=True),
+    "limits": Limits(pair_rest=6.0, pair_burst=45, stopped=True),
+    "engagement": Engagement(),
+    "pacing": Pacing(),
+}
+"""What `SimulatorConfig.realistic` sets."""

@@ -1,6 +1,7 @@
 """Carries what the world does to the outside: signed webhooks, clicks on links, tracking calls. Retries what may pass."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from delivery.simulator.config import SimulatorConfig
+from delivery.simulator.draws import uniform
 from delivery.whatsapp.webhooks import sign
 
 FIRST_PAUSE = 0.05
@@ -20,7 +22,11 @@ KEEPALIVE_SECONDS = 4.0
 
 @dataclass(slots=True)
 class Tally:
-    """What was carried. `retries` counts attempts that failed, `lost` and `failed_calls` what was given up."""
+    """What was carried.
+
+    `retries` counts attempts that failed, `webhooks_lost` and `failed_calls` what was given up, `repeated` the bodies that
+    came twice.
+    """
 
     webhooks: int = 0
     statuses: int = 0
@@ -30,6 +36,8 @@ class Tally:
     retries: int = 0
     webhooks_lost: int = 0
     failed_calls: int = 0
+    repeated: int = 0
+    notices: int = 0
 
 
 class Courier:
@@ -50,11 +58,25 @@ class Courier:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def deliver(self, body: bytes, *, statuses: int, inbound: int) -> None:
-        """POST one signed webhook until it is answered with 200."""
+    async def deliver(self, body: bytes, *, statuses: int, inbound: int, notices: int) -> None:
+        """POST one signed webhook until it is answered with 200; a share of them once more after that."""
+        if not await self._post(body):
+            self.tally.webhooks_lost += 1
+            return
+        self.tally.webhooks += 1
+        self.tally.statuses += statuses
+        self.tally.inbound += inbound
+        self.tally.notices += notices
+        repeat = self._config.telling.repeat
+        if repeat and uniform(self._config.seed, "repeat", hashlib.blake2b(body).hexdigest()) < repeat:
+            await self._post(body)
+            self.tally.repeated += 1
+
+    async def _post(self, body: bytes) -> bool:
+        """Whether the webhook was answered with 200, sooner or later."""
         url = self._config.webhook_url
         if url is None:
-            return
+            return False
         headers = {
             "Content-Type": "application/json",
             "X-Hub-Signature-256": sign(self._config.app_secret, body),
@@ -62,12 +84,9 @@ class Courier:
         for attempt in range(self._config.attempts):
             response = await self._request("POST", url, content=body, headers=headers)
             if response is not None and response.status_code == 200:
-                self.tally.webhooks += 1
-                self.tally.statuses += statuses
-                self.tally.inbound += inbound
-                return
+                return True
             await self._pause(attempt)
-        self.tally.webhooks_lost += 1
+        return False
 
     async def click(self, token: str) -> bool:
         """Follow a link as far as its redirect; whether there was one."""

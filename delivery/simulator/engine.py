@@ -7,22 +7,25 @@ can carry, things are told late, but always with the simulated time at which the
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from delivery.simulator.agenda import Agenda
 from delivery.simulator.behaviour import Behaviour
 from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.courier import Courier, Tally
 from delivery.simulator.desk import Desk
-from delivery.simulator.emission import News, Step, webhook
+from delivery.simulator.emission import INBOUND, News, Step, webhook
 from delivery.simulator.graph import Answer
 from delivery.simulator.journey import SECOND, Journey, Visit
+from delivery.simulator.notices import Notice
+from delivery.simulator.number import Number
+from delivery.simulator.registry import Change, Registry
+from delivery.simulator.speech import speak
+from delivery.simulator.visits import Visits
 from delivery.simulator.world import World
 from experiments.clock import Clock, format_moment, from_micros, to_micros
 from experiments.errors import Conflict, Invalid
@@ -36,30 +39,45 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """One simulator's state; `start` and `stop` frame its life in an event loop."""
+    """One simulator's state; `start` and `stop` frame its life in an event loop.
+
+    `shut`, when a server sets it, closes the port for so many seconds of real time.
+    """
 
     def __init__(self, config: SimulatorConfig, clock: Clock) -> None:
         self.config = config
         self.clock = clock
+        self.shut: Callable[[float], None] = lambda _: None
+        self.refuses_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(config.concurrency)
         self._changed = asyncio.Event()
         self._released = asyncio.Event()
-        self._pump: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
         self._courier: Courier | None = None
         self._clear()
 
     def _clear(self) -> None:
         config = self.config
-        self.world = World(
-            (), {"": Behaviour()}, seed=config.seed, faults=config.faults, delays=config.delays
+        zero = config.clock_start or self.clock.now()
+        self._zero = to_micros(zero)
+        self.registry = Registry()
+        self._set_world(
+            World((), {"": Behaviour()}, seed=config.seed, faults=config.faults, delays=config.delays)
         )
-        self._desk = Desk(config, self.clock, self._depart)
+        self.number = Number(
+            config.phone_number_id, config.display_phone_number, config.throughput, config.limits.tier
+        )
+        self.desk = Desk(config, self.clock, depart=self._depart, announce=self._announce, zero=self._zero)
         self._tally = Tally()
-        self._agenda: Agenda[Journey | Visit] = Agenda()
-        self._visited: set[int] = set()
-        self._kept_home: set[int] = set()
+        self._agenda: Agenda[Journey | Visit | Change | News | Notice] = Agenda()
+        self._shut_at = {int(step.start): step.seconds for step in config.fault_plan.refusals("posts")}
         self._begun: datetime | None = None
+        self._said = 0
+
+    def _set_world(self, world: World) -> None:
+        self.world = world
+        self._visits = Visits(world, self.config)
 
     async def start(self) -> None:
         if self.config.hold:
@@ -67,16 +85,17 @@ class Engine:
         else:
             self.release()
         self._courier = Courier(self.config, self._tally)
-        self._pump = asyncio.create_task(self._run())
-        self._pump.add_done_callback(self._ended)
+        self._loops = [asyncio.create_task(work) for work in (self._run(), self._refuse_by_plan())]
+        for task in self._loops:
+            task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """End what is under way; what is still on the agenda never happens."""
-        under_way = [*self._tasks, *([self._pump] if self._pump is not None else [])]
+        under_way = [*self._tasks, *self._loops]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        self._pump = None
+        self._loops = []
         if self._courier is not None:
             await self._courier.close()
             self._courier = None
@@ -94,54 +113,87 @@ class Engine:
     def release(self) -> None:
         self._released.set()
 
-    async def load(self, build: Callable[[], World]) -> World:
+    async def load(self, build: Callable[[], tuple[World, Registry]]) -> World:
         """Replace the world by `build()`, computed beside the event loop; Conflict once people are in motion."""
-        if self._desk.accepted or self._begun is not None:
+        if self.desk.ledger.accepted or self._begun is not None:
             raise Conflict("the world is already in motion; reset the simulator first")
-        self.world = await asyncio.to_thread(build)
-        return self.world
+        world, self.registry = await asyncio.to_thread(build)
+        self._set_world(world)
+        return world
 
     def begin(self, at: datetime, window: timedelta) -> int:
-        """Let people visit by themselves, from `at` on, over `window`; returns how many will.
-
-        Whom a message keeps from visiting does not come, unless the visit was before the message.
-        """
+        """Let people visit by themselves, from `at` on, over `window`; returns how many will."""
         if self._begun is not None:
             raise Conflict("the people are already on their way; reset the simulator first")
         if window < timedelta(0):
             raise Invalid("must not be negative", field="window")
         self._begun = at
-        own = self.world.own
-        visitors = np.flatnonzero(own.visits)
-        moments = to_micros(at) + np.round(own.moment[visitors] * (window / timedelta(microseconds=1)))
-        self._agenda.extend(
-            (int(moment), Visit(int(person), own=True))
-            for moment, person in zip(moments, visitors, strict=True)
-        )
+        coming = self._visits.begin(at, window)
+        self._agenda.extend(coming)
         self._changed.set()
-        return len(visitors)
+        return len(coming)
 
     def receive(self, raw: bytes) -> Answer:
         """Answer one POST of a message."""
-        return self._desk.receive(raw, self.world, asyncio.get_running_loop().time())
+        answer = self.desk.receive(raw, self.world, self.registry, asyncio.get_running_loop().time())
+        if self._shut_at:
+            seconds = self._shut_at.pop(self.desk.ledger.posts, None)
+            if seconds is not None:
+                # Once this answer is on its way.
+                asyncio.get_running_loop().call_later(LINGER_SECONDS, self.refuse, seconds)
+        return answer
+
+    def refuse(self, seconds: float) -> None:
+        """Nobody listens on the port for so many seconds of real time."""
+        self.refuses_until = asyncio.get_running_loop().time() + seconds
+        self.shut(seconds)
+
+    @property
+    def refuses(self) -> bool:
+        return asyncio.get_running_loop().time() < self.refuses_until
+
+    def say(self, document: Mapping[str, Any]) -> str:
+        """Let a person speak now (see speech.speak); returns the id of what they say."""
+        now = to_micros(self.clock.now())
+        self._said += 1
+        desk = self.desk
+        news = speak(
+            document,
+            world=self.world,
+            ledger=desk.ledger,
+            correspondence=desk.correspondence,
+            now=now,
+            number=self._said,
+        )
+        self._agenda.push(now, news)
+        self._changed.set()
+        return news.message_id or ""
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        """Tell of these changes now."""
+        for notice in notices:
+            self._agenda.push(to_micros(self.clock.now()), notice)
+        self._changed.set()
 
     def status(self) -> dict[str, Any]:
         """Counts so far; `idle`: nothing is on the agenda and nothing is under way."""
-        desk, tally = self._desk, self._tally
+        ledger, tally = self.desk.ledger, self._tally
         return {
             "now": format_moment(self.clock.now()),
             "people": len(self.world.people),
             "begun": None if self._begun is None else format_moment(self._begun),
-            "posts": desk.posts.total(),
-            "posts_per_message_max": max(desk.posts.values(), default=0),
-            "accepted": desk.accepted,
-            "accepted_per_message_max": max(desk.taken.values(), default=0),
-            "refused": {str(code): count for code, count in sorted(desk.refused.items())},
+            "posts": ledger.posts,
+            "posts_per_message_max": ledger.most_posts,
+            "accepted": ledger.accepted,
+            "accepted_per_message_max": ledger.most_accepted,
+            "refused": {str(code): count for code, count in sorted(self.desk.refused.items())},
             "queued": len(self._agenda),
             "under_way": len(self._tasks),
             "webhooks": tally.webhooks,
+            "webhooks_repeated": tally.repeated,
             "statuses": tally.statuses,
             "inbound": tally.inbound,
+            "notices": tally.notices,
             "clicks": tally.clicks,
             "tracked": tally.tracked,
             "retries": tally.retries,
@@ -152,11 +204,13 @@ class Engine:
         }
 
     def _depart(self, journey: Journey) -> None:
-        fates = self.world.fates.get(journey.template)
-        if journey.person is not None and fates is not None and fates.prevented[journey.person]:
-            self._kept_home.add(journey.person)
+        self._visits.depart(journey)
         self._agenda.push(journey.plan[0].told, journey)
         self._changed.set()
+
+    def _announce(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self._agenda.push(change.at, change)
 
     async def _run(self) -> None:
         while True:
@@ -164,68 +218,75 @@ class Engine:
             due = self._agenda.pop_due(to_micros(self.clock.now()), self.config.batch)
             news = [item for moment, thing in due for item in self._happen(moment, thing)]
             if news and self.config.webhook_url is not None:
-                body = webhook(
-                    news,
-                    phone_number_id=self.config.phone_number_id,
-                    display_phone_number=self.config.display_phone_number,
-                )
-                inbound = sum(item.step in (Step.STOP_TEXT, Step.STOP_MENU) for item in news)
-                statuses = len(news) - inbound
-                self._spawn(partial(self._need().deliver, body, statuses=statuses, inbound=inbound))
+                self._spawn(partial(self._deliver, news))
             await self._breathe(full=len(due) == self.config.batch)
 
-    def _happen(self, moment: int, thing: Journey | Visit) -> list[News]:
+    async def _deliver(self, news: Sequence[News | Notice]) -> None:
+        config = self.config
+        body = webhook(
+            news,
+            phone_number_id=config.phone_number_id,
+            display_phone_number=config.display_phone_number,
+            waba_id=config.waba_id,
+            telling=config.telling,
+        )
+        notices = sum(isinstance(item, Notice) for item in news)
+        inbound = sum(isinstance(item, News) and item.step in INBOUND for item in news)
+        statuses = len(news) - inbound - notices
+        await self._need().deliver(body, statuses=statuses, inbound=inbound, notices=notices)
+
+    def _happen(
+        self, moment: int, thing: Journey | Visit | Change | News | Notice
+    ) -> Sequence[News | Notice]:
         """Let one thing happen; returns what a webhook must tell of it."""
+        if isinstance(thing, News | Notice):
+            return [thing]
+        if isinstance(thing, Change):
+            return () if thing.void else thing.notices
         if isinstance(thing, Visit):
             self._visit(moment, thing)
-            return []
+            return ()
         happening = thing.plan[thing.position]
         thing.position += 1
         if thing.position < len(thing.plan):
             self._agenda.push(thing.plan[thing.position].told, thing)
-        if happening.step is not Step.CLICK:
-            return [thing.news(happening)]
-        if thing.token is not None and self.config.public_url is not None:
-            self._spawn(partial(self._click, thing, thing.token, happening.at))
-        return []
+        if happening.step is Step.CLICK:
+            if thing.token is not None and self.config.public_url is not None:
+                self._spawn(partial(self._click, thing, thing.token, happening.at))
+            return ()
+        if happening.step not in INBOUND:
+            thing.record.reach(happening.step, happening.code)
+        return [thing.news(happening)]
 
     async def _click(self, journey: Journey, token: str, at: int) -> None:
         """Click; a visit that the message causes follows only if the link led somewhere."""
-        arrived = await self._need().click(token)
-        person, fates = journey.person, self.world.fates.get(journey.template)
-        if not arrived or person is None or fates is None:
-            return
-        if not fates.caused[person] or person in self._visited:
-            return
-        self._visited.add(person)
-        arrival = at + round(float(fates.visit_delay[person]) * SECOND)
-        self._agenda.push(arrival, Visit(person, own=False))
-        if fates.buys[person]:
-            purchase = arrival + round(float(fates.buy_delay[person]) * SECOND)
-            self._agenda.push(purchase, Visit(person, own=False, amount=float(fates.amount[person])))
-        self._changed.set()
+        if await self._need().click(token):
+            for moment, visit in self._visits.clicked(journey, at):
+                self._agenda.push(moment, visit)
+            self._changed.set()
 
     def _visit(self, moment: int, visit: Visit) -> None:
-        person, own = visit.person, self.world.own
-        if visit.own and visit.amount is None:
-            if person in self._visited or person in self._kept_home:
-                return
-            self._visited.add(person)
-            if own.buys[person]:
-                purchase = moment + round(float(own.buy_delay[person]) * SECOND)
-                self._agenda.push(purchase, Visit(person, own=True, amount=float(own.amount[person])))
-        if self.config.tracking_url is None:
-            return
-        bought = visit.amount is not None
-        user_id = self.world.people[person].user_id
-        event = {
-            "userId": user_id,
-            "event": self.config.purchase_event if bought else self.config.visit_event,
-            "messageId": f"simulated-{self.config.seed}-{'buy' if bought else 'visit'}-{user_id}",
-            "timestamp": format_moment(from_micros(moment)),
-            "properties": {"revenue": round(visit.amount, 2)} if visit.amount is not None else {},
-        }
-        self._spawn(partial(self._need().track, event))
+        comes, more = self._visits.arrive(moment, visit)
+        for later, another in more:
+            self._agenda.push(later, another)
+        if comes and self.config.tracking_url is not None:
+            self._spawn(partial(self._need().track, self._visits.event(moment, visit)))
+
+    async def _refuse_by_plan(self) -> None:
+        """Close the port when the fault plan says so, by the simulated clock."""
+        for step in self.config.fault_plan.refusals("seconds"):
+            for moment, shut in ((step.start, False), (step.end, True)):
+                while (wait := self._real_until(moment)) > 0:
+                    if shut:
+                        self.refuse(wait + LINGER_SECONDS)
+                    await asyncio.sleep(wait)
+
+    def _real_until(self, elapsed: float) -> float:
+        """Real seconds until so much simulated time has passed, but no longer than the clock can be trusted; 0: it has."""
+        left = from_micros(self._zero + round(elapsed * SECOND)) - self.clock.now()
+        if left <= timedelta(0):
+            return 0.0
+        return min(LONGEST_WAIT, max(LINGER_SECONDS, self.clock.real_seconds(left)))
 
     def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def bounded() -> None:

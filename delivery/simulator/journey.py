@@ -1,14 +1,17 @@
 """What becomes of one accepted message, and when: a person's fate laid out on the simulated clock. Pure."""
 
 from dataclasses import dataclass
+from typing import Final
 
-from delivery.simulator.config import Faults, SimulatorConfig
+from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.draws import uniform
 from delivery.simulator.emission import News, Step
+from delivery.simulator.fault_plan import Fault
+from delivery.simulator.ledger import Accepted
 from delivery.simulator.world import World
 from delivery.whatsapp.error_table import UNDELIVERABLE
 
-SECOND = 1_000_000
+SECOND: Final = 1_000_000
 """In microseconds, the unit of all moments here."""
 
 
@@ -24,19 +27,28 @@ class Happening:
 
 @dataclass(slots=True)
 class Journey:
-    """One message under way. `person` is a position in the world, None for people whom the world does not know."""
+    """One message under way. `person` is a position in the world, None for people whom the world does not know.
+
+    `template` is None for free text; `reply`, `button` and `payload` are what the person answers, if they do; `record` is
+    the message's line in the ledger.
+    """
 
     person: int | None
-    template: str
+    template: str | None
     wa_id: str
     wamid: str
     callback_data: str | None
     token: str | None
     category: str
     plan: tuple[Happening, ...]
+    record: Accepted
+    reply: str = ""
+    button: str = ""
+    payload: str | None = None
     position: int = 0
 
     def news(self, happening: Happening) -> News:
+        words = {Step.REPLY: self.reply, Step.PRESS: self.button}.get(happening.step, "STOP")
         return News(
             step=happening.step,
             at=happening.at // SECOND,
@@ -45,6 +57,8 @@ class Journey:
             callback_data=self.callback_data,
             category=self.category,
             code=happening.code,
+            text=words,
+            payload=self.payload,
         )
 
 
@@ -58,16 +72,30 @@ class Visit:
 
 
 def plan(
-    world: World, person: int | None, template: str, *, wamid: str, accepted: int, config: SimulatorConfig
+    world: World,
+    person: int | None,
+    template: str | None,
+    *,
+    wamid: str,
+    accepted: int,
+    config: SimulatorConfig,
+    fails: int | None = None,
+    zero: int = 0,
 ) -> tuple[Happening, ...]:
-    """Everything that will be heard or seen of a message, by the time it is told."""
-    if person is None or template not in world.fates:
+    """Everything that will be heard or seen of a message, by the time it is told.
+
+    `accepted` is when it sets out. `fails`: it never does, and is reported with this code at that moment. `zero` is the
+    moment from which the fault plan counts.
+    """
+    if fails is not None:
+        steps = [Happening(Step.FAILED, accepted, accepted, fails)]
+    elif person is None or template is None or template not in world.fates:
         steps = _plain(accepted, config)
     else:
         steps = _fated(world, person, template, accepted)
     told: list[Happening] = []
     for step in steps:
-        told.extend(_tell(step, wamid, config.faults, config.seed))
+        told.extend(_tell(step, wamid, config, zero))
     return tuple(sorted(told, key=lambda happening: happening.told))
 
 
@@ -103,20 +131,32 @@ def _fated(world: World, person: int, template: str, accepted: int) -> list[Happ
     read = add(Step.READ, delivered, fates.read_delay[person])
     if fates.clicked[person]:
         add(Step.CLICK, read, fates.click_delay[person])
+    if fates.pressed[person]:
+        add(Step.PRESS, read, fates.press_delay[person])
+    if fates.replied[person]:
+        add(Step.REPLY, read, fates.reply_delay[person])
     if fates.opted_out[person]:
         stop = Step.STOP_MENU if fates.by_preference[person] else Step.STOP_TEXT
         add(stop, read, fates.opt_out_delay[person])
     return steps
 
 
-def _tell(step: Happening, wamid: str, faults: Faults, seed: int) -> list[Happening]:
+def _tell(step: Happening, wamid: str, config: SimulatorConfig, zero: int) -> list[Happening]:
     """The step, late or twice when chance has it; what people do themselves (clicks) is neither."""
-    if step.step is Step.CLICK or not (faults.late or faults.duplicate):
+    faults, reorder, script = config.faults, config.telling.reorder_seconds, config.fault_plan.steps
+    if step.step is Step.CLICK or not (faults.late or faults.duplicate or reorder or script):
         return [step]
-    key = f"{wamid}\0{step.step}"
+    key, told, again = f"{wamid}\0{step.step}", step.told, []
     late = round(faults.late_seconds * SECOND)
-    told = step.told + (late if uniform(seed, "late", key) < faults.late else 0)
-    first = Happening(step.step, step.at, told, step.code)
-    if uniform(seed, "duplicate", key) < faults.duplicate:
-        return [first, Happening(step.step, step.at, told + late // 2, step.code)]
-    return [first]
+    if uniform(config.seed, "late", key) < faults.late:
+        told += late
+    if uniform(config.seed, "duplicate", key) < faults.duplicate:
+        again.append(late // 2)
+    if reorder:
+        told += round(uniform(config.seed, "reorder", key) * reorder * SECOND)
+    for one in config.fault_plan.of_status(config.seed, key, elapsed=(step.at - zero) / SECOND):
+        if one.fault is Fault.LATE:
+            told += round(one.seconds * SECOND)
+        else:
+            again.append(round(one.seconds * SECOND))
+    return [Happening(step.step, step.at, told + after, step.code) for after in (0, *again)]

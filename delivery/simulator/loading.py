@@ -1,4 +1,4 @@
-"""A world from JSON: people from a list or a JSONL file, behaviour beside them."""
+"""A world from JSON: people from a list or a JSONL file, behaviour and templates beside them."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Any
 
 from delivery.simulator.behaviour import read_behaviours
 from delivery.simulator.config import SimulatorConfig
+from delivery.simulator.registry import Registry, read_registry
 from delivery.simulator.world import Person, World
 from experiments.errors import Invalid, Problem
 
@@ -14,16 +15,26 @@ from experiments.errors import Invalid, Problem
 def read_world(document: Any, config: SimulatorConfig) -> World:
     """`{"people": [{"user_id", "phone", "group"?}, ..] or "people_path": FILE.jsonl, "behaviour": {..}}` as a World.
 
-    See behaviour.read_behaviours. Raises Invalid with the path of what is wrong.
+    See behaviour.read_behaviours; `templates` is for read_templates. Raises Invalid with the path of what is wrong.
     """
     if not isinstance(document, dict):
         raise Invalid("the world must be a JSON object")
-    unknown = sorted(set(document) - {"people", "people_path", "behaviour"})
+    unknown = sorted(set(document) - {"people", "people_path", "behaviour", "templates"})
     if unknown:
         raise Invalid.of([Problem(name, "is not known") for name in unknown])
     behaviours = read_behaviours(document.get("behaviour", {}))
     people = [_person(value, where) for where, value in _people(document)]
     return World(people, behaviours, seed=config.seed, faults=config.faults, delays=config.delays)
+
+
+def read_templates(document: Any, config: SimulatorConfig) -> Registry:
+    """The templates of the same document: its `templates`, as the Graph API lists them, and one for every other behaviour.
+
+    See registry.read_registry.
+    """
+    behaviours = read_behaviours(document.get("behaviour", {}))
+    link = (config.public_url or "https://example.com").rstrip("/")
+    return read_registry(document.get("templates"), behaviours, link=link, pacing=config.pacing)
 
 
 def _people(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:

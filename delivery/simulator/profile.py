@@ -42,13 +42,13 @@ class Limits:
     def __post_init__(self) -> None:
         _demand(0 < self.throughput_room < float("inf"), "must be positive", "limits.throughput_room")
         _demand(
-            self.pair_rest is None or 0 < self.pair_rest < float("inf"), "must be positive", "limits.pair_rest"
+            self.pair_rest is None or 0 < self.pair_rest < float("inf"),
+            "must be positive",
+            "limits.pair_rest",
         )
         _demand(self.pair_burst >= 1, "must be at least 1", "limits.pair_burst")
         _demand(0 <= self.pair_longest < float("inf"), "must not be negative", "limits.pair_longest")
-        _demand(
-            self.pair_clock in ("simulated", "real"), "must be simulated or real", "limits.pair_clock"
-        )
+        _demand(self.pair_clock in ("simulated", "real"), "must be simulated or real", "limits.pair_clock")
         _demand(self.tier is None or self.tier >= 1, "must be at least 1", "limits.tier")
         _demand(0 < self.tier_seconds < float("inf"), "must be positive", "limits.tier_seconds")
 
@@ -99,9 +99,7 @@ class Pacing:
         _demand(0 <= self.good <= 1, "must be between 0 and 1", "pacing.good")
         _demand(0 <= self.hold_seconds < float("inf"), "must not be negative", "pacing.hold_seconds")
         _demand(0 <= self.pause_seconds < float("inf"), "must not be negative", "pacing.pause_seconds")
-        _demand(
-            self.paused_answer in ("error", "status"), "must be error or status", "pacing.paused_answer"
-        )
+        _demand(self.paused_answer in ("error", "status"), "must be error or status", "pacing.paused_answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +121,4 @@ class Telling:
             size = getattr(self, name)
             _demand(size is None or size >= 1, "must be at least 1", f"telling.{name}")
         _demand(0 <= self.repeat <= 1, "must be between 0 and 1", "telling.repeat")
-        _demand(
-            0 <= self.reorder_seconds < float("inf"), "must not be negative", "telling.reorder_seconds"
-        )
+        _demand(0 <= self.reorder_seconds < float("inf"), "must not be negative", "telling.reorder_seconds")

@@ -1,13 +1,11 @@
-"""The simulator as a server: the Graph API's endpoint, and `/simulator/..` to set the world up and look at it."""
+"""The simulator as a server on loopback: `build_app` for in-process use, `run` for a process, `running` for a test."""
 
 import asyncio
-import hmac
-import json
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -16,56 +14,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from delivery.simulator.config import SimulatorConfig
+from delivery.simulator.control_app import control_routes
 from delivery.simulator.engine import Engine
-from delivery.simulator.graph import refusal
-from delivery.simulator.loading import read_world
-from experiments.clock import Clock, parse_duration, parse_moment
-from experiments.errors import Conflict, Invalid, TouchstoneError, Unavailable
+from delivery.simulator.graph_app import CUT, graph_routes
+from experiments.clock import Clock
+from experiments.errors import Conflict, Invalid, NotFound, TouchstoneError, Unavailable
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
-_CUT = "touchstone.cut"
-
-
-class _Messages:
-    """`POST /{version}/{phone_number_id}/messages`, as a bare ASGI application: it may cut the line instead of answering."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._token = f"Bearer {engine.config.token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        given = request.headers.get("authorization", "").encode()
-        raw = await request.body()
-        if not hmac.compare_digest(given, self._token):
-            answer = refusal(190, "Invalid OAuth access token")
-        elif request.path_params["phone_number_id"] != self._engine.config.phone_number_id:
-            answer = refusal(100, "Unsupported post request. Object with this ID does not exist")
-        else:
-            answer = self._engine.receive(raw)
-        if answer.drop:
-            await _cut(scope, receive)
-            return
-        if answer.wait:
-            await asyncio.sleep(answer.wait)
-        response = Response(answer.body, status_code=answer.status, media_type=answer.media_type)
-        await response(scope, receive, send)
-
-
-async def _cut(scope: Scope, receive: Receive) -> None:
-    cut = scope.get("extensions", {}).get(_CUT)
-    if cut is None:
-        raise ConnectionResetError(
-            "cut by the simulator"
-        )  # in-process: what the caller of the application sees
-    cut()
-    while (await receive())["type"] != "http.disconnect":
-        continue
+REBIND_SECONDS = 0.05
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class _Protocol(HttpToolsProtocol):
@@ -74,44 +35,66 @@ class _Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
-        extensions[_CUT] = self.transport.abort
+        extensions[CUT] = self._cut
+
+    def _cut(self, hard: bool) -> None:
+        """`hard`: with a reset, not with the polite end that an empty line would get."""
+        if hard:
+            line = self.transport.get_extra_info("socket")
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """A server whose port can be closed for a while, so that connections are refused."""
+
+    def __init__(self, config: uvicorn.Config, port: int) -> None:
+        super().__init__(config)
+        self._port = port
+        self._shut_until = 0.0
+        self._reopening: asyncio.Task[None] | None = None
+
+    def shut(self, seconds: float) -> None:
+        """Close the port and every idle connection; those with a request under way end after its answer."""
+        loop = asyncio.get_running_loop()
+        self._shut_until = max(self._shut_until, loop.time() + seconds)
+        if self._reopening is not None and not self._reopening.done():
+            return
+        for server in self.servers:
+            server.close()
+        self.servers.clear()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        self._reopening = loop.create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            left = self._shut_until - loop.time()
+            if left <= 0:
+                break
+            await asyncio.sleep(left)
+        protocol = partial(
+            _Protocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        while not self.should_exit:
+            try:
+                server = await loop.create_server(protocol, sock=_bind(self._port))
+            except Unavailable:
+                await asyncio.sleep(
+                    REBIND_SECONDS
+                )  # somebody's outgoing connection may have borrowed the port
+                continue
+            self.servers.append(server)
+            return
 
 
 def build_app(config: SimulatorConfig, clock: Clock | None = None) -> Starlette:
     """The simulator as an ASGI application; `app.state.engine` is its Engine. `clock` defaults to the configuration's."""
     engine = Engine(config, clock or config.clock())
-
-    async def world(request: Request) -> Response:
-        document = await _json(request)
-        loaded = await engine.load(partial(read_world, document, config))
-        return JSONResponse({"people": len(loaded.people), "templates": sorted(loaded.templates)})
-
-    async def begin(request: Request) -> Response:
-        document = await _json(request)
-        at = document.get("at")
-        try:
-            moment = engine.clock.now() if at is None else parse_moment(str(at))
-        except ValueError as error:
-            raise Invalid(str(error), field="at") from error
-        return JSONResponse({"visitors": engine.begin(moment, _window(document))})
-
-    async def truth(_: Request) -> Response:
-        return JSONResponse(engine.world.truth())
-
-    async def status(_: Request) -> Response:
-        return JSONResponse(engine.status())
-
-    async def reset(_: Request) -> Response:
-        await engine.reset()
-        return JSONResponse(engine.status())
-
-    async def hold(_: Request) -> Response:
-        engine.hold()
-        return JSONResponse(engine.status())
-
-    async def release(_: Request) -> Response:
-        engine.release()
-        return JSONResponse(engine.status())
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -124,61 +107,39 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> Starlette:
         finally:
             await engine.stop()
 
+    messages, *others = graph_routes(engine)
     app = Starlette(
-        routes=[
-            Route("/{version}/{phone_number_id}/messages", _Messages(engine), methods=["POST"]),
-            Route("/simulator/world", world, methods=["POST"]),
-            Route("/simulator/begin", begin, methods=["POST"]),
-            Route("/simulator/truth", truth),
-            Route("/simulator/status", status),
-            Route("/simulator/reset", reset, methods=["POST"]),
-            Route("/simulator/hold", hold, methods=["POST"]),
-            Route("/simulator/release", release, methods=["POST"]),
-            Route("/healthz", health),
-        ],
-        exception_handlers={Conflict: _explain, Invalid: _explain},
+        # The hot one first; those of Graph that would match anything last.
+        routes=[messages, *control_routes(engine), Route("/healthz", health), *others],
+        exception_handlers={Conflict: _explain, Invalid: _explain, NotFound: _explain},
         lifespan=lifespan,
     )
     app.state.engine = engine
     return app
 
 
-def _window(document: dict[str, Any]) -> timedelta:
-    window = document.get("window", "7d")
-    try:
-        return parse_duration(window) if isinstance(window, str) else timedelta(seconds=window)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise Invalid("must be a duration such as 7d, or seconds", field="window") from error
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    raw = await request.body()
-    try:
-        document = await asyncio.to_thread(json.loads, raw or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise Invalid("the request body is not JSON") from error
-    if not isinstance(document, dict):
-        raise Invalid("the request body is not a JSON object")
-    return document
-
-
 async def _explain(_: Request, error: Exception) -> Response:
     problems = error.problems if isinstance(error, TouchstoneError) else ()
     detail = {"detail": str(error), "problems": [{"field": p.field, "message": p.message} for p in problems]}
-    return JSONResponse(detail, status_code=409 if isinstance(error, Conflict) else 422)
+    status = 409 if isinstance(error, Conflict) else 404 if isinstance(error, NotFound) else 422
+    return JSONResponse(detail, status_code=status)
 
 
-def _server(config: SimulatorConfig, clock: Clock | None) -> uvicorn.Server:
-    return uvicorn.Server(
+def _server(config: SimulatorConfig, clock: Clock | None, port: int) -> _Server:
+    app = build_app(config, clock)
+    server = _Server(
         uvicorn.Config(
-            build_app(config, clock),
+            app,
             http=_Protocol,
             access_log=False,
             log_level="warning",
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
-        )
+        ),
+        port,
     )
+    app.state.engine.shut = server.shut
+    return server
 
 
 def _bind(port: int) -> socket.socket:
@@ -195,15 +156,16 @@ def _bind(port: int) -> socket.socket:
 def run(config: SimulatorConfig) -> None:
     """Serve on loopback until the process is told to end; Unavailable when the port is taken."""
     with _bind(config.port) as listener:
-        _server(config, None).run(sockets=[listener])
+        _server(config, None, listener.getsockname()[1]).run(sockets=[listener])
 
 
 @contextmanager
 def running(config: SimulatorConfig, clock: Clock | None = None) -> Iterator[str]:
     """Serve from a thread of this process; gives the base URL, such as `http://127.0.0.1:40123`."""
     with _bind(config.port) as listener:
-        address = f"http://{HOST}:{listener.getsockname()[1]}"
-        server = _server(config, clock)
+        port = listener.getsockname()[1]
+        address = f"http://{HOST}:{port}"
+        server = _server(config, clock, port)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listener]}, name="simulator", daemon=True
         )

@@ -51,7 +51,8 @@ class Fates:
     """What a template does to people, one entry per person; delays in seconds after the step before.
 
     `caused`: visits because of the message (and so is delivered, read and clicked); `prevented`: does not visit because
-    of it; `buys` and `amount` speak of caused visits; `by_preference`: stops by the menu instead of by writing STOP.
+    of it; `buys` and `amount` speak of caused visits; `by_preference`: stops by the menu instead of by writing STOP;
+    `replied`: writes back; `pressed`: presses a quick reply.
     """
 
     delivered: Flags
@@ -70,6 +71,10 @@ class Fates:
     visit_delay: Uniforms
     buy_delay: Uniforms
     opt_out_delay: Uniforms
+    replied: Flags
+    pressed: Flags
+    reply_delay: Uniforms
+    press_delay: Uniforms
 
 
 class World:
@@ -161,12 +166,17 @@ class World:
             visit_delay=delays(w[:, 4], scale.visit),
             buy_delay=delays(w[:, 5], scale.buy),
             opt_out_delay=delays(w[:, 6], scale.opt_out),
+            replied=read & (u[:, 5] < rate("replied")),
+            pressed=read & (u[:, 6] < rate("pressed")),
+            reply_delay=delays(w[:, 7], scale.reply),
+            press_delay=delays(u[:, 7], scale.reply),
         )
 
     def truth(self) -> dict[str, Any]:
         """The expected rates over everybody, per template and in silence, by intention to treat.
 
-        They hold for one message per person of an experiment and a sender that does not resend what ended unknown.
+        They hold for one message per person of an experiment and a sender that does not resend what ended unknown, while nothing
+        else refuses messages (Engagement, Limits, pauses of templates, a fault plan).
         `revenue` is per person, not per buyer. `difference` is treatment minus silence: the effect to be found.
         """
         count = len(self.people)
@@ -205,6 +215,8 @@ def _expected(response: Response, behaviour: Behaviour, template: str, faults: F
         "read": read,
         "clicked": read * treatment.clicked,
         "opted_out": read * treatment.opted_out,
+        "replied": read * treatment.replied,
+        "pressed": read * treatment.pressed,
         "visit": silence.visit + change,
         "buy": own_visits * silence.buy + gained * response.buy,
         "revenue": own_visits * silence.buy * silence.revenue + gained * response.buy * response.revenue,

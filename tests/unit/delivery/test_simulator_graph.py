@@ -5,11 +5,15 @@ import json
 import pytest
 
 from delivery.simulator.behaviour import Treatment
-from delivery.simulator.graph import GraphError, Order, acceptance, read_order, refusal
+from delivery.simulator.graph import GraphError, acceptance, refusal
+from delivery.simulator.orders import Order, read_order
+from delivery.simulator.registry import Registry, built
 from delivery.whatsapp.payloads import TemplateMessage
 
 MESSAGE = TemplateMessage("+12025550123", "promo_a", "en_US", ("Ann",), "tok", "m-17")
-KNOWN = {"promo_a": Treatment(parameters=1, language="en_US")}
+LINK = "https://example.com"
+PROMO = built("promo_a", Treatment(parameters=1, language="en_US"), link=LINK, pacing=None)
+KNOWN = Registry([PROMO])
 SENDER = "447700900999"
 
 
@@ -27,8 +31,22 @@ def _with(*path, value) -> dict:
 
 
 def test_what_our_client_sends_is_understood():
-    assert _read(MESSAGE.to_payload()) == Order("12025550123", "promo_a", "tok", "m-17")
-    assert _read(_with("template", "name", value="any"), {}).template == "any"
+    assert _read(MESSAGE.to_payload()) == Order("12025550123", "promo_a", "tok", "m-17", PROMO)
+    assert _read(_with("template", "name", value="any"), Registry()).template == "any"
+
+
+def test_free_text_is_an_order_without_a_template():
+    payload = {
+        "messaging_product": "whatsapp",
+        "to": "+12025550123",
+        "type": "text",
+        "text": {"body": "Hello"},
+    }
+    assert _read(payload) == Order("12025550123", None, None, None)
+    for text, code in ((None, 131008), ({"body": ""}, 131008), ({"body": "x" * 4097}, 100)):
+        with pytest.raises(GraphError) as caught:
+            _read(payload | {"text": text})
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -39,6 +57,7 @@ def test_what_our_client_sends_is_understood():
         (_with("biz_opaque_callback_data", value="x" * 513), 100),
         (_with("biz_opaque_callback_data", value=3), 100),
         (_with("type", value="image"), 131051),
+        (_with("type", value="interactive"), 131051),
         (_with("to", value=None), 131008),
         (_with("to", value="Ann"), 131009),
         (_with("to", value=["1"]), 131009),
@@ -73,6 +92,11 @@ def test_what_is_no_json_is_an_invalid_parameter(raw):
 
 
 def test_accepted_is_said_as_the_graph_api_says_it():
-    body = json.loads(acceptance(Order("12025550123", "promo_a", None, None), "wamid.1"))
+    body = json.loads(acceptance("12025550123", "wamid.1"))
     assert body["messages"] == [{"id": "wamid.1", "message_status": "accepted"}]
     assert body["contacts"] == [{"input": "12025550123", "wa_id": "12025550123"}]
+    assert json.loads(acceptance("1", "wamid.1", None))["messages"] == [{"id": "wamid.1"}]
+
+
+def test_an_error_without_a_title_is_an_error_all_the_same():
+    assert json.loads(refusal(99, "odd").body)["error"]["message"] == "(#99) Error"
