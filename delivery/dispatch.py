@@ -34,7 +34,7 @@ from delivery.retry import Rules
 from delivery.story import Story
 from delivery.throughput import Throughput
 from delivery.whatsapp.client import Accepted, SendOutcome, Unknown
-from delivery.whatsapp.payloads import TemplateMessage
+from delivery.whatsapp.payloads import OutgoingMessage
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
@@ -56,7 +56,7 @@ TRANSACTION_TRIES: Final = 3
 class Sender(Protocol):
     """What dispatch needs of the client; never raises for trouble of the network or the server."""
 
-    async def send(self, message: TemplateMessage) -> SendOutcome: ...
+    async def send(self, message: OutgoingMessage) -> SendOutcome: ...
 
     async def close(self) -> None: ...
 

@@ -10,10 +10,10 @@ from delivery import dispatch_repository as repository
 from delivery import links
 from delivery.caps import min_interval_of
 from delivery.dispatch_repository import Recipient, Taken
-from delivery.rendering import render
+from delivery.rendering import compose
 from delivery.reservation import Situation, held_back, unrenderable
 from delivery.story import Story, begin, callback_data
-from delivery.whatsapp.payloads import TemplateMessage
+from delivery.whatsapp.payloads import OutgoingMessage, TemplateMessage
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
 from experiments.errors import Invalid
@@ -26,7 +26,7 @@ class Begun:
     """A message that is committed to go out, and what to POST."""
 
     story: Story
-    message: TemplateMessage
+    message: OutgoingMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,14 @@ def reserve(
     stories = repository.claimed_by(session, [message_id for message_id, _ in claims], worker=worker)
     situations = _situations(session, stories, people, settings, designs, now)
     held: list[tuple[Story, Story]] = []
-    ready: list[tuple[Story, MessageContent, TemplateMessage]] = []
+    ready: list[tuple[Story, MessageContent, OutgoingMessage]] = []
     for story in stories:
         stays = held_back(story, situations[story.id], settings=settings, now=now)
         if stays is not None:
             held.append((story, stays))
             continue
         try:
-            content, message = _write(story, designs, people[story.user_pk], now)
+            content, message = _write(story, designs, people[story.user_pk], settings, now)
         except Invalid as error:
             held.append((story, unrenderable(story, error.message)))
         else:
@@ -74,11 +74,14 @@ def reserve(
     waits_until = now + settings.unknown_after
     begun: dict[int, Begun] = {}
     changes: list[tuple[tuple[Story, Story], Sequence[str]]] = []
-    for story, _, message in ready:
+    for story, _, made in ready:
+        message = made
         going = begin(story, now=now, waits_until=waits_until)
         token = tokens.get(story.id)
-        begun[story.id] = Begun(going, message if token is None else replace(message, url_suffix=token))
-        changes.append(((story, going), message.body_parameters))
+        if token is not None and isinstance(message, TemplateMessage):
+            message = replace(message, url_suffix=token)
+        begun[story.id] = Begun(going, message)
+        changes.append(((story, going), message.texts))
     repository.save(session, held)
     repository.save_begun(session, changes)
     in_order = [begun[message_id] for message_id, _ in claims if message_id in begun]
@@ -127,28 +130,25 @@ def _situations(
 
 
 def _write(
-    story: Story, designs: Mapping[int, ExperimentDesign], person: Recipient, now: datetime
-) -> tuple[MessageContent, TemplateMessage]:
+    story: Story,
+    designs: Mapping[int, ExperimentDesign],
+    person: Recipient,
+    settings: Settings,
+    now: datetime,
+) -> tuple[MessageContent, OutgoingMessage]:
     """What to send, but for its link; raises Invalid before any slot is taken when it cannot be sent."""
     design = designs[story.experiment_id]
     content = design.variant(story.variant).message
-    if content is None or content.template is None or content.language is None:
+    if content is None:
         raise Invalid(f"variant {story.variant} has no message")
-    parameters = render(
+    message = compose(
         content,
-        user_id=person.user_id,
-        attributes=person.attributes,
-        time_zone=person.time_zone,
+        callback=callback_data(story.id, story.tries + 1),
+        person=person,
         experiment=design.key,
         variant=story.variant,
         now=now,
-    )
-    message = TemplateMessage(
-        to=person.phone or "",
-        template=content.template,
-        language=content.language,
-        body_parameters=parameters,
-        url_suffix=None,
-        callback_data=callback_data(story.id, story.tries + 1),
+        window_open=False,
+        settings=settings,
     )
     return content, message

@@ -1,17 +1,18 @@
-"""Message parameters as Jinja2 templates: one sandbox, and what can be checked before anybody is messaged."""
+"""Message texts as Jinja2 templates: one sandbox, and what can be checked before anybody is messaged."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
+from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from experiments.errors import Problem
 from experiments.vocabulary import TEMPLATE_VARIABLES
 
-MAX_PARAMETER_LENGTH: Final = 2000
+MAX_PARAMETER_LENGTH: Final = 4096
+FETCHED: Final = frozenset({"events", "content"})
 
 FILTERS: Final = (
     *("default", "d", "upper", "lower", "title", "capitalize", "trim", "truncate"),
@@ -40,9 +41,16 @@ _ALLOWED: Final = (
 @cache
 def environment() -> ImmutableSandboxedEnvironment:
     """The one Jinja2 environment: sandboxed, and a variable that is not there is an error, never an empty string."""
-    env = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    env = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, finalize=_not_a_method)
     env.globals.clear()
     return env
+
+
+def _not_a_method(value: Any) -> Any:
+    """`{{ user.name.upper }}` would greet somebody as `<built-in method upper ..>`."""
+    if callable(value) and not isinstance(value, Undefined):
+        raise TemplateRuntimeError(f"a method is not a text; for upper case, write | upper ({value!r:.60})")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,10 @@ def problems_in(source: str, *, field: str) -> list[Problem]:
     return [
         Problem(field, f"unknown template variable {name!r}; known are {', '.join(TEMPLATE_VARIABLES)}")
         for name in sorted(names - set(TEMPLATE_VARIABLES))
-    ] + [Problem(field, message) for message in dict.fromkeys(_forbidden(tree))]
+    ] + [
+        Problem(field, message)
+        for message in dict.fromkeys([*_forbidden(tree), *_unnamed(tree, named=False)])
+    ]
 
 
 def _forbidden(node: nodes.Node) -> Iterator[str]:
@@ -78,20 +89,46 @@ def _forbidden(node: nodes.Node) -> Iterator[str]:
         yield from _forbidden(child)
 
 
+def _unnamed(node: nodes.Node, *, named: bool) -> Iterator[str]:
+    """`events` and `content` are fetched by name beforehand, so what is read of them must be said outright."""
+    if isinstance(node, nodes.Name) and node.name in FETCHED and not named:
+        example = f'{node.name}["Order Completed"]' if node.name == "events" else f"{node.name}.recommended"
+        yield f"`{node.name}` needs a name, written out, such as {example}"
+    is_named = isinstance(node, (nodes.Getattr, nodes.Getitem)) and _read_from(node) is not None
+    for child in node.iter_child_nodes():
+        yield from _unnamed(child, named=is_named)
+
+
 def used_attributes(source: str) -> list[UsedAttribute]:
     """The user attributes that a (valid) parameter reads, in order of appearance."""
-    return list(_walk(environment().parse(source), optional=False))
+    return [
+        UsedAttribute(name, optional)
+        for variable, name, optional in _walk(environment().parse(source), optional=False)
+        if variable == "user"
+    ]
 
 
-def _walk(node: nodes.Node, *, optional: bool) -> Iterator[UsedAttribute]:
-    if (
-        isinstance(node, (nodes.Getattr, nodes.Getitem))
-        and isinstance(node.node, nodes.Name)
-        and node.node.name == "user"
-    ):
-        name = node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg)
+def used_events(source: str) -> list[str]:
+    """Names of the events that a (valid) parameter reads, in order of appearance, each once."""
+    return _used(source, "events")
+
+
+def used_sources(source: str) -> list[str]:
+    """Names of the content sources that a (valid) parameter reads, in order of appearance, each once."""
+    return _used(source, "content")
+
+
+def _used(source: str, of: str) -> list[str]:
+    found = _walk(environment().parse(source), optional=False)
+    return list(dict.fromkeys(name for variable, name, _ in found if variable == of))
+
+
+def _walk(node: nodes.Node, *, optional: bool) -> Iterator[tuple[str, str, bool]]:
+    """Variable, name and whether it may be missing, for each `variable.name`."""
+    if isinstance(node, (nodes.Getattr, nodes.Getitem)) and isinstance(node.node, nodes.Name):
+        name = _read_from(node)
         if name is not None:
-            yield UsedAttribute(name, optional)
+            yield node.node.name, name, optional
     # A default, a test such as `is defined` and a condition all say that the value may be missing.
     inner = (
         optional
@@ -102,5 +139,8 @@ def _walk(node: nodes.Node, *, optional: bool) -> Iterator[UsedAttribute]:
         yield from _walk(child, optional=inner)
 
 
-def _constant(node: nodes.Node) -> str | None:
-    return node.value if isinstance(node, nodes.Const) and isinstance(node.value, str) else None
+def _read_from(node: nodes.Getattr | nodes.Getitem) -> str | None:
+    """The constant name in `x.name` or `x["name"]`."""
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return node.arg.value if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) else None

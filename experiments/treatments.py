@@ -70,9 +70,13 @@ class Weekday(StrEnum):
 
 
 class Header(_Value):
-    """What fills the header of a template: a text, or the address of a picture, a video or a document. Exactly one."""
+    """What fills the header of a template: a text, or the address of a picture, a video or a document. Exactly one.
+
+    `name` is what the template calls the header's variable, where it names its variables.
+    """
 
     text: str | None = Field(None, max_length=2000)
+    name: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]{0,99}$")
     image: str | None = Field(None, max_length=2000, pattern=_LINK)
     video: str | None = Field(None, max_length=2000, pattern=_LINK)
     document: str | None = Field(None, max_length=2000, pattern=_LINK)
@@ -81,6 +85,8 @@ class Header(_Value):
     def _is_one(self) -> Self:
         if sum(value is not None for value in (self.text, self.image, self.video, self.document)) != 1:
             raise ValueError("give exactly one of text, image, video, document")
+        if self.name is not None and self.text is None:
+            raise ValueError("`name` is for a `text`")
         return self
 
 

@@ -105,5 +105,5 @@ MESSAGE_RECEIVED_EVENT = "Message Received"
 EXPERIMENT_VIEWED_EVENT = "Experiment Viewed"
 """Recorded for a user who is told a variant; its properties are `experiment` and `variant`."""
 
-TEMPLATE_VARIABLES = ("user", "coupon", "experiment", "variant", "now")
+TEMPLATE_VARIABLES = ("user", "coupon", "experiment", "variant", "now", "events", "content")
 """The names that a message parameter may use."""

@@ -20,7 +20,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from delivery.whatsapp.error_table import ErrorClass, classify
-from delivery.whatsapp.payloads import TemplateMessage
+from delivery.whatsapp.payloads import OutgoingMessage
 
 KEEPALIVE_SECONDS = 4.0
 """How long an idle connection is kept. Shorter than common servers (5 s and more): a POST on a connection that the other
@@ -124,7 +124,7 @@ class WhatsAppClient:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def send(self, message: TemplateMessage) -> SendOutcome:
+    async def send(self, message: OutgoingMessage) -> SendOutcome:
         """POST one message. Never raises for trouble of the network or the server: that is an outcome."""
         payload = message.to_payload()
         async with self._slots:

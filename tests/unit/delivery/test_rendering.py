@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from delivery.rendering import COUPON_LENGTH, MAX_LENGTH, coupon, render
+from delivery.rendering import COUPON_LENGTH, MAX_LENGTH, coupon, write
 from experiments.errors import Invalid
 from experiments.treatments import MessageContent
 
@@ -14,15 +14,17 @@ NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 
 def shown(*sources: str, time_zone: str | None = None, **attributes: Any) -> tuple[str, ...]:
     message = MessageContent(template="t", language="en", parameters=sources)
-    return render(
+    return write(
         message,
         user_id="u-1",
         attributes=attributes,
         time_zone=time_zone,
+        locale=None,
         experiment="spring",
         variant="coupon",
         now=NOW,
-    )
+        window_open=False,
+    ).parameters
 
 
 def refusal(*sources: str, **attributes: Any) -> tuple[str, str]:

@@ -61,7 +61,7 @@ def test_a_parameter_reaches_nothing_but_its_variables(source: str) -> None:
 
 
 def test_a_parameter_has_a_longest_length() -> None:
-    assert content.problems_in("x" * 2001, field="p")[0].field == "p"
+    assert content.problems_in("x" * 4097, field="p")[0].field == "p"
 
 
 def test_an_error_is_one_line_that_names_each_field() -> None:
