@@ -81,12 +81,22 @@ JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
 }
 
 
+SHARED: Final = frozenset({"dispatch", "project-webhooks"})
+"""Jobs that every process takes its part of. All others are `SINGLE`."""
+
+SINGLE: Final = frozenset(JOBS) - SHARED
+"""Jobs that one process runs for all: the leader."""
+
 _said: dict[str, str] = {}
 """The last complaint of each job, so that one which comes back at every tick is said once."""
 
 
 def guarded(name: str, job: Callable[[Wiring], Any], wiring: Wiring) -> None:
-    """Run a job for the scheduler: an error of ours is logged as one line, and the next tick tries again."""
+    """Run a job for the scheduler if it is for this process: an error of ours is logged as one line, and the next tick tries
+    again.
+    """
+    if name in SINGLE and not wiring.leadership.is_leader:
+        return
     try:
         job(wiring)
     except TouchstoneError as error:

@@ -15,6 +15,7 @@ from api.group_commit import GroupCommitter
 from api.grouped_reads import GroupReader, answer_inquiries
 from api.grouped_writes import Submission, store_submissions, store_webhooks
 from api.keyring import KeyRing
+from api.leadership import Leadership
 from delivery.dispatch import Dispatcher
 from delivery.whatsapp.client import WhatsAppClient
 from experiments.clock import Clock, SystemClock
@@ -58,6 +59,11 @@ class Wiring:
         return Dispatcher(
             self.database, self.clock, settings, client, worker_name(), rng=np.random.default_rng()
         )
+
+    @cached_property
+    def leadership(self) -> Leadership:
+        """Whether this process runs what must run once."""
+        return Leadership(self.database, worker_name())
 
     @cached_property
     def keyring(self) -> KeyRing:
@@ -105,6 +111,8 @@ class Wiring:
                 self.__dict__[name].close()
         if "dispatcher" in self.__dict__:
             self.dispatcher.close()
+        if "leadership" in self.__dict__:
+            self.leadership.close()
         self.database.dispose()
 
     def prepare_database(self) -> None:

@@ -1,4 +1,7 @@
-"""The scheduler: every job of `jobs.py` at every tick (rules more often), each at most once at a time in this process."""
+"""The scheduler: every job of `jobs.py` at every tick (rules more often), each at most once at a time in this process.
+
+Jobs that must run once for all processes (`jobs.SINGLE`) run where `wiring.leadership` says so; the others everywhere.
+"""
 
 import logging
 from typing import Final
@@ -6,7 +9,9 @@ from typing import Final
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from api import jobs
+from api.leadership import SEEK_EVERY
 from api.wiring import Wiring
+from experiments.clock import SystemClock
 
 SHORTEST_TICK: Final = 0.2
 """Seconds. A hurried clock makes ticks short; shorter than this would only spin."""
@@ -17,6 +22,8 @@ REPORTS_EVERY: Final = 12
 RULES_EVERY: Final = 0.25
 """Seconds. Rules act within a second of what sets them off; when nothing has, looking is one cheap query."""
 
+SEEK: Final = "seek-leadership"
+
 
 def make_scheduler(wiring: Wiring) -> BackgroundScheduler:
     """A scheduler with every job, not started."""
@@ -25,6 +32,14 @@ def make_scheduler(wiring: Wiring) -> BackgroundScheduler:
     seconds = max(SHORTEST_TICK, wiring.clock.real_seconds(wiring.settings.tick))
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+    )
+    # Before anything else, and again and again: on the machine's own time, since it is about machines.
+    scheduler.add_job(
+        wiring.leadership.seek,
+        "interval",
+        seconds=SEEK_EVERY,
+        id=SEEK,
+        next_run_time=SystemClock().now(),
     )
     for name, job in jobs.JOBS.items():
         every = seconds * (REPORTS_EVERY if name == "refresh-reports" else 1)

@@ -1,6 +1,7 @@
 """`demo`, `serve`, `worker`, `dashboard`, `simulator`, and `run JOB`: the processes of Touchstone."""
 
 import os
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -99,12 +100,15 @@ def worker() -> None:
 
     wiring = Wiring.from_environment()
     wiring.prepare_database()
+    asked_to_end = threading.Event()
+    # Whoever runs many processes ends them with SIGTERM: no reason to leave claims behind until their leases run out.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked_to_end.set())
     scheduler = make_scheduler(wiring)
     scheduler.start()
     _announce(wiring, f"worker {worker_name()}")
     try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
+        asked_to_end.wait()
         typer.echo("finishing what is under way")
     finally:
         scheduler.shutdown(wait=True)
