@@ -104,7 +104,10 @@ class Click(SQLModel, table=True):
 
 
 class WebhookBody(SQLModel, table=True):
-    """A webhook as it came, stored before anything is made of it. `error` is why it could not be projected."""
+    """A webhook as it came, stored before anything is made of it. `error` is why it could not be projected.
+
+    `other` names the kinds in it that nothing was made of, with commas between.
+    """
 
     __tablename__ = "webhook_bodies"
     __table_args__ = (
@@ -120,6 +123,19 @@ class WebhookBody(SQLModel, table=True):
             sqlite_where=text("error IS NOT NULL"),
             postgresql_where=text("error IS NOT NULL"),
         ),
+        Index(
+            "ix_webhook_bodies_other",
+            "id",
+            "other",
+            sqlite_where=text("other IS NOT NULL"),
+            postgresql_where=text("other IS NOT NULL"),
+        ),
+        Index(
+            "ix_webhook_bodies_unmatched",
+            "id",
+            sqlite_where=text("unmatched IS NOT NULL"),
+            postgresql_where=text("unmatched IS NOT NULL"),
+        ),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
@@ -128,6 +144,7 @@ class WebhookBody(SQLModel, table=True):
     projected_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error: str | None = Field(default=None, max_length=1000)
     unmatched: list[Any] | None = Field(default=None, sa_type=JsonDocument)
+    other: str | None = Field(default=None, max_length=200)
 
 
 class Breaker(SQLModel, table=True):
@@ -162,12 +179,14 @@ class PolicyVersion(SQLModel, table=True):
 
 class NumberState(SQLModel, table=True):
     """What WhatsApp last said about a number of ours. `unique_users`: how many people it may reach in 24 hours; null: no bound
-    known. Each part has the time at which WhatsApp said it, since webhooks come in any order.
+    known. Each part has the time at which WhatsApp said it, since webhooks come in any order. `number` is the id of a number,
+    `+` and its digits where WhatsApp gave only those (`display` of the id's own row tells whose they are), or `account`.
     """
 
     __tablename__ = "number_states"
 
     number: str = Field(primary_key=True, max_length=50)
+    display: str | None = Field(default=None, max_length=50)
     quality: str | None = Field(default=None, max_length=30)
     quality_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     unique_users: int | None = None
@@ -179,7 +198,8 @@ class NumberState(SQLModel, table=True):
 class Template(SQLModel, table=True):
     """A template in one language, as WhatsApp has it. `components` is Meta's own JSON.
 
-    `status` and `quality` may be newer than `synced_at`: webhooks change them (`changed_at`). `gone_at`: it was there once.
+    Its parts may be newer than `synced_at`: webhooks change them, each at a time of its own (`status_at` ..), since they
+    come in any order; `changed_at` is the newest of all. `gone_at`: it was there once.
     """
 
     __tablename__ = "templates"
@@ -194,7 +214,22 @@ class Template(SQLModel, table=True):
     components: list[Any] = Field(default_factory=list, sa_type=JsonDocument)
     synced_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     changed_at: datetime = Field(sa_type=UtcDateTime)
+    status_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    quality_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    category_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    components_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     gone_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class TemplateSync(SQLModel, table=True):
+    """When the templates of an account were last asked for, and when and with what error that last went well or not."""
+
+    __tablename__ = "template_syncs"
+
+    account: str = Field(primary_key=True, max_length=50)
+    tried_at: datetime = Field(sa_type=UtcDateTime)
+    synced_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error: str | None = Field(default=None, max_length=500)
 
 
 class Worker(SQLModel, table=True):
