@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -145,23 +146,36 @@ def simulator(
     write_key: Annotated[str, typer.Option(help="Key with the scope ingest, for tracking.")] = "",
     seed: Annotated[int, typer.Option(help="Everything that people do follows from it.")] = 0,
     throughput: Annotated[float, typer.Option(help="Messages per second before error 130429.")] = 80.0,
+    tier: Annotated[
+        int | None, typer.Option(help="Unique people in 24 hours; without it there is no limit.")
+    ] = None,
+    realistic: Annotated[
+        bool,
+        typer.Option(help="As strict as the real one: pair rate, engagement cap, holdout, template pacing."),
+    ] = False,
+    faults: Annotated[
+        Path | None, typer.Option(help="A script of faults, as JSON or YAML; see docs/simulator.md.")
+    ] = None,
 ) -> None:
     """Run a WhatsApp of your own: a server that answers as the Graph API does, with a world of people behind it.
 
     Point TOUCHSTONE_WHATSAPP_URL at it. Token, phone number id and app secret are taken from the TOUCHSTONE_WHATSAPP_..
     settings, and are `simulated`, `106540352242922` and `simulated` when those are empty. Load people with
-    POST /simulator/world, ask for the truth with GET /simulator/truth.
+    POST /simulator/world, ask for the truth with GET /simulator/truth; docs/simulator.md has all the rest.
     """
     from delivery.simulator.config import SimulatorConfig
+    from delivery.simulator.fault_plan import FaultPlan, load_fault_plan
     from delivery.simulator.server import run as run_simulator
 
+    known = SimulatorConfig.realistic() if realistic else SimulatorConfig()
+    plan = FaultPlan() if faults is None else load_fault_plan(faults)
     typer.echo(
         f"simulated WhatsApp at http://127.0.0.1:{port}; webhooks go to {webhook_url}; stop it with Ctrl-C"
     )
     settings = Settings.from_environment()
-    known = SimulatorConfig()
     run_simulator(
-        SimulatorConfig(
+        replace(
+            known,
             port=port,
             token=settings.whatsapp_token.get_secret_value() or known.token,
             phone_number_id=settings.whatsapp_phone_number_id or known.phone_number_id,
@@ -172,6 +186,8 @@ def simulator(
             write_key=write_key,
             seed=seed,
             throughput=throughput,
+            limits=replace(known.limits, tier=tier),
+            fault_plan=plan,
         )
     )
 
