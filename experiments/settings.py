@@ -48,6 +48,9 @@ class Settings(BaseSettings):
         SecretStr(""), description="Bearer token of the WhatsApp Business account"
     )
     whatsapp_phone_number_id: str = Field("", description="Id of the number that messages are sent from")
+    whatsapp_business_account_id: str = Field(
+        "", description="Id of the WhatsApp Business account whose templates are synchronised"
+    )
     whatsapp_app_secret: SecretStr = Field(SecretStr(""), description="Signs the webhooks that we receive")
     whatsapp_verify_token: SecretStr = Field(SecretStr(""), description="Answers the webhook handshake")
     whatsapp_loopback_only: bool = Field(
