@@ -104,6 +104,7 @@ class Assignment(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("experiment_id", "user_pk"),
         Index("ix_assignments_user", "user_pk"),
+        Index("ix_assignments_books", "experiment_id", "variant", "occasions"),
         Index(
             "ix_assignments_unplanned",
             "experiment_id",
