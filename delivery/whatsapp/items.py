@@ -1,4 +1,4 @@
-"""What a webhook can say, as values, and how statuses merge. `webhooks.py` reads bodies into these."""
+"""What a webhook can say, as values, and how statuses merge. `webhooks.py` and `account_news.py` read bodies into these."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ class PreferenceValue(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """A step of one of our messages. `at` is None when the sender gave no time: use that of the receipt."""
+    """A step of one of our messages. `at` is None when the sender gave no time: use that of the receipt.
+
+    `number` is the id of the number that sent the message, `display` that number's digits.
+    """
 
     wamid: str
     status: MessageState
@@ -30,6 +33,8 @@ class StatusUpdate:
     category: str | None
     billable: bool | None
     user_id: str | None = None
+    number: str | None = None
+    display: str | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class InboundMessage:
     """A message from a person, known by phone (`wa_id`), by business-scoped id (`user_id`), or both.
 
     `kind` is WhatsApp's type (text, button, interactive, image ..); `text` is what the person wrote or the title of what
-    they pressed; `button_payload` our id of it; `context_id` the wamid of the message it answers.
+    they pressed; `button_payload` our id of it; `context_id` the wamid of the message it answers. `new_wa_id` and
+    `new_user_id` come from WhatsApp itself (`kind` system): the person goes by these from now on.
     """
 
     wa_id: str | None = dataclasses.field(repr=False)
@@ -48,6 +54,8 @@ class InboundMessage:
     text: str | None = dataclasses.field(repr=False)
     button_payload: str | None
     context_id: str | None
+    new_wa_id: str | None = dataclasses.field(default=None, repr=False)
+    new_user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +70,47 @@ class UserPreference:
 
 @dataclass(frozen=True, slots=True)
 class TemplateUpdate:
-    """A template changed state; `event` as WhatsApp says it: APPROVED, PAUSED, DISABLED, REINSTATED .."""
+    """Something about a template changed; what is None was not said.
+
+    `event` is its status as WhatsApp says it: APPROVED, PAUSED, DISABLED, REINSTATED .. `components` are those parts of
+    the text that were named, in the form of the template API.
+    """
 
     template: str
     language: str | None
     template_id: str | None
-    event: str
+    event: str | None
     reason: str | None
     category: str | None
     at: datetime | None
+    quality: str | None = None
+    components: tuple[dict[str, Any], ...] | None = dataclasses.field(default=None, hash=False)
+
+
+class Standing(StrEnum):
+    """What a word about a number or an account means for sending through it."""
+
+    STOPPED = "stopped"
+    BACK = "back"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberUpdate:
+    """WhatsApp says something about a number (its digits), or about the whole account (`display` None).
+
+    `limit` is how many people it may reach in 24 hours, null for any number, and counts only when `has_limit`.
+    A stop with `until` ends by itself then.
+    """
+
+    display: str | None
+    event: str
+    at: datetime | None
+    quality: str | None = None
+    has_limit: bool = False
+    limit: int | None = None
+    standing: Standing | None = None
+    until: datetime | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +121,7 @@ class OtherChange:
     value: Any = dataclasses.field(repr=False)
 
 
-WebhookItem = StatusUpdate | InboundMessage | UserPreference | TemplateUpdate | OtherChange
+WebhookItem = StatusUpdate | InboundMessage | UserPreference | TemplateUpdate | NumberUpdate | OtherChange
 
 _LATTICE = {
     MessageState.ACCEPTED: 1,

@@ -8,11 +8,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from delivery.whatsapp import account_news
 from delivery.whatsapp.items import (
     InboundMessage,
+    NumberUpdate,
     OtherChange,
     PreferenceValue,
     StatusUpdate,
@@ -21,11 +22,13 @@ from delivery.whatsapp.items import (
     WebhookItem,
     merge_status,
 )
+from delivery.whatsapp.values import code, dict_or_empty, dicts, digits, moment, text
 from experiments.errors import Invalid
 from experiments.vocabulary import MessageState
 
 __all__ = [
     "InboundMessage",
+    "NumberUpdate",
     "OtherChange",
     "PreferenceValue",
     "StatusUpdate",
@@ -42,7 +45,7 @@ __all__ = [
 SIGNATURE_PREFIX = "sha256="
 MARKETING_MESSAGES = "marketing_messages"
 """The one category that people can stop."""
-
+_WISHES = frozenset(str(value) for value in PreferenceValue)
 
 _STATUSES = {
     "sent": MessageState.SENT,
@@ -94,8 +97,9 @@ def _entry_items(entry: Any) -> Iterator[WebhookItem]:
     if not isinstance(changes, list):
         yield OtherChange("entry", entry)
         return
+    at = moment(entry.get("time"))
     for change in changes:
-        name = _text(change.get("field")) if isinstance(change, dict) else None
+        name = text(change.get("field")) if isinstance(change, dict) else None
         if name is None:
             yield OtherChange("changes", change)
         elif not isinstance(change.get("value"), dict):
@@ -104,20 +108,23 @@ def _entry_items(entry: Any) -> Iterator[WebhookItem]:
             yield from _message_items(change["value"])
         elif name == "user_preferences":
             yield from _preference_items(change["value"])
-        elif name == "message_template_status_update":
-            yield _template_update(change["value"], _moment(entry.get("time")))
+        elif name in account_news.READERS:
+            yield account_news.read(name, change["value"], at)
         else:
             yield OtherChange(name, change["value"])
 
 
 def _message_items(value: dict[str, Any]) -> Iterator[WebhookItem]:
-    contacts = _dicts(value.get("contacts"))
+    contacts = dicts(value.get("contacts"))
+    metadata = dict_or_empty(value.get("metadata"))
     understood = False
-    for key, read in (("statuses", _status), ("messages", _inbound)):
-        items = value.get(key)
-        if isinstance(items, list):
-            understood = True
-            yield from (read(item, contacts) for item in items)
+    if isinstance(value.get("statuses"), list):
+        understood = True
+        number, display = text(metadata.get("phone_number_id")), digits(metadata.get("display_phone_number"))
+        yield from (_status(item, contacts, number, display) for item in value["statuses"])
+    if isinstance(value.get("messages"), list):
+        understood = True
+        yield from (_inbound(item, contacts) for item in value["messages"])
     if isinstance(value.get("errors"), list):
         understood = True
         yield OtherChange("messages.errors", {"errors": value["errors"]})
@@ -125,105 +132,94 @@ def _message_items(value: dict[str, Any]) -> Iterator[WebhookItem]:
         yield OtherChange("messages", value)
 
 
-def _status(item: Any, contacts: list[dict[str, Any]]) -> WebhookItem:
-    status = _STATUSES.get(_text(item.get("status")) or "") if isinstance(item, dict) else None
-    wamid = _text(item.get("id")) if status else None
+def _status(
+    item: Any, contacts: list[dict[str, Any]], number: str | None, display: str | None
+) -> WebhookItem:
+    status = _STATUSES.get(text(item.get("status")) or "") if isinstance(item, dict) else None
+    wamid = text(item.get("id")) if status else None
     if status is None or wamid is None:
         return OtherChange("messages.statuses", item)
-    error = next(iter(_dicts(item.get("errors"))), {})
-    pricing = item.get("pricing") if isinstance(item.get("pricing"), dict) else {}
-    recipient = _text(item.get("recipient_id"))
-    participant = _text(item.get("recipient_participant_user_id"))
-    recipient, user_id = _identify(recipient, _text(item.get("recipient_user_id")) or participant, contacts)
+    error = next(iter(dicts(item.get("errors"))), {})
+    pricing = dict_or_empty(item.get("pricing"))
+    recipient = text(item.get("recipient_id"))
+    participant = text(item.get("recipient_participant_user_id"))
+    recipient, user_id = _identify(recipient, text(item.get("recipient_user_id")) or participant, contacts)
     return StatusUpdate(
         wamid=wamid,
         status=status,
-        at=_moment(item.get("timestamp")),
+        at=moment(item.get("timestamp")),
         recipient_id=recipient,
-        callback_data=_text(item.get("biz_opaque_callback_data")),
-        error_code=_code(error.get("code")),
-        error_title=_text(error.get("title")) or _text(error.get("message")),
-        category=_text(pricing.get("category")),
+        callback_data=text(item.get("biz_opaque_callback_data")),
+        error_code=code(error.get("code")),
+        error_title=text(error.get("title")) or text(error.get("message")),
+        category=text(pricing.get("category")),
         billable=pricing.get("billable") if isinstance(pricing.get("billable"), bool) else None,
         user_id=user_id,
+        number=number,
+        display=display,
     )
 
 
 def _inbound(item: Any, contacts: list[dict[str, Any]]) -> WebhookItem:
-    message_id = _text(item.get("id")) if isinstance(item, dict) else None
+    message_id = text(item.get("id")) if isinstance(item, dict) else None
     if message_id is None:
         return OtherChange("messages.messages", item)
-    wa_id, user_id = _identify(_text(item.get("from")), _text(item.get("from_user_id")), contacts)
+    wa_id, user_id = _identify(text(item.get("from")), text(item.get("from_user_id")), contacts)
     if wa_id is None and user_id is None:
         return OtherChange("messages.messages", item)
-    kind = _text(item.get("type")) or "unknown"
-    content = item.get(kind) if isinstance(item.get(kind), dict) else {}
-    text, payload = _content(kind, content)
-    context = item.get("context") if isinstance(item.get("context"), dict) else {}
+    kind = text(item.get("type")) or "unknown"
+    content = dict_or_empty(item.get(kind))
+    words, payload = _content(kind, content)
+    context = dict_or_empty(item.get("context"))
+    changed = "changed" in (text(content.get("type")) or "") if kind == "system" else False
     return InboundMessage(
         wa_id=wa_id,
         user_id=user_id,
         message_id=message_id,
-        at=_moment(item.get("timestamp")),
+        at=moment(item.get("timestamp")),
         kind=kind,
-        text=text,
+        text=words,
         button_payload=payload,
-        context_id=_text(context.get("id"))
-        or (_text(content.get("message_id")) if kind == "reaction" else None),
+        context_id=text(context.get("id"))
+        or (text(content.get("message_id")) if kind == "reaction" else None),
+        new_wa_id=digits(content.get("wa_id") or content.get("new_wa_id")) if changed else None,
+        new_user_id=text(content.get("user_id")) if changed else None,
     )
 
 
 def _content(kind: str, content: dict[str, Any]) -> tuple[str | None, str | None]:
     """What the person said, and our id of the button or the row that they chose."""
     if kind == "text":
-        return _text(content.get("body")), None
+        return text(content.get("body")), None
     if kind == "button":
-        return _text(content.get("text")), _text(content.get("payload"))
+        return text(content.get("text")), text(content.get("payload"))
     if kind == "interactive":
-        reply = content.get(_text(content.get("type")) or "")
-        reply = reply if isinstance(reply, dict) else {}
-        return _text(reply.get("title")), _text(reply.get("id"))
+        reply = dict_or_empty(content.get(text(content.get("type")) or ""))
+        return text(reply.get("title")), text(reply.get("id"))
     if kind == "reaction":
-        return _text(content.get("emoji")), None
-    return _text(content.get("caption")), None
+        return text(content.get("emoji")), None
+    return text(content.get("caption")), None
 
 
 def _preference_items(value: dict[str, Any]) -> Iterator[WebhookItem]:
-    contacts = _dicts(value.get("contacts"))
+    contacts = dicts(value.get("contacts"))
     items = value.get("user_preferences")
     if not isinstance(items, list):
         yield OtherChange("user_preferences", value)
         return
     for item in items:
-        known = (
-            isinstance(item, dict)
-            and item.get("value") in ("stop", "resume")
-            and item.get("category", MARKETING_MESSAGES) == MARKETING_MESSAGES
-        )
-        given = (_text(item.get("wa_id")), _text(item.get("user_id"))) if known else (None, None)
+        wish = dict_or_empty(item)
+        value_of = {name: (text(wish.get(name)) or "").lower() for name in ("value", "category")}
+        known = value_of["value"] in _WISHES and value_of["category"] in ("", MARKETING_MESSAGES)
+        given = (text(wish.get("wa_id")), text(wish.get("user_id"))) if known else (None, None)
         wa_id, user_id = _identify(*given, contacts)
         if not known or (wa_id is None and user_id is None):
             # A `signup` among others: it proves no consent to us, so it is kept for people to look at.
             yield OtherChange("user_preferences", item)
         else:
             yield UserPreference(
-                wa_id, user_id, PreferenceValue(item["value"]), _moment(item.get("timestamp"))
+                wa_id, user_id, PreferenceValue(value_of["value"]), moment(wish.get("timestamp"))
             )
-
-
-def _template_update(value: dict[str, Any], at: datetime | None) -> WebhookItem:
-    name, event = _text(value.get("message_template_name")), _text(value.get("event"))
-    if name is None or event is None:
-        return OtherChange("message_template_status_update", value)
-    return TemplateUpdate(
-        template=name,
-        language=_text(value.get("message_template_language")),
-        template_id=_text(value.get("message_template_id")),
-        event=event,
-        reason=_text(value.get("reason")),
-        category=_text(value.get("message_template_category")),
-        at=at,
-    )
 
 
 def _identify(
@@ -233,35 +229,11 @@ def _identify(
 
     An item with neither id belongs to the only contact; with several contacts nobody can tell.
     """
-    known = [(_text(contact.get("wa_id")), _text(contact.get("user_id"))) for contact in contacts]
+    wa_id = wa_id.removeprefix("+") or None if wa_id else None
+    known = [(text(contact.get("wa_id")), text(contact.get("user_id"))) for contact in contacts]
     if wa_id is None and user_id is None:
         return known[0] if len(known) == 1 else (None, None)
     for phone, scoped in known:
         if (wa_id is not None and phone == wa_id) or (user_id is not None and scoped == user_id):
             return wa_id or phone, user_id or scoped
     return wa_id, user_id
-
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _text(value: object) -> str | None:
-    """A non-empty text that any database can store; ids that come as whole numbers count as text."""
-    if isinstance(value, str):
-        return value.replace("\0", "").encode(errors="replace").decode() or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _code(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _moment(value: object) -> datetime | None:
-    """Seconds since 1970, as text or number, as UTC; None when it is no such thing."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        return datetime.fromtimestamp(float(value), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
