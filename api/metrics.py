@@ -5,7 +5,8 @@ from typing import Final
 
 from sqlmodel import Session
 
-from delivery import breakers, repository
+from delivery import breakers
+from delivery import summary_repository as repository
 from experiments.clock import Clock
 from experiments.vocabulary import MessageState
 from targeting.rules import repository as rule_repository
@@ -19,7 +20,7 @@ def exposition(session: Session, clock: Clock) -> str:
     """Every gauge, with a line for each state of each started experiment, also where it is 0. Call it in a snapshot."""
     counts = repository.messages_by_state(session)
     started = [experiment.key for experiment in repository.started_experiments(session)]
-    oldest = repository.oldest_due(session, now=clock.now())
+    oldest = repository.queue(session, now=clock.now()).oldest
     opened = [breaker.kind for breaker in breakers.open_breakers(session, clock)]
     return "".join(
         (

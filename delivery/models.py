@@ -38,6 +38,12 @@ class Message(SQLModel, table=True):
             postgresql_where=text("slot_at IS NOT NULL"),
         ),
         Index(
+            "ix_messages_clicked",
+            "experiment_id",
+            sqlite_where=text("clicked_at IS NOT NULL"),
+            postgresql_where=text("clicked_at IS NOT NULL"),
+        ),
+        Index(
             "ix_messages_due",
             "priority",
             "due_at",

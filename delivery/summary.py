@@ -1,7 +1,7 @@
 """What became of every message, and the proof that none was lost: the books of delivery.
 
-Conservation: an assignment that was planned owes one message for each step of its variant. What is owed is counted from
-the assignments and the design, what is there from the outbox; neither is derived from the other.
+Conservation: an assignment owes one message for each step of its variant and each occasion that it was planned for. What is
+owed is counted from the assignments and the design, what is there from the outbox; neither is derived from the other.
 """
 
 from collections import Counter
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
-from delivery import repository
-from delivery.repository import MessageRow, Tally
+from delivery import summary_repository as repository
+from delivery.summary_repository import MessageRow, Tally
 from experiments import repository as experiment_repository
 from experiments import service
 from experiments.design import ExperimentDesign
@@ -115,7 +115,7 @@ def summary(session: Session, *, key: str | None = None) -> Summary:
             "accepted": sum(states.get(state, 0) for state in REACHED_WHATSAPP),
             "delivered": sum(states.get(state, 0) for state in RECEIVED_STATES),
             "read": states.get(MessageState.READ, 0),
-            "clicked": sum(line.clicked for line in messages),
+            "clicked": repository.clicked(session, experiment_id=None if key is None else experiments[0].id),
         },
         waiting=sum(states.get(state, 0) for state in WAITING_STATES),
         webhooks_waiting=repository.webhooks_waiting(session),
@@ -140,10 +140,7 @@ def balance(design: ExperimentDesign, lines: Iterable[Tally]) -> ExperimentSumma
     by_variant: dict[str, list[Tally]] = {variant.key: [] for variant in design.variants}
     for line in lines:
         by_variant.setdefault(line.variant, []).append(line)
-    steps = {
-        variant.key: (variant.frequency.steps if variant.frequency else 1) if variant.message else 0
-        for variant in design.variants
-    }
+    steps = {variant.key: variant.steps for variant in design.variants}
     variants = tuple(_count(key, steps.get(key, 0), own) for key, own in by_variant.items())
     states: Counter[str] = Counter()
     suppressed: Counter[str] = Counter()

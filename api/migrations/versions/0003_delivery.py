@@ -91,6 +91,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('choice', database.JsonDocument, nullable=True))
         batch_op.add_column(sa.Column('decision', database.JsonDocument, nullable=True))
         batch_op.drop_index('ix_messages_experiment_state')
+        batch_op.create_index('ix_messages_clicked', ['experiment_id'], unique=False, sqlite_where=sa.text('clicked_at IS NOT NULL'), postgresql_where=sa.text('clicked_at IS NOT NULL'))
         batch_op.create_index('ix_messages_books', ['experiment_id', 'state', 'variant', 'reason', 'error_code'], unique=False)
         batch_op.create_index('ix_messages_slot', ['slot_at', 'user_pk'], unique=False, sqlite_where=sa.text('slot_at IS NOT NULL'), postgresql_where=sa.text('slot_at IS NOT NULL'))
 
@@ -116,6 +117,7 @@ def downgrade() -> None:
 
     with op.batch_alter_table('messages', schema=None) as batch_op:
         batch_op.drop_index('ix_messages_books')
+        batch_op.drop_index('ix_messages_clicked', sqlite_where=sa.text('clicked_at IS NOT NULL'), postgresql_where=sa.text('clicked_at IS NOT NULL'))
         batch_op.create_index('ix_messages_experiment_state', ['experiment_id', 'state'], unique=False)
         batch_op.drop_index('ix_messages_slot', sqlite_where=sa.text('slot_at IS NOT NULL'), postgresql_where=sa.text('slot_at IS NOT NULL'))
         batch_op.drop_column('decision')
