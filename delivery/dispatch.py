@@ -5,10 +5,14 @@
    costs a lease, then the message is planned again.
 2. `_reserve`: in one transaction consent, caps and everything else are looked at once more, the slot is taken, the
    message becomes `inflight`. From this commit on it may have gone out, whatever happens to us.
-3. `_post`: only now the POST. There is no idempotency key, so what was begun is never begun again by itself.
+3. `posting.Posting`: only now the POST, behind a gate (`gate.py`) that no withdrawal of consent passes. There is no
+   idempotency key, so what was begun is never begun again by itself.
 4. `_record`: the answer moves the message to `accepted`, plans it again, or ends it. No answer: it stays `inflight`,
    keeps its slot and waits for a status that names our id (`story.callback_data`); if none comes, it ends as `unknown`.
 5. `receipts.project_tick` merges sent, delivered, read and failed as they arrive, sometimes before step 4.
+
+While one batch is being POSTed, the next is claimed and reserved, and the one before is recorded. A batch is what goes out
+in half a second, so that little is in doubt after a crash.
 
 The only service that opens its own transactions: that the commit of step 2 comes before the POST, and the POST before the
 transaction of step 4, is the whole point, and no caller could see to it.
@@ -19,22 +23,25 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
-from typing import Final, Protocol, TypeVar
+from math import ceil
+from typing import Final, TypeVar
 
 import numpy as np
 from sqlmodel import Session
 
-from delivery import breakers
+from delivery import breakers, workers
 from delivery import dispatch_repository as repository
-from delivery.outcomes import Answered, Outcome, Withheld, stops_number
+from delivery.gate import EVERYTHING, Look, gate
+from delivery.outcomes import Answered, Withheld
+from delivery.posting import Pending, Posting, Sender
 from delivery.recording import count_streaks, record
 from delivery.reserving import Begun, Reserved, reserve
 from delivery.retry import Rules
 from delivery.story import Story
 from delivery.throughput import Throughput
-from delivery.whatsapp.client import Accepted, SendOutcome, Unknown
-from delivery.whatsapp.payloads import OutgoingMessage
+from delivery.whatsapp.client import Accepted, Unknown
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
@@ -46,19 +53,15 @@ from targeting.user_repository import RACED
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-EVERYTHING: Final = ("all", "*")
-"""Kind and key of the fuse that stops everything."""
-
 TRANSACTION_TRIES: Final = 3
 """A deadlock, a race or a lost connection rolls a transaction back; its work is then done again."""
 
 
-class Sender(Protocol):
-    """What dispatch needs of the client; never raises for trouble of the network or the server."""
-
-    async def send(self, message: OutgoingMessage) -> SendOutcome: ...
-
-    async def close(self) -> None: ...
+BATCH_SECONDS: Final = 0.5
+"""A batch is no larger than what goes out in this time, because its slots are taken when it is reserved."""
+NEWCOMER_SECONDS: Final = workers.BEAT_SECONDS + 2 * BATCH_SECONDS
+NEWCOMER_SHARE: Final = 0.1
+"""A worker that joins others goes at this part of its share for so long: until all of them know that it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,12 @@ class Dispatched:
     def __add__(self, other: "Dispatched") -> "Dispatched":
         names = [part.name for part in fields(self)]
         return Dispatched(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    claimed: int
+    reserved: Reserved
 
 
 class Dispatcher:
@@ -110,39 +119,76 @@ class Dispatcher:
         self._rng = rng or np.random.default_rng()
         self._number = settings.whatsapp_phone_number_id
         self._rules = Rules.of(settings)
+        self._monotonic = monotonic
         self._throughput = Throughput(settings.messages_per_second, monotonic)
+        self._posting = Posting(
+            client, self._gate, self._throughput, concurrency=settings.dispatch_concurrency
+        )
+        self._beaten_at: float | None = None
+        self._joined_at = 0.0
         self._designs: dict[int, ExperimentDesign] = {}
         self._streaks: dict[tuple[int, str], breakers.Streak] = {}
         self._runner: asyncio.Runner | None = None
 
     async def run(self, limit: int) -> Dispatched:
         """Recover what other workers left behind, then send until nothing is due or `limit` messages were looked at."""
-        total = await asyncio.to_thread(self._recover)
-        while total.claimed < limit:
-            done = await self._send_batch(limit - total.claimed)
-            total += done
-            if not done.claimed:
-                break
-        return total
+        return await self._run(limit)
 
     async def run_once(self, limit: int) -> Dispatched:
         """Recover, then send one batch of at most `limit` messages."""
-        return await asyncio.to_thread(self._recover) + await self._send_batch(limit)
+        return await self._run(limit, batches=1)
 
-    async def _send_batch(self, limit: int) -> Dispatched:
-        # No more than go out in a second: a larger batch would put time between the look at consent and the POST.
-        size = min(limit, self._settings.dispatch_batch, self._settings.messages_per_second)
-        claims = await asyncio.to_thread(self._claim, size)
-        done = Dispatched(claimed=len(claims))
+    async def _run(self, limit: int, *, batches: int | None = None) -> Dispatched:
+        self._posting.stopped = False
+        total = await asyncio.to_thread(self._recover)
+        ahead: asyncio.Task[_Prepared] | None = asyncio.create_task(self._prepare(limit))
+        recording: asyncio.Task[Dispatched] | None = None
+        done = 0
+        try:
+            while ahead is not None:
+                prepared, ahead = await ahead, None
+                done += 1
+                total += Dispatched(claimed=prepared.claimed) + _held(prepared.reserved.held)
+                more = total.claimed < limit and done != batches and not self._posting.stopped
+                if prepared.claimed:
+                    if more:
+                        ahead = asyncio.create_task(self._prepare(limit - total.claimed))
+                    pending = await self._posting.begin(prepared.reserved.begun)
+                    if recording is not None:
+                        total += await recording
+                    recording = asyncio.create_task(self._settle(pending))
+                elif recording is not None:
+                    last, recording = await recording, None
+                    total += last
+                    if more and last.replanned:
+                        ahead = asyncio.create_task(self._prepare(limit - total.claimed))
+            return total if recording is None else total + await recording
+        except Exception:
+            if ahead is not None:
+                await self._give_back(ahead)
+            raise
+
+    async def _prepare(self, limit: int) -> "_Prepared":
+        """Claim and reserve the next batch, at most `limit` messages."""
+        claims = await asyncio.to_thread(self._claim, limit)
         if not claims:
-            return done
-        reserved = await asyncio.to_thread(self._reserve, claims)
-        done += _held(reserved.held)
-        if not reserved.begun:
-            return done
-        answers = await self._post(reserved.begun)
-        settled = await asyncio.to_thread(self._record, answers)
-        return done + _answered(answers, settled)
+            return _Prepared(0, Reserved((), ()))
+        return _Prepared(len(claims), await asyncio.to_thread(self._reserve, claims))
+
+    async def _settle(self, pending: Sequence[Pending]) -> Dispatched:
+        """Record the answers to a batch when all of them are there."""
+        answers = await asyncio.gather(*pending)
+        settled = await asyncio.to_thread(self._record, answers) if answers else ()
+        return _answered(answers, settled)
+
+    async def _give_back(self, ahead: "asyncio.Task[_Prepared]") -> None:
+        """A batch that is reserved but will not be POSTed, because the run ends in an error: it is planned again."""
+        try:
+            begun = (await ahead).reserved.begun
+            answers = [Answered(item.story, item.message.to, Withheld("slow_down")) for item in begun]
+            await asyncio.to_thread(self._record, answers)
+        except RACED as error:
+            _log.error("a batch that was not sent could not be planned again: %s", type(error).__name__)
 
     def run_blocking(self, limit: int) -> Dispatched:
         """`run` for callers without an event loop. One loop lives as long as the dispatcher: connections belong to it."""
@@ -151,7 +197,13 @@ class Dispatcher:
         return self._runner.run(self.run(limit))
 
     def close(self) -> None:
-        """End the loop of `run_blocking`, and the client's connections with it."""
+        """End the loop of `run_blocking`, and the client's connections with it; the worker's share is free at once."""
+        if self._beaten_at is not None:
+            try:
+                self._commit(lambda session: workers.leave(session, name=self._worker))
+            except RACED as error:
+                _log.warning("the worker's share is free only in a while: %s", type(error).__name__)
+            self._beaten_at = None
         if self._runner is not None:
             self._runner.run(self._client.close())
             self._runner.close()
@@ -166,11 +218,12 @@ class Dispatcher:
 
         return self._commit(work)
 
-    def _claim(self, size: int) -> Sequence[tuple[int, int]]:
+    def _claim(self, limit: int) -> Sequence[tuple[int, int]]:
         """Message id and user of each message claimed."""
         now = self._clock.now()
 
         def work(session: Session) -> Sequence[tuple[int, int]]:
+            self._beat(session)
             fuses = breakers.open_keys(session, now)
             if not fuses.isdisjoint({EVERYTHING, (breakers.Kind.NUMBER, self._number)}):
                 return ()
@@ -183,10 +236,26 @@ class Dispatcher:
                 now=now,
                 worker=self._worker,
                 lease_until=now + self._settings.lease,
-                limit=size,
+                limit=min(limit, self._settings.dispatch_batch, self._batch()),
             )
 
         return self._commit(work)
+
+    def _batch(self) -> int:
+        return max(1, ceil(BATCH_SECONDS * self._throughput.rate))
+
+    def _beat(self, session: Session) -> None:
+        """Now and then say that this worker is alive, and take its share of what the number carries."""
+        now = self._monotonic()
+        if self._beaten_at is not None and now - self._beaten_at < workers.BEAT_SECONDS:
+            return
+        if self._beaten_at is None or now - self._beaten_at >= workers.ALIVE_SECONDS:
+            self._joined_at = now
+        alive = workers.beat(session, self._clock, name=self._worker, number=self._number)
+        self._beaten_at = now
+        share = self._settings.messages_per_second / alive
+        is_new = alive > 1 and now - self._joined_at < NEWCOMER_SECONDS
+        self._throughput.rate = share * NEWCOMER_SHARE if is_new else share
 
     def _reserve(self, claims: Sequence[tuple[int, int]]) -> Reserved:
         return self._commit(
@@ -200,27 +269,8 @@ class Dispatcher:
             )
         )
 
-    async def _post(self, begun: Sequence[Begun]) -> list[Answered]:
-        """POST each message once. After an answer that stops the number, those not yet begun are withheld."""
-        gate = asyncio.Semaphore(self._settings.dispatch_concurrency)
-        stopped = False
-
-        async def post(item: Begun) -> Outcome:
-            nonlocal stopped
-            async with gate:
-                if not stopped:
-                    await self._throughput.wait()
-                if stopped:
-                    return Withheld()
-                outcome = await self._client.send(item.message)
-                stopped = stopped or stops_number(outcome)
-                return outcome
-
-        results = await asyncio.gather(*map(post, begun), return_exceptions=True)
-        return [
-            Answered(item.story, item.message.to, _outcome(result))
-            for item, result in zip(begun, results, strict=True)
-        ]
+    def _gate(self, group: Sequence[Begun]) -> AbstractContextManager[Look]:
+        return gate(self._database, self._clock, group, number=self._number, designs=self._designs)
 
     def _record(self, answers: Sequence[Answered]) -> list[Story]:
         now = self._clock.now()
@@ -265,16 +315,6 @@ class Dispatcher:
 def dispatch_tick(dispatcher: Dispatcher, *, limit: int) -> Dispatched:
     """Send until nothing is due or `limit` messages were looked at; for callers without an event loop."""
     return dispatcher.run_blocking(limit)
-
-
-def _outcome(result: Outcome | BaseException) -> Outcome:
-    """An error nobody foresaw tells nothing about whether the message went out."""
-    if not isinstance(result, BaseException):
-        return result
-    if not isinstance(result, Exception):
-        raise result
-    _log.error("sending ended in an unforeseen error", exc_info=result)
-    return Unknown(type(result).__name__)
 
 
 def _held(stories: Sequence[Story]) -> Dispatched:

@@ -7,7 +7,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Update, and_, bindparam, not_, or_, select, text, update
+from sqlalchemy import Update, and_, bindparam, func, not_, or_, select, text, update
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 from sqlmodel import Session, SQLModel, col
@@ -196,6 +196,33 @@ def recipients(session: Session, user_pks: Collection[int]) -> dict[int, Recipie
         .with_for_update(key_share=True)
     )
     return {row[0]: Recipient(*row[1:]) for row in session.connection().execute(query)}
+
+
+_SENDS: Final = 0x7057_5E0D
+"""Key of the advisory lock on PostgreSQL that sends share while they begin; SQLite has one writer at a time anyway."""
+
+
+def begin_sends(session: Session) -> None:
+    """POSTs begin in this transaction: wait for whoever stops everything, and keep them waiting until it ends."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(select(func.pg_advisory_xact_lock_shared(_SENDS)))
+
+
+def hold_sends(session: Session) -> None:
+    """Wait until what is just beginning has begun; from then on no POST begins anywhere until this transaction ends."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(select(func.pg_advisory_xact_lock(_SENDS)))
+
+
+def lock_phones(session: Session, user_pks: Collection[int]) -> dict[int, str | None]:
+    """The phones of these users, held against changes; without those whom another transaction holds just now."""
+    query = (
+        select(_USERS.c.id, _USERS.c.phone)
+        .where(_USERS.c.id.in_(user_pks))
+        .order_by(_USERS.c.id)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return dict(session.connection().execute(query).all())
 
 
 def consented(session: Session, user_pks: Collection[int]) -> set[tuple[int, str]]:

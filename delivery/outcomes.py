@@ -17,7 +17,9 @@ _STOPPING: Final = frozenset({ErrorClass.SLOW_DOWN, ErrorClass.NUMBER_FUSE})
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """The POST was never begun, because the number was stopped by an answer that came before."""
+    """The POST was never begun: the number was stopped by an answer that came before, or the gate said no."""
+
+    reason: str = "slow_down"
 
 
 Outcome = SendOutcome | Withheld
@@ -50,7 +52,7 @@ def settle(story: Story, answered: Answered, *, at: datetime, rules: Rules) -> S
     if story.tries != attempt or story.state != MessageState.INFLIGHT:
         return story
     if isinstance(outcome, Withheld):
-        return withheld(story, at=at)
+        return withheld(story, at=at, reason=outcome.reason)
     code = outcome.code if isinstance(outcome, Rejected) else None
     moved, _ = after_error(
         story, error_class=outcome.error_class, code=code, at=at, rules=rules, refused=True

@@ -127,10 +127,10 @@ def after_error(
     return replace(failed, state=MessageState.FAILED, reason=str(error_class)), alarm
 
 
-def withheld(story: Story, *, at: datetime) -> Story:
-    """The message was in flight on paper, but the number was stopped before its POST began: as if it had not been tried."""
+def withheld(story: Story, *, at: datetime, reason: str) -> Story:
+    """The message was in flight on paper, but its POST never began: as if it had not been tried."""
     freed = replace(story, slot_at=None, lease_until=None, claimed_by=None, tries=story.tries - 1)
-    return replace(freed, state=MessageState.PLANNED, reason="slow_down", due_at=at)
+    return replace(freed, state=MessageState.PLANNED, reason=reason, due_at=at)
 
 
 def again(story: Story, *, at: datetime, reason: str) -> Story:

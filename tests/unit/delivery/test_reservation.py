@@ -8,14 +8,13 @@ import pytest
 from delivery.dispatch_repository import Taken
 from delivery.reservation import Situation, held_back
 from delivery.story import Story
-from delivery.throughput import BURST_SECONDS, Throughput
 from experiments.vocabulary import MessageState
 from tests.integration.outbox import settings
 from tests.unit.delivery.stories import NOW, PLANNED, after
 
 CLAIMED = replace(PLANNED, state=MessageState.CLAIMED, claimed_by="w", lease_until=after(minutes=5))
 FINE = Situation("running", "+12025550123", True, (), timedelta(0))
-SETTINGS = settings(cap_messages=2, cap_window=timedelta(days=7), message_ttl=timedelta(days=7))
+SETTINGS = settings(cap_week=2, message_ttl=timedelta(days=7))
 
 
 def _place(state: str = "sent", *, slot: datetime | None = None, **changes) -> Taken:
@@ -73,7 +72,7 @@ def test_a_cap_that_would_let_it_go_too_late_expires_it() -> None:
 
 
 def test_a_cap_of_zero_suppresses() -> None:
-    limits = SETTINGS.model_copy(update={"cap_messages": 0})
+    limits = SETTINGS.model_copy(update={"cap_week": 0})
     assert _held(limits=limits) == ("suppressed", "cap", NOW)
 
 
@@ -90,14 +89,3 @@ def test_a_later_step_keeps_its_distance_from_the_one_before_wherever_that_is() 
     assert _held(step, taken=[sent], min_interval=rest) == ("planned", "interval", after(hours=2))
     assert _held(step, taken=[waiting], min_interval=rest) == ("planned", "interval", after(hours=82))
     assert _held(step, taken=[sent._replace(experiment_id=2)], min_interval=rest) is None
-
-
-def test_throughput_spaces_calls_evenly_after_a_short_burst() -> None:
-    time = [0.0]
-    throughput = Throughput(10, lambda: time[0])
-    delays = [throughput.reserve() for _ in range(5)]
-    assert delays == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
-    time[0] = 100.0
-    assert [throughput.reserve() for _ in range(3)] == pytest.approx(
-        [0.0, 0.1 - BURST_SECONDS, 0.2 - BURST_SECONDS]
-    )

@@ -119,8 +119,9 @@ def test_a_code_larger_than_the_column_is_not_kept() -> None:
 
 
 def test_withheld_is_as_if_it_had_not_been_tried() -> None:
-    story = withheld(inflight(tries=2), at=NOW)
-    assert (story.state, story.tries, story.slot_at) == (MessageState.PLANNED, 1, None)
+    story = withheld(inflight(tries=2), at=NOW, reason="consent")
+    assert (story.state, story.reason, story.tries) == (MessageState.PLANNED, "consent", 1)
+    assert story.slot_at is None
 
 
 def test_waits_never_exceed_a_day() -> None:
