@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from api.wiring import Wiring
-from delivery import planner, receipts
+from delivery import planner, policy, receipts
 from experiments.errors import TouchstoneError
 from targeting.pulls import runs as pull_runs
 from targeting.rules.engine import rules_tick
@@ -26,12 +26,12 @@ def plan(wiring: Wiring) -> Any:
 
 def evaluate_rules(wiring: Wiring) -> Any:
     """Let the rules act on what has happened."""
+    with wiring.database.snapshot() as session:
+        obeyed = policy.current(session, wiring.settings)
     return rules_tick(
         wiring.database,
         wiring.clock,
-        ineligible=lambda design: planner.ineligible(
-            design, settings=wiring.settings, now=wiring.clock.now()
-        ),
+        ineligible=lambda design: planner.ineligible(design, policy=obeyed, now=wiring.clock.now()),
         global_holdout=wiring.settings.global_holdout,
     )
 

@@ -2,26 +2,60 @@
 
 A slot is the moment at which a message took its place (`messages.slot_at`). Windows roll and are half-open: at `now`
 a slot counts while `slot > now - window`, so a slot stops counting exactly one window after it was taken.
-The SQL twin of the cap, for deciding who may enrol at all, is `delivery.repository.at_cap`.
+
+    who counts                                   what is bounded
+    all experiments, one category                day, week, month, shortest interval of the delivery policy
+    the variant's own experiment                 day, week, month, shortest interval of its `frequency`
+
+The SQL twin of the caps, for deciding who may enrol at all, is `delivery.ledger_repository.at_cap`.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from experiments.treatments import Variant
-from experiments.vocabulary import Category
+from delivery.policy import CategoryCaps
+from experiments.send_times import Frequency
 
-CAPPED_CATEGORY: Final = Category.MARKETING
-"""Only marketing is rationed: a receipt or a login code is asked for by the person who gets it."""
-
-
-def is_capped(category: str) -> bool:
-    """Whether messages of this category count towards the cap and are held back by it."""
-    return category == CAPPED_CATEGORY
+DAY: Final = timedelta(days=1)
+WEEK: Final = timedelta(days=7)
+MONTH: Final = timedelta(days=30)
 
 
-def free_at(slots: Sequence[datetime], *, cap: int, window: timedelta, now: datetime) -> datetime | None:
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `count` slots in any stretch of `window`."""
+
+    count: int
+    window: timedelta
+
+
+def windows(caps: CategoryCaps, *, factor: float = 1.0) -> tuple[Limit, ...]:
+    """The rolling caps of a category, each times `factor` (rounded down, but not below 1 where the cap is at least 1).
+
+    >>> windows(CategoryCaps(day=1, week=3), factor=0.5)
+    (Limit(count=1, window=datetime.timedelta(days=1)), Limit(count=1, window=datetime.timedelta(days=7)))
+    """
+    return tuple(
+        Limit(adapted(count, factor), window)
+        for count, window in ((caps.day, DAY), (caps.week, WEEK), (caps.month, MONTH))
+        if count is not None
+    )
+
+
+def adapted(cap: int, factor: float) -> int:
+    """A cap times `factor`, rounded down; a cap of at least 1 never becomes 0."""
+    return max(min(cap, 1), math.floor(cap * factor))
+
+
+def windows_of(frequency: Frequency) -> tuple[Limit, ...]:
+    """What a variant's own frequency allows in its experiment."""
+    return windows(CategoryCaps(day=frequency.per_day, week=frequency.per_week, month=frequency.per_month))
+
+
+def free_at(slots: Collection[datetime], *, cap: int, window: timedelta, now: datetime) -> datetime | None:
     """The earliest time from `now` on at which one more message fits under the cap; `now` itself when it fits already.
 
     `slots` are the slots this user has taken, in any order; older ones than a window do no harm. None when `cap` is
@@ -41,13 +75,27 @@ def free_at(slots: Sequence[datetime], *, cap: int, window: timedelta, now: date
     return max(now, leaves)
 
 
+def all_free_at(slots: Collection[datetime], limits: Sequence[Limit], now: datetime) -> datetime | None:
+    """The earliest time from `now` on at which one more message fits under every limit; None when one of them is 0."""
+    at = now
+    for limit in limits:
+        free = free_at(slots, cap=limit.count, window=limit.window, now=now)
+        if free is None:
+            return None
+        at = max(at, free)
+    return at
+
+
 def rested_at(previous: datetime | None, *, min_interval: timedelta, now: datetime) -> datetime:
-    """The earliest time from `now` on that is `min_interval` after `previous`, the last slot of this experiment."""
+    """The earliest time from `now` on that is `min_interval` after `previous`, the last slot that counts."""
     return now if previous is None else max(now, previous + min_interval)
 
 
-def min_interval_of(variant: Variant) -> timedelta:
-    """The shortest time between two steps of a variant; zero for a variant of one message."""
-    if variant.frequency is None or variant.frequency.steps == 1:
-        return timedelta(0)
-    return variant.frequency.min_interval
+def taken(slots: Collection[datetime], limit: Limit, now: datetime) -> int:
+    """How many slots count towards a limit at `now`."""
+    return sum(slot > now - limit.window for slot in slots)
+
+
+def room(slots: Collection[datetime], limits: Sequence[Limit], now: datetime) -> int | None:
+    """How many more messages fit under every limit at `now`; None when nothing bounds them."""
+    return min((limit.count - taken(slots, limit, now) for limit in limits), default=None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from delivery.caps import free_at, is_capped, rested_at
+from delivery.caps import free_at, rested_at
 from delivery.dispatch_repository import Taken
 from delivery.retry import PERSON_REST, again
 from delivery.story import MAX_REASON, Story
@@ -60,7 +60,7 @@ def _end(
         (now >= story.expires_at, MessageState.EXPIRED, story.reason or LATE),
         (not situation.consented, MessageState.SUPPRESSED, CONSENT),
         (situation.phone is None, MessageState.SUPPRESSED, NO_PHONE),
-        (settings.cap_messages == 0 and is_capped(story.category), MessageState.SUPPRESSED, CAP),
+        (settings.cap_week == 0 and story.category == "marketing", MessageState.SUPPRESSED, CAP),
     )
     return next(((state, reason) for holds, state, reason in never if holds), None)
 
@@ -87,13 +87,18 @@ def _waits(
     ]
     rested = rested_at(max(slots, default=None), min_interval=situation.min_interval, now=now)
     waits.append((rested, INTERVAL))
-    if is_capped(story.category):
+    if story.category == "marketing":
         slots = [
             place.slot_at
             for place in situation.taken
-            if place.slot_at is not None and is_capped(place.category)
+            if place.slot_at is not None and place.category == "marketing"
         ]
-        free = free_at(slots, cap=settings.cap_messages, window=settings.cap_window, now=now)
+        free = free_at(
+            slots,
+            cap=settings.cap_week if settings.cap_week is not None else 10_000,
+            window=timedelta(days=7),
+            now=now,
+        )
         waits.append((now if free is None else free, CAP))
     return waits
 

@@ -8,7 +8,6 @@ from sqlmodel import Session
 
 from delivery import dispatch_repository as repository
 from delivery import links
-from delivery.caps import min_interval_of
 from delivery.dispatch_repository import Recipient, Taken
 from delivery.rendering import compose
 from delivery.reservation import Situation, held_back, unrenderable
@@ -98,9 +97,14 @@ def _situations(
 ) -> dict[int, Situation]:
     user_pks = [story.user_pk for story in stories]
     intervals = {
-        story.id: min_interval_of(designs[story.experiment_id].variant(story.variant)) for story in stories
+        story.id: (
+            f.min_interval
+            if (f := designs[story.experiment_id].variant(story.variant).frequency)
+            else timedelta(0)
+        )
+        for story in stories
     }
-    reach = max(settings.cap_window, settings.unknown_after, *intervals.values(), timedelta(0))
+    reach = max(timedelta(days=7), settings.unknown_after, *intervals.values(), timedelta(0))
     taken: dict[int, list[Taken]] = {user_pk: [] for user_pk in user_pks}
     for place in repository.ledger(session, user_pks, since=now - reach):
         taken[place.user_pk].append(place)

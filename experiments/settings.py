@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 from datetime import timedelta
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -10,9 +11,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from experiments.clock import parse_duration
+from experiments.content_settings import NAME_PATTERN, ContentSource
 from experiments.errors import Invalid, Problem, Refused
 
 MEGABYTE = 1_000_000
+_SPAN = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 WEAK_TOMBSTONES = "who was erased could be found out by trying phone numbers: set TOUCHSTONE_ERASURE_SECRET before the first erasure"
 
 
@@ -57,9 +60,20 @@ class Settings(BaseSettings):
         False, description="Refuse a WhatsApp URL that is not on this machine (demo, tests)"
     )
 
-    cap_messages: int = Field(3, ge=0, description="Marketing messages a user may get in one cap window")
-    cap_window: Annotated[timedelta, NoDecode] = Field(
-        timedelta(days=7), description="Length of the rolling cap window: 7d"
+    cap_day: int | None = Field(
+        None, ge=0, le=10_000, description="Marketing messages a user may get in any 24 hours"
+    )
+    cap_week: int | None = Field(
+        3, ge=0, le=10_000, description="Marketing messages a user may get in any 7 days"
+    )
+    cap_month: int | None = Field(
+        None, ge=0, le=10_000, description="Marketing messages a user may get in any 30 days"
+    )
+    cap_interval: Annotated[timedelta | None, NoDecode] = Field(
+        None, gt=timedelta(0), description="Shortest time between two marketing messages to a user"
+    )
+    quiet_hours: str = Field(
+        "", description="When no marketing goes out, on each user's own clock: 21:00-08:00; empty: never"
     )
     global_holdout: float = Field(
         0.0,
@@ -103,6 +117,10 @@ class Settings(BaseSettings):
     source_timeout: Annotated[timedelta, NoDecode] = Field(
         timedelta(minutes=5), description="How long a source may think about one statement of a pull"
     )
+    content: Annotated[dict[Annotated[str, Field(pattern=NAME_PATTERN)], ContentSource], NoDecode] = Field(
+        default_factory=dict,
+        description="Where messages fetch content for a user, as JSON by name; see docs/templates.md",
+    )
     max_upload_bytes: int = Field(
         512 * MEGABYTE, ge=1, description="Largest import by HTTP; larger files go by command line"
     )
@@ -115,8 +133,21 @@ class Settings(BaseSettings):
         timedelta(seconds=5), description="How often the scheduler's jobs run"
     )
 
+    @field_validator("cap_day", "cap_week", "cap_month", "cap_interval", mode="before")
+    @classmethod
+    def _empty_is_no_bound(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _is_a_span(cls, value: str) -> str:
+        start, _, end = value.partition("-")
+        if value and (_SPAN.fullmatch(value) is None or start == end):
+            raise ValueError("write two times of day, such as 21:00-08:00")
+        return value
+
     @field_validator(
-        "cap_window",
+        "cap_interval",
         "unknown_after",
         "lease",
         "message_ttl",
@@ -142,6 +173,17 @@ class Settings(BaseSettings):
         if not isinstance(found, dict) or not all(isinstance(url, str) and url for url in found.values()):
             raise ValueError('is not a JSON object such as {"crm": "postgresql://.."}')
         return found
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _read_content(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            # Not a word of it goes into the error: it holds keys and tokens.
+            raise ValueError('is not a JSON object such as {"news": {"url": "https://.."}}') from None
 
     @field_validator("database_url")
     @classmethod

@@ -51,7 +51,7 @@ class Rehearsal:
     seconds: float
     seed: int = 1
     port: int = 0
-    cap_messages: int = 3
+    cap_week: int = 3
     settings: Mapping[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -92,7 +92,7 @@ class Rehearsal:
             # A hurried clock makes minutes pass in milliseconds, which is no reason to take a worker for dead.
             lease=timedelta(days=1),
             unknown_after=timedelta(days=3),
-            cap_messages=self.cap_messages,
+            cap_week=self.cap_week,
             **self.settings,
         )
         stack.callback(self.wiring.close)

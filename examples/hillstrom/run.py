@@ -93,7 +93,7 @@ def rehearse(
     crm, world = write_people(source, folder, limit=limit)
     url = database_url or f"sqlite:///{folder.resolve()}/touchstone.db"
     took: dict[str, float] = {}
-    with Rehearsal(database_url=url, days=DAYS, seconds=seconds, seed=seed, cap_messages=1) as rehearsal:
+    with Rehearsal(database_url=url, days=DAYS, seconds=seconds, seed=seed, cap_week=1) as rehearsal:
         started = time.monotonic()
         rehearsal.import_people(crm)
         took["import"] = time.monotonic() - started

@@ -88,7 +88,7 @@ def test_an_event_becomes_a_message(writer: TestClient, wiring: Wiring) -> None:
     assert planned == {user_id for user_id, variant in variants.items() if variant != "silence"}
     assert planned
 
-    full = replace(wiring, settings=wiring.settings.model_copy(update={"cap_messages": 0}))
+    full = replace(wiring, settings=wiring.settings.model_copy(update={"cap_week": 0}))
     happens(wiring.database, wiring.clock, "user-6")
     jobs.JOBS["evaluate-rules"](full)
     assert fired(wiring.database)[-1][1][0]["reason"] == "cap"

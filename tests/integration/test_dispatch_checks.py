@@ -27,7 +27,7 @@ def test_one_user_has_one_message_in_a_batch_and_the_cap_decides_by_priority(
     high = outbox.add_experiment(database, clock, key="high", priority=5)
     (second,) = outbox.add_messages(database, clock, low, users)
     (first,) = outbox.add_messages(database, clock, high, users, priority=5)
-    dispatcher = Dispatcher(database, clock, outbox.settings(cap_messages=1), FakeSender(), "w")
+    dispatcher = Dispatcher(database, clock, outbox.settings(cap_week=1), FakeSender(), "w")
     assert asyncio.run(dispatcher.run_once(100)).claimed == 1
     assert asyncio.run(dispatcher.run_once(100)).deferred == 1
     assert outbox.message(database, first).state == "accepted"

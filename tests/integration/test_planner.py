@@ -21,7 +21,7 @@ from experiments.vocabulary import Category, MessageState
 from targeting.models import Assignment, Enrolment
 from tests.integration.people import COUPON, REMINDER, SILENCE, add_people, campaign, start_campaign
 
-SETTINGS = Settings(cap_messages=2, cap_window=timedelta(days=7))
+SETTINGS = Settings(cap_week=2)
 NOTHING = Planned(experiments=0, assigned=0, messages=0)
 
 
@@ -169,7 +169,7 @@ def test_the_cap_is_for_marketing_only(database: Database, clock: SteppedClock) 
     with database.transaction() as session:
         add_people(session, clock, range(1, 6), consent=[Category.UTILITY])
         start_campaign(session, clock, campaign(category="utility"))
-    planned = planner.plan_tick(database, clock, settings=Settings(cap_messages=0))
+    planned = planner.plan_tick(database, clock, settings=Settings(cap_week=0))
     assert planned.assigned == 5
     assert {row.category for row in messages(database)} == {Category.UTILITY}
 

@@ -71,18 +71,24 @@ def test_an_error_is_one_line_that_names_each_field() -> None:
 
 
 def test_settings_come_from_the_environment_and_a_wrong_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOUCHSTONE_CAP_WINDOW", "30d")
+    monkeypatch.setenv("TOUCHSTONE_CAP_INTERVAL", "12h")
+    monkeypatch.setenv("TOUCHSTONE_CAP_WEEK", "")
+    monkeypatch.setenv("TOUCHSTONE_QUIET_HOURS", "21:00-08:00")
     monkeypatch.setenv("TOUCHSTONE_DATABASE_URL", "postgresql://u@h/n")
     settings = Settings.from_environment()
-    assert settings.cap_window == timedelta(days=30)
+    assert settings.cap_interval == timedelta(hours=12)
+    assert settings.cap_week is None
+    assert settings.quiet_hours == "21:00-08:00"
     assert settings.database_url == "postgresql+psycopg://u@h/n"
-    monkeypatch.setenv("TOUCHSTONE_CAP_WINDOW", "a week")
-    monkeypatch.setenv("TOUCHSTONE_CAP_MESSAGES", "-1")
+    monkeypatch.setenv("TOUCHSTONE_CAP_INTERVAL", "a week")
+    monkeypatch.setenv("TOUCHSTONE_CAP_WEEK", "-1")
+    monkeypatch.setenv("TOUCHSTONE_QUIET_HOURS", "21:00")
     with pytest.raises(Invalid) as caught:
         Settings.from_environment()
     assert {problem.field for problem in caught.value.problems} == {
-        "TOUCHSTONE_CAP_WINDOW",
-        "TOUCHSTONE_CAP_MESSAGES",
+        "TOUCHSTONE_CAP_INTERVAL",
+        "TOUCHSTONE_CAP_WEEK",
+        "TOUCHSTONE_QUIET_HOURS",
     }
 
 
