@@ -44,9 +44,17 @@ def complete(document: dict[str, Any]) -> None:
     schemas |= {f"Campaign.{name}": part for name, part in campaign.pop("$defs").items()}
     schemas["Campaign"] = campaign
     # Where a campaign is stored its condition is JSON; where one is sent it may be text.
-    condition = schemas["Campaign.Audience"]["properties"]["condition"]
-    whole = {name: condition.pop(name) for name in ("type", "additionalProperties")}
-    condition["anyOf"] = [whole, {"type": "string"}]
+    for part, name in (("Audience", "condition"), ("EventTrigger", "properties")):
+        condition = schemas[f"Campaign.{part}"]["properties"][name]
+        whole = {name: condition.pop(name) for name in ("type", "additionalProperties")}
+        condition["anyOf"] = [whole, {"type": "string"}]
+    # Where it is stored every variant stands in it; where one is sent `factors` may make them.
+    campaign["required"].remove("variants")
+    fewest = campaign["properties"]["variants"].pop("minItems")
+    campaign["anyOf"] = [
+        {"required": ["variants"], "properties": {"variants": {"minItems": fewest}}},
+        {"required": ["factors"], "properties": {"factors": {"minItems": 1}}},
+    ]
     rule = RuleDefinition.model_json_schema(ref_template=_PART_OF_RULE)
     schemas |= {f"Rule.{name}": part for name, part in rule.pop("$defs").items()}
     schemas["Rule"] = rule

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from experiments import content
 from experiments.errors import Invalid, Problem
-from experiments.factors import MAX_FACTORS, Factor, crossed
+from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, crossed
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
 from experiments.timing import last_send_offset
 from experiments.treatments import Treatment, Variant
@@ -19,7 +19,6 @@ from experiments.triggers import OnceTrigger, Trigger
 from experiments.vocabulary import Category, Method, MetricRole
 
 SHARES_TOLERANCE: Final = 1e-6
-MAX_VARIANTS: Final = 50
 USER_ID: Final = "user_id"
 """The attribute that every user has: the outside world's id."""
 
@@ -159,13 +158,29 @@ def read_design(document: Mapping[str, Any], *, library: Mapping[str, MetricDefi
     Metrics that are named only by key are filled in from `library`, so that a later change of the library does not
     change an experiment that already runs.
     """
-    document, problems = crossed(document)
+    whole, problems = crossed(document)
+    try:
+        return _read_whole(whole, problems, library=library)
+    except Invalid as error:
+        raise Invalid.of(as_written(error.problems, document=document, whole=whole)) from error
+
+
+def _read_whole(
+    document: Mapping[str, Any], problems: list[Problem], *, library: Mapping[str, MetricDefinition]
+) -> ExperimentDesign:
+    """A design from a document in which every variant stands; `problems` are those of its factors."""
     try:
         design = ExperimentDesign.model_validate(document)
     except ValidationError as error:
-        raise Invalid.of(
-            [*problems, *problems_of([untagged(item, {"trigger": 1}) for item in error.errors()])]
-        ) from error
+        items = [
+            untagged(item, {"trigger": 1})
+            for item in error.errors()
+            # Factors that could not be crossed are what is wrong, not the variants that they did not make.
+            if not (document.get("factors") and item["loc"] == ("variants",))
+        ]
+        raise Invalid.of([*problems, *problems_of(items)]) from error
+    if problems:
+        raise Invalid.of(problems)
     problems += [*_variant_problems(design), *_audience_problems(design), *_content_problems(design)]
     resolved, metric_problems = _resolve_metrics(design, dict(library))
     problems += metric_problems
@@ -238,6 +253,11 @@ def _variant_problems(design: ExperimentDesign) -> list[Problem]:
         problems.append(Problem("variants", "no variant is the control; mark one with control: true"))
     problems += [
         Problem(f"variants[{i}].control", "only one variant can be the control") for i in controls[1:]
+    ]
+    problems += [
+        Problem(f"variants[{i}].levels", "names levels of factors, and there are no `factors`")
+        for i, variant in enumerate(design.variants)
+        if variant.levels and not design.factors
     ]
     if not any(variant.message for variant in design.variants):
         problems.append(Problem("variants", "no variant has a message, so nothing would ever be sent"))

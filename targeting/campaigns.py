@@ -14,13 +14,16 @@ from experiments import repository as experiment_repository
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign, read_design
 from experiments.errors import Invalid, Problem
+from experiments.factors import written_path
 from experiments.lifecycle import Move, next_status
 from experiments.models import Experiment
+from experiments.starting import start_problems
 from experiments.vocabulary import ExperimentStatus
 from targeting import enrolment, relations, repository
 from targeting.conditions import validate_condition
 from targeting.conditions.text import parse_text
 from targeting.models import Enrolment
+from targeting.rules import owned
 from targeting.segments import audience_repository, condition_reading
 
 ALWAYS_THERE: Final = frozenset({"user_id"})
@@ -75,31 +78,57 @@ def start(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment
     """Start a draft.
 
     Raises NotFound; Conflict when it is no draft, or when its range of a layer overlaps that of another experiment; and
-    Invalid when a prerequisite cannot be met, when the audience is empty, or when a message or the draw reads an attribute
-    that nobody in the audience has. Where users come by rules, the audience may still be empty.
+    Invalid when a moment that it needs is past, when a prerequisite cannot be met, when the audience is empty, or when a
+    message or the draw reads an attribute that nobody in the audience has. Where users come by and by, the audience may
+    still be empty.
     """
     # One start at a time, with everything in its place that it depends on.
     experiment_repository.hold_unstopped(session)
     experiment = experiment_repository.get_experiment(session, key, for_update=True)
     next_status(ExperimentStatus(experiment.status), Move.START)
     design = service.design_of(experiment)
-    problems = relations.prerequisite_problems(session, design, starting=True)
+    problems = start_problems(design, now=clock.now())
+    problems += relations.prerequisite_problems(session, design, starting=True)
     if problems:
         raise Invalid.of(problems)
     relations.check_layer(session, experiment)
     if enrolment.walks(design):
         _check_audience(session, design, now=clock.now())
-    return service.move(session, clock, actor=actor, key=key, move=Move.START)
+    experiment = service.move(session, clock, actor=actor, key=key, move=Move.START)
+    owned.put_in_place(session, clock, actor=actor, experiment=experiment)
+    return experiment
+
+
+def pause(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
+    """Enrol and send nothing until resumed; what happens meanwhile enrols nobody. Raises NotFound or Conflict."""
+    experiment = service.move(session, clock, actor=actor, key=key, move=Move.PAUSE)
+    owned.switch(session, clock, actor=actor, experiment=experiment, on=False)
+    return experiment
+
+
+def resume(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
+    """Go on after a pause. Raises NotFound or Conflict."""
+    experiment = service.move(session, clock, actor=actor, key=key, move=Move.RESUME)
+    owned.switch(session, clock, actor=actor, experiment=experiment, on=True)
+    return experiment
+
+
+def stop(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
+    """Enrol nobody any more, for good; what waits to be sent is for `delivery.planner.stop`. Raises NotFound or Conflict."""
+    experiment = service.move(session, clock, actor=actor, key=key, move=Move.STOP)
+    owned.switch(session, clock, actor=actor, experiment=experiment, on=False)
+    return experiment
 
 
 def ramp(session: Session, clock: Clock, *, actor: str, key: str, coverage: float) -> Experiment:
-    """Raise the coverage of a running or paused experiment and have its audience walked again: nobody moves, some join.
+    """Raise the coverage of a running or paused experiment: nobody moves, some join.
 
+    Where the audience is walked once, it is walked once more; otherwise those who come from now on are more.
     Raises NotFound, Invalid or Conflict, as `experiments.service.raise_coverage` does.
     """
     experiment, before = service.raise_coverage(session, clock, actor=actor, key=key, coverage=coverage)
     assert experiment.id is not None  # noqa: S101  # a stored row has an id
-    if coverage > before:
+    if coverage > before and service.design_of(experiment).trigger.type == "once":
         enrolment.reopen(session, experiment_id=experiment.id, growth=coverage / before)
     return experiment
 
@@ -115,6 +144,9 @@ def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime
     condition = design.audience.condition
     everyone = audience_repository.audience_of(session, condition, now=now)
     if not audience_repository.somebody_in(session, everyone):
+        if design.trigger.type != "once":
+            # It is walked again and again, and may be meant for those who come to match.
+            return
         raise Invalid(
             "matches no user, so nobody would ever take part; import users or widen it",
             field="audience.condition",
@@ -128,44 +160,52 @@ def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime
     }
     if missing:
         known = _known_names(session, everyone)
-        raise Invalid.of(
-            [
-                Problem(field, _missing(name, known, in_message=field.startswith("variants")))
-                for field, name in _attributes_needed(design)
-                if name in missing
-            ]
+        problems = (
+            Problem(field, _missing(name, known, in_message=not field.startswith("audience")))
+            for field, name in _attributes_needed(design)
+            if name in missing
         )
+        raise Invalid.of(list(dict.fromkeys(problems)))
 
 
 def _validated(session: Session, document: Mapping[str, Any]) -> tuple[Mapping[str, Any], ExperimentDesign]:
     """A document whose condition is JSON, and its design; raises Invalid with the problems of both floors at once."""
-    document, problems = _with_condition(document)
+    document, problems = _with_conditions(document)
     try:
         design = read_design(document, library=experiment_repository.metric_library(session))
     except Invalid as error:
         raise Invalid.of([*error.problems, *problems]) from error
-    problems += relations.prerequisite_problems(session, design)
+    problems += [*owned.trigger_problems(design), *relations.prerequisite_problems(session, design)]
     if problems:
         raise Invalid.of(problems)
     condition_reading.check_segments(session, condition=design.audience.condition, field=CONDITION)
     return document, design
 
 
-def _with_condition(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Problem]]:
-    """The document with the JSON of a condition that was written as text, and what is wrong with the condition."""
+def _with_conditions(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Problem]]:
+    """The document with the JSON of conditions that were written as text, and what is wrong with them."""
+    document, properties = _as_json(document, "trigger", "properties")
+    document, problems = _as_json(document, "audience", "condition")
     audience = document.get("audience")
     condition = audience.get("condition") if isinstance(audience, Mapping) else None
-    if not isinstance(audience, Mapping) or not isinstance(condition, dict | str):
-        # Whatever else it is, the design refuses it.
+    if not problems and isinstance(condition, dict):
+        problems = validate_condition(condition, field=CONDITION)
+    return document, [*problems, *properties]
+
+
+def _as_json(document: Mapping[str, Any], part: str, name: str) -> tuple[Mapping[str, Any], list[Problem]]:
+    """The document with one condition as JSON, where it was text; whatever else it is, the design judges."""
+    around = document.get(part)
+    text = around.get(name) if isinstance(around, Mapping) else None
+    if not isinstance(around, Mapping) or not isinstance(text, str):
         return document, []
+    condition: dict[str, Any] = {}
     problems: list[Problem] = []
-    if isinstance(condition, str):
-        try:
-            condition = parse_text(condition, field=CONDITION)
-        except Invalid as error:
-            condition, problems = {}, list(error.problems)
-        document = {**document, "audience": {**audience, "condition": condition}}
-    return document, problems + validate_condition(condition, field=CONDITION)
+    try:
+        condition = parse_text(text, field=f"{part}.{name}")
+    except Invalid as error:
+        problems = list(error.problems)
+    return {**document, part: {**around, name: condition}}, problems
 
 
 def _attributes_needed(design: ExperimentDesign) -> Iterator[tuple[str, str]]:
@@ -175,12 +215,20 @@ def _attributes_needed(design: ExperimentDesign) -> Iterator[tuple[str, str]]:
         if name is not None and name not in ALWAYS_THERE:
             yield f"audience.{field}", name
     for i, variant in enumerate(design.variants):
-        for j, source in enumerate(variant.message.parameters if variant.message else ()):
+        for path, source in (variant.message.sources() if variant.message else {}).items():
             names = {
                 used.name for used in content.used_attributes(source) if not used.optional
             } - ALWAYS_THERE
             for name in sorted(names):
-                yield f"variants[{i}].message.parameters[{j}]", name
+                field = f".message.{path}"
+                yield (
+                    (
+                        written_path(design.factors, variant.levels, field)
+                        if variant.levels
+                        else f"variants[{i}]{field}"
+                    ),
+                    name,
+                )
 
 
 def _known_names(session: Session, audience: audience_repository.Audience) -> list[str]:

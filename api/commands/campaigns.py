@@ -1,5 +1,6 @@
 """`apply`, `ramp`, `experiment ..` and `breaker ..`: design, start, watch and stop from a terminal."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +12,10 @@ from rich.table import Table
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from delivery import breakers, planner
-from experiments import repository, service
+from experiments import repository
 from experiments.clock import format_moment
 from experiments.errors import Invalid, NotFound
-from experiments.lifecycle import Move
+from experiments.models import Experiment
 from targeting import campaigns
 
 experiment = typer.Typer(help="Experiments: list, start, pause, resume, stop, report.", no_args_is_help=True)
@@ -92,13 +93,13 @@ def start(key: Key) -> None:
 @experiment.command("pause")
 def pause(key: Key) -> None:
     """Enrol and send nothing until resumed."""
-    _move(key, Move.PAUSE)
+    _switch(key, campaigns.pause)
 
 
 @experiment.command("resume")
 def resume(key: Key) -> None:
     """Go on after a pause."""
-    _move(key, Move.RESUME)
+    _switch(key, campaigns.resume)
 
 
 @experiment.command("stop")
@@ -146,10 +147,10 @@ def report(
         console.print(render(made.body))
 
 
-def _move(key: str, move: Move) -> None:
+def _switch(key: str, move: Callable[..., Experiment]) -> None:
     wiring = _wiring()
     with wiring.database.transaction() as session:
-        typer.echo(f"{key}: {service.move(session, wiring.clock, actor=ACTOR, key=key, move=move).status}")
+        typer.echo(f"{key}: {move(session, wiring.clock, actor=ACTOR, key=key).status}")
 
 
 def _wiring() -> Wiring:

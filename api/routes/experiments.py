@@ -26,7 +26,6 @@ from api.presenting import experiment_answer
 from api.schemas import AppliedAnswer, ExperimentAnswer, MessageAnswer, Page
 from delivery import planner, summary
 from experiments import repository, service
-from experiments.lifecycle import Move
 from experiments.vocabulary import ExperimentStatus, MessageState
 from targeting import campaigns
 
@@ -110,13 +109,13 @@ def start(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) ->
 @router.post("/{key}/pause")
 def pause(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> ExperimentAnswer:
     """Enrol and send nothing until resumed."""
-    return experiment_answer(service.move(session, clock, actor=principal.actor, key=key, move=Move.PAUSE))
+    return experiment_answer(campaigns.pause(session, clock, actor=principal.actor, key=key))
 
 
 @router.post("/{key}/resume")
 def resume(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> ExperimentAnswer:
     """Go on after a pause."""
-    return experiment_answer(service.move(session, clock, actor=principal.actor, key=key, move=Move.RESUME))
+    return experiment_answer(campaigns.resume(session, clock, actor=principal.actor, key=key))
 
 
 @router.post("/{key}/stop")

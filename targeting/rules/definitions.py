@@ -12,9 +12,11 @@ Whether the experiments and segments that it names exist is for `rules` to ask.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -182,7 +184,11 @@ Action = Annotated[Enrol | AddTag | RemoveTag | SetAttribute, Field(discriminato
 
 
 class RuleDefinition(_Value):
-    """Trigger + condition -> actions. `cool_down`: how long a user is left alone after the rule has fired for them."""
+    """Trigger + condition -> actions. `cool_down`: how long a user is left alone after the rule has fired for them.
+
+    Only what happens from `since` on and before `until` counts, by the time at which it happened: what arrives late is as old
+    as it is.
+    """
 
     key: str = Field(pattern=KEY_PATTERN)
     name: str = Field(min_length=1, max_length=200)
@@ -191,6 +197,14 @@ class RuleDefinition(_Value):
     actions: tuple[Action, ...] = Field(min_length=1, max_length=MAX_ACTIONS)
     cool_down: PositiveDuration | None = None
     once_per_user: bool = False
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _no_time_backwards(self) -> Self:
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("`until` is not after `since`, so it would never fire")
+        return self
 
     @model_validator(mode="after")
     def _no_action_twice(self) -> Self:
@@ -198,6 +212,10 @@ class RuleDefinition(_Value):
         if len(set(seen)) < len(seen):
             raise ValueError("the same action stands there twice")
         return self
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether what happened at this moment counts."""
+        return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored and shown; `read_rule` reads it back."""
@@ -236,7 +254,7 @@ def stored_rule(document: Mapping[str, Any]) -> RuleDefinition:
 
 def _trigger_problems(trigger: Trigger) -> list[Problem]:
     if isinstance(trigger, EventTrigger) and trigger.properties is not None:
-        return _property_problems(trigger.properties, "trigger.properties")
+        return property_problems(trigger.properties, field="trigger.properties")
     if not isinstance(trigger, AttributeTrigger):
         return []
     path = trigger.attribute
@@ -251,7 +269,8 @@ def _trigger_problems(trigger: Trigger) -> list[Problem]:
     ]
 
 
-def _property_problems(properties: dict[str, Any], field: str) -> list[Problem]:
+def property_problems(properties: dict[str, Any], *, field: str) -> list[Problem]:
+    """What is wrong with a condition over the properties of one event."""
     needs = needs_of(properties)
     if needs.events or needs.segments:
         return [Problem(field, "is about one event; put $event and $inSegment into the rule's condition")]

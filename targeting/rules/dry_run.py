@@ -226,6 +226,9 @@ class _Run:
             cause, self._notes = "change:now", (_NO_CHANGES,)
         audience = audience_of(self._session, condition, now=self._until, field="condition")
         last, silent = reach_of(trigger, now=self._until)
+        if not self._definition.covers(self._until):
+            self._users = 0
+            return
         for stretch in self._stretches():
             where = [rule_repository.between(*stretch), *silent]
             seen = rule_repository.count_users(self._session, where)

@@ -6,7 +6,7 @@ from typing import Final
 from sqlmodel import Session
 
 from experiments import audit
-from experiments.clock import Clock
+from experiments.clock import MICROSECOND, Clock
 from experiments.cron import next_time
 from targeting.conditions.needs import expand_segments
 from targeting.models import Rule
@@ -14,7 +14,6 @@ from targeting.rules.definitions import (
     InactivityTrigger,
     RuleDefinition,
     ScheduleTrigger,
-    Trigger,
     stored_rule,
 )
 from targeting.rules.matching import LiveRule, make_ready
@@ -38,11 +37,11 @@ def live(session: Session, rule: Rule) -> LiveRule:
     return make_ready(definition, rule_id=id_of(rule), version=rule.version, condition=condition)
 
 
-def arm(rule: Rule, trigger: Trigger, *, now: datetime) -> None:
+def arm(rule: Rule, definition: RuleDefinition, *, now: datetime) -> None:
     """Let the rule fire from now on. A walk begins anew: whoever it has reached is not reached twice for one occasion."""
     rule.parked_at = rule.error = None
-    rule.waits_for = trigger.waits_for
-    rule.next_walk_at = first_walk(trigger, now=now)
+    rule.waits_for = definition.trigger.waits_for
+    rule.next_walk_at = first_walk(definition, now=now)
     rule.walk_began_at, rule.walked_to_pk = None, 0
 
 
@@ -70,17 +69,26 @@ def park(session: Session, clock: Clock, rule: Rule, error: Exception) -> None:
     )
 
 
-def first_walk(trigger: Trigger, *, now: datetime) -> datetime | None:
-    return now if isinstance(trigger, InactivityTrigger) else next_walk(trigger, now=now)
+def first_walk(definition: RuleDefinition, *, now: datetime) -> datetime | None:
+    """When everybody is looked at for the first time; None for a trigger that waits for something instead."""
+    if isinstance(definition.trigger, InactivityTrigger):
+        return _unless_over(definition, max(now, definition.since or now))
+    return next_walk(definition, now=now)
 
 
-def next_walk(trigger: Trigger, *, now: datetime) -> datetime | None:
-    """When everybody is looked at next; None for a trigger that waits for something instead."""
+def next_walk(definition: RuleDefinition, *, now: datetime) -> datetime | None:
+    """When everybody is looked at next; None when that will not be."""
+    trigger = definition.trigger
     if isinstance(trigger, InactivityTrigger):
-        return now + WALK_EVERY
+        return _unless_over(definition, now + WALK_EVERY)
     if isinstance(trigger, ScheduleTrigger):
-        return next_time(trigger.cron, time_zone=trigger.time_zone, after=now)
+        after = now if definition.since is None else max(now, definition.since - MICROSECOND)
+        return _unless_over(definition, next_time(trigger.cron, time_zone=trigger.time_zone, after=after))
     return None
+
+
+def _unless_over(definition: RuleDefinition, at: datetime | None) -> datetime | None:
+    return None if at is None or (definition.until is not None and at >= definition.until) else at
 
 
 def id_of(rule: Rule) -> int:

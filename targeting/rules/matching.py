@@ -76,7 +76,7 @@ def make_ready(
         condition=condition,
         meets=compile_condition(condition),
         needs=needs_of(condition),
-        triggers=_triggers(definition),
+        triggers=_in_its_time(definition, _triggers(definition)),
     )
 
 
@@ -116,6 +116,14 @@ def limited(definition: RuleDefinition, *, last_fired: datetime | None, now: dat
     if definition.cool_down is not None and now - last_fired < definition.cool_down:
         return Verdict.COOL_DOWN
     return Verdict.FIRES
+
+
+def _in_its_time(
+    definition: RuleDefinition, triggers: Callable[[Occasion], bool]
+) -> Callable[[Occasion], bool]:
+    if definition.since is None and definition.until is None:
+        return triggers
+    return lambda occasion: definition.covers(occasion.at) and triggers(occasion)
 
 
 def _triggers(definition: RuleDefinition) -> Callable[[Occasion], bool]:

@@ -2,6 +2,8 @@
 
 A rule is `off` until somebody enables it, `on` while it may fire, and `parked` when it failed: enabling it again clears the
 error. Every change of what it says is a version of its own, and a firing names the version that fired.
+
+A rule that an experiment has put in place (`owned`) is switched by that experiment alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +19,10 @@ from experiments.clock import Clock
 from experiments.errors import Conflict, Invalid, Problem
 from targeting.models import Rule, RuleFiring, RuleVersion
 from targeting.rules import repository as rule_repository
-from targeting.rules.definitions import Enrol, RuleDefinition, read_rule
+from targeting.rules.definitions import Enrol, RuleDefinition, read_rule, stored_rule
 from targeting.rules.dry_run import DryRun, rehearse
 from targeting.rules.lifecycle import arm, disarm, id_of
+from targeting.rules.ownership import check_free
 from targeting.segments.audience_repository import audience_of
 from targeting.segments.condition_reading import warnings_about
 
@@ -47,9 +50,15 @@ def put(
     """Create a rule, switched off, or give it a new version; a rule that is on goes on with the new version at once.
 
     `key` is where the document was sent to, when that was said. Raises Invalid with the path of each wrong field, of an
-    experiment or a segment that does not exist among them.
+    experiment or a segment that does not exist among them, or Conflict for a rule that belongs to an experiment.
     """
     definition = read_rule(document, key=key)
+    check_free(definition.key)
+    return store(session, clock, actor=actor, definition=definition)
+
+
+def store(session: Session, clock: Clock, *, actor: str, definition: RuleDefinition) -> Put:
+    """Store a rule as `put` does, whosever it is."""
     _check_names(session, clock, definition)
     warnings = warnings_about(session, condition=definition.condition)
     now, stored = clock.now(), definition.to_json()
@@ -61,10 +70,10 @@ def put(
         )
         session.add(rule)
         session.flush()
-    elif rule.definition == stored:
+    elif (said := _said(rule)) == stored:
         return Put(rule, "unchanged", warnings)
     else:
-        same_trigger = rule.definition.get("trigger") == stored["trigger"]
+        same_trigger = all(said.get(name) == stored[name] for name in ("trigger", "since", "until"))
         rule.name, rule.definition, rule.version, rule.updated_at = (
             definition.name,
             stored,
@@ -72,7 +81,7 @@ def put(
             now,
         )
         if state_of(rule) == "on" and not same_trigger:
-            arm(rule, definition.trigger, now=now)
+            arm(rule, definition, now=now)
     session.add(
         RuleVersion(rule_id=id_of(rule), version=rule.version, definition=stored, actor=actor, at=now)
     )
@@ -90,7 +99,13 @@ def put(
 
 
 def enable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
-    """Let a rule fire from now on, and clear its error. Raises NotFound, or Invalid when what it names is gone."""
+    """Let a rule fire from now on, and clear its error. Raises NotFound, Conflict, or Invalid when what it names is gone."""
+    check_free(key)
+    return switch_on(session, clock, actor=actor, key=key)
+
+
+def switch_on(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
+    """Enable a rule, whosever it is."""
     rule = rule_repository.get_rule(session, key, for_update=True)
     if state_of(rule) == "on":
         return rule
@@ -98,7 +113,7 @@ def enable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
     _check_names(session, clock, definition)
     before = _state(rule)
     rule.enabled, rule.updated_at = True, clock.now()
-    arm(rule, definition.trigger, now=clock.now())
+    arm(rule, definition, now=clock.now())
     _audit(
         session, clock, actor=actor, action="rule.enable", subject_key=key, before=before, after=_state(rule)
     )
@@ -106,7 +121,13 @@ def enable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
 
 
 def disable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
-    """Let a rule fire no more. Raises NotFound."""
+    """Let a rule fire no more. Raises NotFound or Conflict."""
+    check_free(key)
+    return switch_off(session, clock, actor=actor, key=key)
+
+
+def switch_off(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
+    """Disable a rule, whosever it is."""
     rule = rule_repository.get_rule(session, key, for_update=True)
     if not rule.enabled:
         return rule
@@ -122,6 +143,7 @@ def disable(session: Session, clock: Clock, *, actor: str, key: str) -> Rule:
 
 def delete(session: Session, clock: Clock, *, actor: str, key: str) -> None:
     """Remove a rule that has never fired. Raises NotFound, or Conflict when it has: its firings say what it did."""
+    check_free(key)
     rule = rule_repository.get_rule(session, key, for_update=True)
     if rule_repository.has_fired(session, id_of(rule)):
         raise Conflict(f"rule {key!r} has fired, so it is kept; disable it instead", field="key")
@@ -180,6 +202,14 @@ def state_of(rule: Rule) -> State:
     if rule.parked_at is not None:
         return "parked"
     return "on" if rule.enabled else "off"
+
+
+def _said(rule: Rule) -> dict[str, Any]:
+    """What a stored rule says, with the fields that are new since it was stored."""
+    try:
+        return stored_rule(rule.definition).to_json()
+    except Invalid:
+        return rule.definition
 
 
 def _check_names(session: Session, clock: Clock, definition: RuleDefinition) -> None:

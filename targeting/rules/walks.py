@@ -89,8 +89,9 @@ def _take(session: Session, clock: Clock, seen: Rule, stretch: _Stretch, terms: 
         return None
     now = clock.now()
     definition = definition_of(rule)
-    if stretch.upto_pk is None:
-        rule.next_walk_at = next_walk(definition.trigger, now=now)
+    # A walk that is under way when the rule's time is over ends there.
+    if stretch.upto_pk is None or not definition.covers(now):
+        rule.next_walk_at = next_walk(definition, now=now)
         rule.walk_began_at, rule.walked_to_pk = None, 0
         return Evaluated()
     fired = _act(session, clock, rule, stretch.user_pks, terms, now) if stretch.user_pks else 0

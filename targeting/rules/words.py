@@ -1,6 +1,6 @@
 """A rule in plain English, for the people who switch it on."""
 
-from experiments.clock import format_duration
+from experiments.clock import format_duration, format_moment
 from targeting.conditions import describe
 from targeting.rules.definitions import (
     Action,
@@ -21,6 +21,8 @@ def say_rule(rule: RuleDefinition) -> str:
     condition = f"if {describe(rule.condition)}, " if rule.condition else ""
     limits = ["once per user"] if rule.once_per_user else []
     limits += [f"at most once in {format_duration(rule.cool_down)}"] if rule.cool_down else []
+    limits += [f"from {format_moment(rule.since)}"] if rule.since else []
+    limits += [f"until {format_moment(rule.until)}"] if rule.until else []
     return "; ".join([f"{say_trigger(rule.trigger)}: {condition}{actions}", *limits])
 
 
