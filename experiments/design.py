@@ -13,7 +13,7 @@ from experiments import content
 from experiments.errors import Invalid, Problem
 from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, crossed
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
-from experiments.timing import last_send_offset
+from experiments.timing import last_send_offset, series_problems
 from experiments.treatments import Treatment, Variant
 from experiments.triggers import OnceTrigger, Trigger
 from experiments.vocabulary import Category, Method, MetricRole
@@ -185,7 +185,7 @@ def _read_whole(
     resolved, metric_problems = _resolve_metrics(design, dict(library))
     problems += metric_problems
     if not problems:
-        problems += _window_problems(resolved)
+        problems += series_problems(resolved.variants) or _window_problems(resolved)
     if problems:
         raise Invalid.of(problems)
     return resolved

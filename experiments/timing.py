@@ -1,14 +1,24 @@
 """Bounds in time that follow from a design alone: when enrolment opens, and how late the last message can be."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from experiments.cron import next_time
+from experiments.errors import Problem
 from experiments.treatments import Variant
-from experiments.triggers import OnceTrigger, RecurringTrigger, Trigger
+from experiments.triggers import EventTrigger, OnceTrigger, RecurringTrigger, Trigger
+
+LONGEST_SERIES: Final = timedelta(days=365)
+"""A series whose last message could be due later than this after its trigger is refused."""
 
 _DAY: Final = timedelta(days=1)
-_CLOCK_CHANGES: Final = timedelta(hours=2)
+_WEEK: Final = 7
+_CLOCK_SET: Final = timedelta(hours=2)
+"""The most by which a clock is set, back or forward (Troll station; elsewhere it is an hour or less)."""
+_FORWARD_APART: Final = timedelta(days=160)
+"""No clock is set forward twice within this time (the shortest in any zone's rules: 161 days, Gaza in 2040)."""
 _FIRST_PLACE: Final = timezone(timedelta(hours=14))
 """Where each day begins first (Kiritimati)."""
 _ZONES: Final = timedelta(hours=26)
@@ -29,39 +39,110 @@ def opens_at(trigger: Trigger, started: datetime) -> datetime | None:
 
 
 def last_send_offset(variant: Variant, trigger: Trigger | None = None) -> timedelta:
-    """The longest time from assignment to the last planned send of a variant, for the first occasion of a trigger."""
+    """An upper bound of the time from assignment to the last planned send of a variant, for the first occasion of a trigger.
+
+    It holds where a clock is never set by more than two hours nor forward twice within 160 days, as in every zone from 2024 on.
+    Without a time of day it is exact. With one it is the longest that a clock which is never set would give (whatever the day
+    on which the series begins, whatever hours are drawn), and
+
+    - two hours, for a clock that is set back on the way;
+    - a day (with `days`, a week) for each time that a clock may be set forward on the way, where a lost hour can make a step
+      fall short of its wait: such a step goes out at the next time that fits.
+    """
     if variant.message is None:
         return timedelta(0)
-    after, grid = timedelta(0), timedelta(0)
-    if variant.send_time is not None:
-        after = variant.send_time.after or timedelta(0)
-        if variant.send_time.local_time is not None or variant.send_time.best_hour is not None:
-            grid = timedelta(days=7) if variant.send_time.days else _DAY
-    steps = variant.steps
-    interval = variant.frequency.min_interval if variant.frequency else timedelta(0)
-    if variant.frequency is not None:
-        for cap, window in (
-            (variant.frequency.per_day, _DAY),
-            (variant.frequency.per_week, timedelta(days=7)),
-            (variant.frequency.per_month, timedelta(days=30)),
-        ):
-            if cap is not None:
-                # Each message waits at most until a whole window after the one `cap` before it.
-                interval = max(interval, window) if cap == 1 else max(interval, window / cap, interval)
-    wait = _waits(trigger)
-    if not grid:
-        return wait + after + (steps - 1) * (interval + after)
-    # A later step keeps the time of day, so its interval grows to whole days (or weeks). Where clocks change, the next 18:30 is
-    # up to 26 hours away, and a series of whole days slips by one more whenever an hour is lost, which is at most once a year.
-    interval = grid * -(-(interval + after) // grid)
-    span = wait + after + grid + _CLOCK_CHANGES + (steps - 1) * interval
-    years = -(-span // timedelta(days=365))
-    return span + (grid * years if steps > 1 else timedelta(0))
+    begins = _wait_of(trigger) + ((variant.send_time.after if variant.send_time else None) or timedelta(0))
+    if variant.send_time is None or not variant.send_time.times:
+        return begins + _plain_series(variant)
+    times = [timedelta(hours=at.hour) for at in variant.send_time.times]
+    weekdays = sorted(variant.send_time.weekdays)
+    steady = _series_by_day(variant, times, weekdays) + _CLOCK_SET
+    if not _can_fall_short(variant, times):
+        return begins + steady
+    slip = _DAY if len(weekdays) == _WEEK else _DAY * _WEEK
+    span = steady
+    while (longer := steady + slip * (span // _FORWARD_APART + 1)) > span:
+        span = longer
+    return begins + span
 
 
-def _waits(trigger: Trigger | None) -> timedelta:
+def series_problems(variants: Sequence[Variant]) -> list[Problem]:
+    """Variants whose messages may take longer than `LONGEST_SERIES` to go out."""
+    return [
+        Problem(
+            f"variants[{i}].{'frequency' if variant.steps > 1 else 'send_time.after'}",
+            f"the last of {variant.steps} could be due {took.days} days after the trigger, and no message may be later than"
+            f" {LONGEST_SERIES.days}; take fewer `steps`, a shorter `min_interval` or `after`, or wider windows",
+        )
+        for i, variant in enumerate(variants)
+        if (took := last_send_offset(variant)) > LONGEST_SERIES
+    ]
+
+
+def _wait_of(trigger: Trigger | None) -> timedelta:
     """From the assignment to the latest moment that the trigger means."""
     if isinstance(trigger, OnceTrigger) and trigger.local_time is not None:
-        return _ZONES
-    delay = getattr(trigger, "delay", None)
-    return delay if isinstance(delay, timedelta) else timedelta(0)
+        # The next 10:00 is at most a day away and what clocks are set back, a named day's at most as far as zones are apart.
+        return max(_ZONES, _DAY + _CLOCK_SET)
+    return (trigger.delay if isinstance(trigger, EventTrigger) else None) or timedelta(0)
+
+
+def _plain_series(variant: Variant) -> timedelta:
+    """From the first message to the last where any moment will do."""
+    offsets = [timedelta(0)]
+    while variant.frequency and len(offsets) < variant.steps:
+        offsets.append(max(offsets[-n] + wait for n, wait in variant.frequency.waits if n <= len(offsets)))
+    return offsets[-1]
+
+
+def _series_by_day(variant: Variant, times: Sequence[timedelta], weekdays: Sequence[int]) -> timedelta:
+    """The longest time from the moment at which a series may begin to its last message, on a clock that is never set.
+
+    Moments are counted from the beginning of a Monday. The later a step, the later those after it, so the worst series takes
+    the worst of `times` at each step.
+    """
+    # The days of the week make a difference only when not all of them are permitted.
+    starts = weekdays if len(weekdays) < _WEEK else weekdays[:1]
+    return max(
+        _worst_series(variant, day * _DAY + at, times, weekdays) - (_day_before(day, weekdays) * _DAY + at)
+        for day in starts
+        for at in times
+    )
+
+
+def _worst_series(
+    variant: Variant, first: timedelta, times: Sequence[timedelta], weekdays: Sequence[int]
+) -> timedelta:
+    due = [first]
+    while variant.frequency and len(due) < variant.steps:
+        earliest = max(due[-n] + wait for n, wait in variant.frequency.waits if n <= len(due))
+        due.append(_worst_fit(earliest, times, weekdays))
+    return due[-1]
+
+
+def _worst_fit(earliest: timedelta, times: Sequence[timedelta], weekdays: Sequence[int]) -> timedelta:
+    """The latest of the moments at which each of `times` (ascending) comes next."""
+    day, clock = divmod(earliest, _DAY)
+    missed = bisect_left(times, clock)
+    fits = []
+    if missed:
+        fits.append(_day_from(day + 1, weekdays) * _DAY + times[missed - 1])
+    if missed < len(times):
+        fits.append(_day_from(day, weekdays) * _DAY + times[-1])
+    return max(fits)
+
+
+def _day_from(day: int, weekdays: Sequence[int]) -> int:
+    """The first permitted day from `day` on."""
+    return min(day + (weekday - day) % _WEEK for weekday in weekdays)
+
+
+def _day_before(day: int, weekdays: Sequence[int]) -> int:
+    """The last permitted day before `day`."""
+    return max(day - 1 - (day - 1 - weekday) % _WEEK for weekday in weekdays)
+
+
+def _can_fall_short(variant: Variant, times: Sequence[timedelta]) -> bool:
+    """Whether a step whose wait would be over by its time of day may come too early by an hour or two that a clock has lost."""
+    waits = variant.frequency.waits if variant.frequency else ()
+    return any(n < variant.steps and (len(times) > 1 or -wait % _DAY < _CLOCK_SET) for n, wait in waits)

@@ -1,72 +1,22 @@
 """What a variant does to a user: the message, when it goes out, and how often. Values, checked when they are made."""
 
-from collections.abc import Mapping
-from datetime import time, timedelta
-from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from experiments.metrics import KEY_PATTERN, Delay, PositiveDuration
+from experiments.metrics import KEY_PATTERN
+from experiments.send_times import Frequency, SendTime
 
-MAX_STEPS: Final = 30
 LANGUAGE_PATTERN: Final = r"^[a-z]{2,3}(_[A-Za-z]{2,4})?$"
 TEMPLATE_PATTERN: Final = r"^[a-z0-9_]{1,512}$"
 _LINK: Final = r"^https?://[^\s/]+(/\S*)?$"
-_DAY: Final = timedelta(days=1)
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _from_text(value: object) -> object:
-    # A number would be read as seconds since midnight, and 1830 is meant as half past six.
-    if isinstance(value, int | float):
-        raise ValueError("write a time of day such as 18:30, in quotes")  # noqa: TRY004  (pydantic's word)
-    return value
-
-
-def _without_zone(value: time) -> time:
-    if value.tzinfo is not None:
-        raise ValueError("is in the user's own zone; write it without an offset")
-    return value
-
-
-# JSON Schema's own format `time` wants an offset, which is the one thing that a local time has not.
-LocalTime = Annotated[
-    time,
-    BeforeValidator(_from_text),
-    AfterValidator(_without_zone),
-    Field(description="A time of day such as 18:30, in each user's own zone"),
-    WithJsonSchema({"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"}),
-]
 Language = Annotated[str, Field(pattern=LANGUAGE_PATTERN)]
-
-
-class Weekday(StrEnum):
-    """Days of the week, as in cron: Monday first."""
-
-    MON = "mon"
-    TUE = "tue"
-    WED = "wed"
-    THU = "thu"
-    FRI = "fri"
-    SAT = "sat"
-    SUN = "sun"
-
-    @property
-    def number(self) -> int:
-        """As `date.weekday()` counts: 0 is Monday."""
-        return list(Weekday).index(self)
 
 
 class Header(_Value):
@@ -162,77 +112,6 @@ class MessageContent(_Value):
         if self.text is not None:
             found["text"] = self.text
         return found
-
-
-class BestHour(_Value):
-    """The hour of the day at which the user has read and clicked most, learned from what they did with earlier messages.
-
-    Until there are `min_evidence` reads and clicks of a user, the message goes out at `fallback`. With probability
-    `explore` it goes out at any hour of `hours` (first and last, both included) instead, each alike, so that what is learned
-    is not only what was tried. The hour, the rule it came from and its propensity are kept with the message.
-    """
-
-    fallback: LocalTime
-    hours: tuple[Annotated[int, Field(ge=0, le=23)], Annotated[int, Field(ge=0, le=23)]] = (8, 21)
-    explore: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
-    min_evidence: int = Field(3, ge=1, le=1000)
-
-    @model_validator(mode="after")
-    def _is_a_day(self) -> Self:
-        first, last = self.hours
-        if first > last:
-            raise ValueError(f"`hours` go from {first} to {last}; they start and end on the same day")
-        if not first <= self.fallback.hour <= last:
-            raise ValueError(f"`fallback` must be within the hours {first} to {last}")
-        return self
-
-
-class SendTime(_Value):
-    """When a step goes out, counted from the trigger (or the step before): `after` first, then the next time that fits.
-
-    `local_time`: that time of day in the user's zone; `days`: only on these days of the week; `best_hour`: see there.
-    """
-
-    local_time: LocalTime | None = None
-    days: tuple[Weekday, ...] = ()
-    after: Delay | None = None
-    best_hour: BestHour | None = None
-
-    @model_validator(mode="after")
-    def _names_a_time(self) -> Self:
-        if self.local_time is not None and self.best_hour is not None:
-            raise ValueError("give `local_time` or `best_hour`, not both")
-        if self.local_time is None and self.best_hour is None:
-            if self.days:
-                raise ValueError("`days` need a time of day: give `local_time` or `best_hour` too")
-            if self.after is None:
-                raise ValueError("give `local_time`, `after` or `best_hour`")
-        if len(set(self.days)) < len(self.days):
-            raise ValueError("`days` names a day twice")
-        return self
-
-
-class Frequency(_Value):
-    """How often: `steps` messages, at least `min_interval` apart, and at most so many in any rolling day, week (7 days) and
-    month (30 days) of this experiment.
-    """
-
-    steps: int = Field(1, ge=1, le=MAX_STEPS)
-    min_interval: PositiveDuration = _DAY
-    per_day: int | None = Field(None, ge=1, le=MAX_STEPS)
-    per_week: int | None = Field(None, ge=1, le=MAX_STEPS)
-    per_month: int | None = Field(None, ge=1, le=MAX_STEPS)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spread_over_the_day(cls, value: Any) -> Any:
-        """Whoever asks for three a day does not mean 24 hours between them."""
-        if not isinstance(value, Mapping) or value.get("min_interval") is not None:
-            return value
-        per_day = value.get("per_day")
-        if not isinstance(per_day, int) or isinstance(per_day, bool) or not 1 <= per_day <= MAX_STEPS:
-            return value
-        return {**value, "min_interval": _DAY / per_day}
 
 
 class Treatment(_Value):

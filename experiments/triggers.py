@@ -17,7 +17,7 @@ from pydantic import (
 
 from experiments.cron import check_cron
 from experiments.metrics import Delay, PositiveDuration
-from experiments.treatments import LocalTime
+from experiments.send_times import LocalTime
 
 
 class _Trigger(BaseModel):
