@@ -69,6 +69,11 @@ def discover_attributes(wiring: Wiring) -> Any:
     return attributes.discover_tick(wiring.database, wiring.clock, rng=np.random.default_rng())
 
 
+def check_books(wiring: Wiring) -> Any:
+    """Make sure that every slot of every experiment is accounted for."""
+    return wiring.books.tick()
+
+
 JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "evaluate-rules": evaluate_rules,
     "plan": plan,
@@ -78,6 +83,7 @@ JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "pull-sources": pull_sources,
     "refresh-segments": refresh_segments,
     "discover-attributes": discover_attributes,
+    "check-books": check_books,
 }
 
 

@@ -16,6 +16,7 @@ from api.grouped_reads import GroupReader, answer_inquiries
 from api.grouped_writes import Submission, store_submissions, store_webhooks
 from api.keyring import KeyRing
 from api.leadership import Leadership
+from delivery.books import Books
 from delivery.dispatch import Dispatcher
 from delivery.whatsapp.client import WhatsAppClient
 from experiments.clock import Clock, SystemClock
@@ -64,6 +65,11 @@ class Wiring:
     def leadership(self) -> Leadership:
         """Whether this process runs what must run once."""
         return Leadership(self.database, worker_name())
+
+    @cached_property
+    def books(self) -> Books:
+        """Checks the books of all experiments, as often as the time allows."""
+        return Books(self.database, self.clock)
 
     @cached_property
     def keyring(self) -> KeyRing:

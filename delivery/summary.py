@@ -30,6 +30,12 @@ class VariantCounts:
     states: Mapping[str, int]
     suppressed: Mapping[str, int]
 
+    @property
+    def holds(self) -> bool:
+        """Whether there is one message for each slot, in a state that exists."""
+        known = sum(self.states.get(state, 0) for state in MessageState)
+        return known == self.slots == sum(self.states.values())
+
 
 @dataclass(frozen=True, slots=True)
 class ExperimentSummary:
@@ -158,7 +164,7 @@ def balance(design: ExperimentDesign, lines: Iterable[Tally]) -> ExperimentSumma
         unknown=states[MessageState.UNKNOWN],
         cancelled=states[MessageState.CANCELLED],
         expired=states[MessageState.EXPIRED],
-        holds=all(_known(variant) == variant.slots == sum(variant.states.values()) for variant in variants),
+        holds=all(variant.holds for variant in variants),
         reasons=dict(suppressed),
         variants=variants,
     )
@@ -176,10 +182,6 @@ def _count(key: str, steps: int, lines: list[Tally]) -> VariantCounts:
         states=_by_state(messages),
         suppressed=dict(suppressed),
     )
-
-
-def _known(variant: VariantCounts) -> int:
-    return sum(variant.states.get(state, 0) for state in MessageState)
 
 
 def _by_state(messages: Iterable[Tally]) -> dict[str, int]:
