@@ -25,7 +25,8 @@ AGAIN: Final = timedelta(minutes=5)
 """How soon a list that could not be had is asked for again."""
 
 LONGEST_ERROR: Final = 500
-_SAID_BY_WEBHOOKS: Final = ("status", "quality", "category")
+_PARTS: Final = ("status", "quality", "category", "components")
+"""What webhooks may say; each part has the time at which that was said (`status_at` ..)."""
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -128,7 +129,9 @@ def store(session: Session, clock: Clock, *, listing: Listing, asked_at: datetim
     gone = {
         name
         for name, row in known.items()
-        if name not in listed and row.gone_at is None and not _is_newer(row, asked_at)
+        if name not in listed
+        and row.gone_at is None
+        and not any(_is_newer(row, part, asked_at) for part in _PARTS)
     }
     repository.mark_gone(session, gone, at=clock.now())
     changed = sum(
@@ -140,37 +143,34 @@ def store(session: Session, clock: Clock, *, listing: Listing, asked_at: datetim
 
 def _merged(known: Template | None, listed: ListedTemplate, asked_at: datetime) -> dict[str, Any]:
     """The row to store: as listed, but for what a webhook has said since."""
-    said = {name: getattr(listed, name) for name in _SAID_BY_WEBHOOKS}
-    changed_at = asked_at
-    if known is not None:
-        if _is_newer(known, asked_at):
-            said = {name: getattr(known, name) for name in _SAID_BY_WEBHOOKS}
-        if said == {name: getattr(known, name) for name in _SAID_BY_WEBHOOKS}:
-            changed_at = known.changed_at
-    return {
+    row: dict[str, Any] = {
         "name": listed.name,
         "language": listed.language,
         "template_id": listed.template_id,
         "parameter_format": listed.parameter_format,
-        "components": listed.components,
         "synced_at": asked_at,
-        "changed_at": changed_at,
+        "changed_at": asked_at,
         "gone_at": None,
-        **said,
     }
+    for part in _PARTS:
+        keeps = known is not None and _is_newer(known, part, asked_at)
+        row[part] = getattr(known if keeps else listed, part)
+        # From now on a webhook that is older than this list is old news.
+        row[f"{part}_at"] = getattr(known, f"{part}_at") if keeps else asked_at
+    if known is not None and not _differs(known, row):
+        row["changed_at"] = known.changed_at
+    return row
 
 
-def _is_newer(known: Template, asked_at: datetime) -> bool:
-    """Whether a webhook changed the row after the list was asked for; webhooks count in whole seconds."""
-    return known.changed_at > asked_at - _SECOND and known.synced_at != known.changed_at
+def _is_newer(known: Template, part: str, asked_at: datetime) -> bool:
+    """Whether a webhook changed this part after the list was asked for; webhooks count in whole seconds."""
+    at: datetime | None = getattr(known, f"{part}_at")
+    return at is not None and at > asked_at - _SECOND and at != known.synced_at
 
 
 def _differs(known: Template, row: Mapping[str, Any]) -> bool:
-    return any(
-        getattr(known, name) != value
-        for name, value in row.items()
-        if name not in ("synced_at", "changed_at")
-    )
+    names = (*_PARTS, "template_id", "parameter_format", "gone_at")
+    return any(getattr(known, name) != row[name] for name in names)
 
 
 def state_of(session: Session, *, settings: Settings) -> State:

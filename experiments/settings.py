@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from experiments.clock import parse_duration
@@ -192,6 +192,15 @@ class Settings(BaseSettings):
             raise ValueError("use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME")
         if value.startswith("postgresql://"):
             return "postgresql+psycopg://" + value.removeprefix("postgresql://")
+        return value
+
+    @field_validator("content")
+    @classmethod
+    def _known_source(cls, value: dict[str, ContentSource], info: ValidationInfo) -> dict[str, ContentSource]:
+        known = info.data.get("sources", {})
+        unknown = {each.source for each in value.values() if each.source is not None} - set(known)
+        if unknown:
+            raise ValueError(f"TOUCHSTONE_SOURCES has no {', '.join(sorted(unknown))}")
         return value
 
     @classmethod

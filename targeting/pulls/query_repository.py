@@ -51,17 +51,25 @@ def answer_of(
     Rows come in the order of the cursor column, from the last position on and including it: others with the same value
     may have come since. Rows without a value there come every time.
     """
+    with reading(name, url, timeout=timeout) as (connection, watch):
+        with told(url):
+            streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCHED_AT_ONCE)
+            result = streaming.execute(_wrapped(query, cursor_column, after))
+        with result:
+            yield Answer(list(result.keys()), _rows(result, watch, url))
+
+
+@contextmanager
+def reading(name: str, url: URL, *, timeout: timedelta) -> Iterator[tuple[Connection, "_Watch"]]:
+    """A connection that only reads, for statements of `timeout` each. Raises Unavailable when there is none to be had."""
     watch = _Watch(timeout)
     engine = _open(name, url, watch)
     try:
         with _connected(name, url, engine) as connection:
-            with _told(url):
+            with told(url):
                 _prepare(connection, timeout)
                 watch.start()
-                streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCHED_AT_ONCE)
-                result = streaming.execute(_wrapped(query, cursor_column, after))
-            with result:
-                yield Answer(list(result.keys()), _rows(result, watch, url))
+            yield connection, watch
     finally:
         engine.dispose()
 
@@ -81,7 +89,7 @@ def _wrapped(query: str, cursor_column: str | None, after: Position | None) -> S
 def _rows(result: Any, watch: "_Watch", url: URL) -> Iterator[Sequence[Any]]:
     parts = result.partitions(FETCHED_AT_ONCE)
     while True:
-        with _told(url):
+        with told(url):
             watch.start()
             part = next(parts, None)
         if part is None:
@@ -152,7 +160,8 @@ def _prepare(connection: Connection, timeout: timedelta) -> None:
 
 
 @contextmanager
-def _told(url: URL) -> Iterator[None]:
+def told(url: URL) -> Iterator[None]:
+    """What the source refuses is Invalid (`query`), in one line without its address."""
     try:
         yield
     except SQLAlchemyError as error:
