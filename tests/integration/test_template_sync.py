@@ -15,11 +15,11 @@ import pytest
 from pydantic import SecretStr
 from sqlmodel import Session, select
 
-from delivery import templates
+from delivery import template_sync, templates
 from delivery.models import Template
 from delivery.simulator import server
 from delivery.simulator.config import SimulatorConfig
-from delivery.templates import Synced
+from delivery.template_sync import Synced
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database
@@ -135,7 +135,7 @@ def test_every_page_is_read_and_asked_of_the_same_host(
     database: Database, clock: SteppedClock, graph: Graph, settings: Settings
 ) -> None:
     graph.items = [listed(f"t{n}") for n in range(5)]
-    synced = templates.synchronise(database, clock, settings=settings)
+    synced = template_sync.synchronise(database, clock, settings=settings)
     assert synced == Synced(listed=5, added=5)
     assert len(graph.asked) == 3
     assert all(path.startswith(f"/v26.0/{ACCOUNT}/message_templates?") for path in graph.asked)
@@ -153,18 +153,20 @@ def test_what_changed_is_taken_and_what_vanished_is_gone_until_it_returns(
     database: Database, clock: SteppedClock, graph: Graph, settings: Settings
 ) -> None:
     graph.items = [listed("a"), listed("b"), listed("b", "nl")]
-    templates.synchronise(database, clock, settings=settings)
+    template_sync.synchronise(database, clock, settings=settings)
     first = clock.now()
     clock.advance(timedelta(hours=1))
     graph.items = [listed("a"), listed("b", "nl", status="PAUSED")]
-    assert templates.synchronise(database, clock, settings=settings) == Synced(listed=2, changed=1, gone=1)
+    assert template_sync.synchronise(database, clock, settings=settings) == Synced(
+        listed=2, changed=1, gone=1
+    )
     found = rows(database)
     assert found["b", "en_US"].gone_at == clock.now()
     assert (found["b", "nl"].status, found["b", "nl"].changed_at) == ("PAUSED", clock.now())
     assert (found["a", "en_US"].changed_at, found["a", "en_US"].synced_at) == (first, clock.now())
     clock.advance(timedelta(hours=1))
     graph.items.append(listed("b"))
-    assert templates.synchronise(database, clock, settings=settings) == Synced(listed=3, changed=1)
+    assert template_sync.synchronise(database, clock, settings=settings) == Synced(listed=3, changed=1)
     assert rows(database)["b", "en_US"].gone_at is None
 
 
@@ -172,7 +174,7 @@ def test_what_a_webhook_said_while_the_list_was_read_is_kept(
     database: Database, clock: SteppedClock, graph: Graph, settings: Settings
 ) -> None:
     graph.items = [listed("a"), listed("b")]
-    templates.synchronise(database, clock, settings=settings)
+    template_sync.synchronise(database, clock, settings=settings)
     clock.advance(timedelta(hours=1))
     say(database, clock, "b", status="PAUSED")
     clock.advance(timedelta(minutes=1))
@@ -183,7 +185,7 @@ def test_what_a_webhook_said_while_the_list_was_read_is_kept(
         say(database, clock, "a", status="PAUSED")
 
     graph.while_asked = paused
-    templates.synchronise(database, clock, settings=settings)
+    template_sync.synchronise(database, clock, settings=settings)
     found = rows(database)
     assert found["a", "en_US"].status == "PAUSED"
     assert found["b", "en_US"].status == "APPROVED"
@@ -193,22 +195,22 @@ def test_what_a_webhook_said_while_the_list_was_read_is_kept(
 def test_the_tick_asks_once_an_hour_and_sooner_after_an_error(
     database: Database, clock: SteppedClock, graph: Graph, settings: Settings
 ) -> None:
-    assert templates.sync_tick(database, clock, settings=settings) == Synced()
+    assert template_sync.sync_tick(database, clock, settings=settings) == Synced()
     clock.advance(timedelta(minutes=59))
-    assert templates.sync_tick(database, clock, settings=settings) is None
+    assert template_sync.sync_tick(database, clock, settings=settings) is None
     clock.advance(timedelta(minutes=1))
     graph.answer = (503, b"busy")
     with pytest.raises(Unavailable):
-        templates.sync_tick(database, clock, settings=settings)
+        template_sync.sync_tick(database, clock, settings=settings)
     with database.snapshot() as session:
         state = templates.state_of(session, settings=settings)
     assert state.synced_at == clock.now() - timedelta(hours=1)
     assert "503" in (state.error or "")
     clock.advance(timedelta(minutes=4))
-    assert templates.sync_tick(database, clock, settings=settings) is None
+    assert template_sync.sync_tick(database, clock, settings=settings) is None
     clock.advance(timedelta(minutes=1))
     graph.answer = None
-    assert templates.sync_tick(database, clock, settings=settings) == Synced()
+    assert template_sync.sync_tick(database, clock, settings=settings) == Synced()
     with database.snapshot() as session:
         assert templates.state_of(session, settings=settings).error is None
 
@@ -217,9 +219,9 @@ def test_without_an_account_the_tick_rests_and_a_person_is_told(
     database: Database, clock: SteppedClock, settings: Settings
 ) -> None:
     bare = settings.model_copy(update={"whatsapp_business_account_id": ""})
-    assert templates.sync_tick(database, clock, settings=bare) is None
+    assert template_sync.sync_tick(database, clock, settings=bare) is None
     with pytest.raises(Invalid, match="BUSINESS_ACCOUNT_ID"):
-        templates.synchronise(database, clock, settings=bare)
+        template_sync.synchronise(database, clock, settings=bare)
 
 
 @pytest.mark.parametrize(
@@ -254,11 +256,11 @@ def test_a_list_that_cannot_be_had_leaves_the_registry_as_it_is(
     words: str,
 ) -> None:
     graph.items = [listed("a")]
-    templates.synchronise(database, clock, settings=settings)
+    template_sync.synchronise(database, clock, settings=settings)
     clock.advance(timedelta(hours=1))
     graph.answer = (status, body)
     with pytest.raises(error, match=words):
-        templates.synchronise(database, clock, settings=settings)
+        template_sync.synchronise(database, clock, settings=settings)
     assert rows(database)["a", "en_US"].gone_at is None
 
 
@@ -272,7 +274,7 @@ def test_items_of_an_unknown_form_are_counted_and_left_out(
         listed("d", quality_score=None, components="odd", id=7, parameter_format=None),
     ]
     graph.page = 10
-    synced = templates.synchronise(database, clock, settings=settings)
+    synced = template_sync.synchronise(database, clock, settings=settings)
     assert (synced.listed, synced.unreadable) == (2, 2)
     row = rows(database)["d", "en_US"]
     assert (row.quality, row.components, row.template_id, row.parameter_format) == (
@@ -288,11 +290,11 @@ def test_a_wrong_token_and_a_number_that_is_not_there(database: Database, clock:
     with serving(graph) as url:
         wrong = settings_for(url, whatsapp_token=SecretStr("other"))
         with pytest.raises(Refused, match="190"):
-            templates.synchronise(database, clock, settings=wrong)
+            template_sync.synchronise(database, clock, settings=wrong)
     with pytest.raises(Unavailable, match="ConnectError"):
-        templates.synchronise(database, clock, settings=settings_for("http://127.0.0.1:1"))
+        template_sync.synchronise(database, clock, settings=settings_for("http://127.0.0.1:1"))
     with pytest.raises(Refused, match="not this machine"):
-        templates.synchronise(database, clock, settings=settings_for("https://graph.facebook.com"))
+        template_sync.synchronise(database, clock, settings=settings_for("https://graph.facebook.com"))
 
 
 def test_the_simulators_list_is_read(database: Database, clock: SteppedClock) -> None:
@@ -307,7 +309,7 @@ def test_the_simulators_list_is_read(database: Database, clock: SteppedClock) ->
             whatsapp_phone_number_id=config.phone_number_id,
             whatsapp_business_account_id=config.waba_id,
         )
-        synced = templates.synchronise(database, clock, settings=settings)
+        synced = template_sync.synchronise(database, clock, settings=settings)
     assert synced.added == 120
     row = rows(database)["t119", "en_US"]
     assert (row.components, row.quality, row.status) == (BODY, "GREEN", "APPROVED")
@@ -317,7 +319,7 @@ def test_a_person_who_asks_is_in_the_audit_log(
     database: Database, clock: SteppedClock, graph: Graph, settings: Settings
 ) -> None:
     graph.items = [listed("a")]
-    templates.synchronise(database, clock, settings=settings, actor="ann")
+    template_sync.synchronise(database, clock, settings=settings, actor="ann")
     with database.snapshot() as session:
         assert _actions(session) == [("ann", "templates.sync")]
 
