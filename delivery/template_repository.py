@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import or_, select, tuple_, update
+from sqlalchemy import select, tuple_, update
 from sqlmodel import Session, SQLModel, col
 
 from delivery.models import Template, TemplateSync
@@ -75,6 +75,15 @@ def named(session: Session, names: Collection[str]) -> list[Template]:
     return list(session.scalars(query.order_by(col(Template.name), col(Template.language))))
 
 
+def held(session: Session, names: Collection[str]) -> list[Template]:
+    """Every language of these templates, as they are now and kept from others until the transaction ends."""
+    query = select(Template).where(col(Template.name).in_(names)).with_for_update()
+    rows = session.scalars(
+        query.order_by(col(Template.name), col(Template.language)).execution_options(populate_existing=True)
+    )
+    return list(rows)
+
+
 def page(
     session: Session,
     *,
@@ -100,5 +109,5 @@ def page(
         if value is not None:
             query = query.where(col(column) == value)
     if contains is not None:
-        query = query.where(or_(col(Template.name).contains(contains, autoescape=True)))
+        query = query.where(col(Template.name).contains(contains, autoescape=True))
     return list(session.scalars(query))

@@ -50,8 +50,8 @@ def known(row: Template) -> Known:
     return Known(
         name=row.name,
         language=row.language,
-        category=row.category,
-        status=row.status,
+        category=row.category.lower(),
+        status=row.status.upper(),
         quality=row.quality,
         parameter_format=row.parameter_format,
         components=row.components,
