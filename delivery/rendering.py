@@ -23,7 +23,7 @@ from jinja2 import StrictUndefined, Template, TemplateError
 from delivery.dispatch_repository import Recipient
 from delivery.ingredients import NOTHING_FETCHED, Fetched, LatestEvent
 from delivery.languages import choose
-from delivery.schedule import zone_of
+from delivery.local_time import zone_of
 from delivery.whatsapp.payloads import (
     CopyCode,
     HeaderMedia,

@@ -1,82 +1,109 @@
-"""When each message of a variant is due: send time in the user's own zone, frequency as a series of steps.
+"""When each message of a variant is due: from the trigger's moment, in the user's own zone, as a series of steps. Pure.
 
-Rules: a local time that a clock change skips becomes the next minute that exists; one that comes twice is the first.
-A step is at least `min_interval` of real time after the step before it, so the night on which an hour is lost moves a
-daily series by a day rather than squeezing two messages into 23 hours. A user without a usable zone is in UTC.
+Waits are real time, so the night on which an hour is lost moves a daily series by a day rather than squeezing two messages
+into 23 hours. A planned series keeps its own frequency; what is deferred later on is held to it again before it is sent.
 """
 
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from typing import Final
-from zoneinfo import ZoneInfo
+from typing import Any, Final, NamedTuple
 
+from delivery.best_hour import Hours, choose
+from delivery.local_time import EVERY_DAY, local_moment, next_local_time
 from experiments.treatments import Variant
+from experiments.triggers import EventTrigger, OnceTrigger, Trigger
 
-FALLBACK_ZONE: Final = ZoneInfo("UTC")
-_DAY: Final = timedelta(days=1)
-_MINUTE: Final = timedelta(minutes=1)
-_SECOND: Final = timedelta(seconds=1)
+_NOW: Final = timedelta(0)
 
 
-@lru_cache(maxsize=1024)
-def zone_of(name: str | None) -> ZoneInfo:
-    """The zone with this IANA name, or UTC when it is missing or unknown: a wrong zone must not cost the message."""
-    if not name:
-        return FALLBACK_ZONE
-    try:
-        return ZoneInfo(name)
-    except (LookupError, ValueError, OSError):
-        # ZoneInfo answers a name that is a folder, or too long for a path, with an OSError.
-        return FALLBACK_ZONE
+class Due(NamedTuple):
+    """When a step goes out (UTC), and how that was chosen where it was drawn (`messages.choice`)."""
+
+    at: datetime
+    choice: dict[str, Any] | None
+
+
+def trigger_moment(
+    trigger: Trigger, *, assigned_at: datetime, zone: tzinfo, occasion_at: datetime | None = None
+) -> datetime:
+    """The moment (UTC) from which the steps of a user count; never before the user was assigned.
+
+    once with a local time: that time on the user's clock, a named day's even where it has passed (it is then now, since the
+    experiment was started too late for that zone). event: `delay` after it. `occasion_at` is the moment of the occasion, of a
+    recurring trigger, or of the event where it is known; without it, the assignment.
+    """
+    moment = assigned_at.astimezone(UTC)
+    if isinstance(trigger, OnceTrigger):
+        if trigger.local_moment is not None:
+            day, at = trigger.local_moment.date(), trigger.local_moment.time()
+            return max(moment, local_moment(day, at, zone))
+        if trigger.time_of_day is not None:
+            return next_local_time(trigger.time_of_day, not_before=moment, zone=zone)
+        return moment
+    since = moment if occasion_at is None else occasion_at.astimezone(UTC)
+    if isinstance(trigger, EventTrigger) and trigger.delay is not None:
+        since += trigger.delay
+    return max(moment, since)
+
+
+def is_drawn(variant: Variant) -> bool:
+    """Whether the times of a variant differ between users of one zone and moment. Those of the others may be shared."""
+    return variant.send_time is not None and variant.send_time.best_hour is not None
+
+
+def plan_times(
+    variant: Variant,
+    *,
+    trigger_at: datetime,
+    zone: tzinfo,
+    learned: Hours | None,
+    draw: Callable[[int], float],
+) -> list[Due]:
+    """All steps of one occasion that begins at `trigger_at`; none for a silent arm.
+
+    `learned` is what is known of the user's hours and `draw` gives the number in [0, 1) of each step (from 0); only a variant
+    with `best_hour` asks for them.
+    """
+    if variant.send_time is None or variant.send_time.best_hour is None:
+        return [Due(at, None) for at in due_times(variant, start=trigger_at, zone=zone)]
+    rule = variant.send_time.best_hour
+    choices = [choose(rule, learned=learned, draw=draw(step)) for step in range(variant.steps)]
+    times = [rule.fallback.replace(hour=choice["hour"]) for choice in choices]
+    return [
+        Due(at, choice) for at, choice in zip(_series(variant, trigger_at, times, zone), choices, strict=True)
+    ]
 
 
 def due_times(variant: Variant, *, start: datetime, zone: tzinfo) -> tuple[datetime, ...]:
-    """The due time (UTC) of every step of a variant for a user assigned at `start`; empty for a silent arm."""
-    if variant.message is None:
-        return ()
-    at = variant.send_time.local_time if variant.send_time else None
-    steps = variant.frequency.steps if variant.frequency else 1
-    due = [_first_from(start.astimezone(UTC), at=at, zone=zone)]
-    while variant.frequency and len(due) < steps:
-        due.append(_first_from(due[-1] + variant.frequency.min_interval, at=at, zone=zone))
-    return tuple(due)
+    """The due time (UTC) of every step of a variant whose steps count from `start`; empty for a silent arm.
 
-
-def next_local_time(at: time, *, not_before: datetime, zone: tzinfo) -> datetime:
-    """The first moment (UTC) from `not_before` on at which clocks in `zone` show `at`."""
-    # Start a day early: a time skipped just before midnight comes out on the next day.
-    day = not_before.astimezone(zone).date() - _DAY
-    while (moment := local_moment(day, at, zone)) < not_before:
-        day += _DAY
-    return moment
-
-
-def local_moment(day: date, at: time, zone: tzinfo) -> datetime:
-    """The moment (UTC) at which clocks in `zone` show `at` on `day`.
-
-    >>> spring = date(2026, 3, 29)  # from 02:00 to 03:00 there is no local time
-    >>> local_moment(spring, time(2, 30), ZoneInfo("Europe/Amsterdam")).isoformat()
-    '2026-03-29T01:00:00+00:00'
+    Of a variant with `best_hour`: what it is for users of whom nothing is known.
     """
-    wall = datetime.combine(day, at.replace(fold=0))
-    moment = wall.replace(tzinfo=zone).astimezone(UTC)
-    if moment.astimezone(zone).replace(tzinfo=None) == wall:
-        return moment
-    # PEP 495: inside a gap, fold=0 lands after the change and fold=1 before it.
-    return _first_minute_after_gap(wall.replace(tzinfo=zone, fold=1).astimezone(UTC), moment, zone)
+    at = None
+    if variant.send_time is not None:
+        rule = variant.send_time.best_hour
+        at = variant.send_time.local_time if rule is None else rule.fallback
+    return tuple(_series(variant, start, [at] * variant.steps, zone))
 
 
-def _first_minute_after_gap(before: datetime, after: datetime, zone: tzinfo) -> datetime:
-    new_offset = after.astimezone(zone).utcoffset()
-    while after - before > _SECOND:
-        middle = before + (after - before) / 2
-        if middle.astimezone(zone).utcoffset() == new_offset:
-            after = middle
-        else:
-            before = middle
-    # Clocks change on whole minutes; the search stops within a second after the change.
-    return after.replace(second=0, microsecond=0)
+def _series(variant: Variant, start: datetime, times: Sequence[time | None], zone: tzinfo) -> list[datetime]:
+    """Each step at the first moment that shows its time, is on a permitted day, and keeps the frequency."""
+    earliest = start.astimezone(UTC)
+    weekdays = EVERY_DAY
+    if variant.send_time is not None:
+        earliest += variant.send_time.after or _NOW
+        weekdays = variant.send_time.weekdays
+    waits = variant.frequency.waits if variant.frequency is not None else ()
+    due: list[datetime] = []
+    for at in times:
+        if due:
+            earliest = max(due[-n] + wait for n, wait in waits if n <= len(due))
+        due.append(earliest if at is None else _fit(at, earliest, zone, weekdays))
+    return due
 
 
-def _first_from(moment: datetime, *, at: time | None, zone: tzinfo) -> datetime:
-    return moment if at is None else next_local_time(at, not_before=moment, zone=zone)
+@lru_cache(maxsize=8192)
+def _fit(at: time, not_before: datetime, zone: tzinfo, weekdays: frozenset[int]) -> datetime:
+    # Users of one zone share most of their times, also where the hours are drawn.
+    return next_local_time(at, not_before=not_before, zone=zone, weekdays=weekdays)

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.schedule import due_times, local_moment, next_local_time
+from delivery.local_time import local_moment, next_local_time
+from delivery.schedule import due_times
 from experiments.timing import last_send_offset
 from experiments.treatments import Frequency, MessageContent, SendTime, Variant
 

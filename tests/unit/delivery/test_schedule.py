@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from delivery.schedule import FALLBACK_ZONE, due_times, local_moment, next_local_time, zone_of
+from delivery.local_time import FALLBACK_ZONE, local_moment, next_local_time, zone_of
+from delivery.schedule import due_times
 from experiments.treatments import Variant
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
