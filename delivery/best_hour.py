@@ -48,6 +48,7 @@ _HOURS: Final = 24
 _DISTANCE: Final = np.abs(np.subtract.outer(np.arange(_HOURS), np.arange(_HOURS)))
 _KERNEL: Final = np.select([_DISTANCE == 0, np.isin(_DISTANCE, (1, _HOURS - 1))], [1.0, 0.5], 0.0)
 _MANTISSA: Final = 53
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +64,38 @@ class Hours:
     clicks: int
 
 
-def choose(rule: BestHour, *, learned: Hours | None, draw: float) -> dict[str, Any]:
-    """The hour of one step, with the rule it came from and its exact propensity given what was known.
+def choose(rule: BestHour, *, learned: Hours | None, draws: Sequence[float]) -> list[dict[str, Any]]:
+    """The hour of each step, with the rule it came from and its exact propensity given what was known.
 
-    `draw` is uniform on [0, 1). Below `explore` it names one of the hours, each alike; else the best hour is taken: that of the
+    A draw is uniform on [0, 1). Below `explore` it names one of the hours, each alike; else the best hour is taken: that of the
     fallback until there is evidence enough, then the one with the highest score (of equal ones the nearest to the fallback).
     The propensity of an hour is explore / number of hours, and 1 - explore more for the best one.
     """
     first, last = rule.hours
     hours = range(first, last + 1)
-    known = learned is not None and learned.reads + learned.clicks >= rule.min_evidence
-    best = _best(rule, learned, hours) if learned is not None and known else rule.fallback.hour
-    if draw < rule.explore:
-        hour, by = hours[min(int(draw / rule.explore * len(hours)), len(hours) - 1)], EXPLORED
-    else:
-        hour, by = best, LEARNED if known else FALLBACK
-    return {
-        "by": "best_hour",
-        "hour": hour,
-        "rule": by,
-        "best": best,
-        "propensity": rule.explore / len(hours) + (1 - rule.explore) * (hour == best),
-        "evidence": {
-            "messages": learned.messages if learned else 0,
-            "reads": learned.reads if learned else 0,
-            "clicks": learned.clicks if learned else 0,
-        },
+    best, exploited = rule.fallback.hour, FALLBACK
+    if learned is not None and learned.reads + learned.clicks >= rule.min_evidence:
+        best, exploited = _best(rule, learned), LEARNED
+    evidence = {
+        "messages": learned.messages if learned else 0,
+        "reads": learned.reads if learned else 0,
+        "clicks": learned.clicks if learned else 0,
     }
+    choices = []
+    for draw in draws:
+        explores = draw < rule.explore
+        hour = hours[min(int(draw / rule.explore * len(hours)), len(hours) - 1)] if explores else best
+        choices.append(
+            {
+                "by": "best_hour",
+                "hour": hour,
+                "rule": EXPLORED if explores else exploited,
+                "best": best,
+                "propensity": rule.explore / len(hours) + (1 - rule.explore) * (hour == best),
+                "evidence": evidence,
+            }
+        )
+    return choices
 
 
 def draws(*, experiment_id: int, user_pk: int, first_step: int = 0) -> Callable[[int], float]:
@@ -152,11 +158,12 @@ def learn(
     }
 
 
-def _best(rule: BestHour, learned: Hours, hours: range) -> int:
-    # Rounded, so that equal scores are equal whatever the order in which they were summed.
-    return max(
-        hours, key=lambda hour: (round(learned.scores[hour], 9), -abs(hour - rule.fallback.hour), -hour)
-    )
+def _best(rule: BestHour, learned: Hours) -> int:
+    first, last = rule.hours
+    # Of equal scores the nearest to the fallback, the earlier of two; a rounding error makes no hour better.
+    near = sorted(range(first, last + 1), key=lambda hour: abs(hour - rule.fallback.hour))
+    highest = max(learned.scores[hour] for hour in near) - _ROUNDING
+    return next(hour for hour in near if learned.scores[hour] >= highest)
 
 
 def _reward(heard: Heard) -> float:

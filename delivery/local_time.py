@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from experiments.send_times import EVERY_DAY
+
 FALLBACK_ZONE: Final = ZoneInfo("UTC")
-EVERY_DAY: Final = frozenset(range(7))
 _DAY: Final = timedelta(days=1)
 _SECOND: Final = timedelta(seconds=1)
 

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from delivery.best_hour import Hours, choose
-from delivery.local_time import EVERY_DAY, local_moment, next_local_time
+from delivery.local_time import local_moment, next_local_time
+from experiments.send_times import EVERY_DAY
 from experiments.treatments import Variant
 from experiments.triggers import EventTrigger, OnceTrigger, Trigger
 
@@ -68,7 +69,7 @@ def plan_times(
     if variant.send_time is None or variant.send_time.best_hour is None:
         return [Due(at, None) for at in due_times(variant, start=trigger_at, zone=zone)]
     rule = variant.send_time.best_hour
-    choices = [choose(rule, learned=learned, draw=draw(step)) for step in range(variant.steps)]
+    choices = choose(rule, learned=learned, draws=[draw(step) for step in range(variant.steps)])
     times = [rule.fallback.replace(hour=choice["hour"]) for choice in choices]
     return [
         Due(at, choice) for at, choice in zip(_series(variant, trigger_at, times, zone), choices, strict=True)

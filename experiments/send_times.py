@@ -20,6 +20,7 @@ from experiments.metrics import Delay, PositiveDuration
 MAX_STEPS: Final = 30
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
+EVERY_DAY: Final = frozenset(range(7))
 WINDOWS: Final = {"per_day": _DAY, "per_week": timedelta(days=7), "per_month": timedelta(days=30)}
 """The rolling windows of a frequency. A month is 30 days."""
 
@@ -133,7 +134,7 @@ class SendTime(_Value):
     @property
     def weekdays(self) -> frozenset[int]:
         """The days on which a message may go out, as `date.weekday()` counts them."""
-        return frozenset(day.number for day in self.days or Weekday)
+        return frozenset(day.number for day in self.days) or EVERY_DAY
 
 
 class Frequency(_Value):
