@@ -36,7 +36,7 @@ from delivery import dispatch_repository as repository
 from delivery.gate import EVERYTHING, Look, gate
 from delivery.outcomes import Answered, Withheld
 from delivery.posting import Pending, Posting, Sender
-from delivery.recording import count_streaks, record
+from delivery.recording import record
 from delivery.reserving import Begun, Reserved, reserve
 from delivery.retry import Rules
 from delivery.story import Story
@@ -127,7 +127,6 @@ class Dispatcher:
         self._beaten_at: float | None = None
         self._joined_at = 0.0
         self._designs: dict[int, ExperimentDesign] = {}
-        self._streaks: dict[tuple[int, str], breakers.Streak] = {}
         self._runner: asyncio.Runner | None = None
 
     async def run(self, limit: int) -> Dispatched:
@@ -274,13 +273,11 @@ class Dispatcher:
 
     def _record(self, answers: Sequence[Answered]) -> list[Story]:
         now = self._clock.now()
-        streaks, alarms = count_streaks(self._streaks, answers)
-        settled = self._commit(
+        return self._commit(
             lambda session: record(
                 session,
                 self._clock,
                 answers=answers,
-                alarms=alarms,
                 rules=self._rules,
                 number=self._number,
                 designs=self._designs,
@@ -288,8 +285,6 @@ class Dispatcher:
                 at=now,
             )
         )
-        self._streaks = streaks
-        return settled
 
     def _commit(self, work: Callable[[Session], _T]) -> _T:
         """Do `work` in a transaction of its own; again when the database rolled it back. Each step may be done twice."""

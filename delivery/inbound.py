@@ -1,37 +1,35 @@
 """What people say to us: who they are, that they wrote, and whether they want messages. A STOP counts at once.
 
-A stop always counts, however late it arrives. A resume counts only if it is younger than the last change of consent:
-webhooks come more than once and in any order, and an old "yes" must not undo a newer "no".
+What they want is in `wishes`. A person whom WhatsApp says to have changed number is the same person under both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from sqlmodel import Session
 
 from delivery import inbound_repository as repository
+from delivery import wishes
 from delivery.inbound_repository import MAX_NAME, SCOPED_ID, WA_ID, Stranger
 from delivery.whatsapp.items import InboundMessage, PreferenceValue, UserPreference
+from delivery.wishes import PREFERENCES, STATUS_131050, STOP_WORD, Wish, Wished
 from experiments.clock import Clock
-from experiments.vocabulary import MESSAGE_RECEIVED_EVENT, Category
+from experiments.vocabulary import MESSAGE_RECEIVED_EVENT
 from targeting import consent, event_repository, rule_triggers, tombstones
-from targeting.consent import ConsentChange
 from targeting.stop_words import is_stop
 
-PREFERENCES: Final = "whatsapp user_preferences"
-
-
-class Wish(StrEnum):
-    STOP = "stop"
-    RESUME = "resume"
+SYSTEM: Final = "system"
+"""Messages of this kind are WhatsApp's own, about a person: nobody wrote them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A person wrote (`message_id`, what it was, its words), or chose something about marketing messages (`wish`)."""
+    """A person wrote (`message_id`, what it was, its words), or chose something about marketing messages (`wish`).
+
+    A message of the kind `system` tells the names by which the person goes from now on (`new_wa_id`, `new_scoped_id`).
+    """
 
     wa_id: str | None = field(repr=False)
     scoped_id: str | None
@@ -42,10 +40,12 @@ class Said:
     wish: Wish | None = None
     source: str = ""
     evidence: str = ""
+    new_wa_id: str | None = field(default=None, repr=False)
+    new_scoped_id: str | None = None
 
     @property
     def wrote(self) -> bool:
-        return self.message_id is not None
+        return self.message_id is not None and self.kind != SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class OptedOut:
 
     user_pk: int
     at: datetime
+    evidence: str = "status of a message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,16 @@ def said_in(item: InboundMessage | UserPreference, *, received_at: datetime) -> 
         wish = Wish.STOP if item.value is PreferenceValue.STOP else Wish.RESUME
         return Said(item.wa_id, item.user_id, at, wish=wish, source=PREFERENCES, evidence=str(item.value))
     texts = tuple(text for text in (item.text, item.button_payload) if text is not None)
-    return Said(item.wa_id, item.user_id, at, message_id=item.message_id, kind=item.kind, texts=texts)
+    return Said(
+        item.wa_id,
+        item.user_id,
+        at,
+        message_id=item.message_id,
+        kind=item.kind,
+        texts=texts,
+        new_wa_id=item.new_wa_id,
+        new_scoped_id=item.new_user_id,
+    )
 
 
 def hear(
@@ -96,6 +106,7 @@ def hear(
         wa_ids={item.wa_id for item in said if item.wa_id is not None},
         scoped_ids={item.scoped_id for item in said if item.scoped_id is not None},
     )
+    _rename(session, said, users, secret=erasure_secret)
     strangers = _not_erased(session, _strangers(said, users), secret=erasure_secret)
     newcomers = repository.add_strangers(session, strangers, now=clock.now())
     users |= newcomers
@@ -104,14 +115,14 @@ def hear(
     repository.put_scoped_ids(
         session, {item.scoped_id: pk for item, pk in known if item.scoped_id is not None}
     )
-    wishes = [(out.at, out.user_pk, Wish.STOP, "whatsapp 131050", "status of a message") for out in opted_out]
+    wished = [Wished(out.user_pk, Wish.STOP, out.at, STATUS_131050, out.evidence) for out in opted_out]
     locales = repository.locales_of(session, {pk for _, pk in known})
-    wishes += [
-        (item.at, pk, *wish)
+    wished += [
+        wish
         for item, pk in known
-        if (wish := _wish_of(item, locale=locales.get(pk), stop_words=stop_words)) is not None
+        if (wish := _wish_of(item, pk, locale=locales.get(pk), stop_words=stop_words)) is not None
     ]
-    applied = consent.apply_changes(session, clock, changes=_changes(session, wishes))
+    applied = wishes.apply(session, clock, wished=wished)
     heard: dict[int, datetime] = {}
     for item, pk in known:
         if item.wrote:
@@ -132,7 +143,7 @@ def _strangers(said: Sequence[Said], users: Mapping[tuple[str, str], int]) -> li
     """Those whom nobody knows, each once: two items of one person may name them differently."""
     found: dict[str, Stranger] = {}
     for item in said:
-        if _who(item, users) is not None:
+        if item.kind == SYSTEM or _who(item, users) is not None:
             continue
         for name in (item.wa_id, item.scoped_id):
             if name is not None and len(name) <= MAX_NAME:
@@ -156,14 +167,34 @@ def _names(stranger: Stranger) -> Iterator[tombstones.Name]:
         yield SCOPED_ID, stranger.scoped_id
 
 
+def _rename(
+    session: Session, said: Sequence[Said], users: dict[tuple[str, str], int], *, secret: str
+) -> None:
+    """Let people be known by the names that WhatsApp says they go by now, and write to their new number.
+
+    A number that is somebody else's already, or that of somebody who was erased, stays as it is.
+    """
+    for item in sorted((item for item in said if item.kind == SYSTEM), key=lambda item: item.at):
+        user_pk = _who(item, users)
+        if user_pk is None:
+            continue
+        names = [(WA_ID, item.new_wa_id), (SCOPED_ID, item.new_scoped_id)]
+        new = {(kind, value) for kind, value in names if value is not None and len(value) <= MAX_NAME}
+        if not new or tombstones.erased_among(session, new, secret=secret):
+            continue
+        repository.rename(session, user_pk, old=item.wa_id, new_wa_id=item.new_wa_id, names=new)
+        for name in new:
+            users.setdefault(name, user_pk)
+
+
 def _wish_of(
-    item: Said, *, locale: str | None, stop_words: Mapping[str, Sequence[str]] | None
-) -> tuple[Wish, str, str] | None:
+    item: Said, user_pk: int, *, locale: str | None, stop_words: Mapping[str, Sequence[str]] | None
+) -> Wished | None:
     if item.wish is not None:
-        return item.wish, item.source, item.evidence
-    if any(is_stop(text, locale=locale, more=stop_words) for text in item.texts):
+        return Wished(user_pk, item.wish, item.at, item.source, item.evidence)
+    if item.wrote and any(is_stop(text, locale=locale, more=stop_words) for text in item.texts):
         evidence = f"inbound message {item.message_id}"[: consent.MAX_EVIDENCE]
-        return Wish.STOP, "whatsapp stop word", evidence
+        return Wished(user_pk, Wish.STOP, item.at, STOP_WORD, evidence)
     return None
 
 
@@ -177,16 +208,3 @@ def _event(item: Said, user_pk: int, clock: Clock) -> dict[str, Any]:
         "received_at": clock.now(),
         "properties": {"kind": item.kind},
     }
-
-
-def _changes(session: Session, wishes: Sequence[tuple[datetime, int, Wish, str, str]]) -> list[ConsentChange]:
-    """The wishes as changes of consent, oldest first, without those to resume that something newer outweighs."""
-    resumed = {user_pk for _, user_pk, wish, _, _ in wishes if wish is Wish.RESUME}
-    changed_at = repository.consent_changed_at(session, resumed, category=Category.MARKETING)
-    return [
-        ConsentChange(
-            user_pk, Category.MARKETING, granted=wish is Wish.RESUME, source=source, evidence=evidence
-        )
-        for at, user_pk, wish, source, evidence in sorted(wishes, key=lambda wish: wish[0])
-        if wish is Wish.STOP or user_pk not in changed_at or at > changed_at[user_pk]
-    ]

@@ -7,14 +7,14 @@ from typing import Final, NamedTuple
 from sqlalchemy import bindparam, case, func, or_, select, update
 from sqlmodel import Session, SQLModel
 
+from delivery import dispatch_repository
 from targeting import user_repository
-from targeting.models import Consent, User, UserAlias
+from targeting.models import User, UserAlias
 from targeting.profile import MAX_ID_LENGTH, WHATSAPP_PREFIX
 from targeting.user_repository import Person
 
 _USERS: Final = SQLModel.metadata.tables[str(User.__tablename__)]
 _ALIASES: Final = SQLModel.metadata.tables[str(UserAlias.__tablename__)]
-_CONSENTS: Final = SQLModel.metadata.tables[str(Consent.__tablename__)]
 MAX_NAME: Final = MAX_ID_LENGTH - len(WHATSAPP_PREFIX)
 """Longest id of WhatsApp's that we keep."""
 WA_ID: Final = "wa_id"
@@ -68,14 +68,26 @@ def move_last_inbound(session: Session, heard: Mapping[int, datetime]) -> None:
     session.connection().execute(statement, rows)
 
 
-def consent_changed_at(session: Session, user_pks: Collection[int], *, category: str) -> dict[int, datetime]:
-    """When each user's consent to this category was last changed."""
-    if not user_pks:
-        return {}
-    query = select(_CONSENTS.c.user_pk, _CONSENTS.c.changed_at).where(
-        _CONSENTS.c.user_pk.in_(user_pks), _CONSENTS.c.category == category
-    )
-    return dict(session.connection().execute(query).all())
+def rename(
+    session: Session,
+    user_pk: int,
+    *,
+    old: str | None,
+    new_wa_id: str | None,
+    names: Collection[tuple[str, str]],
+) -> None:
+    """Add names (kind, value) to a user; the phone moves from `old` to the new number when nobody has that."""
+    known = {(kind, value, user_pk) for kind, value in names}
+    if old is not None and len(old) <= MAX_NAME:
+        known.add((WA_ID, old, user_pk))
+    dispatch_repository.add_aliases(session, known)
+    before, after = _phone(old), _phone(new_wa_id)
+    if before is None or after is None:
+        return
+    taken = select(_USERS.c.id).where(_USERS.c.phone == after)
+    if session.connection().execute(taken).first() is None:
+        statement = update(_USERS).where(_USERS.c.id == user_pk, _USERS.c.phone == before)
+        session.connection().execute(statement.values(phone=after))
 
 
 def add_strangers(

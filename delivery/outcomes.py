@@ -72,4 +72,4 @@ def alarm_of(answered: Answered) -> Raised | None:
         kind, code, detail = known, outcome.code, outcome.details or str(outcome.error_class)
     else:
         return None
-    return Raised(kind, begun.experiment_id, begun.variant, code, detail)
+    return Raised(kind, begun.experiment_id, begun.variant, code, detail, language=begun.language)

@@ -10,6 +10,8 @@ from delivery.receipt_repository import Looked, Stored
 from delivery.whatsapp import webhooks
 from delivery.whatsapp.items import (
     InboundMessage,
+    NumberUpdate,
+    OtherChange,
     StatusUpdate,
     TemplateUpdate,
     UserPreference,
@@ -31,13 +33,18 @@ class Status:
 
 @dataclass(slots=True)
 class Reading:
-    """The items of a batch of bodies, sorted by kind."""
+    """The items of a batch of bodies, sorted by kind.
+
+    `displays` are the digits of numbers by their ids, `others` the kinds in each body of which nothing is made.
+    """
 
     statuses: list[Status] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     templates: list[tuple[datetime, TemplateUpdate]] = field(default_factory=list)
+    numbers: list[tuple[datetime, NumberUpdate]] = field(default_factory=list)
+    displays: dict[str, str] = field(default_factory=dict)
     unreadable: list[Looked] = field(default_factory=list)
-    other: int = 0
+    others: dict[int, list[str]] = field(default_factory=dict)
 
 
 def read(bodies: Sequence[Stored], *, now: datetime) -> Reading:
@@ -54,12 +61,19 @@ def read(bodies: Sequence[Stored], *, now: datetime) -> Reading:
         for item in items:
             if isinstance(item, StatusUpdate):
                 reading.statuses.append(Status(body.id, item, item.at or body.received_at))
+                if item.number is not None and item.display is not None:
+                    reading.displays[item.number] = item.display
             elif isinstance(item, InboundMessage | UserPreference):
                 reading.said.append(said_in(item, received_at=body.received_at))
-            elif isinstance(item, TemplateUpdate):
-                reading.templates.append((item.at or body.received_at, item))
+            elif isinstance(item, OtherChange):
+                reading.others.setdefault(body.id, []).append(item.field)
             else:
-                reading.other += 1
+                # A word of the future would outweigh every other until then.
+                at = min(item.at or body.received_at, now)
+                if isinstance(item, TemplateUpdate):
+                    reading.templates.append((at, item))
+                else:
+                    reading.numbers.append((at, item))
     return reading
 
 
@@ -73,6 +87,7 @@ def as_json(update: StatusUpdate) -> dict[str, Any]:
         "error_code": update.error_code,
         "error_title": update.error_title,
         "user_id": update.user_id,
+        "number": update.number,
     }
 
 
@@ -88,4 +103,5 @@ def _from_json(left: dict[str, Any]) -> StatusUpdate:
         category=None,
         billable=None,
         user_id=left["user_id"],
+        number=left.get("number"),
     )

@@ -1,11 +1,11 @@
 """SQL of the inbox of webhooks: kept, looked at, done."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, insert, select, text, update
-from sqlmodel import Session, SQLModel
+from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlmodel import Session, SQLModel, col
 
 from delivery.models import WebhookBody
 
@@ -13,6 +13,7 @@ _BODIES: Final = SQLModel.metadata.tables[str(WebhookBody.__tablename__)]
 # Written out, because a database uses a partial index only when it sees the same condition, not a parameter.
 _WAITING: Final = text("webhook_bodies.projected_at IS NULL")
 MAX_ERROR: Final = 1000
+MAX_OTHER: Final = 200
 
 
 class Stored(NamedTuple):
@@ -68,6 +69,15 @@ def finish(session: Session, ids: Collection[int], *, at: datetime) -> None:
         )
 
 
+def name_others(session: Session, kinds: Mapping[int, str]) -> None:
+    """Write which kinds in these webhooks nothing was made of."""
+    if kinds:
+        session.connection().execute(
+            update(_BODIES).where(_BODIES.c.id == bindparam("body_id")).values(other=bindparam("new_other")),
+            [{"body_id": pk, "new_other": named[:MAX_OTHER]} for pk, named in kinds.items()],
+        )
+
+
 def note(session: Session, looked: Sequence[Looked]) -> None:
     """Write what became of webhooks that need more than `finish`."""
     statement = (
@@ -86,3 +96,42 @@ def note(session: Session, looked: Sequence[Looked]) -> None:
     ]
     if rows:
         session.connection().execute(statement, rows)
+
+
+_CONDITIONS: Final = {
+    "waiting": _WAITING,
+    "error": text("webhook_bodies.error IS NOT NULL"),
+    "unmatched": text("webhook_bodies.unmatched IS NOT NULL"),
+    "other": text("webhook_bodies.other IS NOT NULL"),
+}
+
+
+def count(session: Session, state: str) -> int:
+    """How many webhooks are in this state."""
+    query = select(func.count()).select_from(_BODIES).where(_CONDITIONS[state])
+    return int(session.connection().execute(query).scalar_one())
+
+
+def count_others(session: Session) -> dict[str, int]:
+    """How many webhooks hold each combination of kinds that nothing was made of."""
+    query = select(_BODIES.c.other, func.count()).where(_CONDITIONS["other"]).group_by(_BODIES.c.other)
+    return dict(session.connection().execute(query).all())
+
+
+def page(session: Session, state: str, *, after_id: int, limit: int) -> list[WebhookBody]:
+    """Up to `limit` webhooks in this state (or `all`) behind `after_id`, oldest first."""
+    query = select(WebhookBody).where(col(WebhookBody.id) > after_id)
+    if state in _CONDITIONS:
+        query = query.where(_CONDITIONS[state])
+    return list(session.scalars(query.order_by(col(WebhookBody.id)).limit(limit)))
+
+
+def reopen(session: Session, body_id: int) -> Stored:
+    """Let a webhook be as if nobody had looked at it yet, held."""
+    statement = (
+        update(_BODIES)
+        .where(_BODIES.c.id == body_id)
+        .values(projected_at=None, error=None, unmatched=None, other=None)
+        .returning(*(_BODIES.c[name] for name in Stored._fields))
+    )
+    return Stored(*session.connection().execute(statement).one())

@@ -8,23 +8,17 @@ from datetime import datetime
 import numpy as np
 from sqlmodel import Session
 
-from delivery import breakers
+from delivery import breakers, inbound, streaks
 from delivery import dispatch_repository as repository
-from delivery.breakers import Raised, Streak
+from delivery.inbound import OptedOut
 from delivery.outcomes import Answered, alarm_of, settle
 from delivery.retry import Alarm, Rules
 from delivery.story import MAX_WAMID, Story
 from delivery.whatsapp.client import Accepted
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
-from experiments.vocabulary import Category
-from targeting import consent
-from targeting.consent import ConsentChange
 
 _log = logging.getLogger(__name__)
-
-Streaks = Mapping[tuple[int, str], Streak]
-"""How many equal errors in a row each variant (experiment id, key) has had."""
 
 
 def record(
@@ -32,7 +26,6 @@ def record(
     clock: Clock,
     *,
     answers: Sequence[Answered],
-    alarms: Sequence[Raised],
     rules: Rules,
     number: str,
     designs: Mapping[int, ExperimentDesign],
@@ -40,12 +33,12 @@ def record(
     at: datetime,
 ) -> list[Story]:
     """Store what became of each POST; returns the messages as they now are, in the order of `answers`."""
-    opted_out = {
-        answered.begun.user_pk
+    opted_out = [
+        OptedOut(answered.begun.user_pk, at, evidence="answer to a message")
         for answered in answers
         if (raised := alarm_of(answered)) is not None and raised.alarm is Alarm.OPTED_OUT
-    }
-    withdraw(session, clock, user_pks=opted_out, source="whatsapp 131050", evidence="answer to a message")
+    ]
+    inbound.hear(session, clock, said=(), opted_out=opted_out)
     stories = repository.stories(session, [answered.begun.id for answered in answers])
     owners = repository.owners_of_wamids(session, _wamids(answers))
     settled = [
@@ -54,41 +47,9 @@ def record(
     ]
     repository.save(session, [(stories[story.id], story) for story in settled])
     repository.add_aliases(session, _aliases(answers))
+    alarms = streaks.count(session, answers=answers, designs=designs)
     breakers.sound(session, alarms=alarms, number=number, designs=designs, now=at, rng=rng)
     return settled
-
-
-def withdraw(session: Session, clock: Clock, *, user_pks: set[int], source: str, evidence: str) -> int:
-    """Withdraw the consent of these users to marketing; returns for how many that was news."""
-    changes = [
-        ConsentChange(user_pk, Category.MARKETING, granted=False, source=source, evidence=evidence)
-        for user_pk in sorted(user_pks)
-    ]
-    return consent.apply_changes(session, clock, changes=changes).withdrawn
-
-
-def count_streaks(
-    streaks: Streaks, answers: Sequence[Answered]
-) -> tuple[dict[tuple[int, str], Streak], list[Raised]]:
-    """The streaks after these answers, and the alarms to sound: bad requests only where a streak is fatal.
-
-    A fatal streak starts anew, so that the fuse of a variant that somebody closed does not open at the first error.
-    """
-    after = dict(streaks)
-    alarms: list[Raised] = []
-    for answered in answers:
-        key = (answered.begun.experiment_id, answered.begun.variant)
-        raised = alarm_of(answered)
-        if raised is not None and raised.alarm is Alarm.BAD_REQUEST:
-            after[key] = after.get(key, Streak()).failed(raised.code)
-            if not after[key].is_fatal:
-                continue
-            del after[key]
-        elif isinstance(answered.outcome, Accepted):
-            after.pop(key, None)
-        if raised is not None:
-            alarms.append(raised)
-    return after, alarms
 
 
 def _wamids(answers: Sequence[Answered]) -> set[str]:

@@ -102,6 +102,10 @@ OPTED_OUT_EVENT = "Opted Out"
 MESSAGE_RECEIVED_EVENT = "Message Received"
 """Recorded for a user who writes to us on WhatsApp; its property `kind` is text, button, image ..; its words are not kept."""
 
+MARKETING_STOPPED_EVENT = "Marketing Stopped"
+MARKETING_RESUMED_EVENT = "Marketing Resumed"
+"""Recorded for a user who says on WhatsApp to want no (or again) marketing messages, at the time it was said."""
+
 EXPERIMENT_VIEWED_EVENT = "Experiment Viewed"
 """Recorded for a user who is told a variant; its properties are `experiment` and `variant`."""
 

@@ -18,8 +18,8 @@ from delivery.breakers import (
 )
 from delivery.models import Breaker
 from delivery.outcomes import Answered, Withheld, alarm_of, settle, stops_number
-from delivery.recording import count_streaks
 from delivery.retry import Alarm
+from delivery.streaks import fold
 from delivery.whatsapp.client import Accepted, NotSent, Rejected, Unknown
 from delivery.whatsapp.error_table import ErrorClass
 from experiments.design import read_design
@@ -41,6 +41,10 @@ def _breaker(opened: float, until: float | None) -> Breaker:
         until=None if until is None else after(seconds=until),
         reason="x",
     )
+
+
+def _keyed(*outcomes) -> list[tuple[str, Answered]]:
+    return [("spring/a", answered) for answered in _answered(*outcomes)]
 
 
 def _answered(*outcomes) -> list[Answered]:
@@ -89,24 +93,22 @@ def test_keys_fit_their_column_and_stay_different() -> None:
 
 
 def test_equal_errors_in_a_row_are_fatal_at_the_fifth() -> None:
-    streaks, alarms = count_streaks({}, _answered(*[BAD] * (EQUAL_ERRORS - 1)))
+    streaks, alarms = fold({}, _keyed(*[BAD] * (EQUAL_ERRORS - 1)))
     assert alarms == []
-    streaks, alarms = count_streaks(streaks, _answered(BAD))
+    streaks, alarms = fold(streaks, _keyed(BAD))
     assert [alarm.alarm for alarm in alarms] == [Alarm.BAD_REQUEST]
     assert streaks == {}
 
 
 def test_a_success_or_another_error_ends_the_streak() -> None:
     outcomes = [BAD, BAD, BAD, BAD, FINE, BAD, BAD, BAD, BAD, OTHER, OTHER]
-    streaks, alarms = count_streaks({}, _answered(*outcomes))
+    streaks, alarms = fold({}, _keyed(*outcomes))
     assert alarms == []
-    assert streaks == {(1, "a"): Streak(132001, 2)}
+    assert streaks == {"spring/a": Streak(132001, 2)}
 
 
 def test_what_says_nothing_about_the_variant_leaves_the_streak_alone() -> None:
-    streaks, alarms = count_streaks(
-        {(1, "a"): Streak(132000, 4)}, _answered(Unknown("ReadTimeout"), SLOW, BAD)
-    )
+    streaks, alarms = fold({"spring/a": Streak(132000, 4)}, _keyed(Unknown("ReadTimeout"), SLOW, BAD))
     assert [alarm.alarm for alarm in alarms] == [Alarm.SLOW_DOWN, Alarm.BAD_REQUEST]
     assert streaks == {}
 
