@@ -13,7 +13,7 @@ import hmac
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -40,6 +40,9 @@ from experiments.treatments import Button, MessageContent
 
 MAX_LENGTH: Final = 1024
 """Longest text of a parameter; WhatsApp's bound for the whole body of a template."""
+
+WINDOW: Final = timedelta(hours=24)
+"""How long after a person's last message to us a free text may go out."""
 
 MAX_HEADER: Final = 60
 MAX_CODE: Final = 15

@@ -16,6 +16,7 @@ from experiments.design import ExperimentDesign
 from experiments.errors import Invalid, NotFound, Problem
 from experiments.settings import Settings
 from experiments.treatments import MessageContent
+from experiments.vocabulary import Category
 
 NEVER: Final = (
     "the templates were never synchronised with WhatsApp, so nothing about them could be checked; "
@@ -70,7 +71,7 @@ def check_campaign(
     """
     messages = list(_messages(design))
     problems = [
-        problem for field, message in messages for problem in _unknown_sources(message, field, settings)
+        problem for field, message in messages for problem in unknown_sources(message, field, settings)
     ]
     doubts = _unseen_events(session, messages)
     names = {message.template for _, message in messages if message.template is not None}
@@ -103,7 +104,7 @@ def _compared(
         category=design.category,
         field=field,
         starting=starting,
-        clicks_at=f"{settings.public_url.rstrip('/')}/r/",
+        clicks_at=_clicks_at(settings),
     )
 
 
@@ -115,7 +116,31 @@ def _messages(design: ExperimentDesign) -> Iterator[tuple[str, MessageContent]]:
             yield f"variants[{place}].message", variant.message
 
 
-def _unknown_sources(message: MessageContent, field: str, settings: Settings) -> Iterator[Problem]:
+def warnings_about(session: Session, message: MessageContent, *, settings: Settings) -> tuple[str, ...]:
+    """What may be wrong with one message by itself, whatever the category of its campaign."""
+    if message.template is None:
+        return ()
+    if not repository.ever_synced(session):
+        return (NEVER,)
+    rows = [known(row) for row in repository.named(session, [message.template])]
+    categories = {row.category for row in rows} & set(Category)
+    found = check_message(
+        message,
+        rows,
+        category=Category(min(categories, default=Category.MARKETING)),
+        field="message",
+        starting=False,
+        clicks_at=_clicks_at(settings),
+    )
+    return tuple(str(problem) for problem in (*found.problems, *found.doubts))
+
+
+def _clicks_at(settings: Settings) -> str:
+    return f"{settings.public_url.rstrip('/')}/r/"
+
+
+def unknown_sources(message: MessageContent, field: str, settings: Settings) -> Iterator[Problem]:
+    """Content sources that a message reads and the settings do not have."""
     there = ", ".join(sorted(settings.content)) or "none"
     for path, source in message.sources().items():
         for name in content.used_sources(source):
