@@ -159,8 +159,9 @@ def simulator(
 ) -> None:
     """Run a WhatsApp of your own: a server that answers as the Graph API does, with a world of people behind it.
 
-    Point TOUCHSTONE_WHATSAPP_URL at it. Token, phone number id and app secret are taken from the TOUCHSTONE_WHATSAPP_..
-    settings, and are `simulated`, `106540352242922` and `simulated` when those are empty. Load people with
+    Point TOUCHSTONE_WHATSAPP_URL at it. Token, phone number id, account id and app secret are taken from the
+    TOUCHSTONE_WHATSAPP_.. settings, and are `simulated`, `106540352242922`, `102290129340398` and `simulated` when those
+    are empty. Load people with
     POST /simulator/world, ask for the truth with GET /simulator/truth; docs/simulator.md has all the rest.
     """
     from delivery.simulator.config import SimulatorConfig
@@ -179,6 +180,7 @@ def simulator(
             port=port,
             token=settings.whatsapp_token.get_secret_value() or known.token,
             phone_number_id=settings.whatsapp_phone_number_id or known.phone_number_id,
+            waba_id=settings.whatsapp_business_account_id or known.waba_id,
             app_secret=settings.whatsapp_app_secret.get_secret_value() or known.app_secret,
             webhook_url=webhook_url,
             public_url=api_url,
