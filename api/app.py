@@ -20,6 +20,7 @@ from api.routes import (
     pulls,
     rules,
     segments,
+    templates,
     tracking,
     users,
     whatsapp,
@@ -67,6 +68,7 @@ def create_app(wiring: Wiring) -> FastAPI:
     for module in (tracking, whatsapp, experiments, users, library, ops, segments, attributes, pulls, rules):
         app.include_router(module.router)
     app.include_router(conditions.router)
+    app.include_router(templates.router)
     app.include_router(evaluation.router)
     app.include_router(evaluation.features_router)
     app.include_router(library.keys_router)

@@ -7,7 +7,19 @@ from typing import NoReturn
 import typer
 from sqlalchemy.exc import OperationalError
 
-from api.commands import analyze, campaigns, conditions, data, imports, pulls, rules, running, segments, users
+from api.commands import (
+    analyze,
+    campaigns,
+    conditions,
+    data,
+    imports,
+    pulls,
+    rules,
+    running,
+    segments,
+    templates,
+    users,
+)
 from experiments.errors import TouchstoneError
 
 app = typer.Typer(
@@ -18,7 +30,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for family in (running, data, imports, pulls, campaigns, conditions, analyze, users, rules, segments):
+for family in (
+    running,
+    data,
+    imports,
+    pulls,
+    campaigns,
+    conditions,
+    analyze,
+    users,
+    rules,
+    segments,
+    templates,
+):
     family.register(app)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from api.wiring import Wiring
-from delivery import planner, policy, receipts
+from delivery import planner, policy, receipts, template_sync
 from experiments.errors import TouchstoneError
 from targeting.pulls import runs as pull_runs
 from targeting.rules.engine import rules_tick
@@ -74,6 +74,11 @@ def check_books(wiring: Wiring) -> Any:
     return wiring.books.tick()
 
 
+def sync_templates(wiring: Wiring) -> Any:
+    """Bring the registry of templates in line with WhatsApp's list, once an hour."""
+    return template_sync.sync_tick(wiring.database, wiring.clock, settings=wiring.settings)
+
+
 JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "evaluate-rules": evaluate_rules,
     "plan": plan,
@@ -83,6 +88,7 @@ JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "pull-sources": pull_sources,
     "refresh-segments": refresh_segments,
     "discover-attributes": discover_attributes,
+    "sync-templates": sync_templates,
     "check-books": check_books,
 }
 

@@ -1,6 +1,6 @@
 """`apply`, `ramp`, `experiment ..` and `breaker ..`: design, start, watch and stop from a terminal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ import typer
 import yaml
 from rich.table import Table
 
+from api import campaigning
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from delivery import breakers, planner
@@ -37,10 +38,11 @@ def apply(
     document = read_document(file)
     wiring = _wiring()
     with wiring.database.transaction() as session:
-        applied = campaigns.apply(session, wiring.clock, actor=ACTOR, document=document)
+        applied, warnings = campaigning.apply(
+            session, wiring.clock, settings=wiring.settings, actor=ACTOR, document=document
+        )
         typer.echo(f"{applied.experiment.key}: {applied.outcome} ({applied.experiment.status})")
-        for warning in campaigns.warnings_of(session, applied.experiment):
-            typer.echo(f"warning: {warning}", err=True)
+    _warn(warnings)
 
 
 def ramp(
@@ -87,7 +89,16 @@ def start(key: Key) -> None:
     """Begin: enrolment starts at the trigger's moment."""
     wiring = _wiring()
     with wiring.database.transaction() as session:
-        typer.echo(f"{key}: {campaigns.start(session, wiring.clock, actor=ACTOR, key=key).status}")
+        started, warnings = campaigning.start(
+            session, wiring.clock, settings=wiring.settings, actor=ACTOR, key=key
+        )
+    typer.echo(f"{key}: {started.status}")
+    _warn(warnings)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 @experiment.command("pause")

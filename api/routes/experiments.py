@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Path, Query
 
 from analysis import service as reports
+from api import campaigning
 from api.dependencies import (
     MANAGEMENT,
     CleanText,
@@ -14,6 +15,7 @@ from api.dependencies import (
     Limit,
     Reader,
     ReadSession,
+    SettingsOf,
     WiringOf,
     Writer,
     WriteSession,
@@ -62,10 +64,14 @@ Document = Annotated[
 
 
 @router.post("", status_code=201, openapi_extra={"requestBody": CAMPAIGN_BODY})
-def create(session: WriteSession, clock: ClockOf, principal: Writer, document: Document) -> ExperimentAnswer:
+def create(
+    session: WriteSession, clock: ClockOf, settings: SettingsOf, principal: Writer, document: Document
+) -> ExperimentAnswer:
     """Store a new draft."""
-    made = campaigns.create(session, clock, actor=principal.actor, document=document)
-    return experiment_answer(made, campaigns.warnings_of(session, made))
+    made, warnings = campaigning.create(
+        session, clock, settings=settings, actor=principal.actor, document=document
+    )
+    return experiment_answer(made, warnings)
 
 
 @router.get("")
@@ -92,18 +98,28 @@ def read(session: ReadSession, _principal: Reader, key: Key) -> ExperimentAnswer
 
 @router.put("/{key}", openapi_extra={"requestBody": CAMPAIGN_BODY})
 def apply(
-    session: WriteSession, clock: ClockOf, principal: Writer, key: Key, document: Document
+    session: WriteSession,
+    clock: ClockOf,
+    settings: SettingsOf,
+    principal: Writer,
+    key: Key,
+    document: Document,
 ) -> AppliedAnswer:
     """Create the experiment, redesign it while it is a draft, or find it unchanged."""
-    applied = campaigns.apply(session, clock, actor=principal.actor, key=key, document=document)
-    answer = experiment_answer(applied.experiment, campaigns.warnings_of(session, applied.experiment))
+    applied, warnings = campaigning.apply(
+        session, clock, settings=settings, actor=principal.actor, key=key, document=document
+    )
+    answer = experiment_answer(applied.experiment, warnings)
     return AppliedAnswer(outcome=applied.outcome, experiment=answer)
 
 
 @router.post("/{key}/start")
-def start(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> ExperimentAnswer:
-    """Begin: enrolment starts at the trigger's moment. Refused when nobody is in the audience."""
-    return experiment_answer(campaigns.start(session, clock, actor=principal.actor, key=key))
+def start(
+    session: WriteSession, clock: ClockOf, settings: SettingsOf, principal: Writer, key: Key
+) -> ExperimentAnswer:
+    """Begin: enrolment starts at the trigger's moment. Refused when nobody is in the audience, or a template is not approved."""
+    started, warnings = campaigning.start(session, clock, settings=settings, actor=principal.actor, key=key)
+    return experiment_answer(started, warnings)
 
 
 @router.post("/{key}/pause")
