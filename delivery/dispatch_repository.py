@@ -12,10 +12,11 @@ from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 from sqlmodel import Session, SQLModel, col
 
+from delivery.id_lists import TEXTS, among, one_of
 from delivery.models import Breaker, Message
 from delivery.story import NO_ANSWER, Story
 from experiments.models import Experiment
-from experiments.vocabulary import WAITING_STATES, ExperimentStatus, MessageState
+from experiments.vocabulary import ExperimentStatus, MessageState
 from targeting.models import Consent, User, UserAlias
 from targeting.user_repository import insert_into
 
@@ -23,6 +24,7 @@ _MESSAGES: Final = SQLModel.metadata.tables[str(Message.__tablename__)]
 _EXPERIMENTS: Final = SQLModel.metadata.tables[str(Experiment.__tablename__)]
 _USERS: Final = SQLModel.metadata.tables[str(User.__tablename__)]
 _ALIASES: Final = SQLModel.metadata.tables[str(UserAlias.__tablename__)]
+_CONSENTS: Final = SQLModel.metadata.tables[str(Consent.__tablename__)]
 _BREAKERS: Final = SQLModel.metadata.tables[str(Breaker.__tablename__)]
 _COLUMNS: Final = tuple(_MESSAGES.c[part.name] for part in fields(Story))
 _FIXED: Final = frozenset(
@@ -37,7 +39,7 @@ _IN_DUE_ORDER: Final = UnaryExpression(
     _MESSAGES.c.experiment_id, operator=custom_op("+"), type_=_MESSAGES.c.experiment_id.type
 )
 _SPARE: Final = 4
-"""Candidates looked at for each message claimed, since a user has at most one in a batch."""
+"""Most candidates looked at for each message claimed."""
 
 
 class Running(NamedTuple):
@@ -54,19 +56,6 @@ class Recipient(NamedTuple):
     attributes: Mapping[str, Any]
     locale: str | None = None
     last_inbound_at: datetime | None = None
-
-
-class Taken(NamedTuple):
-    """A place in a user's ledger, or (without `slot_at`) an earlier step that is still waiting."""
-
-    message_id: int
-    user_pk: int
-    experiment_id: int
-    step: int
-    category: str
-    state: str
-    slot_at: datetime | None
-    due_at: datetime
 
 
 def return_expired_claims(session: Session, *, now: datetime) -> int:
@@ -106,10 +95,12 @@ def definitions(session: Session, ids: Collection[int]) -> dict[int, Experiment]
     }
 
 
+_STATUSES: Final = select(_EXPERIMENTS.c.id, _EXPERIMENTS.c.status).where(among(_EXPERIMENTS.c.id))
+
+
 def statuses(session: Session, ids: Collection[int]) -> dict[int, str]:
     """The status of each experiment now."""
-    query = select(_EXPERIMENTS.c.id, _EXPERIMENTS.c.status).where(_EXPERIMENTS.c.id.in_(ids))
-    return dict(session.connection().execute(query).all())
+    return dict(session.connection().execute(_STATUSES, {"ids": ids}).all())
 
 
 def claim(
@@ -130,9 +121,14 @@ def claim(
     levels = sorted({experiment.priority for experiment in experiments}, reverse=True)
     for level in levels:
         ids = [experiment.id for experiment in experiments if experiment.priority == level]
-        for message_id, user_pk in _due(session, ids, level, blocked, now, limit=_SPARE * limit):
-            if len(chosen) < limit:
-                chosen.setdefault(user_pk, message_id)
+        # A user has one message in a batch at most: where many have several, more candidates are looked at.
+        for most in (limit, _SPARE * limit):
+            due = _due(session, ids, level, blocked, now, limit=most)
+            for message_id, user_pk in due:
+                if len(chosen) < limit:
+                    chosen.setdefault(user_pk, message_id)
+            if len(chosen) >= limit or len(due) < most:
+                break
         if len(chosen) >= limit:
             break
     if not chosen:
@@ -183,19 +179,22 @@ def _due(
     return session.connection().execute(query).all()
 
 
+_RECIPIENTS: Final = (
+    select(*(_USERS.c[name] for name in ("id", *Recipient._fields)))
+    .where(among(_USERS.c.id))
+    .order_by(_USERS.c.id)
+    .with_for_update(key_share=True)
+)
+
+
 def recipients(session: Session, user_pks: Collection[int]) -> dict[int, Recipient]:
     """Whom messages go to, held in the order of their ids.
 
-    Under this lock caps are counted and consent is read, so that two workers cannot both take a user's last slot,
-    and no message starts after a withdrawal was committed. Adding events for these users goes on meanwhile.
+    Under this lock caps are counted and consent is read, so that two workers cannot both take a user's last slot. Adding
+    events for these users goes on meanwhile.
     """
-    query = (
-        select(*(_USERS.c[name] for name in ("id", *Recipient._fields)))
-        .where(_USERS.c.id.in_(user_pks))
-        .order_by(_USERS.c.id)
-        .with_for_update(key_share=True)
-    )
-    return {row[0]: Recipient(*row[1:]) for row in session.connection().execute(query)}
+    rows = session.connection().execute(_RECIPIENTS, {"ids": user_pks})
+    return {row[0]: Recipient(*row[1:]) for row in rows}
 
 
 _SENDS: Final = 0x7057_5E0D
@@ -214,57 +213,33 @@ def hold_sends(session: Session) -> None:
         session.connection().execute(select(func.pg_advisory_xact_lock(_SENDS)))
 
 
+_PHONES: Final = (
+    select(_USERS.c.id, _USERS.c.phone)
+    .where(among(_USERS.c.id))
+    .order_by(_USERS.c.id)
+    .with_for_update(key_share=True, skip_locked=True)
+)
+
+
 def lock_phones(session: Session, user_pks: Collection[int]) -> dict[int, str | None]:
     """The phones of these users, held against changes; without those whom another transaction holds just now."""
-    query = (
-        select(_USERS.c.id, _USERS.c.phone)
-        .where(_USERS.c.id.in_(user_pks))
-        .order_by(_USERS.c.id)
-        .with_for_update(key_share=True, skip_locked=True)
-    )
-    return dict(session.connection().execute(query).all())
+    return dict(session.connection().execute(_PHONES, {"ids": user_pks}).all())
+
+
+_CONSENTED: Final = select(_CONSENTS.c.user_pk, _CONSENTS.c.category).where(
+    among(_CONSENTS.c.user_pk), _CONSENTS.c.granted.is_(True)
+)
 
 
 def consented(session: Session, user_pks: Collection[int]) -> set[tuple[int, str]]:
     """User and category of every consent that is granted now."""
-    query = select(col(Consent.user_pk), col(Consent.category)).where(
-        col(Consent.user_pk).in_(user_pks), col(Consent.granted).is_(True)
-    )
-    return {(user_pk, category) for user_pk, category in session.connection().execute(query)}
-
-
-_TAKEN: Final = (
-    *(_MESSAGES.c.id, _MESSAGES.c.user_pk, _MESSAGES.c.experiment_id, _MESSAGES.c.step),
-    *(_MESSAGES.c.category, _MESSAGES.c.state, _MESSAGES.c.slot_at, _MESSAGES.c.due_at),
-)
-
-
-def ledger(session: Session, user_pks: Collection[int], *, since: datetime) -> list[Taken]:
-    """Every place taken by these users after `since`."""
-    query = select(*_TAKEN).where(_MESSAGES.c.user_pk.in_(user_pks), _MESSAGES.c.slot_at > since)
-    return [Taken(*row) for row in session.connection().execute(query)]
-
-
-def waiting_steps(session: Session, stories: Collection[Story]) -> list[Taken]:
-    """Messages of the same users and experiments that are not yet committed to go out."""
-    if not stories:
-        return []
-    query = select(*_TAKEN).where(
-        _MESSAGES.c.experiment_id.in_({story.experiment_id for story in stories}),
-        _MESSAGES.c.user_pk.in_({story.user_pk for story in stories}),
-        _MESSAGES.c.state.in_(WAITING_STATES),
-    )
-    return [Taken(*row) for row in session.connection().execute(query)]
+    rows = session.connection().execute(_CONSENTED, {"ids": user_pks})
+    return {(user_pk, category) for user_pk, category in rows}
 
 
 def claimed_by(session: Session, message_ids: Collection[int], *, worker: str) -> list[Story]:
     """Those of these messages that are still this worker's, held; an expired claim may have gone to somebody else."""
-    query = select(*_COLUMNS).where(
-        _MESSAGES.c.id.in_(message_ids),
-        _MESSAGES.c.state == MessageState.CLAIMED,
-        _MESSAGES.c.claimed_by == worker,
-    )
-    rows = session.connection().execute(query.order_by(_MESSAGES.c.id).with_for_update())
+    rows = session.connection().execute(_CLAIMED, {"ids": message_ids, "worker": worker})
     return [Story(*row) for row in rows]
 
 
@@ -272,17 +247,56 @@ def stories(session: Session, message_ids: Collection[int], *, hold: bool = True
     """Messages by id; with `hold`, kept from others until the transaction ends, in the order of their ids."""
     if not message_ids:
         return {}
-    query = select(*_COLUMNS).where(_MESSAGES.c.id.in_(message_ids)).order_by(_MESSAGES.c.id)
-    rows = session.connection().execute(query.with_for_update() if hold else query)
-    return {row.id: Story(*row) for row in rows}
+    rows = session.connection().execute(_HELD if hold else _STORIES, {"ids": message_ids})
+    return {row[0]: Story(*row) for row in rows}
+
+
+_OWNERS: Final = select(_MESSAGES.c.wamid, _MESSAGES.c.id).where(one_of(_MESSAGES.c.wamid, TEXTS))
 
 
 def owners_of_wamids(session: Session, wamids: Collection[str]) -> dict[str, int]:
     """Which message has each of these ids of WhatsApp's."""
     if not wamids:
         return {}
-    query = select(_MESSAGES.c.wamid, _MESSAGES.c.id).where(_MESSAGES.c.wamid.in_(wamids))
-    return dict(session.connection().execute(query).all())
+    return dict(session.connection().execute(_OWNERS, {"texts": wamids}).all())
+
+
+class AcceptedRow(NamedTuple):
+    """WhatsApp took this attempt of a message, and gave it this id."""
+
+    id: int
+    attempt: int
+    wamid: str
+
+
+_ACCEPT: Final = (
+    update(_MESSAGES)
+    .where(
+        _MESSAGES.c.id == bindparam("message_id"),
+        _MESSAGES.c.state == MessageState.INFLIGHT,
+        _MESSAGES.c.tries == bindparam("attempt"),
+        _MESSAGES.c.wamid.is_(None),
+        _MESSAGES.c.accepted_at.is_(None),
+    )
+    .values(
+        state=MessageState.ACCEPTED,
+        reason=None,
+        lease_until=None,
+        wamid=bindparam("new_wamid"),
+        accepted_at=bindparam("at"),
+    )
+)
+
+
+def accept(session: Session, rows: Collection[AcceptedRow], *, at: datetime) -> bool:
+    """Move messages that wait for exactly this answer; whether all did. Those that did not are left as they are."""
+    if not rows:
+        return True
+    parameters = [
+        {"message_id": row.id, "attempt": row.attempt, "new_wamid": row.wamid, "at": at}
+        for row in sorted(rows)
+    ]
+    return session.connection().execute(_ACCEPT, parameters).rowcount == len(rows)
 
 
 _CHANGING: Final = tuple(part.name for part in fields(Story) if part.name not in _FIXED)
@@ -342,10 +356,14 @@ def add_aliases(session: Session, aliases: Collection[tuple[str, str, int]]) -> 
         session.connection().execute(statement, rows)
 
 
+_ALL_BREAKERS: Final = (
+    select(Breaker).order_by(col(Breaker.kind), col(Breaker.key)).execution_options(populate_existing=True)
+)
+
+
 def breakers(session: Session) -> Sequence[Breaker]:
     """Every breaker, open or closed."""
-    query = select(Breaker).order_by(col(Breaker.kind), col(Breaker.key))
-    return session.scalars(query.execution_options(populate_existing=True)).all()
+    return session.scalars(_ALL_BREAKERS).all()
 
 
 def breaker(session: Session, kind: str, key: str) -> Breaker | None:

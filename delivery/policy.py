@@ -21,8 +21,8 @@ from experiments.clock import Clock
 from experiments.design import problems_of
 from experiments.errors import Invalid
 from experiments.metrics import PositiveDuration
-from experiments.settings import Settings
 from experiments.send_times import LocalTime, Weekday
+from experiments.settings import Settings
 from experiments.vocabulary import Category
 
 MAX_CAP: Final = 10_000

@@ -2,12 +2,25 @@
 
 from datetime import UTC, datetime, timedelta
 
-from delivery.caps import free_at, is_capped, min_interval_of, rested_at
-from experiments.treatments import Variant
-from experiments.vocabulary import Category
+import pytest
+
+from delivery.caps import (
+    DAY,
+    MONTH,
+    WEEK,
+    Limit,
+    adapted,
+    all_free_at,
+    free_at,
+    rested_at,
+    room,
+    windows,
+    windows_of,
+)
+from delivery.policy import CategoryCaps
+from experiments.send_times import Frequency
 
 NOW = datetime(2026, 12, 8, 12, tzinfo=UTC)
-WEEK = timedelta(days=7)
 TICK = timedelta(microseconds=1)
 
 
@@ -40,8 +53,28 @@ def test_a_cap_of_nothing_is_never_free() -> None:
     assert free_at([], cap=0, window=WEEK, now=NOW) is None
 
 
-def test_only_marketing_is_capped() -> None:
-    assert [category for category in Category if is_capped(category)] == [Category.MARKETING]
+def test_no_bound_is_no_limit_and_nothing_is_a_limit() -> None:
+    assert windows(CategoryCaps()) == ()
+    assert windows(CategoryCaps(day=1, week=0, month=9)) == (Limit(1, DAY), Limit(0, WEEK), Limit(9, MONTH))
+
+
+@pytest.mark.parametrize(
+    ("cap", "factor", "result"),
+    [(3, 1.0, 3), (3, 0.5, 1), (1, 0.0, 1), (0, 9.0, 0), (3, 1.34, 4), (3, 1.33, 3), (10, 0.3, 3)],
+)
+def test_an_adapted_cap_is_rounded_down_and_never_becomes_nothing(cap, factor, result) -> None:
+    assert adapted(cap, factor) == result
+
+
+def test_every_limit_has_its_say() -> None:
+    limits = windows(CategoryCaps(day=1, week=2))
+    slots = [NOW - timedelta(hours=30), NOW - timedelta(hours=50)]
+    assert all_free_at(slots, limits, NOW) == NOW + timedelta(days=7, hours=-50)
+    assert all_free_at(slots[:1], limits, NOW) == NOW
+    assert all_free_at([], windows(CategoryCaps(day=0, week=2)), NOW) is None
+    assert room(slots[:1], limits, NOW) == 1
+    assert room(slots, limits, NOW) == 0
+    assert room(slots, (), NOW) is None
 
 
 def test_rest() -> None:
@@ -51,15 +84,6 @@ def test_rest() -> None:
     assert rested_at(NOW - day + TICK, min_interval=day, now=NOW) == NOW + TICK
 
 
-def test_min_interval_belongs_to_a_series() -> None:
-    message = {"template": "t", "language": "en"}
-    silent = Variant(key="a")
-    once = Variant.model_validate({"key": "a", "message": message, "frequency": {"steps": 1}})
-    twice = Variant.model_validate(
-        {"key": "a", "message": message, "frequency": {"steps": 2, "min_interval": "72h"}}
-    )
-    assert [min_interval_of(variant) for variant in (silent, once, twice)] == [
-        timedelta(0),
-        timedelta(0),
-        timedelta(days=3),
-    ]
+def test_the_bounds_of_a_variant_are_those_of_its_frequency() -> None:
+    assert windows_of(Frequency(steps=5, per_week=2, per_month=4)) == (Limit(2, WEEK), Limit(4, MONTH))
+    assert windows_of(Frequency(steps=2)) == ()
