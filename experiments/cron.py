@@ -34,6 +34,22 @@ def next_time(text: str, *, time_zone: str, after: datetime) -> datetime | None:
             return after
 
 
+def last_time(text: str, *, time_zone: str, after: datetime, upto: datetime) -> datetime | None:
+    """The last moment that is later than `after` and not later than `upto`, in UTC; None when there is none.
+
+    Looks back in strides that grow, so that a schedule of minutes does not cost more than one of months.
+    """
+    stride = timedelta(hours=1)
+    while True:
+        start = max(after, upto - stride)
+        found, following = None, next_time(text, time_zone=time_zone, after=start)
+        while following is not None and following <= upto:
+            found, following = following, next_time(text, time_zone=time_zone, after=following)
+        if found is not None or start <= after:
+            return found
+        stride *= 8
+
+
 @lru_cache(maxsize=256)
 def _trigger(text: str, time_zone: str) -> Any:
     fields = text.split()

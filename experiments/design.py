@@ -5,6 +5,7 @@ the author wrote it. A design that passes can be started once its audience is no
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -87,6 +88,11 @@ class Expiry(_Value):
 
     after: PositiveDuration | None = Field(None, description="Absent: TOUCHSTONE_MESSAGE_TTL")
     at: AwareDatetime | None = None
+
+    def of(self, due: datetime, *, ttl: timedelta) -> datetime:
+        """From when on a message that was first due at `due` no longer goes out; `ttl` where nothing is said."""
+        last = due + (self.after or ttl)
+        return last if self.at is None else min(last, self.at)
 
 
 class Plan(_Value):

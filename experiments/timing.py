@@ -8,7 +8,7 @@ from typing import Final
 from experiments.cron import next_time
 from experiments.errors import Problem
 from experiments.treatments import Variant
-from experiments.triggers import EventTrigger, OnceTrigger, RecurringTrigger, Trigger
+from experiments.triggers import EventTrigger, OnceTrigger, RecurringTrigger, RuleTrigger, Trigger
 
 LONGEST_SERIES: Final = timedelta(days=365)
 """A series whose last message could be due later than this after its trigger is refused."""
@@ -28,9 +28,9 @@ _INSTANT: Final = timedelta(microseconds=1)
 
 def opens_at(trigger: Trigger, started: datetime) -> datetime | None:
     """When enrolment begins for an experiment that was started at `started`; None when it never does."""
-    if isinstance(trigger, OnceTrigger):
-        if trigger.local_moment is not None:
-            return max(started, trigger.local_moment.replace(tzinfo=_FIRST_PLACE))
+    if isinstance(trigger, OnceTrigger) and trigger.local_moment is not None:
+        return max(started, trigger.local_moment.replace(tzinfo=_FIRST_PLACE))
+    if isinstance(trigger, OnceTrigger | RuleTrigger):
         return started if trigger.at is None else max(started, trigger.at)
     if isinstance(trigger, RecurringTrigger):
         first = next_time(trigger.cron, time_zone=trigger.time_zone, after=started - _INSTANT)

@@ -110,9 +110,16 @@ class InactivityTrigger(_Until):
 
 
 class RuleTrigger(_Until):
-    """Users come one by one, as rules enrol them."""
+    """Users come one by one, as rules enrol them; from `at` on, where it is given."""
 
     type: Literal["rule"]
+    at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _opens_before_it_closes(self) -> Self:
+        if self.at is not None and self.until is not None and self.at >= self.until:
+            raise ValueError("`until` is not after `at`, so nobody would ever enter")
+        return self
 
 
 Trigger = Annotated[
@@ -121,3 +128,12 @@ Trigger = Annotated[
 ]
 WALKED = frozenset({"once", "recurring"})
 """Triggers whose audience is walked; with the others users come one by one."""
+
+
+def has_closed(trigger: Trigger, now: datetime) -> bool:
+    """Whether nobody enters any more. A recurring trigger ends with the last occasion before `until`, walked to its end."""
+    return (
+        isinstance(trigger, EventTrigger | InactivityTrigger | RuleTrigger)
+        and trigger.until is not None
+        and now >= trigger.until
+    )

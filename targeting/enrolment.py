@@ -6,7 +6,7 @@ takes users one by one, as rules find them. Both ask `targeting.eligibility` who
 variant, and an assignment that is there already stays as it is, whatever has changed since.
 
 The walk meets the audience as it is at that time: users who come to match later are not enrolled by it. Raising the coverage
-(`reopen`) walks once more.
+(`reopen`) walks once more, and so does each occasion of a recurring trigger (`occasions`).
 """
 
 from collections import Counter
@@ -18,10 +18,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement
 from sqlmodel import Session
 
+from experiments import service
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
 from experiments.models import Experiment
-from experiments.triggers import WALKED
+from experiments.triggers import WALKED, has_closed
 from targeting import repository
 from targeting.eligibility import needs_attributes
 from targeting.enrolment_terms import Terms, settle, terms_of
@@ -30,6 +31,7 @@ from targeting.repository import Candidate, Unplanned
 AUDIENCE_SOURCE: Final = "audience"
 NOT_RUNNING: Final = "not_running"
 NOT_BY_RULES: Final = "not_by_rules"
+CLOSED: Final = "until"
 NOT_IN_AUDIENCE: Final = "audience"
 UNKNOWN: Final = "unknown"
 CHUNK: Final = 5000
@@ -73,7 +75,8 @@ def enrol_batch(
     if terms is None or not walks(terms.design):
         return nothing
     progress = repository.enrolment_of(session, experiment_id=terms.experiment_id, now=terms.now)
-    if progress.finished_at is not None:
+    waits = terms.design.trigger.type == "recurring" and progress.occasion_at is None
+    if waits or progress.finished_at is not None:
         return nothing
     if terms.design.audience.forced and progress.last_user_pk == 0:
         progress.counts = {**progress.counts, "forced": _enrol_forced(session, terms)}
@@ -119,7 +122,8 @@ def enrol_users(
     """
     terms = terms_of(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
     if terms is None:
-        return dict.fromkeys(user_pks, EnrolmentOutcome(None, NOT_RUNNING))
+        over = has_closed(service.design_of(experiment).trigger, clock.now())
+        return dict.fromkeys(user_pks, EnrolmentOutcome(None, CLOSED if over else NOT_RUNNING))
     if walks(terms.design):
         # Its plan counts on an audience that is complete once it has been walked.
         return dict.fromkeys(user_pks, EnrolmentOutcome(None, NOT_BY_RULES))
@@ -169,10 +173,9 @@ def unplanned(session: Session, *, experiment_id: int, limit: int) -> list[Unpla
     return repository.unplanned(session, experiment_id=experiment_id, limit=limit)
 
 
-def mark_planned(session: Session, *, ids: Sequence[int], at: datetime) -> None:
-    """Note that these assignments have been turned into messages, or into none."""
-    if ids:
-        repository.mark_planned(session, ids=ids, at=at)
+def mark_planned(session: Session, *, ids: Sequence[int], at: datetime, occasions: int = 1) -> None:
+    """Note that these assignments have been looked at, and turned into the messages of so many (more) occasions."""
+    repository.mark_planned(session, ids=ids, at=at, occasions=occasions)
 
 
 def _enrol_some(

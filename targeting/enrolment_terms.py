@@ -13,6 +13,7 @@ from experiments.clock import Clock
 from experiments.design import ExperimentDesign
 from experiments.models import Experiment
 from experiments.timing import opens_at
+from experiments.triggers import has_closed
 from targeting import repository
 from targeting.eligibility import Decision, decide, reasons_against
 from targeting.relations import peers_of
@@ -51,7 +52,7 @@ def terms_of(
     held = experiment_repository.reread(session, experiment_id)
     design, now = service.design_of(held), clock.now()
     opens = None if held.started_at is None else opens_at(design.trigger, held.started_at)
-    if opens is None or opens > now:
+    if opens is None or opens > now or has_closed(design.trigger, now):
         return None
     epoch = experiment_repository.current_epoch(session, experiment_id)
     return Terms(

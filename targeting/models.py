@@ -94,7 +94,8 @@ class Event(SQLModel, table=True):
 class Assignment(SQLModel, table=True):
     """User x experiment -> variant. `propensity` is the probability with which this variant was drawn, given eligibility.
 
-    `planned_at` is null until delivery has turned the assignment into messages (or into none, for a silent arm).
+    `planned_at` is null until delivery has turned the assignment into messages (or into none, for a silent arm); where the
+    trigger recurs, it is when that was last looked at.
     `occasions` is for how many occasions of its trigger it has been planned: 0, then 1, and more where the trigger recurs.
     `forced` marks a test user whose variant was chosen by hand: messaged, never analysed. `source` is `audience`, or
     `rule:KEY` when a rule enrolled the user.
@@ -133,6 +134,8 @@ class Enrolment(SQLModel, table=True):
     `last_user_pk` is the highest user looked at; `counts` says what became of them:
     `{"assigned": n, "excluded": {"consent": n, "cap": n, ..}, "forced": {"assigned": n, "excluded": {..}}, "expected": n}`: testers
     apart, and how many will be assigned at the end of a second walk, while it lasts. Users who come by rules are not counted.
+    `occasion_at` is the newest occasion of a recurring trigger that was begun; `planned_to_pk` how far, in the order of users,
+    those assigned before have been planned for it; null when all of them have.
     """
 
     __tablename__ = "enrolments"
@@ -142,6 +145,8 @@ class Enrolment(SQLModel, table=True):
     counts: dict[str, Any] = Field(default_factory=dict, sa_type=JsonDocument)
     started_at: datetime = Field(sa_type=UtcDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    occasion_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    planned_to_pk: int | None = Field(default=None, sa_type=BigKey)
 
 
 class Segment(SQLModel, table=True):

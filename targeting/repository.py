@@ -187,38 +187,55 @@ def insert_assignments(session: Session, *, rows: Sequence[Mapping[str, Any]]) -
 
 
 class Unplanned(NamedTuple):
-    """An assignment that delivery has not looked at yet."""
+    """An assignment that delivery has yet to plan, for the first time or once more: `occasions` it has been planned for."""
 
     id: int
     user_pk: int
     variant: str
     assigned_at: datetime
+    occasions: int
+    user_id: str
     time_zone: str | None
+
+
+_UNPLANNED: Final = select(
+    _ASSIGNMENTS.c.id,
+    _ASSIGNMENTS.c.user_pk,
+    _ASSIGNMENTS.c.variant,
+    _ASSIGNMENTS.c.assigned_at,
+    _ASSIGNMENTS.c.occasions,
+    USERS.c.user_id,
+    USERS.c.time_zone,
+).join(USERS, USERS.c.id == _ASSIGNMENTS.c.user_pk)
 
 
 def unplanned(session: Session, *, experiment_id: int, limit: int) -> list[Unplanned]:
     """The oldest assignments of an experiment that have no plan yet."""
-    query = (
-        select(
-            _ASSIGNMENTS.c.id,
-            _ASSIGNMENTS.c.user_pk,
-            _ASSIGNMENTS.c.variant,
-            _ASSIGNMENTS.c.assigned_at,
-            USERS.c.time_zone,
+    query = _UNPLANNED.where(
+        _ASSIGNMENTS.c.experiment_id == experiment_id, _ASSIGNMENTS.c.planned_at.is_(None)
+    )
+    rows = session.connection().execute(query.order_by(_ASSIGNMENTS.c.id).limit(limit)).all()
+    return [Unplanned(*row) for row in rows]
+
+
+def planned_before(
+    session: Session, *, experiment_id: int, before: datetime, after_pk: int, limit: int
+) -> list[Unplanned]:
+    """The next assignments by internal user id that were last planned before a moment."""
+    query = _UNPLANNED.where(
+        _ASSIGNMENTS.c.experiment_id == experiment_id,
+        _ASSIGNMENTS.c.user_pk > after_pk,
+        _ASSIGNMENTS.c.planned_at < before,
+    )
+    rows = session.connection().execute(query.order_by(_ASSIGNMENTS.c.user_pk).limit(limit)).all()
+    return [Unplanned(*row) for row in rows]
+
+
+def mark_planned(session: Session, *, ids: Sequence[int], at: datetime, occasions: int) -> None:
+    """Note that these assignments have been planned at this moment, for so many more occasions."""
+    if ids:
+        session.connection().execute(
+            update(_ASSIGNMENTS)
+            .where(_ASSIGNMENTS.c.id.in_(ids))
+            .values(planned_at=at, occasions=_ASSIGNMENTS.c.occasions + occasions)
         )
-        .join(USERS, USERS.c.id == _ASSIGNMENTS.c.user_pk)
-        .where(_ASSIGNMENTS.c.experiment_id == experiment_id, _ASSIGNMENTS.c.planned_at.is_(None))
-        .order_by(_ASSIGNMENTS.c.id)
-        .limit(limit)
-    )
-    return [Unplanned(*row) for row in session.connection().execute(query).all()]
-
-
-def mark_planned(session: Session, *, ids: Sequence[int], at: datetime) -> int:
-    """Note that these assignments have their plan; returns how many had none before."""
-    result = session.connection().execute(
-        update(_ASSIGNMENTS)
-        .where(_ASSIGNMENTS.c.id.in_(ids), _ASSIGNMENTS.c.planned_at.is_(None))
-        .values(planned_at=at, occasions=1)
-    )
-    return result.rowcount

@@ -81,6 +81,10 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('occasions', sa.Integer(), server_default='0', nullable=False))
         batch_op.create_index('ix_assignments_books', ['experiment_id', 'variant', 'occasions'], unique=False)
 
+    with op.batch_alter_table('enrolments', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('occasion_at', database.UtcDateTime(), nullable=True))
+        batch_op.add_column(sa.Column('planned_to_pk', database.BigKey, nullable=True))
+
     with op.batch_alter_table('breakers', schema=None) as batch_op:
         batch_op.add_column(sa.Column('streak', sa.Integer(), server_default='0', nullable=False))
         batch_op.add_column(sa.Column('streak_code', sa.Integer(), nullable=True))
@@ -128,6 +132,10 @@ def downgrade() -> None:
     with op.batch_alter_table('breakers', schema=None) as batch_op:
         batch_op.drop_column('streak_code')
         batch_op.drop_column('streak')
+
+    with op.batch_alter_table('enrolments', schema=None) as batch_op:
+        batch_op.drop_column('planned_to_pk')
+        batch_op.drop_column('occasion_at')
 
     with op.batch_alter_table('assignments', schema=None) as batch_op:
         batch_op.drop_index('ix_assignments_books')
