@@ -16,6 +16,7 @@ from api.grouped_reads import GroupReader, answer_inquiries
 from api.grouped_writes import Submission, store_submissions, store_webhooks
 from api.keyring import KeyRing
 from api.leadership import Leadership
+from api.overview_memory import Overviews
 from delivery.books import Books
 from delivery.dispatch import Dispatcher
 from delivery.whatsapp.client import WhatsAppClient
@@ -70,6 +71,11 @@ class Wiring:
     def books(self) -> Books:
         """Checks the books of all experiments, as often as the time allows."""
         return Books(self.database, self.clock)
+
+    @cached_property
+    def overviews(self) -> Overviews:
+        """What goes on in delivery, counted now or a moment ago."""
+        return Overviews()
 
     @cached_property
     def keyring(self) -> KeyRing:

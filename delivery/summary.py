@@ -99,6 +99,11 @@ def summary(session: Session, *, key: str | None = None) -> Summary:
 
     Call it in a snapshot.
     """
+    return summary_of(session, key=key)[1]
+
+
+def summary_of(session: Session, *, key: str | None = None) -> tuple[list[Tally], Summary]:
+    """The lines of the books, and `summary` of them."""
     experiments = (
         repository.started_experiments(session)
         if key is None
@@ -113,7 +118,7 @@ def summary(session: Session, *, key: str | None = None) -> Summary:
     )
     messages = [line for line in lines if line.state is not None]
     states = _by_state(messages)
-    return Summary(
+    return lines, Summary(
         states=states,
         reasons=_by_reason(messages),
         funnel={

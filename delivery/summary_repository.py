@@ -1,6 +1,6 @@
 """SQL of the books and of what goes on in delivery: counts, read from indexes alone."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -72,16 +72,6 @@ def started_experiments(session: Session) -> Sequence[Experiment]:
     return session.scalars(query).all()
 
 
-def messages_by_state(session: Session) -> dict[tuple[str, str], int]:
-    """How many messages there are, by key of the experiment and state."""
-    by = (col(Message.experiment_id), col(Message.state))
-    counts = select(*by, func.count().label("number")).group_by(*by).subquery()
-    query = select(col(Experiment.key), counts.c.state, counts.c.number).join(
-        counts, counts.c.experiment_id == col(Experiment.id)
-    )
-    return {(key, state): number for key, state, number in session.connection().execute(query)}
-
-
 class Queue(NamedTuple):
     """Planned messages: of running experiments, due now or later, and of paused ones. `oldest`: when the first became due."""
 
@@ -91,27 +81,24 @@ class Queue(NamedTuple):
     oldest: datetime | None
 
 
-def queue(session: Session, *, now: datetime) -> Queue:
-    """The queue of all experiments. Reads messages themselves only of paused experiments, if these have any that are due."""
-    planned = (col(Experiment.id), col(Experiment.priority), col(Experiment.status), func.count())
-    query = (
-        select(*planned)
-        .join(Message, col(Message.experiment_id) == col(Experiment.id))
-        .where(col(Message.state) == MessageState.PLANNED)
-        .group_by(*planned[:3])
-    )
-    rows = session.connection().execute(query).all()
-    running = [row for row in rows if row.status == ExperimentStatus.RUNNING]
-    paused = {row.id: row[3] for row in rows if row.status != ExperimentStatus.RUNNING}
+def queue(session: Session, *, planned: Mapping[int, int], now: datetime) -> Queue:
+    """The queue of all experiments, of which `planned` says how many planned messages each has.
+
+    Reads messages themselves only of paused experiments, if these have any that are due.
+    """
+    columns = (col(Experiment.id), col(Experiment.priority), col(Experiment.status))
+    rows = session.connection().execute(select(*columns).where(columns[0].in_(planned.keys()))).all()
+    running = {row.id: row.priority for row in rows if row.status == ExperimentStatus.RUNNING}
+    paused = [row.id for row in rows if row.id not in running]
     due = _count_due(session, {row.priority for row in rows}, now)
     if paused and due:
-        due -= _count_due_of(session, paused.keys(), now)
-    levels = {row.priority for row in running}
-    first = [_first_due(session, level, {row.id for row in running}, now) for level in levels] if due else []
+        due -= _count_due_of(session, paused, now)
+    levels = set(running.values()) if due else set()
+    first = [_first_due(session, level, running.keys(), now) for level in sorted(levels)]
     return Queue(
         due=due,
-        later=sum(row[3] for row in running) - due,
-        paused=sum(paused.values()),
+        later=sum(planned[pk] for pk in running) - due,
+        paused=sum(planned[pk] for pk in paused),
         oldest=min((at for at in first if at is not None), default=None),
     )
 
@@ -137,7 +124,8 @@ def _first_due(
             _PLANNED,
             _MESSAGES.c.priority == level,
             _MESSAGES.c.due_at <= now,
-            _MESSAGES.c.experiment_id.in_(experiment_ids),
+            # The sum takes the index by experiment out of the choice: this walks along the due times.
+            (_MESSAGES.c.experiment_id + 0).in_(experiment_ids),
         )
         .order_by(_MESSAGES.c.due_at)
         .limit(1)
@@ -155,14 +143,6 @@ def accepted_since(session: Session, *, since: datetime) -> int:
     connection = session.connection()
     taken, under_way = connection.execute(slots).scalar_one(), connection.execute(flying).scalar_one()
     return max(0, taken - under_way)
-
-
-def users_reached(session: Session, *, since: datetime) -> int:
-    """How many different people got a slot after `since`."""
-    query = select(func.count(_MESSAGES.c.user_pk.distinct())).where(
-        _MESSAGES.c.slot_at.is_not(None), _MESSAGES.c.slot_at > since
-    )
-    return session.connection().execute(query).scalar_one()
 
 
 class Inbox(NamedTuple):

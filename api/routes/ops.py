@@ -5,10 +5,18 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
-from api import metrics, migrations
-from api.dependencies import MANAGEMENT, CleanText, ClockOf, Reader, ReadSession, WiringOf, WriteSession
+from api import leadership_repository, metrics, migrations
+from api.dependencies import (
+    MANAGEMENT,
+    CleanText,
+    ClockOf,
+    Reader,
+    ReadSession,
+    WiringOf,
+    WriteSession,
+)
 from api.schemas import Health
-from delivery import links, summary
+from delivery import links
 from experiments.errors import Unavailable
 
 router = APIRouter()
@@ -44,9 +52,10 @@ def readyz(wiring: WiringOf) -> Health:
 
 
 @router.get("/metrics", tags=["ops"], response_class=Response, responses={200: METRICS, 503: NOT_NOW})
-def prometheus(session: ReadSession, clock: ClockOf) -> Response:
-    """Messages by experiment and state, webhooks waiting, how late delivery is, open fuses: numbers only, for Prometheus."""
-    return Response(metrics.exposition(session, clock), media_type=metrics.MEDIA_TYPE)
+def prometheus(session: ReadSession, wiring: WiringOf) -> Response:
+    """Messages by experiment and state, the queue, the rate, failures, open fuses, webhooks: numbers only, for Prometheus."""
+    seen = wiring.overviews.get(session, wiring.clock, settings=wiring.settings)
+    return Response(metrics.exposition(session, seen), media_type=metrics.MEDIA_TYPE)
 
 
 @router.get(
@@ -54,10 +63,12 @@ def prometheus(session: ReadSession, clock: ClockOf) -> Response:
 )
 def delivery_summary(
     session: ReadSession,
+    wiring: WiringOf,
     _principal: Reader,
     experiment: Annotated[
         CleanText | None, Query(max_length=64, description="Key of one experiment; all when absent")
     ] = None,
 ) -> dict[str, Any]:
-    """Messages by state and reason, and whether every planned slot is accounted for."""
-    return summary.summary(session, key=experiment).to_json()
+    """Messages by state and reason, whether every slot is accounted for, and how delivery is doing: docs/operations.md."""
+    seen = wiring.overviews.get(session, wiring.clock, settings=wiring.settings, key=experiment)
+    return {**seen.to_json(), "leader": leadership_repository.leader(session)}

@@ -14,7 +14,7 @@ from experiments.vocabulary import MessageState
 from tests.integration.conftest import APP_SECRET
 from tests.integration.test_api_experiments import DESIGN, PEOPLE, bring_people
 
-SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="[^"]*",?)*)\})? (\d+(?:\.\d+)?)')
+SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="[^"]*",?)*)\})? (\d+(?:\.\d+)?)')
 
 
 def numbers(http: TestClient) -> dict[str, float]:
@@ -41,15 +41,27 @@ def numbers(http: TestClient) -> dict[str, float]:
 
 
 def test_an_idle_installation_has_numbers_that_are_zero(http: TestClient) -> None:
-    assert numbers(http) == {
-        "touchstone_webhooks_waiting": 0,
-        "touchstone_oldest_due_age_seconds": 0,
-        'touchstone_breakers_open{kind="number"}': 0,
-        'touchstone_breakers_open{kind="template"}': 0,
-        'touchstone_breakers_open{kind="variant"}': 0,
-        "touchstone_rules_parked": 0,
-        "touchstone_rule_occasions_waiting": 0,
-    }
+    assert numbers(http) == dict.fromkeys(
+        (
+            *(f'touchstone_queue{{when="{when}"}}' for when in ("due", "later", "paused")),
+            *(f'touchstone_accepted_per_minute{{minutes="{minutes}"}}' for minutes in (1, 15)),
+            *(
+                f'touchstone_breakers_open{{kind="{kind}"}}'
+                for kind in ("all", "number", "template", "variant")
+            ),
+            *(
+                f"touchstone_webhooks_{what}"
+                for what in ("waiting", "oldest_age_seconds", "unmatched", "errors")
+            ),
+            "touchstone_oldest_due_age_seconds",
+            "touchstone_paused",
+            "touchstone_workers_alive",
+            "touchstone_unique_users",
+            "touchstone_rules_parked",
+            "touchstone_rule_occasions_waiting",
+        ),
+        0,
+    )
 
 
 def test_messages_are_counted_by_experiment_and_state_and_the_oldest_due_one_ages(
