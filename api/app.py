@@ -12,6 +12,7 @@ from api.intake import Shortcut
 from api.routes import (
     attributes,
     conditions,
+    delivery,
     evaluation,
     experiments,
     imports,
@@ -68,6 +69,7 @@ def create_app(wiring: Wiring) -> FastAPI:
     for module in (tracking, whatsapp, experiments, users, library, ops, segments, attributes, pulls, rules):
         app.include_router(module.router)
     app.include_router(conditions.router)
+    app.include_router(delivery.router)
     app.include_router(templates.router)
     app.include_router(evaluation.router)
     app.include_router(evaluation.features_router)

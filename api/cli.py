@@ -12,6 +12,7 @@ from api.commands import (
     campaigns,
     conditions,
     data,
+    delivery,
     imports,
     pulls,
     rules,
@@ -33,6 +34,7 @@ app = typer.Typer(
 for family in (
     running,
     data,
+    delivery,
     imports,
     pulls,
     campaigns,

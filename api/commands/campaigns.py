@@ -1,4 +1,4 @@
-"""`apply`, `ramp`, `experiment ..` and `breaker ..`: design, start, watch and stop from a terminal."""
+"""`apply`, `ramp` and `experiment ..`: design, start, watch and stop from a terminal."""
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -12,15 +12,13 @@ from rich.table import Table
 from api import campaigning
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
-from delivery import breakers, planner
+from delivery import planner
 from experiments import repository
-from experiments.clock import format_moment
 from experiments.errors import Invalid, NotFound
 from experiments.models import Experiment
 from targeting import campaigns
 
 experiment = typer.Typer(help="Experiments: list, start, pause, resume, stop, report.", no_args_is_help=True)
-breaker = typer.Typer(help="Fuses that stopped sending: list, close.", no_args_is_help=True)
 Key = Annotated[str, typer.Argument(help="Key of the experiment.")]
 
 
@@ -28,7 +26,6 @@ def register(app: typer.Typer) -> None:
     app.command()(apply)
     app.command()(ramp)
     app.add_typer(experiment, name="experiment")
-    app.add_typer(breaker, name="breaker")
 
 
 def apply(
@@ -168,27 +165,3 @@ def _wiring() -> Wiring:
     wiring = Wiring.from_environment()
     wiring.prepare_database()
     return wiring
-
-
-@breaker.command("list")
-def list_breakers() -> None:
-    """Fuses that are open: nothing goes out through them until they are closed."""
-    wiring = _wiring()
-    table = Table("kind", "key", "opened", "closes by itself", "reason")
-    with wiring.database.snapshot() as session:
-        for row in breakers.open_breakers(session, wiring.clock):
-            until = format_moment(row.until) if row.until else "no"
-            table.add_row(row.kind, row.key, format_moment(row.opened_at), until, row.reason)
-    make_console().print(table)
-
-
-@breaker.command("close")
-def close_breaker(
-    kind: Annotated[breakers.Kind, typer.Argument(help="number, template or variant.")],
-    key: Annotated[str, typer.Argument(help="As `touchstone breaker list` shows it.")],
-) -> None:
-    """Close a fuse once its cause is mended, such as a wrong token; what waited goes out again."""
-    wiring = _wiring()
-    with wiring.database.transaction() as session:
-        breakers.close(session, wiring.clock, actor=ACTOR, kind=kind, key=key)
-    typer.echo(f"closed {kind} {key}")

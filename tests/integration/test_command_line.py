@@ -81,10 +81,10 @@ def test_an_open_fuse_is_shown_and_closed_by_hand(touchstone: CommandLine, tmp_p
         now = SystemClock().now()
         session.add(Breaker(kind="number", key="123", opened_at=now, error_code=190, reason="wrong token"))
     database.dispose()
-    assert "wrong token" in touchstone("breaker", "list").stdout
-    assert touchstone("breaker", "close", "number", "123").stdout == "closed number 123\n"
-    assert "wrong token" not in touchstone("breaker", "list").stdout
-    assert "no breaker number '123' is open" in touchstone.fails("breaker", "close", "number", "123")
+    assert "wrong token" in touchstone("delivery", "breakers").stdout
+    assert touchstone("delivery", "close", "number", "123").stdout == "closed number 123\n"
+    assert "wrong token" not in touchstone("delivery", "breakers").stdout
+    assert "no breaker number '123' is open" in touchstone.fails("delivery", "close", "number", "123")
 
 
 def test_errors_are_one_line_that_says_what_to_do(touchstone: CommandLine, tmp_path: Path) -> None:
