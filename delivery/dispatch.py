@@ -31,9 +31,9 @@ from typing import Final, TypeVar
 import numpy as np
 from sqlmodel import Session
 
-from delivery import breakers, workers
+from delivery import breakers, claim_repository, workers
 from delivery import dispatch_repository as repository
-from delivery.gate import EVERYTHING, Look, gate
+from delivery.gate import Look, gate
 from delivery.outcomes import Answered, Withheld
 from delivery.posting import Pending, Posting, Sender
 from delivery.recording import record
@@ -212,8 +212,10 @@ class Dispatcher:
         now = self._clock.now()
 
         def work(session: Session) -> Dispatched:
-            returned = repository.return_expired_claims(session, now=now)
-            return Dispatched(returned=returned, ended_unknown=repository.give_up_waiting(session, now=now))
+            returned = claim_repository.return_expired_claims(session, now=now)
+            return Dispatched(
+                returned=returned, ended_unknown=claim_repository.give_up_waiting(session, now=now)
+            )
 
         return self._commit(work)
 
@@ -224,11 +226,11 @@ class Dispatcher:
         def work(session: Session) -> Sequence[tuple[int, int]]:
             self._beat(session)
             fuses = breakers.open_keys(session, now)
-            if not fuses.isdisjoint({EVERYTHING, (breakers.Kind.NUMBER, self._number)}):
+            if not fuses.isdisjoint({breakers.EVERYTHING, (breakers.Kind.NUMBER, self._number)}):
                 return ()
-            running = repository.running(session)
+            running = claim_repository.running(session)
             designs = self._load_designs(session, [experiment.id for experiment in running])
-            return repository.claim(
+            return claim_repository.claim(
                 session,
                 experiments=running,
                 blocked=breakers.blocked_variants(designs, fuses) if fuses else (),

@@ -11,7 +11,6 @@ costs no write to the disk. docs/decisions/0012-opting-out-is-instant.md says wh
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from sqlmodel import Session
 
@@ -22,9 +21,6 @@ from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
 from experiments.vocabulary import ExperimentStatus
-
-EVERYTHING: Final = ("all", "*")
-"""Kind and key of the fuse that stops everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ def look(
     # A statement of its own, begun under the lock: what was committed before it is seen.
     consented = repository.consented(session, list(phones))
     fuses = breakers.open_keys(session, clock.now())
-    everything = not fuses.isdisjoint({EVERYTHING, (breakers.Kind.NUMBER, number)})
+    everything = not fuses.isdisjoint({breakers.EVERYTHING, (breakers.Kind.NUMBER, number)})
     experiments = {item.story.experiment_id for item in group}
     blocked = set(breakers.blocked_variants({pk: designs[pk] for pk in experiments}, fuses)) if fuses else ()
     statuses = repository.statuses(session, experiments)

@@ -10,8 +10,9 @@ from sqlmodel import Session
 
 from delivery import breakers, inbound, streaks
 from delivery import dispatch_repository as repository
+from delivery.dispatch_repository import AcceptedRow
 from delivery.inbound import OptedOut
-from delivery.outcomes import Answered, alarm_of, settle
+from delivery.outcomes import PLAINLY_ACCEPTED, Answered, alarm_of, settle
 from delivery.retry import Alarm, Rules
 from delivery.story import MAX_WAMID, Story
 from delivery.whatsapp.client import Accepted
@@ -32,13 +33,38 @@ def record(
     rng: np.random.Generator,
     at: datetime,
 ) -> list[Story]:
-    """Store what became of each POST; returns the messages as they now are, in the order of `answers`."""
+    """Store what became of each POST; returns the messages that were not plainly accepted, as they now are."""
     opted_out = [
         OptedOut(answered.begun.user_pk, at, evidence="answer to a message")
         for answered in answers
         if (raised := alarm_of(answered)) is not None and raised.alarm is Alarm.OPTED_OUT
     ]
     inbound.hear(session, clock, said=(), opted_out=opted_out)
+    plain = _plainly_accepted(answers)
+    rest = answers
+    if not repository.owners_of_wamids(session, plain) and repository.accept(session, plain.values(), at=at):
+        done = {row.id for row in plain.values()}
+        rest = [answered for answered in answers if answered.begun.id not in done]
+    settled = _settle(session, rest, rules=rules, at=at)
+    repository.add_aliases(session, _aliases(answers))
+    alarms = streaks.count(session, answers=answers, designs=designs)
+    breakers.sound(session, alarms=alarms, number=number, designs=designs, now=at, rng=rng)
+    return settled
+
+
+def _plainly_accepted(answers: Sequence[Answered]) -> dict[str, AcceptedRow]:
+    """The answers that need no rule, by WhatsApp's id: nearly all of them, so they are stored without reading anything."""
+    return {
+        answered.outcome.wamid: AcceptedRow(answered.begun.id, answered.begun.tries, answered.outcome.wamid)
+        for answered in answers
+        if isinstance(answered.outcome, Accepted)
+        and answered.outcome.message_status in PLAINLY_ACCEPTED
+        and len(answered.outcome.wamid) <= MAX_WAMID
+    }
+
+
+def _settle(session: Session, answers: Sequence[Answered], *, rules: Rules, at: datetime) -> list[Story]:
+    """Move the messages of these answers by the rules, whatever else has happened to them meanwhile."""
     stories = repository.stories(session, [answered.begun.id for answered in answers])
     owners = repository.owners_of_wamids(session, _wamids(answers))
     settled = [
@@ -46,9 +72,6 @@ def record(
         for answered in answers
     ]
     repository.save(session, [(stories[story.id], story) for story in settled])
-    repository.add_aliases(session, _aliases(answers))
-    alarms = streaks.count(session, answers=answers, designs=designs)
-    breakers.sound(session, alarms=alarms, number=number, designs=designs, now=at, rng=rng)
     return settled
 
 

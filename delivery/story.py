@@ -78,10 +78,11 @@ def read_callback(data: str | None) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2] or 1)) if match else None
 
 
-def begin(story: Story, *, now: datetime, waits_until: datetime) -> Story:
-    """The message takes its slot and is in flight; whatever the last attempt left behind is cleared."""
+def begin(story: Story, *, now: datetime, waits_until: datetime, language: str | None = None) -> Story:
+    """The message takes its slot and is in flight, in this language; whatever the last attempt left behind is cleared."""
     return replace(
         story,
+        language=language,
         state=MessageState.INFLIGHT,
         reason=None,
         slot_at=now,
