@@ -18,6 +18,7 @@ from api.routes import (
     imports,
     library,
     ops,
+    policy,
     pulls,
     rules,
     segments,
@@ -66,7 +67,19 @@ def create_app(wiring: Wiring) -> FastAPI:
     app.state.wiring = wiring
     errors.install(app)
     app.add_middleware(CorsOnDoors, origins=wiring.settings.cors_origins)
-    for module in (tracking, whatsapp, experiments, users, library, ops, segments, attributes, pulls, rules):
+    for module in (
+        tracking,
+        whatsapp,
+        experiments,
+        users,
+        library,
+        ops,
+        segments,
+        attributes,
+        pulls,
+        rules,
+        policy,
+    ):
         app.include_router(module.router)
     app.include_router(conditions.router)
     app.include_router(delivery.router)

@@ -7,18 +7,22 @@ from api import segment
 from api.errors import MEDIA_TYPE
 from api.evaluation_schemas import OFREP
 from api.schemas import ProblemDocument
+from delivery.policy import DeliveryPolicy
 from experiments.design import ExperimentDesign
 from targeting.rules.definitions import RuleDefinition
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _PART_OF_CAMPAIGN: Final = "#/components/schemas/Campaign.{model}"
 _PART_OF_RULE: Final = "#/components/schemas/Rule.{model}"
+_PART_OF_POLICY: Final = "#/components/schemas/Policy.{model}"
 CAMPAIGN_BODY: Final = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Campaign"}}},
 }
 """The body of a route that takes a campaign as a plain document, because the design itself says best what is wrong with one."""
 RULE_BODY: Final = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Rule"}}}}
 """The same for a rule."""
+POLICY_BODY: Final = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Policy"}}}}
+"""The same for the delivery policy."""
 _WORDS: Final = {
     HTTPStatus.BAD_REQUEST: "The body ends early, or is not the form that it says it is",
     HTTPStatus.UNAUTHORIZED: "No key, or one that is not known",
@@ -58,6 +62,9 @@ def complete(document: dict[str, Any]) -> None:
     rule = RuleDefinition.model_json_schema(ref_template=_PART_OF_RULE)
     schemas |= {f"Rule.{name}": part for name, part in rule.pop("$defs").items()}
     schemas["Rule"] = rule
+    policy = DeliveryPolicy.model_json_schema(ref_template=_PART_OF_POLICY)
+    schemas |= {f"Policy.{name}": part for name, part in policy.pop("$defs").items()}
+    schemas["Policy"] = policy
     schemas |= segment.schemas(_REFERENCE.format(model="{name}"))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
