@@ -151,7 +151,7 @@ def _body(content: MessageContent, shape: Shape, field: str) -> Iterator[Problem
                 yield Problem(field, f"has nothing for {_names(missing)}, which the template's body needs")
             for name in sorted(more):
                 yield Problem(f"{field}.{name}", "is no variable of the template's body")
-    elif isinstance(given, Mapping):
+    elif isinstance(given, Mapping) and given:
         yield Problem(field, "the template numbers its variables; give a list")
     elif len(given) != len(variables):
         yield Problem(field, f"has {len(given)}, but the template's body has {len(variables)} variables")
