@@ -51,7 +51,7 @@ def apply(session: Session, *, updates: Sequence[tuple[datetime, NumberUpdate]],
         if update.has_limit:
             _take(row, "unique_users", update.limit, at, always=True)
         if update.standing is not None:
-            _take(row, "status", update.event[:MAX_STATUS], at)
+            _take(row, "status", _said(update)[:MAX_STATUS], at)
             _sound(session, at, update)
     repository.put(session, [rows[key] for key in sorted(rows)])
 
@@ -122,9 +122,12 @@ def _rank(value: object) -> str:
 
 def _sound(session: Session, at: datetime, update: NumberUpdate) -> None:
     kind, key = (Kind.ALL, ACCOUNT) if update.display is None else (Kind.NUMBER, f"+{update.display}")
-    reason = " ".join(filter(None, (update.event, update.reason)))
     stops = update.standing is Standing.STOPPED
-    breakers.word(session, kind=kind, key=key, at=at, stops=stops, until=update.until, reason=reason[:300])
+    breakers.word(session, kind=kind, key=key, at=at, stops=stops, until=update.until, reason=_said(update))
+
+
+def _said(update: NumberUpdate) -> str:
+    return " ".join(filter(None, (update.event, update.reason)))
 
 
 def _key(update: NumberUpdate) -> str:

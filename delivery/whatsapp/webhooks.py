@@ -198,7 +198,7 @@ def _content(kind: str, content: dict[str, Any]) -> tuple[str | None, str | None
         return text(reply.get("title")), text(reply.get("id"))
     if kind == "reaction":
         return text(content.get("emoji")), None
-    return text(content.get("caption")), None
+    return text(content.get("caption")) or text(content.get("text")), None
 
 
 def _preference_items(value: dict[str, Any]) -> Iterator[WebhookItem]:
