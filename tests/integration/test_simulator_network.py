@@ -1,6 +1,7 @@
 """Bad networks over real sockets: half answers, refused connections, 5xx after acceptance, scripts, webhooks in any shape."""
 
 import json
+import socket
 import time
 from collections import Counter
 from dataclasses import replace
@@ -60,6 +61,21 @@ def test_an_accepted_message_without_an_answer_ends_unknown_and_is_told_of(fault
         "unanswered": len(unanswered),
         "states": {"read": 60},
     }
+
+
+def test_a_reset_comes_in_the_middle_of_the_answer():
+    config = SimulatorConfig(token=TOKEN, throughput=None, faults=Faults(reset=1.0))
+    with running(config) as simulator:
+        body = json.dumps(message(0, "anything").to_payload()).encode()
+        head = (
+            f"POST /v26.0/{config.phone_number_id}/messages HTTP/1.1\r\nHost: simulator\r\n"
+            f"Authorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", int(simulator.rsplit(":", 1)[1])), timeout=10) as line:
+            line.sendall(head.encode() + body)
+            with pytest.raises(ConnectionResetError):
+                while line.recv(65536):
+                    continue
 
 
 def test_a_sender_that_resends_what_is_unknown_is_found_out():
@@ -155,7 +171,7 @@ def test_the_same_script_and_seed_do_the_same_in_any_order():
 
 def test_webhooks_come_broken_up_repeated_and_out_of_order_and_end_the_same():
     telling = Telling(statuses_per_change=3, changes_per_entry=2, repeat=0.5, reorder_seconds=20_000)
-    with receiver() as (url, received), running(configuration(url, telling=telling)) as simulator:
+    with receiver() as (url, received), running(configuration(url, telling=telling, batch=20)) as simulator:
         send(simulator, [message(n, "anything") for n in range(80)])
         final = drain(simulator)
     assert all(verify_signature(SECRET, body, signature) for signature, body in received.webhooks)
@@ -165,7 +181,7 @@ def test_webhooks_come_broken_up_repeated_and_out_of_order_and_end_the_same():
     assert sum(count == 2 for count in bodies.values()) == final["webhooks_repeated"] > 0
     documents = [json.loads(body) for body in bodies]
     assert max(len(document["entry"]) for document in documents) > 1
-    assert {len(e["changes"]) for d in documents for e in d["entry"]} == {1, 2}
+    assert max(len(e["changes"]) for d in documents for e in d["entry"]) == 2
     assert max(len(c["value"]["statuses"]) for d in documents for e in d["entry"] for c in e["changes"]) == 3
     order: dict[str, list[MessageState]] = {}
     for item in received.items():

@@ -1,5 +1,7 @@
 """People speak over real sockets: of themselves, as their behaviour has it, and because a test wants it."""
 
+import time
+
 import httpx
 import pytest
 
@@ -61,7 +63,10 @@ def test_the_world_writes_back_and_presses_buttons():
 
 
 def test_a_test_lets_somebody_speak():
-    with receiver() as (url, received), running(configuration(url, clock_factor=1.0)) as simulator:
+    with (
+        receiver() as (url, received),
+        running(configuration(url, clock_factor=1.0, concurrency=1)) as simulator,
+    ):
         post(simulator, "/simulator/world", people=people(2), behaviour={"templates": {"promo": {}}})
         assert _text(simulator, 0).json()["error"]["code"] == 131047
         [sent] = send(simulator, [message(0, "promo")])
@@ -74,9 +79,10 @@ def test_a_test_lets_somebody_speak():
         assert written.json()["messages"][0].keys() == {"id"}
         assert _text(simulator, 1).json()["error"]["code"] == 131047
         assert _text(simulator, 0, kind="interactive").json()["error"]["code"] == 131051
-        for _ in range(1000):
-            if status(simulator)["inbound"] == 4:
-                break
+        end = time.monotonic() + 20
+        while status(simulator)["inbound"] < 4:
+            assert time.monotonic() < end, "what was said was not told"
+            time.sleep(0.01)
     said = [item for item in received.items() if isinstance(item, InboundMessage)]
     assert [(item.kind, item.text, item.button_payload, item.context_id) for item in said] == [
         ("text", "Hello?", None, None),

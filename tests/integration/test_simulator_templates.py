@@ -1,6 +1,7 @@
 """Templates over real sockets: listed as Graph lists them, paced, paused and told of, checked when they are sent."""
 
 import json
+import time
 from datetime import timedelta
 
 import httpx
@@ -97,7 +98,10 @@ def _changes(received, field: str) -> list[dict]:
 def test_a_paced_template_lives_through_its_verdict(good):
     clock = SteppedClock(START)
     pacing = Pacing(first=5, good=good, hold_seconds=600, pause_seconds=3600)
-    with receiver() as (url, received), running(configuration(url, pacing=pacing), clock) as simulator:
+    with (
+        receiver() as (url, received),
+        running(configuration(url, pacing=pacing, concurrency=1), clock) as simulator,
+    ):
         behaviour = {"templates": {"promo": {"delivered": 1, "read": 0, "clicked": 0}}}
         post(simulator, "/simulator/world", people=people(30), behaviour=behaviour)
         first = send(simulator, [message(n, "promo") for n in range(5)])
@@ -135,15 +139,14 @@ def test_a_paced_template_lives_through_its_verdict(good):
 
 
 def _until(simulator: str, received, statuses: int) -> None:
-    for _ in range(500):
-        if status(simulator)["statuses"] >= statuses:
-            return
-        httpx.get(f"{simulator}/healthz")
-    raise AssertionError(f"{len(received.items())} statuses were told, not {statuses}")
+    end = time.monotonic() + 20
+    while status(simulator)["statuses"] < statuses:
+        assert time.monotonic() < end, f"{len(received.items())} statuses were told, not {statuses}"
+        time.sleep(0.01)
 
 
 def test_a_template_is_changed_by_hand_and_told_of():
-    with receiver() as (url, received), running(configuration(url)) as simulator:
+    with receiver() as (url, received), running(configuration(url, concurrency=1)) as simulator:
         post(simulator, "/simulator/world", people=people(3), behaviour={"templates": {"promo": {}}})
         changed = post(simulator, "/simulator/templates/promo", status="PAUSED", quality="RED")
         assert (changed["data"][0]["status"], changed["data"][0]["quality_score"]) == (
@@ -170,7 +173,10 @@ def test_a_template_is_changed_by_hand_and_told_of():
 
 
 def test_numbers_and_accounts_are_told_of_on_demand():
-    with receiver() as (url, received), running(configuration(url, clock_factor=1.0)) as simulator:
+    with (
+        receiver() as (url, received),
+        running(configuration(url, clock_factor=1.0, concurrency=1)) as simulator,
+    ):
         assert (
             post(simulator, "/simulator/number", quality_rating="RED", tier=250)["messaging_limit_tier"]
             == "TIER_250"
