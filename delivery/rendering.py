@@ -209,9 +209,20 @@ def coupon(*, experiment: str, user_id: str, secret: str = "") -> str:
 
 
 class _Missing(StrictUndefined):
-    """A value that is not there: an error wherever it is used, but `{% if user.first_name %}` may ask for it."""
+    """A value that is not there: an error wherever it is used, but `{% if user.first_name %}` may ask for it.
+
+    What is read of it is missing as well, so that `{{ events.Signup.plan | default("-") }}` need not ask twice.
+    """
 
     __slots__ = ()
+
+    def __getattr__(self, name: str) -> "_Missing":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, _name: Any) -> "_Missing":  # type: ignore[override]  # there it is an error
+        return self
 
     def __bool__(self) -> bool:  # type: ignore[override]  # there it is an error too
         return False
