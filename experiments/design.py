@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from experiments import content
-from experiments.clock import format_duration
 from experiments.errors import Invalid, Problem
 from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, crossed
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
@@ -244,11 +243,7 @@ def _say(item: Mapping[str, Any]) -> str:
         return str(item["ctx"]["error"])
     given = item.get("input")
     shown = f", not {given!r}" if isinstance(given, (str, int, float, bool)) and len(str(given)) <= 60 else ""
-    message = f"{item['msg'][:1].lower()}{item['msg'][1:]}"
-    for bound in item.get("ctx", {}).values():
-        if isinstance(bound, timedelta):
-            message = message.replace(repr(bound), format_duration(bound))
-    return message + shown
+    return f"{item['msg'][:1].lower()}{item['msg'][1:]}{shown}"
 
 
 def _variant_problems(design: ExperimentDesign) -> list[Problem]:

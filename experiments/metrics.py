@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Annotated, Final, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -37,8 +38,20 @@ Duration = Annotated[
 ]
 """A length of time, written `90s`, `15m`, `72h`, `30d` or `2w`."""
 
-PositiveDuration = Annotated[Duration, Field(gt=timedelta(0), le=timedelta(days=3650))]
-Delay = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=365))]
+
+def _between(least: timedelta, most: timedelta) -> AfterValidator:
+    def check(value: timedelta) -> timedelta:
+        if not least <= value <= most:
+            raise ValueError(
+                f"must be between {format_duration(least)} and {format_duration(most)}, not {format_duration(value)}"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+PositiveDuration = Annotated[Duration, _between(timedelta(seconds=1), timedelta(days=3650))]
+Delay = Annotated[Duration, _between(timedelta(0), timedelta(days=365))]
 """A length of time that may be none."""
 
 
