@@ -79,16 +79,20 @@ _SENDS: Final = 0x7057_5E0D
 """Key of the advisory lock on PostgreSQL that sends share while they begin; SQLite has one writer at a time anyway."""
 
 
+_SHARE_SENDS: Final = select(func.pg_advisory_xact_lock_shared(_SENDS))
+_HOLD_SENDS: Final = select(func.pg_advisory_xact_lock(_SENDS))
+
+
 def begin_sends(session: Session) -> None:
     """POSTs begin in this transaction: wait for whoever stops everything, and keep them waiting until it ends."""
     if session.get_bind().dialect.name == "postgresql":
-        session.connection().execute(select(func.pg_advisory_xact_lock_shared(_SENDS)))
+        session.connection().execute(_SHARE_SENDS)
 
 
 def hold_sends(session: Session) -> None:
     """Wait until what is just beginning has begun; from then on no POST begins anywhere until this transaction ends."""
     if session.get_bind().dialect.name == "postgresql":
-        session.connection().execute(select(func.pg_advisory_xact_lock(_SENDS)))
+        session.connection().execute(_HOLD_SENDS)
 
 
 _PHONES: Final = (
@@ -113,13 +117,6 @@ def consented(session: Session, user_pks: Collection[int]) -> set[tuple[int, str
     """User and category of every consent that is granted now."""
     rows = session.connection().execute(_CONSENTED, {"ids": user_pks})
     return {(user_pk, category) for user_pk, category in rows}
-
-
-_STORIES: Final = select(*_COLUMNS).where(among(_MESSAGES.c.id)).order_by(_MESSAGES.c.id)
-_HELD: Final = _STORIES.with_for_update()
-_CLAIMED: Final = _HELD.where(
-    _MESSAGES.c.state == MessageState.CLAIMED, _MESSAGES.c.claimed_by == bindparam("worker")
-)
 
 
 _STORIES: Final = select(*_COLUMNS).where(among(_MESSAGES.c.id)).order_by(_MESSAGES.c.id)
@@ -248,14 +245,12 @@ def add_aliases(session: Session, aliases: Collection[tuple[str, str, int]]) -> 
         session.connection().execute(statement, rows)
 
 
-_ALL_BREAKERS: Final = (
-    select(Breaker).order_by(col(Breaker.kind), col(Breaker.key)).execution_options(populate_existing=True)
-)
+_ALL_BREAKERS: Final = select(_BREAKERS).order_by(_BREAKERS.c.kind, _BREAKERS.c.key)
 
 
 def breakers(session: Session) -> Sequence[Breaker]:
     """Every breaker, open or closed."""
-    return session.scalars(_ALL_BREAKERS).all()
+    return [Breaker(**row) for row in session.connection().execute(_ALL_BREAKERS).mappings()]
 
 
 def breaker(session: Session, kind: str, key: str) -> Breaker | None:

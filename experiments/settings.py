@@ -92,8 +92,8 @@ class Settings(BaseSettings):
     message_ttl: Annotated[timedelta, NoDecode] = Field(
         timedelta(days=7), description="How long after its first due time a deferred message may still go out"
     )
-    dispatch_batch: int = Field(50, ge=1, le=1000, description="Messages claimed and committed at a time")
-    dispatch_concurrency: int = Field(32, ge=1, le=1000, description="POSTs under way at once")
+    dispatch_batch: int = Field(200, ge=1, le=1000, description="Messages claimed and committed at a time")
+    dispatch_concurrency: int = Field(64, ge=1, le=1000, description="POSTs under way at once")
     messages_per_second: int = Field(80, ge=1, le=1000, description="Throughput of the number")
     max_tries: int = Field(3, ge=1, le=10, description="Tries for errors that may be tried again")
 
