@@ -79,14 +79,15 @@ def rows_of_users(
         result = connection.execution_options(stream_results=True).execute(
             statement, {"user_ids": list(user_ids)}
         )
-        if _USER_ID not in result.keys():  # noqa: SIM118  (not a mapping)
-            raise Invalid("the query has no column user_id", field="query")
-        for number, row in enumerate(result.mappings()):
-            if number > MAX_ROWS_PER_USER * len(user_ids):
-                raise Invalid("the query brings too many rows", field="query")
-            mine = found.setdefault(str(row[_USER_ID]), [])
-            if len(mine) < ROWS_PER_USER:
-                mine.append(_plain(row, most_bytes))
+        with result:
+            if _USER_ID not in result.keys():  # noqa: SIM118  (not a mapping)
+                raise Invalid("the query has no column user_id", field="query")
+            for number, row in enumerate(result.mappings()):
+                if number > MAX_ROWS_PER_USER * len(user_ids):
+                    raise Invalid("the query brings too many rows", field="query")
+                mine = found.setdefault(str(row[_USER_ID]), [])
+                if len(mine) < ROWS_PER_USER:
+                    mine.append(_plain(row, most_bytes))
     return found
 
 
