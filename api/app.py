@@ -45,7 +45,7 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Everything, and around it what the framework would say outside of it."""
         whole = errors.ProblemWhenTooLarge(super().build_middleware_stack())
-        return Shortcut(whole, tracking.router.routes)
+        return Shortcut(whole, [*tracking.router.routes, *whatsapp.intake_router.routes])
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""
@@ -81,6 +81,7 @@ def create_app(wiring: Wiring) -> FastAPI:
         policy,
     ):
         app.include_router(module.router)
+    app.include_router(whatsapp.intake_router, max_body_size=whatsapp.MAX_BODY)
     app.include_router(conditions.router)
     app.include_router(delivery.router)
     app.include_router(templates.router)

@@ -36,13 +36,8 @@ LARGE_BODY: Final = 64 * 1024
 _NAMESPACE: Final = uuid.UUID("4f0f1d5e-6f0c-5d0e-9d37-5f2b0a5c9a11")
 
 
-class TrackingRoute(APIRoute):
+class DirectRoute(APIRoute):
     """A route whose endpoint takes the request and gives the response, and is called with nothing in between."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        more = options.get("openapi_extra") or {}
-        options["openapi_extra"] = {**more, "parameters": [idempotency.PARAMETER]}
-        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The endpoint itself."""
@@ -50,8 +45,17 @@ class TrackingRoute(APIRoute):
         return endpoint
 
 
+class TrackingRoute(DirectRoute):
+    """A direct route that takes an Idempotency-Key."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        more = options.get("openapi_extra") or {}
+        options["openapi_extra"] = {**more, "parameters": [idempotency.PARAMETER]}
+        super().__init__(path, endpoint, **options)
+
+
 class Shortcut:
-    """Around the whole application: calls the endpoints of tracking routes at once, and passes everything else on.
+    """Around the whole application: calls the endpoints of direct routes at once, and passes everything else on.
 
     Finding a route among all, and the layers around it, cost more than storing an event does. The routes remain what
     they are: this only leaves out the way to them.
@@ -59,7 +63,7 @@ class Shortcut:
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self._app = app
-        self._endpoints = {route.path: route.endpoint for route in routes if isinstance(route, TrackingRoute)}
+        self._endpoints = {route.path: route.endpoint for route in routes if isinstance(route, DirectRoute)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
@@ -89,7 +93,7 @@ async def take(request: Request, kind: Any) -> Response:
     if authorization is not None:
         principal = await _principal(wiring, authorization)
     reader = _Reader(wiring, kind, is_packed(request))
-    body = await _body(request, wiring.settings.max_body_bytes)
+    body = await read_body(request, wiring.settings.max_body_bytes)
     large = len(body) > LARGE_BODY
     unpacked, message = await run_sync(reader.read, body) if large else reader.read(body)
     if principal is None:
@@ -112,7 +116,7 @@ async def take(request: Request, kind: Any) -> Response:
     )
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """The body as it came; raises TooLarge as soon as there is too much of it."""
     body: bytes = b""
     while True:

@@ -91,7 +91,7 @@ class Wiring:
         )
 
     @cached_property
-    def webhooks(self) -> GroupCommitter[bytes, int]:
+    def webhooks(self) -> GroupCommitter[bytes, None]:
         """Stores webhooks of many requests together."""
         return GroupCommitter(self.database, partial(store_webhooks, clock=self.clock))
 

@@ -40,6 +40,11 @@ def add_body(session: Session, *, body: bytes, at: datetime) -> int:
     return int(session.connection().execute(statement).scalar_one())
 
 
+def add_bodies(session: Session, bodies: Sequence[bytes], *, at: datetime) -> None:
+    """Keep webhooks as they came, in their order."""
+    session.connection().execute(insert(_BODIES), [{"body": body, "received_at": at} for body in bodies])
+
+
 def new_bodies(session: Session, *, limit: int, after_id: int = 0) -> list[Stored]:
     """The oldest webhooks that nobody has looked at, held: a second worker waits, so that their order is kept."""
     return _bodies(session, _BODIES.c.unmatched.is_(None), limit, after_id)

@@ -9,7 +9,7 @@ then stays there with an error, and what nothing was made of is named in `other`
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -39,6 +39,7 @@ __all__ = [
     "project_again",
     "project_tick",
     "store",
+    "store_all",
 ]
 
 _log = logging.getLogger(__name__)
@@ -73,6 +74,11 @@ class Counts:
 def store(session: Session, clock: Clock, *, body: bytes) -> int:
     """Keep a webhook as it came; returns its id. Check its signature first, answer 200 after the commit."""
     return repository.add_body(session, body=body, at=clock.now())
+
+
+def store_all(session: Session, clock: Clock, *, bodies: Sequence[bytes]) -> None:
+    """Keep several, in their order, with one statement."""
+    repository.add_bodies(session, bodies, at=clock.now())
 
 
 def project_tick(
