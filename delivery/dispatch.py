@@ -22,7 +22,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from math import ceil
@@ -33,10 +33,13 @@ from sqlmodel import Session
 
 from delivery import breakers, claim_repository, workers
 from delivery import dispatch_repository as repository
+from delivery.content_sources import ContentSources, Wanted
 from delivery.gate import Look, gate
+from delivery.ingredients import Fetched
 from delivery.outcomes import Answered, Withheld
 from delivery.posting import Pending, Posting, Sender
 from delivery.recording import record
+from delivery.rendering import sources_needed
 from delivery.reserving import Begun, Reserved, reserve
 from delivery.retry import Rules
 from delivery.story import Story
@@ -110,6 +113,7 @@ class Dispatcher:
         *,
         rng: np.random.Generator | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        contents: ContentSources | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -127,6 +131,8 @@ class Dispatcher:
         self._beaten_at: float | None = None
         self._joined_at = 0.0
         self._designs: dict[int, ExperimentDesign] = {}
+        self._needs: dict[tuple[int, str], frozenset[str]] = {}
+        self._contents = contents or ContentSources(settings, monotonic=monotonic)
         self._runner: asyncio.Runner | None = None
 
     async def run(self, limit: int) -> Dispatched:
@@ -172,7 +178,25 @@ class Dispatcher:
         claims = await asyncio.to_thread(self._claim, limit)
         if not claims:
             return _Prepared(0, Reserved((), ()))
-        return _Prepared(len(claims), await asyncio.to_thread(self._reserve, claims))
+        contents = await self._fetch(claims)
+        return _Prepared(len(claims), await asyncio.to_thread(self._reserve, claims, contents))
+
+    async def _fetch(self, claims: Sequence[tuple[int, int]]) -> Mapping[int, Fetched]:
+        """What content sources say for these messages, by message id: outside of any transaction, since they may be slow."""
+        if not any(self._needs.values()):
+            return {}
+        ids = [message_id for message_id, _ in claims]
+        wanted = await asyncio.to_thread(self._wanted, ids)
+        return await self._contents.fetch(wanted) if wanted else {}
+
+    def _wanted(self, ids: Sequence[int]) -> list[Wanted]:
+        with self._database.snapshot() as session:
+            rows = claim_repository.addressed(session, ids)
+        return [
+            Wanted(row.id, row.user_id, sources)
+            for row in rows
+            if (sources := self._needs.get((row.experiment_id, row.variant)))
+        ]
 
     async def _settle(self, pending: Sequence[Pending]) -> Dispatched:
         """Record the answers to a batch when all of them are there."""
@@ -205,6 +229,7 @@ class Dispatcher:
             self._beaten_at = None
         if self._runner is not None:
             self._runner.run(self._client.close())
+            self._runner.run(self._contents.close())
             self._runner.close()
             self._runner = None
 
@@ -258,7 +283,9 @@ class Dispatcher:
         is_new = alive > 1 and now - self._joined_at < NEWCOMER_SECONDS
         self._throughput.rate = share * NEWCOMER_SHARE if is_new else share
 
-    def _reserve(self, claims: Sequence[tuple[int, int]]) -> Reserved:
+    def _reserve(
+        self, claims: Sequence[tuple[int, int]], contents: Mapping[int, Fetched] | None = None
+    ) -> Reserved:
         return self._commit(
             lambda session: reserve(
                 session,
@@ -267,6 +294,7 @@ class Dispatcher:
                 worker=self._worker,
                 settings=self._settings,
                 designs=self._designs,
+                contents=contents or {},
             )
         )
 
@@ -305,7 +333,10 @@ class Dispatcher:
         missing = [pk for pk in ids if pk not in self._designs]
         if missing:
             for pk, experiment in repository.definitions(session, missing).items():
-                self._designs[pk] = design_of(experiment)
+                design = self._designs[pk] = design_of(experiment)
+                for variant in design.variants:
+                    if variant.message is not None:
+                        self._needs[pk, variant.key] = sources_needed(variant.message)
         return {pk: self._designs[pk] for pk in ids}
 
 

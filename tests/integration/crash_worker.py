@@ -38,8 +38,8 @@ class Mortal(Dispatcher):
         self._come_to("claimed")
         return claimed
 
-    def _reserve(self, claims):
-        reserved = super()._reserve(claims)
+    def _reserve(self, claims, contents=None):
+        reserved = super()._reserve(claims, contents)
         self._come_to("reserved")
         return reserved
 

@@ -79,13 +79,13 @@ def test_an_experiment_that_is_stopped_after_the_claim_sends_nothing(
     (pk,) = campaign(database, clock, 1)
 
     class StoppedInBetween(Dispatcher):
-        def _reserve(self, claims):
+        def _reserve(self, claims, contents=None):
             with database.transaction() as session:
                 move(session, clock, actor="t", key="spring", move=Move.STOP)
                 cancel_planned(
                     session, experiment_id=outbox.message(database, pk).experiment_id, reason="stopped"
                 )
-            return super()._reserve(claims)
+            return super()._reserve(claims, contents)
 
     sender = FakeSender()
     asyncio.run(StoppedInBetween(database, clock, outbox.settings(), sender, "w").run(10))
