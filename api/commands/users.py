@@ -1,4 +1,4 @@
-"""`users export`, `users erase`, `users readmit`: what belongs to a person."""
+"""`users export`, `users why`, `users erase`, `users readmit`: what belongs to a person, and what becomes of them."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from api import privacy
 from api.terminal import ACTOR
 from api.wiring import Wiring
+from delivery.why import why
 from experiments.clock import format_moment
 from experiments.settings import WEAK_TOMBSTONES
 from targeting.privacy import readmit as readmit_user
@@ -38,6 +39,30 @@ def export(
         return
     to.write_text(text + "\n", encoding="utf-8")
     typer.echo(f"wrote {to}")
+
+
+@users.command("why")
+def explain(
+    user_id: UserId,
+    experiment: Annotated[str | None, typer.Option(help="Key of one experiment; all when absent.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, field by field.")] = False,
+) -> None:
+    """Why somebody was sent a message, why not, and when next."""
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    with wiring.database.snapshot() as session:
+        found = why(session, wiring.clock, user_id=user_id, experiment=experiment, settings=wiring.settings)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), default=format_moment, ensure_ascii=False, indent=2))
+        return
+    for each in found.experiments:
+        typer.echo(f"{each.experiment} ({each.status}): {each.outcome}. {each.because}")
+        for message in each.messages:
+            typer.echo(f"  message {message.step + 1}, {message.state}: {message.because}")
+    if not found.experiments:
+        typer.echo("takes part in no experiment, and none is running")
+    if found.more:
+        typer.echo("there are more; name one with --experiment")
 
 
 @users.command("erase")

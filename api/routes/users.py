@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Path
+from fastapi import APIRouter, BackgroundTasks, Path, Query
 
 from api import privacy
 from api.dependencies import (
@@ -23,6 +23,8 @@ from api.dependencies import (
 from api.idempotency import IdempotentRoute
 from api.presenting import user_answer
 from api.schemas import ConsentRequest, ErasedAnswer, Page, ReadmitRequest, UserAnswer, UserRequest
+from api.why_schemas import WhyAnswer
+from delivery.why import why
 from targeting import consent, users
 from targeting.privacy import readmit as readmit_user
 
@@ -75,6 +77,22 @@ def set_consent(
     """Record that the user agreed, or withdraw it at once."""
     user = consent.record(session, clock, actor=principal.actor, user_id=user_id, **request.model_dump())
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
+
+
+@router.get("/{user_id}/why")
+def explain(
+    session: ReadSession,
+    clock: ClockOf,
+    settings: SettingsOf,
+    _principal: Reader,
+    user_id: UserId,
+    experiment: Annotated[
+        CleanText | None, Query(max_length=64, description="Key of one experiment; all when absent")
+    ] = None,
+) -> WhyAnswer:
+    """Why the user was sent something, why not, and when next: in words, and field by field. No phone numbers."""
+    found = why(session, clock, user_id=user_id, experiment=experiment, settings=settings)
+    return WhyAnswer.model_validate(found.to_json())
 
 
 @router.get("/{user_id}/export")

@@ -55,3 +55,20 @@ def test_who_takes_part_and_why_not_is_told(touchstone: CommandLine, tmp_path: P
 def test_a_condition_is_read_where_no_database_was_yet(touchstone: CommandLine) -> None:
     read = touchstone("condition", "age > 3")
     assert (read.returncode, read.stdout.splitlines()[0]) == (0, '{"age": {"$gt": 3}}'), read
+
+
+def test_why_is_told_in_sentences_and_field_by_field(touchstone: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    assert touchstone("import", "users", "people.csv").returncode == 0
+    first = PEOPLE.splitlines()[1].split(",")[0]
+    assert touchstone("users", "why", first).stdout == "takes part in no experiment, and none is running\n"
+    assert "there is no user" in touchstone.fails("users", "why", "nobody")
+    write_campaign(tmp_path)
+    key = "spring-wakeup"
+    assert touchstone("apply", "campaign.yaml").returncode == 0
+    told = touchstone("users", "why", first, "--experiment", key).stdout
+    assert told.startswith(f"{key} (draft): not_started. The experiment has not been started.")
+    assert touchstone("experiment", "start", key).returncode == 0
+    (found,) = json.loads(touchstone("users", "why", first, "--json").stdout)["experiments"]
+    assert found["experiment"] == key
+    assert found["because"] in touchstone("users", "why", first).stdout

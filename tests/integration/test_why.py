@@ -1,0 +1,416 @@
+"""Why somebody was sent a message, why not, and when next: every answer there is."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlmodel import col, select
+
+from api.wiring import Wiring
+from delivery import breakers, planner, policy
+from delivery.models import Message
+from delivery.why import ExperimentWhy, Why, why
+from experiments import service
+from experiments.clock import SteppedClock
+from experiments.database import Database
+from experiments.errors import NotFound
+from experiments.lifecycle import Move
+from experiments.settings import Settings
+from targeting import campaigns, consent
+from targeting.models import Assignment, User
+from tests.integration.people import REMINDER, SILENCE, add_people, campaign, start_campaign
+
+SETTINGS = Settings(whatsapp_phone_number_id="1")
+ONE_ARM = [SILENCE, REMINDER | {"weight": 1_000_000}]
+
+
+@pytest.fixture
+def people(database: Database, clock: SteppedClock) -> Database:
+    with database.transaction() as session:
+        add_people(session, clock, range(1, 31))
+    return database
+
+
+def ask(database: Database, clock: SteppedClock, user: int, key: str = "spring") -> ExperimentWhy:
+    with database.snapshot() as session:
+        (found,) = why(session, clock, user_id=f"user-{user}", experiment=key, settings=SETTINGS).experiments
+    return found
+
+
+def begin(database: Database, clock: SteppedClock, key: str = "spring", **changes: Any) -> None:
+    with database.transaction() as session:
+        start_campaign(session, clock, campaign(key, **changes))
+
+
+def plan(database: Database, clock: SteppedClock) -> None:
+    planner.plan_tick(database, clock, settings=SETTINGS)
+
+
+def change(database: Database, user: int, **values: Any) -> None:
+    """Change the first message of a user."""
+    with database.transaction() as session:
+        row = session.exec(select(Message).where(Message.user_pk == user).order_by(col(Message.step))).first()
+        assert row is not None
+        for name, value in values.items():
+            setattr(row, name, value)
+
+
+def somebody_in(database: Database, variant: str) -> int:
+    with database.snapshot() as session:
+        return (
+            session.exec(
+                select(Assignment.user_pk)
+                .where(Assignment.variant == variant)
+                .order_by(col(Assignment.user_pk))
+            ).first()
+            or 0
+        )
+
+
+def test_the_clauses_that_fail_are_named_in_english(people: Database, clock: SteppedClock) -> None:
+    condition = {
+        "country": "NL",
+        "number": {"$gt": 10},
+        "$and": [{"country": {"$in": ["NL", "BR"]}}, {"plan": "pro"}],
+    }
+    with people.transaction() as session:
+        for user in session.exec(select(User).where(col(User.id) > 20)).all():
+            user.attributes = {**user.attributes, "plan": "pro"}
+    begin(people, clock, audience={"condition": condition})
+    plan(people, clock)
+    low = ask(people, clock, 3)
+    assert (low.outcome, [each["reason"] for each in low.excluded_by]) == ("excluded", ["audience"])
+    assert len(low.excluded_by[0]["details"]) == 2
+    assert "number" in low.because
+    assert "plan" in low.because
+    assert "country" not in low.because
+    assert (low.next_at, low.assignment) == (None, None)
+    assert ask(people, clock, 25).assignment is not None
+
+
+def test_every_reason_that_holds_is_told_not_only_the_first(people: Database, clock: SteppedClock) -> None:
+    with people.transaction() as session:
+        start_campaign(session, clock, campaign("winter", variants=ONE_ARM))
+        user = session.get_one(User, 3)
+        user.phone = None
+        consent.record(
+            session, clock, actor="test", user_id="user-3", category="marketing", granted=False, source="test"
+        )
+    begin(
+        people,
+        clock,
+        audience={
+            "holdout": 0.9999,
+            "condition": {"number": {"$gt": 3}},
+            "prerequisites": [{"experiment": "winter", "variants": ["reminder"]}],
+        },
+    )
+    found = ask(people, clock, 3)
+    assert [each["reason"] for each in found.excluded_by] == [
+        "audience",
+        "phone",
+        "consent",
+        "prerequisite",
+        "holdout",
+    ]
+    assert found.excluded_by[3]["details"] == ["winter"]
+    assert found.outcome == "excluded"
+    assert "no phone number" in found.because
+
+
+@pytest.mark.parametrize(
+    ("audience", "reason"),
+    [
+        ({"holdout": 0.9999}, "holdout"),
+        ({"coverage": 0.0001}, "coverage"),
+        ({"hash_attribute": "household"}, "no_unit"),
+    ],
+)
+def test_gates(people: Database, clock: SteppedClock, audience: dict[str, Any], reason: str) -> None:
+    if reason == "no_unit":
+        with people.transaction() as session:
+            user = session.get_one(User, 30)
+            user.attributes = {**user.attributes, "household": "h-1"}
+    begin(people, clock, audience=audience)
+    plan(people, clock)
+    assert [each["reason"] for each in ask(people, clock, 5).excluded_by] == [reason]
+
+
+def test_caps_and_layers_keep_out_too(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock, "winter", variants=ONE_ARM, audience={"layer": "promotions"})
+    plan(people, clock)
+    with people.transaction() as session:
+        for row in session.exec(select(Message).where(Message.user_pk == 7)).all():
+            row.state, row.slot_at = "read", clock.now()
+        policy.put(session, clock, actor="test", document={"marketing": {"week": 1}})
+    begin(people, clock, audience={"layer": "promotions"})
+    found = ask(people, clock, 7)
+    assert [each["reason"] for each in found.excluded_by] == ["layer", "cap"]
+    assert found.excluded_by[0]["details"] == ["winter"]
+    assert [each["reason"] for each in ask(people, clock, 8).excluded_by] == ["layer"]
+
+
+def test_who_is_not_enrolled_yet_is_told_what_it_waits_for(people: Database, clock: SteppedClock) -> None:
+    with people.transaction() as session:
+        campaigns.create(session, clock, actor="test", document=campaign("draft"))
+    opens = clock.now() + timedelta(days=2)
+    begin(people, clock, "later", trigger={"type": "once", "at": opens.isoformat()})
+    begin(people, clock, "now")
+    begin(people, clock, "event", trigger={"type": "event", "event": "Order Completed", "delay": "2h"})
+    begin(people, clock, "quiet", trigger={"type": "inactivity", "after": "30d"})
+    begin(people, clock, "rule", trigger={"type": "rule"})
+    begin(people, clock, "weekly", trigger={"type": "recurring", "cron": "0 9 * * 1"})
+    found = {
+        key: ask(people, clock, 5, key)
+        for key in ("draft", "later", "now", "event", "quiet", "rule", "weekly")
+    }
+    assert {key: each.outcome for key, each in found.items()} == {
+        "draft": "not_started",
+        "later": "not_open_yet",
+        "now": "waiting_for_enrolment",
+        "event": "waiting_for_trigger",
+        "quiet": "waiting_for_trigger",
+        "rule": "waiting_for_trigger",
+        "weekly": "not_open_yet",
+    }
+    assert found["later"].next_at == opens
+    assert found["weekly"].next_at == datetime(2026, 12, 7, 9, tzinfo=UTC)
+    assert "'Order Completed'" in found["event"].because
+    assert "30d" in found["quiet"].because
+    with people.transaction() as session:
+        service.move(session, clock, actor="test", key="now", move=Move.PAUSE)
+        planner.stop(session, clock, actor="test", key="rule")
+    assert ask(people, clock, 5, "now").outcome == "paused"
+    assert ask(people, clock, 5, "rule").outcome == "ended"
+
+
+def test_who_comes_to_match_after_the_walk_came_too_late(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock, audience={"condition": {"number": {"$lt": 10}}})
+    plan(people, clock)
+    with people.transaction() as session:
+        user = session.get_one(User, 20)
+        user.attributes = {**user.attributes, "number": 1}
+    found = ask(people, clock, 20)
+    assert (found.outcome, found.excluded_by) == ("came_too_late", ())
+
+
+def test_a_silent_arm_is_silent_on_purpose(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock)
+    plan(people, clock)
+    found = ask(people, clock, somebody_in(people, "silence"))
+    assert (found.outcome, found.messages, found.next_at) == ("silent", (), None)
+    assert found.assignment is not None
+    assert (found.assignment["variant"], found.assignment["epoch"], found.assignment["source"]) == (
+        "silence",
+        1,
+        "audience",
+    )
+    assert found.assignment["propensity"] == pytest.approx(1 / 3)
+    assert "on purpose" in found.because
+
+
+def test_a_tester_was_chosen_by_hand(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock, audience={"condition": {"number": 9}, "forced": {"user-4": "coupon"}})
+    plan(people, clock)
+    assert "by hand" in ask(people, clock, 4).because
+
+
+def test_an_assignment_without_a_plan_says_when_its_first_message_will_be_due(
+    people: Database, clock: SteppedClock
+) -> None:
+    begin(people, clock)
+    plan(people, clock)
+    user = somebody_in(people, "coupon")
+    due = ask(people, clock, user).messages[0].due_at
+    with people.transaction() as session:
+        for row in session.exec(select(Message)).all():
+            session.delete(row)
+        for assignment in session.exec(select(Assignment)).all():
+            assignment.planned_at, assignment.occasions = None, 0
+    found = ask(people, clock, user)
+    assert (found.outcome, found.next_at) == ("not_planned_yet", due)
+
+
+def test_a_planned_message_says_when_and_by_what_choice(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock)
+    plan(people, clock)
+    user = somebody_in(people, "coupon")
+    # Half past six in Amsterdam, and three days later.
+    due = datetime(2026, 12, 1, 17, 30, tzinfo=UTC)
+    change(people, user, choice={"by": "best_hour", "rule": "learned", "hour": 18, "propensity": 0.91})
+    found = ask(people, clock, user)
+    first, second = found.messages
+    assert (found.outcome, found.next_at, first.next_at) == ("waiting", due, due)
+    assert second.next_at == second.due_at == due + timedelta(days=3)
+    assert "2026-12-01 18:30 (Europe/Amsterdam)" in found.because
+    assert "with probability 0.91" in first.because
+    assert first.held_by == ()
+
+
+def test_a_deferred_message_says_why_and_exactly_until_when(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock, variants=ONE_ARM)
+    begin(people, clock, "winter", variants=ONE_ARM)
+    plan(people, clock)
+    with people.transaction() as session:
+        policy.put(session, clock, actor="test", document={"marketing": {"week": 1}})
+        for row in session.exec(
+            select(Message).where(Message.user_pk == 7, Message.experiment_id == 2)
+        ).all():
+            row.state, row.slot_at = "read", clock.now() - timedelta(days=2)
+        (ours,) = session.exec(select(Message).where(Message.user_pk == 7, Message.experiment_id == 1)).all()
+        # Put off for a minute only, while the cap lets it go in five days.
+        ours.reason, ours.due_at = "slow_down", clock.now() + timedelta(minutes=1)
+    found = ask(people, clock, 7)
+    (message,) = found.messages
+    assert found.next_at == message.next_at == clock.now() + timedelta(days=5)
+    assert {"rule": "cap", "at": clock.now() + timedelta(days=5)} in message.rules
+    assert "sending too fast" in message.because
+    assert "as many messages as the caps allow" in message.because
+    clock.advance(timedelta(days=5))
+    assert ask(people, clock, 7).next_at == clock.now()
+
+
+def test_quiet_hours_are_asked_of_the_moment_at_which_it_is_due(
+    people: Database, clock: SteppedClock
+) -> None:
+    begin(people, clock, variants=ONE_ARM)
+    plan(people, clock)
+    with people.transaction() as session:
+        policy.put(
+            session,
+            clock,
+            actor="test",
+            document={"quiet_hours": {"start": "21:00", "end": "08:00"}, "marketing": {}},
+        )
+    # At ten in the evening in Amsterdam.
+    change(
+        people,
+        7,
+        due_at=datetime(2026, 12, 1, 21, tzinfo=UTC),
+        first_due_at=datetime(2026, 12, 1, 21, tzinfo=UTC),
+    )
+    assert ask(people, clock, 7).next_at == datetime(2026, 12, 2, 7, tzinfo=UTC)
+
+
+def test_what_would_never_go_out_says_so(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock, variants=ONE_ARM)
+    plan(people, clock)
+    with people.transaction() as session:
+        consent.record(
+            session, clock, actor="test", user_id="user-7", category="marketing", granted=False, source="test"
+        )
+    found = ask(people, clock, 7)
+    assert found.next_at is None
+    assert "will not go out, because they have not agreed" in found.because
+    change(people, 8, expires_at=clock.now())
+    assert "expired by then" in ask(people, clock, 8).because
+
+
+def test_pauses_and_fuses_that_hold_a_message_are_named(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock)
+    plan(people, clock)
+    user = somebody_in(people, "reminder")
+    with people.transaction() as session:
+        service.move(session, clock, actor="test", key="spring", move=Move.PAUSE)
+        breakers.pause_all(session, clock, actor="test", reason="stocktaking")
+        for kind, key in (("template", "reminder/en_US"), ("template", "coupon/en_US"), ("number", "1")):
+            breakers.trip(
+                session, kind=breakers.Kind(kind), key=key, at=clock.now(), until=None, code=None, reason="no"
+            )
+    held = ask(people, clock, user).messages[0].held_by
+    assert len(held) == 4
+    assert "paused until somebody resumes" in held[0]
+    assert any("stocktaking" in each for each in held)
+    assert any("reminder/en_US" in each for each in held)
+    assert not any("coupon" in each for each in held)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"state": "claimed"}, "just being looked at"),
+        ({"state": "inflight", "slot_at": True, "lease_until": True}, "never sent a second time"),
+        (
+            {"state": "accepted", "accepted_at": True, "reason": "held_for_quality_assessment"},
+            "held_for_quality_assessment",
+        ),
+        (
+            {"state": "read", "accepted_at": True, "sent_at": True, "delivered_at": True, "read_at": True},
+            "read on 2026-12-01",
+        ),
+        ({"state": "unknown", "slot_at": True, "reason": "no_answer"}, "nobody knows whether it arrived"),
+        (
+            {"state": "failed", "failed_at": True, "reason": "bad_request", "error_code": 132000},
+            "another number of parameters",
+        ),
+        ({"state": "suppressed", "reason": "consent"}, "have not agreed"),
+        ({"state": "suppressed", "reason": "content: 'coupon' is undefined"}, "'coupon' is undefined"),
+        ({"state": "suppressed", "reason": "undeliverable", "error_code": 131026}, "came twice"),
+        ({"state": "expired", "reason": "cap"}, "as many messages as the caps allow"),
+        ({"state": "expired", "reason": "late"}, "its time was over"),
+        ({"state": "cancelled", "reason": "stopped"}, "the experiment was stopped"),
+    ],
+)
+def test_every_state_is_told(
+    people: Database, clock: SteppedClock, values: dict[str, Any], says: str
+) -> None:
+    begin(people, clock, variants=ONE_ARM)
+    plan(people, clock)
+    change(people, 7, **{name: clock.now() if value is True else value for name, value in values.items()})
+    found = ask(people, clock, 7)
+    (message,) = found.messages
+    assert found.outcome == ("waiting" if values["state"] == "claimed" else values["state"])
+    assert says in message.because
+    assert says in found.because
+    assert set(message.times) == {name for name, value in values.items() if value is True} - {"lease_until"}
+    if values["state"] == "failed":
+        assert message.error is not None
+        assert "Correct the template" in message.error.remedy
+
+
+def test_all_experiments_of_a_user_the_newest_first(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock)
+    plan(people, clock)
+    clock.advance(timedelta(days=1))
+    begin(people, clock, "winter", audience={"condition": {"country": "NL", "number": {"$gt": 20}}})
+    with people.transaction() as session:
+        campaigns.create(session, clock, actor="test", document=campaign("draft"))
+    with people.snapshot() as session:
+        everything = why(session, clock, user_id="user-5", experiment=None, settings=SETTINGS)
+        assert [each.experiment for each in everything.experiments] == ["winter", "spring"]
+        assert not everything.more
+        with pytest.raises(NotFound):
+            why(session, clock, user_id="nobody", experiment=None, settings=SETTINGS)
+        with pytest.raises(NotFound):
+            why(session, clock, user_id="user-5", experiment="nothing", settings=SETTINGS)
+
+
+def test_asking_writes_nothing_and_tells_no_phone(people: Database, clock: SteppedClock) -> None:
+    begin(people, clock)
+    plan(people, clock)
+    with people.snapshot() as session:
+        told: list[Why] = [
+            why(session, clock, user_id=f"user-{user}", experiment=None, settings=SETTINGS)
+            for user in range(1, 31)
+        ]
+        assert not session.new
+        assert not session.dirty
+    assert "555" not in str(told)
+
+
+def test_over_http(writer: TestClient, wiring: Wiring, clock: SteppedClock) -> None:
+    with wiring.database.transaction() as session:
+        add_people(session, clock, range(1, 31))
+        start_campaign(session, clock, campaign("spring"))
+    planner.plan_tick(wiring.database, clock, settings=wiring.settings)
+    answer = writer.get("/v1/users/user-5/why", params={"experiment": "spring"})
+    assert answer.status_code == 200
+    document = answer.json()
+    assert document["user_id"] == "user-5"
+    assert [each["experiment"] for each in document["experiments"]] == ["spring"]
+    assert document["experiments"][0]["because"]
+    assert writer.get("/v1/users/user-5/why").json()["experiments"] == document["experiments"]
+    assert writer.get("/v1/users/nobody/why").status_code == 404
+    assert writer.get("/v1/users/user-5/why", params={"experiment": "none"}).status_code == 404
+    assert writer.get("/v1/users/user-5/why", headers={"Authorization": ""}).status_code == 401
