@@ -17,12 +17,12 @@ SERVICE_WINDOW: Final = timedelta(hours=24)
 
 def is_open(last_inbound_at: datetime | None, now: datetime) -> bool:
     """Whether a person wrote to us within the last 24 hours."""
-    return last_inbound_at is not None and now < last_inbound_at + SERVICE_WINDOW
+    return last_inbound_at is not None and last_inbound_at <= now < last_inbound_at + SERVICE_WINDOW
 
 
 def counts(slot: datetime, last_inbound_at: datetime | None) -> bool:
     """Whether a slot was outside of the person's window, as far as is known."""
-    return last_inbound_at is None or not last_inbound_at <= slot < last_inbound_at + SERVICE_WINDOW
+    return not is_open(last_inbound_at, slot)
 
 
 @dataclass(frozen=True, slots=True)

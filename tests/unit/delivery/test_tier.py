@@ -16,6 +16,7 @@ def test_the_window_is_24_hours_and_half_open() -> None:
     assert is_open(NOW - DAY + TICK, NOW)
     assert not is_open(NOW - DAY, NOW)
     assert not is_open(None, NOW)
+    assert not is_open(NOW + TICK, NOW)
 
 
 @pytest.mark.parametrize(
