@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
 
 from delivery.best_hour import Hours, draws
 from delivery.local_time import zone_of
+from delivery.repository import NewMessage
 from delivery.schedule import Due, is_drawn, plan_times, trigger_moment
 from experiments.design import ExperimentDesign
-from experiments.vocabulary import MessageState
 from targeting.repository import Unplanned
 
 
@@ -21,7 +20,7 @@ def rows_of(
     ttl: timedelta,
     occasion_at: datetime | None = None,
     learned: Mapping[int, Hours] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[NewMessage]:
     """One row for each step of each assignment, in their order; none for those of a silent arm.
 
     occasion_at: of a recurring trigger. learned: the hours of users of whom something is known, by internal id. ttl: how long
@@ -61,7 +60,7 @@ def rows_of(
         )
         return [(one, design.expires.of(one.at, ttl=ttl)) for one in due]
 
-    rows = []
+    rows: list[NewMessage] = []
     for each in assignments:
         variant = variants[each.variant]
         first_step = each.occasions * variant.steps
@@ -70,21 +69,8 @@ def rows_of(
             if is_drawn(variant)
             else shared(each.variant, each.time_zone, each.assigned_at)
         )
-        for step, (due, expires_at) in enumerate(times, first_step):
-            rows.append(
-                {
-                    "experiment_id": experiment_id,
-                    "user_pk": each.user_pk,
-                    "variant": each.variant,
-                    "step": step,
-                    "category": design.category,
-                    "priority": design.priority,
-                    "state": MessageState.PLANNED,
-                    "first_due_at": due.at,
-                    "due_at": due.at,
-                    "expires_at": expires_at,
-                    "choice": due.choice,
-                    "tries": 0,
-                }
-            )
+        rows += [
+            NewMessage(each.user_pk, each.variant, step, due.at, expires_at, due.choice)
+            for step, (due, expires_at) in enumerate(times, first_step)
+        ]
     return rows

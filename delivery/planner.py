@@ -190,7 +190,13 @@ def _plan(
         occasion_at=occasion_at,
         learned=_learned(session, work.design, assignments, now),
     )
-    repository.insert_messages(session, rows=rows)
+    repository.insert_messages(
+        session,
+        rows,
+        experiment_id=work.experiment_id,
+        category=work.design.category,
+        priority=work.design.priority,
+    )
     # Another machine's clock, ahead of ours, may have begun the occasion.
     planned_at = now if occasion_at is None else max(now, occasion_at)
     enrolment.mark_planned(session, ids=[assignment.id for assignment in assignments], at=planned_at)

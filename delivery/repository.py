@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, Final, NamedTuple
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
+    TextClause,
     func,
     insert,
     or_,
     select,
+    text,
     type_coerce,
     update,
 )
@@ -17,13 +21,64 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from delivery.models import Click, Link, Message
-from experiments.vocabulary import WAITING_STATES, MessageState
+from experiments.clock import to_micros
+from experiments.vocabulary import WAITING_STATES, Category, MessageState
 
 
-def insert_messages(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
+class NewMessage(NamedTuple):
+    """What differs between the planned messages of one batch."""
+
+    user_pk: int
+    variant: str
+    step: int
+    due_at: datetime
+    expires_at: datetime
+    choice: dict[str, Any] | None
+
+
+# Many rows travel as one document, as events do (`targeting.event_repository`), and keep its order.
+_PLAN: Final[dict[str, TextClause]] = {
+    "sqlite": text(
+        "INSERT INTO messages (experiment_id, category, priority, state, tries, user_pk, variant, step, first_due_at, "
+        "due_at, expires_at, choice) "
+        "SELECT :experiment_id, :category, :priority, :state, 0, json_extract(value, '$[0]'), json_extract(value, '$[1]'), "
+        "json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[3]'), "
+        "json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(:rows)"
+    ),
+    "postgresql": text(
+        "INSERT INTO messages (experiment_id, category, priority, state, tries, user_pk, variant, step, first_due_at, "
+        "due_at, expires_at, choice) "
+        "SELECT CAST(:experiment_id AS BIGINT), :category, CAST(:priority AS INTEGER), :state, 0, "
+        "CAST(item ->> 0 AS BIGINT), item ->> 1, CAST(item ->> 2 AS INTEGER), CAST(item ->> 3 AS BIGINT), "
+        "CAST(item ->> 3 AS BIGINT), CAST(item ->> 4 AS BIGINT), NULLIF(item -> 5, CAST('null' AS JSONB)) "
+        "FROM jsonb_array_elements(CAST(:rows AS JSONB)) WITH ORDINALITY AS entry (item, place) ORDER BY place"
+    ),
+}
+
+
+def insert_messages(
+    session: Session,
+    rows: Sequence[NewMessage],
+    *,
+    experiment_id: int,
+    category: Category,
+    priority: int,
+) -> None:
     """Add planned messages; a step that a user has already is an error, since it would be sent twice."""
-    if rows:
-        session.connection().execute(insert(Message), rows)
+    if not rows:
+        return
+    micros: Final = cache(to_micros)  # users of one zone share their times
+    documents = [(*row[:3], micros(row.due_at), micros(row.expires_at), row.choice) for row in rows]
+    session.connection().execute(
+        _PLAN[session.get_bind().dialect.name],
+        {
+            "experiment_id": experiment_id,
+            "category": category,
+            "priority": priority,
+            "state": MessageState.PLANNED,
+            "rows": msgspec.json.encode(documents).decode(),
+        },
+    )
 
 
 def in_hand(session: Session, *, experiment_id: int, user_pks: Sequence[int], since: datetime) -> set[int]:

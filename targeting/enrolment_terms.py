@@ -17,7 +17,7 @@ from experiments.triggers import has_closed
 from targeting import repository
 from targeting.eligibility import Decision, decide, reasons_against
 from targeting.relations import peers_of
-from targeting.repository import Candidate
+from targeting.repository import Candidate, NewAssignment
 from targeting.segments.audience_repository import Audience, audience_of
 
 
@@ -73,20 +73,19 @@ def settle(
     """Decide about each candidate and store the assignments; returns the decisions, and how many were stored."""
     decisions = decide(terms.design, candidates, weights=terms.weights, global_holdout=terms.global_holdout)
     rows = [
-        {
-            "experiment_id": terms.experiment_id,
-            "user_pk": candidate.id,
-            "variant": decision.variant,
-            "epoch": terms.epoch,
-            "propensity": decision.propensity,
-            "forced": decision.forced,
-            "source": source,
-            "assigned_at": terms.now,
-        }
+        NewAssignment(candidate.id, decision.variant, decision.propensity, decision.forced)
         for candidate, decision in zip(candidates, decisions, strict=True)
         if decision.variant is not None
     ]
-    return decisions, repository.insert_assignments(session, rows=rows)
+    stored = repository.insert_assignments(
+        session,
+        rows,
+        experiment_id=terms.experiment_id,
+        epoch=terms.epoch,
+        source=source,
+        assigned_at=terms.now,
+    )
+    return decisions, stored
 
 
 def _id(experiment: Experiment) -> int:
