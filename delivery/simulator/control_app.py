@@ -15,8 +15,9 @@ from delivery.simulator.ledger import LONGEST_PAGE
 from delivery.simulator.loading import read_templates, read_world
 from delivery.simulator.notices import Notice, account, capability, number_limit
 from delivery.simulator.number import tier_name
-from delivery.simulator.registry import QUALITIES, one_of
+from delivery.simulator.registry import QUALITIES
 from delivery.simulator.registry_changes import change_template
+from delivery.simulator.registry_reading import one_of
 from experiments.clock import parse_duration, parse_moment, to_micros
 from experiments.errors import Invalid, NotFound
 
@@ -124,8 +125,7 @@ class _Control:
         seconds = (await _json(request)).get("seconds", 1.0)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 600:
             raise Invalid("must be a number above 0, at most 600", field="seconds")
-        # Once this answer is on its way.
-        asyncio.get_running_loop().call_later(0.02, self.engine.refuse, float(seconds))
+        self.engine.door.close_soon(float(seconds))
         return JSONResponse({"seconds": seconds})
 
 

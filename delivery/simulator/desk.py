@@ -14,7 +14,7 @@ from delivery.simulator.graph import Answer, GraphError, acceptance, bad_gateway
 from delivery.simulator.journey import SECOND, Journey, plan
 from delivery.simulator.ledger import Accepted, Entry, Ledger
 from delivery.simulator.limits import PairRest, UniquePeople
-from delivery.simulator.orders import Order, read_order
+from delivery.simulator.orders import Order, read_body, read_order
 from delivery.simulator.pacing import Admission, admit, count
 from delivery.simulator.registry import Change, Registry
 from delivery.simulator.throttle import Throttle
@@ -70,12 +70,13 @@ class Desk:
     def receive(self, raw: bytes, world: World, registry: Registry, real: float) -> Answer:
         """Answer one POST; `real` in seconds of the event loop's clock, in which throughput is measured."""
         try:
-            order = read_order(raw, registry, sender=self._config.display_phone_number)
+            body, callback_data = read_body(raw)
         except GraphError as error:
             self.refused[error.code] += 1
             return refusal(error.code, error.details)
-        key, entry = self.ledger.post(order.callback_data)
+        key, entry = self.ledger.post(callback_data)
         try:
+            order = read_order(body, registry, sender=self._config.display_phone_number)
             return self._decide(order, key, entry, world, real)
         except GraphError as error:
             self.refused[error.code] += 1
@@ -194,7 +195,7 @@ class Desk:
             template=order.template,
             wa_id=order.to,
             wamid=wamid,
-            callback_data=order.callback_data,
+            callback_data=entry.callback_data,
             token=order.token,
             category=order.known.category.lower() if order.known is not None else category,
             plan=plan(

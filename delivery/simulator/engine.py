@@ -18,9 +18,10 @@ from delivery.simulator.behaviour import Behaviour
 from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.courier import Courier, Tally
 from delivery.simulator.desk import Desk
+from delivery.simulator.door import Door
 from delivery.simulator.emission import INBOUND, News, Step, webhook
 from delivery.simulator.graph import Answer
-from delivery.simulator.journey import SECOND, Journey, Visit
+from delivery.simulator.journey import Journey, Visit
 from delivery.simulator.notices import Notice
 from delivery.simulator.number import Number
 from delivery.simulator.registry import Change, Registry
@@ -39,16 +40,12 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """One simulator's state; `start` and `stop` frame its life in an event loop.
-
-    `shut`, when a server sets it, closes the port for so many seconds of real time.
-    """
+    """One simulator's state; `start` and `stop` frame its life in an event loop."""
 
     def __init__(self, config: SimulatorConfig, clock: Clock) -> None:
         self.config = config
         self.clock = clock
-        self.shut: Callable[[float], None] = lambda _: None
-        self.refuses_until = 0.0
+        self.door = Door(config.fault_plan, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(config.concurrency)
         self._changed = asyncio.Event()
@@ -71,7 +68,7 @@ class Engine:
         self.desk = Desk(config, self.clock, depart=self._depart, announce=self._announce, zero=self._zero)
         self._tally = Tally()
         self._agenda: Agenda[Journey | Visit | Change | News | Notice] = Agenda()
-        self._shut_at = {int(step.start): step.seconds for step in config.fault_plan.refusals("posts")}
+        self.door.begin(self._zero)
         self._begun: datetime | None = None
         self._said = 0
 
@@ -85,7 +82,7 @@ class Engine:
         else:
             self.release()
         self._courier = Courier(self.config, self._tally)
-        self._loops = [asyncio.create_task(work) for work in (self._run(), self._refuse_by_plan())]
+        self._loops = [asyncio.create_task(work) for work in (self._run(), self.door.keep())]
         for task in self._loops:
             task.add_done_callback(self._ended)
 
@@ -136,21 +133,8 @@ class Engine:
     def receive(self, raw: bytes) -> Answer:
         """Answer one POST of a message."""
         answer = self.desk.receive(raw, self.world, self.registry, asyncio.get_running_loop().time())
-        if self._shut_at:
-            seconds = self._shut_at.pop(self.desk.ledger.posts, None)
-            if seconds is not None:
-                # Once this answer is on its way.
-                asyncio.get_running_loop().call_later(LINGER_SECONDS, self.refuse, seconds)
+        self.door.answered(self.desk.ledger.posts)
         return answer
-
-    def refuse(self, seconds: float) -> None:
-        """Nobody listens on the port for so many seconds of real time."""
-        self.refuses_until = asyncio.get_running_loop().time() + seconds
-        self.shut(seconds)
-
-    @property
-    def refuses(self) -> bool:
-        return asyncio.get_running_loop().time() < self.refuses_until
 
     def say(self, document: Mapping[str, Any]) -> str:
         """Let a person speak now (see speech.speak); returns the id of what they say."""
@@ -271,22 +255,6 @@ class Engine:
             self._agenda.push(later, another)
         if comes and self.config.tracking_url is not None:
             self._spawn(partial(self._need().track, self._visits.event(moment, visit)))
-
-    async def _refuse_by_plan(self) -> None:
-        """Close the port when the fault plan says so, by the simulated clock."""
-        for step in self.config.fault_plan.refusals("seconds"):
-            for moment, shut in ((step.start, False), (step.end, True)):
-                while (wait := self._real_until(moment)) > 0:
-                    if shut:
-                        self.refuse(wait + LINGER_SECONDS)
-                    await asyncio.sleep(wait)
-
-    def _real_until(self, elapsed: float) -> float:
-        """Real seconds until so much simulated time has passed, but no longer than the clock can be trusted; 0: it has."""
-        left = from_micros(self._zero + round(elapsed * SECOND)) - self.clock.now()
-        if left <= timedelta(0):
-            return 0.0
-        return min(LONGEST_WAIT, max(LINGER_SECONDS, self.clock.real_seconds(left)))
 
     def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def bounded() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from typing import Any, Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -36,7 +37,7 @@ class _Messages:
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._engine.refuses and CUT not in scope.get("extensions", {}):
+        if self._engine.door.closed and CUT not in scope.get("extensions", {}):
             raise ConnectionRefusedError("refused by the simulator")
         request = Request(scope, receive)
         raw = await request.body()
@@ -89,6 +90,8 @@ def graph_routes(engine: Engine) -> list[BaseRoute]:
         return answered(request, page)
 
     async def node(request: Request) -> Response:
+        if request.path_params["version"] == "simulator":
+            raise HTTPException(404)  # not Graph's, and nothing of ours either
         if request.path_params["node"] != engine.config.phone_number_id:
             return _response(refusal(100, "Unsupported get request. Object with this ID does not exist"))
         return answered(request, lambda: engine.number.node(request.query_params.get("fields")))

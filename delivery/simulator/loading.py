@@ -7,7 +7,8 @@ from typing import Any
 
 from delivery.simulator.behaviour import read_behaviours
 from delivery.simulator.config import SimulatorConfig
-from delivery.simulator.registry import Registry, read_registry
+from delivery.simulator.registry import Registry
+from delivery.simulator.registry_reading import read_registry
 from delivery.simulator.world import Person, World
 from experiments.errors import Invalid, Problem
 

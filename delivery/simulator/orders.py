@@ -24,27 +24,31 @@ class Order:
     to: str
     template: str | None
     token: str | None
-    callback_data: str | None
     known: Template | None = None
     payloads: Mapping[int, str] = field(default_factory=dict)
 
 
-def read_order(raw: bytes, registry: Registry, *, sender: str) -> Order:
-    """The order in a request body; raises GraphError as the Graph API does. `sender` is the digits of our own number."""
+def read_body(raw: bytes) -> tuple[dict[str, Any], str | None]:
+    """A request body, and its `biz_opaque_callback_data`; raises GraphError as the Graph API does."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise GraphError(100, "The request body is not JSON") from error
     if not isinstance(body, dict) or body.get("messaging_product") != "whatsapp":
         raise GraphError(100, "The parameter messaging_product is required and must be whatsapp")
-    kind = body.get("type", "text")
-    if kind not in ("template", "text"):
-        raise GraphError(131051, f"This simulator sends templates and plain text only, not {kind!s:.40}")
     callback_data = body.get("biz_opaque_callback_data")
     if callback_data is not None and (
         not isinstance(callback_data, str) or len(callback_data) > CALLBACK_DATA_LIMIT
     ):
         raise GraphError(100, f"biz_opaque_callback_data must be a text of at most {CALLBACK_DATA_LIMIT}")
+    return body, callback_data
+
+
+def read_order(body: Mapping[str, Any], registry: Registry, *, sender: str) -> Order:
+    """The order in a body; raises GraphError as the Graph API does. `sender` is the digits of our own number."""
+    kind = body.get("type", "text")
+    if kind not in ("template", "text"):
+        raise GraphError(131051, f"This simulator sends templates and plain text only, not {kind!s:.40}")
     to = body.get("to")
     if not to:
         raise GraphError(131008, "The parameter to is required")
@@ -55,10 +59,10 @@ def read_order(raw: bytes, registry: Registry, *, sender: str) -> Order:
         raise GraphError(131021, "Sender and recipient phone number is the same")
     if kind == "text":
         _check_text(body.get("text"))
-        return Order(digits, None, None, callback_data)
+        return Order(digits, None, None)
     name, known, components = _find(body.get("template"), registry)
     filled = fill(components, known.shape if known is not None else None)
-    return Order(digits, name, filled.token, callback_data, known, filled.payloads)
+    return Order(digits, name, filled.token, known, filled.payloads)
 
 
 def _check_text(text: Any) -> None:

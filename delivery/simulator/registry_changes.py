@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from delivery.simulator.notices import Notice, template_category, template_quality, template_status
-from delivery.simulator.registry import CATEGORIES, QUALITIES, STATUSES, Template, one_of
+from delivery.simulator.registry import CATEGORIES, QUALITIES, STATUSES, Template
+from delivery.simulator.registry_reading import one_of
 from experiments.errors import Invalid
 
 _KEYS = {"status", "quality", "category", "reason", "event"}

@@ -138,7 +138,7 @@ def _server(config: SimulatorConfig, clock: Clock | None, port: int) -> _Server:
         ),
         port,
     )
-    app.state.engine.shut = server.shut
+    app.state.engine.door.shut = server.shut
     return server
 
 

@@ -10,7 +10,8 @@ from delivery.simulator.fault_plan import read_fault_plan
 from delivery.simulator.graph import Answer
 from delivery.simulator.journey import Journey
 from delivery.simulator.profile import Engagement, Limits, Pacing
-from delivery.simulator.registry import Change, read_registry
+from delivery.simulator.registry import Change
+from delivery.simulator.registry_reading import read_registry
 from delivery.simulator.world import Person, World
 from delivery.whatsapp.payloads import TemplateMessage
 from experiments.clock import SteppedClock, to_micros
@@ -227,3 +228,15 @@ def test_late_statuses_of_the_plan_are_told_late():
     office.send(0)
     sent = [step for step in office.journeys[0].plan if step.step == "sent"]
     assert [step.told - step.at for step in sent] == [500_000_000, 507_000_000]
+
+
+def test_a_post_that_is_wrong_in_itself_is_in_the_ledger_too():
+    office = Office({"parameters": 1})
+    assert [office.send(0), office.send(0)] == [132000, 132000]
+    assert office.desk.ledger.find("m-0").told() == {
+        "callback_data": "m-0",
+        "posts": 2,
+        "accepted": 0,
+        "refused": {"132000": 2},
+        "messages": [],
+    }

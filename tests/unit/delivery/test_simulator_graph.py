@@ -6,8 +6,9 @@ import pytest
 
 from delivery.simulator.behaviour import Treatment
 from delivery.simulator.graph import GraphError, acceptance, refusal
-from delivery.simulator.orders import Order, read_order
-from delivery.simulator.registry import Registry, built
+from delivery.simulator.orders import Order, read_body, read_order
+from delivery.simulator.registry import Registry
+from delivery.simulator.registry_reading import built
 from delivery.whatsapp.payloads import TemplateMessage
 
 MESSAGE = TemplateMessage("+12025550123", "promo_a", "en_US", ("Ann",), "tok", "m-17")
@@ -18,7 +19,8 @@ SENDER = "447700900999"
 
 
 def _read(payload, templates=KNOWN) -> Order:
-    return read_order(json.dumps(payload).encode(), templates, sender=SENDER)
+    body, _ = read_body(json.dumps(payload).encode())
+    return read_order(body, templates, sender=SENDER)
 
 
 def _with(*path, value) -> dict:
@@ -31,7 +33,8 @@ def _with(*path, value) -> dict:
 
 
 def test_what_our_client_sends_is_understood():
-    assert _read(MESSAGE.to_payload()) == Order("12025550123", "promo_a", "tok", "m-17", PROMO)
+    assert _read(MESSAGE.to_payload()) == Order("12025550123", "promo_a", "tok", PROMO)
+    assert read_body(json.dumps(MESSAGE.to_payload()).encode())[1] == "m-17"
     assert _read(_with("template", "name", value="any"), Registry()).template == "any"
 
 
@@ -42,7 +45,7 @@ def test_free_text_is_an_order_without_a_template():
         "type": "text",
         "text": {"body": "Hello"},
     }
-    assert _read(payload) == Order("12025550123", None, None, None)
+    assert _read(payload) == Order("12025550123", None, None)
     for text, code in ((None, 131008), ({"body": ""}, 131008), ({"body": "x" * 4097}, 100)):
         with pytest.raises(GraphError) as caught:
             _read(payload | {"text": text})
@@ -87,7 +90,7 @@ def test_what_is_wrong_gets_its_code(payload, code):
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_what_is_no_json_is_an_invalid_parameter(raw):
     with pytest.raises(GraphError) as caught:
-        read_order(raw, KNOWN, sender=SENDER)
+        read_body(raw)
     assert caught.value.code == 100
 
 

@@ -10,7 +10,7 @@ from delivery.simulator.graph import GraphError
 from delivery.simulator.notices import account, capability, number_limit, template_quality, template_status
 from delivery.simulator.number import Number
 from delivery.simulator.profile import Telling
-from delivery.simulator.registry import built
+from delivery.simulator.registry_reading import built
 from delivery.whatsapp.webhooks import InboundMessage, StatusUpdate, UserPreference, parse
 
 AT = 1_796_119_200

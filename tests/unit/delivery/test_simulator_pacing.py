@@ -6,8 +6,9 @@ from delivery.simulator.behaviour import Treatment
 from delivery.simulator.graph import GraphError
 from delivery.simulator.pacing import Admission, admit, count
 from delivery.simulator.profile import Pacing
-from delivery.simulator.registry import Template, built
+from delivery.simulator.registry import Template
 from delivery.simulator.registry_changes import change_template
+from delivery.simulator.registry_reading import built
 
 SECOND = 1_000_000
 HOLD, PAUSE = 3600, 10_800

@@ -7,8 +7,9 @@ import pytest
 from delivery.simulator.behaviour import read_behaviours
 from delivery.simulator.graph import GraphError
 from delivery.simulator.profile import Pacing
-from delivery.simulator.registry import FIELDS, Registry, read_registry
+from delivery.simulator.registry import FIELDS, Registry
 from delivery.simulator.registry_changes import change_template
+from delivery.simulator.registry_reading import read_registry
 from experiments.errors import Invalid
 
 LINK = "http://127.0.0.1:8000"
@@ -170,6 +171,15 @@ def test_wrong_templates_are_named(items, field):
     with pytest.raises(Invalid) as caught:
         _registry(*items)
     assert caught.value.problems[0].field == field
+
+
+def test_nobody_presses_a_button_that_is_not_there():
+    item = {"name": "a", "components": [BODY]}
+    with pytest.raises(Invalid) as caught:
+        _registry(item, behaviours={"a": {"pressed": 0.1}})
+    assert caught.value.problems[0].field == "behaviour.templates.a.pressed"
+    buttons = {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "More"}]}
+    assert len(_registry(item | {"components": [BODY, buttons]}, behaviours={"a": {"pressed": 0.1}})) == 1
 
 
 def test_a_changed_template_is_told_of():

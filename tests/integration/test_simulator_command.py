@@ -1,0 +1,88 @@
+"""`touchstone simulator` as a process of its own: its options reach the server, and a wrong script ends it in one line."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from delivery.whatsapp.client import Accepted, Rejected
+from tests.integration.simulation import TOKEN, message, post, send
+
+PLAN = "steps:\n  - {fault: error, code: 131016, to: 2, by: posts}\n"
+
+
+def _command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    names = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHSTONE_")}
+    return subprocess.Popen(
+        [sys.executable, "-c", "from api.cli import main; main()", "simulator", *arguments],
+        cwd=Path(__file__).parents[2],
+        env=names
+        | {
+            "TOUCHSTONE_WHATSAPP_TOKEN": TOKEN,
+            "TOUCHSTONE_WHATSAPP_BUSINESS_ACCOUNT_ID": "4711",
+            "HOME": str(folder),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_options_reach_the_server(tmp_path):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(PLAN)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    process = _command(
+        tmp_path,
+        "--port",
+        str(port),
+        "--realistic",
+        "--tier",
+        "3",
+        "--faults",
+        str(plan),
+        "--webhook-url",
+        f"{url}/none",
+    )
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"{url}/healthz")
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() < end, "the simulator did not start"
+                time.sleep(0.05)
+        post(url, "/simulator/hold")
+        outcomes = [send(url, [message(n, "anything")])[0] for n in range(5)]
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        listed = httpx.get(f"{url}/v26.0/4711/message_templates", headers=headers)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert [one.code if isinstance(one, Rejected) else type(one) for one in outcomes] == [
+        131016,
+        *[Accepted] * 3,
+        131048,
+    ]
+    assert listed.json() == {"data": []}
+
+
+@pytest.mark.parametrize("text", ["steps: [{fault: gremlin}]", "steps: ["])
+def test_a_wrong_script_is_one_line(tmp_path, text):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(text)
+    process = _command(tmp_path, "--faults", str(plan))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.startswith("touchstone: faults")
+    assert said.count("\n") == 1
