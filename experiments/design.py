@@ -182,7 +182,11 @@ def _read_whole(
             untagged(item, {"trigger": 1})
             for item in error.errors()
             # Factors that could not be crossed are what is wrong, not the variants that they did not make.
-            if not (document.get("factors") and item["loc"] == ("variants",))
+            if not (
+                document.get("factors")
+                and item["loc"] == ("variants",)
+                and item["type"] in {"missing", "too_short"}
+            )
         ]
         raise Invalid.of([*problems, *problems_of(items)]) from error
     if problems:
