@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pydantic import SecretStr
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import and_, bindparam, func, select, text
 from sqlmodel import Session, SQLModel
 
 from delivery.ingredients import LatestEvent
@@ -26,21 +26,25 @@ def latest_events(
     """The latest event of each of these names of each user, by user; one query, whose cost is by user and name."""
     if not user_pks or not names:
         return {}
-    ranked = (
-        select(
-            _EVENTS.c.id,
-            func.row_number()
-            .over(
-                partition_by=(_EVENTS.c.user_pk, _EVENTS.c.name),
-                order_by=(_EVENTS.c.at.desc(), _EVENTS.c.id.desc()),
-            )
-            .label("place"),
-        )
+    # Within the index of user, name and time, however many events a user has.
+    newest = (
+        select(_EVENTS.c.user_pk, _EVENTS.c.name, func.max(_EVENTS.c.at).label("at"))
         .where(_EVENTS.c.user_pk.in_(user_pks), _EVENTS.c.name.in_(names))
+        .group_by(_EVENTS.c.user_pk, _EVENTS.c.name)
         .subquery()
     )
-    query = select(_EVENTS.c.user_pk, _EVENTS.c.name, _EVENTS.c.at, _EVENTS.c.properties).where(
-        _EVENTS.c.id.in_(select(ranked.c.id).where(ranked.c.place == 1))
+    query = (
+        select(_EVENTS.c.user_pk, _EVENTS.c.name, _EVENTS.c.at, _EVENTS.c.properties)
+        .join(
+            newest,
+            and_(
+                _EVENTS.c.user_pk == newest.c.user_pk,
+                _EVENTS.c.name == newest.c.name,
+                _EVENTS.c.at == newest.c.at,
+            ),
+        )
+        # Of several at the same time, the one that came last.
+        .order_by(_EVENTS.c.id)
     )
     found: dict[int, dict[str, LatestEvent]] = {}
     for user_pk, name, at, properties in session.connection().execute(query):
