@@ -8,7 +8,7 @@ A user has few messages, so three things are borrowed, each from something near:
 
     m(h)  = (K*S(h) + 20 mean) / (K*N(h) + 20)             the panel's reward at hour h (K: an hour and half of each neighbour)
     level = (own rewards + 1) / (sum of m(hour sent) + 1)   how this user answers compared with the panel, at the hours tried
-    score = (K*s(h) + 2 level m(h)) / (K*n(h) + 2)          the user's own mean at hour h, with two messages' worth of the panel
+    score = (K*s(h) + 4 level m(h)) / (K*n(h) + 4)          the user's own mean at hour h, with four messages' worth of the panel
 
 S, N and s, n are rewards and messages of the panel and of the user by hour. The level keeps an hour from looking best only
 because somebody who reads everything was written to at that hour. The panel is a fixed sample of all users. What is biased
@@ -35,7 +35,7 @@ READ_SOON: Final = timedelta(hours=1)
 CLICK_SOON: Final = timedelta(days=1)
 """Also how old a message must be to count: before, what becomes of it is not known."""
 CLICK_WEIGHT: Final = 2.0
-PANEL_WEIGHT: Final = 2.0
+PANEL_WEIGHT: Final = 4.0
 LEVEL_WEIGHT: Final = 1.0
 MEAN_WEIGHT: Final = 20.0
 PANEL_SIZE: Final = 2000

@@ -50,9 +50,9 @@ def test_scores_are_those_of_the_formula() -> None:
         [heard(at(9), messages=2, soon=2), heard(at(12))], zones={1: ZoneInfo("UTC")}, population=FLAT
     )[1]
     level = (2 + 1) / (3 * 0.5 + 1)
-    assert learned.scores[9] == pytest.approx((2 + 2 * level * 0.5) / (2 + 2))
-    assert learned.scores[10] == pytest.approx((1 + 2 * level * 0.5) / (1 + 2))
-    assert learned.scores[12] == pytest.approx((0 + 2 * level * 0.5) / (1 + 2))
+    assert learned.scores[9] == pytest.approx((2 + 4 * level * 0.5) / (2 + 4))
+    assert learned.scores[10] == pytest.approx((1 + 4 * level * 0.5) / (1 + 4))
+    assert learned.scores[12] == pytest.approx((0 + 4 * level * 0.5) / (1 + 4))
     assert learned.scores[18] == pytest.approx(level * 0.5)
     assert (learned.messages, learned.reads, learned.clicks) == (3, 2, 0)
 
