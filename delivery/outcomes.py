@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from delivery.breakers import Raised
+from delivery.progress import settled
 from delivery.retry import Alarm, Rules, after_error, withheld
 from delivery.story import Story, accepted, unanswered
 from delivery.whatsapp.client import Accepted, NotSent, Rejected, SendOutcome, Unknown
@@ -46,7 +47,9 @@ def settle(story: Story, answered: Answered, *, at: datetime, rules: Rules) -> S
     attempt, outcome = answered.begun.tries, answered.outcome
     if isinstance(outcome, Accepted):
         hold = None if outcome.message_status in PLAINLY_ACCEPTED else outcome.message_status
-        return accepted(story, attempt=attempt, wamid=outcome.wamid or None, hold=hold, at=at)
+        taken = accepted(story, attempt=attempt, wamid=outcome.wamid or None, hold=hold, at=at)
+        # A failure and a receipt may both have been faster; the slot is then at the time that only now is known.
+        return settled(taken) if taken is not story else story
     if isinstance(outcome, Unknown):
         return unanswered(story, attempt=attempt)
     if story.tries != attempt or story.state != MessageState.INFLIGHT:

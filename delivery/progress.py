@@ -52,9 +52,9 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     if not stale and story.wamid is None:
         dated = replace(dated, wamid=receipt.wamid)
     if receipt.state is not MessageState.FAILED:
-        return _settled(_moved(dated, receipt.state)), None
+        return settled(_moved(dated, receipt.state)), None
     if story.failed_at is not None:
-        return _settled(replace(dated, failed_at=min(story.failed_at, receipt.at))), None
+        return settled(replace(dated, failed_at=min(story.failed_at, receipt.at))), None
     # The code alone decides: a status has no HTTP status of its own.
     kind = classify(receipt.error_code)
     failed, alarm = after_error(
@@ -62,7 +62,7 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     )
     if story.state in _OUT:
         return failed, alarm
-    return _settled(replace(dated, failed_at=receipt.at, error_code=failed.error_code)), alarm
+    return settled(replace(dated, failed_at=receipt.at, error_code=failed.error_code)), alarm
 
 
 def _dated(story: Story, receipt: Receipt) -> Story:
@@ -87,7 +87,7 @@ def _moved(story: Story, incoming: MessageState) -> Story:
     return replace(story, state=state, reason=None, lease_until=None)
 
 
-def _settled(story: Story) -> Story:
+def settled(story: Story) -> Story:
     """Slots and due times that do not depend on whether the failure or the receipt came first."""
     if story.state in RECEIVED_STATES and story.failed_at is not None and story.accepted_at is not None:
         return replace(story, slot_at=story.accepted_at, due_at=story.accepted_at, claimed_by=None)

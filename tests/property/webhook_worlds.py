@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ from sqlmodel import SQLModel
 
 from delivery import dispatch_repository
 from delivery.models import Template
+from delivery.outcomes import Answered, settle
 from delivery.receipts import project_tick, store
-from delivery.story import accepted, callback_data
+from delivery.story import Story, callback_data
+from delivery.whatsapp.client import Accepted
 from delivery.whatsapp.error_table import CODES, ErrorClass
 from experiments.clock import SteppedClock, to_micros
 from experiments.database import Database
 from tests.conftest import START
 from tests.integration import outbox
+from tests.unit.delivery.stories import RULES
 
 MESSAGES = 7
 PEOPLE = MESSAGES
@@ -208,11 +212,12 @@ def commit_answers(database: Database, *, at: datetime) -> None:
         stories = dispatch_repository.stories(session, range(1, MESSAGES + 1))
         dispatch_repository.save(
             session,
-            [
-                (story, accepted(story, attempt=1, wamid=f"wamid.{pk - 1}", hold=None, at=at))
-                for pk, story in stories.items()
-            ],
+            [(story, settle(story, _taken(story), at=at, rules=RULES)) for story in stories.values()],
         )
+
+
+def _taken(story: Story) -> Answered:
+    return Answered(replace(story, tries=1), "", Accepted(f"wamid.{story.id - 1}", "accepted", None))
 
 
 def outcome(
