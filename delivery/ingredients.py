@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 
@@ -28,5 +28,3 @@ class Fetched:
 
 
 NOTHING_FETCHED: Final = Fetched()
-CONTENT_RETRY: Final = timedelta(minutes=5)
-"""How long a message waits for a content source that does not answer and has no fallback."""

@@ -20,7 +20,8 @@ from delivery import template_repository as repository
 from delivery.content_sources import ContentSources, Wanted
 from delivery.ingredients import NOTHING_FETCHED, Fetched, LatestEvent
 from delivery.preview_repository import Reader
-from delivery.rendering import WINDOW, WindowClosed, Written, events_needed, sources_needed, write
+from delivery.readable import ContentUnavailable
+from delivery.rendering import WINDOW, Written, events_needed, sources_needed, write
 from delivery.shown import Shown, filled
 from delivery.template_checks import Known
 from delivery.template_shapes import Shape, read_shape
@@ -210,9 +211,6 @@ def _show(material: _Material, reader: Reader, fetched: Fetched, settings: Setti
     asked = material.asked
     window_open = reader.last_inbound_at is not None and reader.last_inbound_at > material.now - WINDOW
     blank = Shown(reader.user_id, window_open=window_open, fallbacks=fetched.fallbacks)
-    if fetched.unavailable:
-        words = f"the content source {fetched.unavailable[0]!r} does not answer; the message would wait"
-        return replace(blank, error=Problem(f"content.{fetched.unavailable[0]}", words))
     try:
         written = write(
             asked.message,
@@ -226,11 +224,13 @@ def _show(material: _Material, reader: Reader, fetched: Fetched, settings: Setti
             window_open=window_open,
             coupon_secret=settings.coupon_secret.get_secret_value(),
             events=material.events.get(reader.id, {}),
-            content_values=fetched.values,
+            fetched=fetched,
         )
         return filled(blank, written, asked.message, _shape_for(material, written))
-    except WindowClosed as error:
-        return replace(blank, error=Problem("text", error.message))
+    except ContentUnavailable as error:
+        return replace(
+            blank, error=Problem(f"content.{error.source}", f"{error.message}; the message would wait")
+        )
     except Invalid as error:
         return replace(blank, error=error.problems[0])
 

@@ -11,19 +11,20 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import Template, TemplateError
 
 from delivery.dispatch_repository import Recipient
 from delivery.ingredients import NOTHING_FETCHED, Fetched, LatestEvent
 from delivery.languages import choose
 from delivery.local_time import zone_of
+from delivery.readable import Content, Fields
 from delivery.whatsapp.payloads import (
     CopyCode,
     HeaderMedia,
@@ -34,7 +35,7 @@ from delivery.whatsapp.payloads import (
     TextMessage,
 )
 from experiments.content import environment, used_events, used_sources
-from experiments.errors import Invalid, Unavailable
+from experiments.errors import Invalid
 from experiments.settings import Settings
 from experiments.treatments import Button, MessageContent
 
@@ -64,14 +65,6 @@ _READABLE: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"ABCDEF
 
 class WindowClosed(Invalid):
     """A free text without a template, more than 24 hours after the person's last message to us."""
-
-
-class ContentUnavailable(Unavailable):
-    """A content source without a fallback did not answer; the message can be made later."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__(f"the content source {source!r} does not answer")
-        self.source = source
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +99,6 @@ def compose(
     `window_open` whether they wrote to us within 24 hours. Raises Invalid, naming the variable, when it cannot be made
     for this person; WindowClosed; ContentUnavailable.
     """
-    if fetched.unavailable:
-        raise ContentUnavailable(fetched.unavailable[0])
     written = write(
         content,
         user_id=person.user_id,
@@ -120,7 +111,7 @@ def compose(
         window_open=window_open,
         coupon_secret=settings.coupon_secret.get_secret_value(),
         events=events,
-        content_values=fetched.values,
+        fetched=fetched,
     )
     to = person.phone or ""
     if written.template is None or written.language is None:
@@ -152,24 +143,25 @@ def write(
     window_open: bool,
     coupon_secret: str = "",
     events: Mapping[str, LatestEvent] = MappingProxyType({}),
-    content_values: Mapping[str, Any] = MappingProxyType({}),
+    fetched: Fetched = NOTHING_FETCHED,
 ) -> Written:
     """What is said to one user: the free text while their window is open, the template otherwise.
 
-    Raises Invalid with the field below `message` (`parameters[1]`, `header.text` ..), naming the variable; or WindowClosed.
+    Raises Invalid with the field below `message` (`parameters[1]`, `header.text` ..), naming the variable; WindowClosed; or
+    ContentUnavailable when the words that were chosen read a source that does not answer.
     """
     zone = zone_of(time_zone)
     context = {
-        "user": _Fields({**attributes, "user_id": user_id}, path="user"),
+        "user": Fields({**attributes, "user_id": user_id}, path="user"),
         "coupon": coupon(experiment=experiment, user_id=user_id, secret=coupon_secret),
         "experiment": experiment,
         "variant": variant,
         "now": now.astimezone(zone),
-        "events": _Fields(
+        "events": Fields(
             {name: {**event.properties, "at": event.at.astimezone(zone)} for name, event in events.items()},
             path="events",
         ),
-        "content": _Fields(content_values, path="content"),
+        "content": Content(fetched.values, path="content", unavailable=fetched.unavailable),
     }
     if content.text is not None and window_open:
         return Written(text=_text(content.text, context, field="text"))
@@ -206,76 +198,6 @@ def coupon(*, experiment: str, user_id: str, secret: str = "") -> str:
     """
     digest = hmac.digest(secret.encode(), f"{experiment}\x00{user_id}".encode(), hashlib.sha256)
     return base64.b32encode(digest).translate(_READABLE)[:COUPON_LENGTH].decode()
-
-
-class _Missing(StrictUndefined):
-    """A value that is not there: an error wherever it is used, but `{% if user.first_name %}` may ask for it.
-
-    What is read of it is missing as well, so that `{{ events.Signup.plan | default("-") }}` need not ask twice.
-    """
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> "_Missing":
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __getitem__(self, _name: Any) -> "_Missing":  # type: ignore[override]  # there it is an error
-        return self
-
-    def __bool__(self) -> bool:  # type: ignore[override]  # there it is an error too
-        return False
-
-
-class _Fields:
-    """A record that a template can read by attribute or item, and that names what is missing.
-
-    Not a dict, because `{{ user.items }}` must be the attribute "items" and not a method of dict.
-    """
-
-    __slots__ = ("_path", "_values")
-
-    def __init__(self, values: Mapping[str, Any], *, path: str) -> None:
-        self._values = values
-        self._path = path
-
-    def __getitem__(self, name: str) -> Any:
-        return _readable(self._values.get(name), f"{self._path}.{name}")
-
-    def __iter__(self) -> Iterator[str]:
-        raise Invalid(f"{self._path} is a record; name one of its fields")
-
-    def __str__(self) -> str:
-        raise Invalid(f"{self._path} is a record; name one of its fields")
-
-
-class _Items(list[Any]):
-    """A list that a template can read, and that names what is missing."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, values: Iterable[Any], *, path: str) -> None:
-        super().__init__(_readable(value, f"{path}[{index}]") for index, value in enumerate(values))
-        self._path = path
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, int) and not -len(self) <= index < len(self):
-            return _Missing(hint=f"{self._path}[{index}] is missing")
-        return super().__getitem__(index)
-
-    def __str__(self) -> str:
-        if any(isinstance(value, _Fields) for value in self):
-            raise Invalid(f"{self._path} is a list of records; name one of them and its field")
-        return super().__str__()
-
-
-def _readable(value: Any, path: str) -> Any:
-    if value is None:
-        return _Missing(hint=f"{path} is missing")
-    if isinstance(value, Mapping):
-        return _Fields(value, path=path)
-    return _Items(value, path=path) if isinstance(value, list) else value
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,8 @@ from delivery.circumstances import Circumstances, look_at, tier_of
 from delivery.dispatch_repository import Recipient
 from delivery.ingredients import NOTHING_FETCHED, Fetched, LatestEvent
 from delivery.ledger_repository import Waiting
-from delivery.rendering import ContentUnavailable, WindowClosed, compose
+from delivery.readable import ContentUnavailable
+from delivery.rendering import WindowClosed, compose
 from delivery.reservation import (
     Situation,
     better,

@@ -48,21 +48,26 @@ def filled(blank: Shown, written: Written, content: MessageContent, shape: Shape
     """`blank` with the words of a message; raises Invalid when they are longer than WhatsApp takes."""
     if written.template is None:
         return replace(blank, kind="text", body=written.text)
+    header_kind, header = _header(written)
     shown = replace(
-        blank, kind="template", language=written.language, parameters=written.parameters, **_header(written)
+        blank,
+        kind="template",
+        language=written.language,
+        parameters=written.parameters,
+        header_kind=header_kind,
+        header=header,
     )
     if shape is None:
         return shown
     names = written.names or tuple(str(number) for number in range(1, len(written.parameters) + 1))
     body = shape.body.filled(dict(zip(names, written.parameters, strict=True)))
-    header, header_kind = shown.header, shape.header_kind
-    if header_kind == "TEXT":
+    if shape.header_kind == "TEXT":
         header = _filled_header(shape, written)
-    _check_length(header if header_kind == "TEXT" else None, MAX_HEADER, "header", "header.text")
+        _check_length(header, MAX_HEADER, "header", "header.text")
     _check_length(body, MAX_LENGTH, "body", "parameters")
     return replace(
         shown,
-        header_kind=header_kind,
+        header_kind=shape.header_kind,
         header=header,
         body=body,
         footer=shape.footer or None,
@@ -70,12 +75,12 @@ def filled(blank: Shown, written: Written, content: MessageContent, shape: Shape
     )
 
 
-def _header(written: Written) -> dict[str, str]:
+def _header(written: Written) -> tuple[str | None, str | None]:
     if isinstance(written.header, HeaderText):
-        return {"header_kind": "TEXT", "header": written.header.text}
+        return "TEXT", written.header.text
     if isinstance(written.header, HeaderMedia):
-        return {"header_kind": written.header.kind.upper(), "header": written.header.link}
-    return {}
+        return written.header.kind.upper(), written.header.link
+    return None, None
 
 
 def _filled_header(shape: Shape, written: Written) -> str:
@@ -84,8 +89,8 @@ def _filled_header(shape: Shape, written: Written) -> str:
     return shape.header.filled({variables[0]: text} if variables and text is not None else {})
 
 
-def _check_length(text: str | None, most: int, what: str, field: str) -> None:
-    if text is not None and len(text) > most:
+def _check_length(text: str, most: int, what: str, field: str) -> None:
+    if len(text) > most:
         raise Invalid(
             f"the {what} is {len(text)} characters long for this user; WhatsApp takes {most}", field=field
         )

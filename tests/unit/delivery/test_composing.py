@@ -7,8 +7,8 @@ import pytest
 
 from delivery.dispatch_repository import Recipient
 from delivery.ingredients import Fetched, LatestEvent
+from delivery.readable import ContentUnavailable
 from delivery.rendering import (
-    ContentUnavailable,
     WindowClosed,
     compose,
     coupon,
@@ -142,6 +142,9 @@ def test_content_and_what_stands_in_for_it() -> None:
     with pytest.raises(ContentUnavailable) as caught:
         made(message, fetched=Fetched({"news": {}}, unavailable=("picks",)))
     assert caught.value.source == "picks"
+    # Only the words that go out are asked what they read.
+    both = content(parameters=["x"], text="{{ content.picks[0].name }}")
+    assert made(both, fetched=Fetched({}, unavailable=("picks",))).texts == ("x",)
     shown = content(parameters=["{{ content.picks }}"])
     assert "list of records" in refusal(shown, fetched=Fetched(values))[1]
 
