@@ -1,4 +1,4 @@
-"""What is sent and what comes back: one worker against the simulator in another process, and WhatsApp's webhooks."""
+"""What is sent: one worker against the simulator in another process."""
 
 import asyncio
 import time
@@ -9,16 +9,13 @@ from pydantic import SecretStr
 
 from api.demo.rehearsal import free_port
 from benchmarks.figures import Figure, Say, alternating, benchmark
-from benchmarks.loopback import api_server, in_other_process, post, send_all
-from benchmarks.stage import CLOCK, add_users, campaign, empty_database, plain_connection, stamp
-from delivery import receipts
+from benchmarks.loopback import in_other_process
+from benchmarks.stage import CLOCK, add_users, campaign, empty_database, plain_connection
 from delivery.dispatch import Dispatcher
 from delivery.simulator.config import SimulatorConfig
-from delivery.simulator.emission import News, Step, webhook
 from delivery.simulator.server import run as run_simulator
 from delivery.whatsapp.client import Accepted, WhatsAppClient
 from delivery.whatsapp.payloads import TemplateMessage
-from delivery.whatsapp.webhooks import sign
 from experiments.clock import to_micros
 from experiments.database import Database
 from experiments.settings import Settings
@@ -167,68 +164,3 @@ async def _only_post(settings: Settings, messages: int) -> float:
     if not all(isinstance(answer, Accepted) for answer in answers):
         raise AssertionError("the simulator did not accept everything")
     return messages / taken
-
-
-@benchmark("webhooks")
-def webhooks(say: Say, *, messages: int = 3000) -> Sequence[Figure]:
-    """Statuses into the inbox over HTTP, one a body and a hundred a body, and from the inbox into the messages."""
-    with empty_database() as (database, folder):
-        _running_campaign(database, messages)
-        _add_messages(database, messages, 0, state="accepted")
-        stamp(database)
-        settings: dict[str, Any] = {
-            "whatsapp_app_secret": SecretStr(SECRET),
-            "whatsapp_phone_number_id": NUMBER,
-        }
-        with api_server(database_url=f"sqlite:///{folder}/bench.db", **settings) as url:
-            noop = [post("/noop", b"{}")] * (messages // 2)
-            send_all(url, noop[:200])
-            nothing = send_all(url, noop)
-            one = send_all(url, _bodies(messages, Step.SENT, 1))
-            many = 100 * send_all(
-                url,
-                [*_bodies(messages, Step.DELIVERED, 100), *_bodies(messages, Step.READ, 100)],
-                connections=4,
-            )
-        say(f"intake {one:,.0f} statuses/s one a body, {many:,.0f} a hundred a body")
-        start = time.perf_counter()
-        done = receipts.project_tick(database, CLOCK, settings=_settings())
-        projected = done.statuses / (time.perf_counter() - start)
-        say(f"projection {projected:,.0f} statuses/s")
-        with plain_connection(database) as connection:
-            (read,) = connection.execute("SELECT count(*) FROM messages WHERE state = 'read'").fetchone()
-        if read != messages:
-            raise AssertionError(f"{read} of {messages} messages are read: {done}")
-    return [
-        Figure(
-            what="webhook intake, one status a body, durable (SQLite, 32 connections)",
-            figure=one,
-            unit="statuses/s",
-            yardstick=nothing,
-            against="a no-op FastAPI endpoint of the same server",
-            ratio=one / nothing,
-            note="what a worker sends at 1,000 msg/s comes back as up to 3,000 statuses/s",
-        ),
-        Figure(what="webhook intake, 100 statuses a body", figure=many, unit="statuses/s"),
-        Figure(what="projection of stored webhooks into messages", figure=projected, unit="statuses/s"),
-    ]
-
-
-def _bodies(messages: int, step: Step, size: int) -> list[bytes]:
-    at = to_micros(CLOCK.now()) // 1_000_000
-    news = [
-        News(
-            step=step,
-            at=at,
-            wa_id=f"999{i:08d}",
-            wamid=f"wamid.{i}",
-            callback_data=str(i),
-            category="marketing",
-        )
-        for i in range(1, messages + 1)
-    ]
-    bodies = [
-        webhook(news[i : i + size], phone_number_id=NUMBER, display_phone_number="447700900999")
-        for i in range(0, messages, size)
-    ]
-    return [post("/webhooks/whatsapp", body, X_Hub_Signature_256=sign(SECRET, body)) for body in bodies]

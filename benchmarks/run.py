@@ -25,6 +25,7 @@ from benchmarks import (
     segments_speed,
     targeting_speed,
     tracking_speed,
+    webhook_speed,
 )
 from benchmarks.figures import BENCHMARKS, Figure
 
@@ -34,6 +35,7 @@ MODULES: Final = (
     evaluation_speed,
     tracking_speed,
     delivery_speed,
+    webhook_speed,
     analysis_speed,
 )
 LONGEST_SECONDS: Final = 90.0
