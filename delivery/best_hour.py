@@ -15,7 +15,7 @@ because somebody who reads everything was written to at that hour. The panel is 
 all the same, and by how much: docs/decisions/0014-best-hour.md.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -143,18 +143,23 @@ def learn(
 ) -> dict[int, Hours]:
     """The hours of every user of `own`; `population` is m(h), float64 of shape (24,)."""
     rows = {user_pk: row for row, user_pk in enumerate(dict.fromkeys(heard.user_pk for heard in own))}
-    sent, reward = np.zeros((len(rows), _HOURS)), np.zeros((len(rows), _HOURS))
-    counts = np.zeros((len(rows), 3), dtype=np.int64)
-    for heard in own:
-        row, hour = rows[heard.user_pk], _local_hour(zones[heard.user_pk], heard.quarter)
-        sent[row, hour] += heard.messages
-        reward[row, hour] += _reward(heard)
-        counts[row] += (heard.messages, heard.reads, heard.clicks)
+    places = [
+        rows[heard.user_pk] * _HOURS + _local_hour(zones[heard.user_pk], heard.quarter) for heard in own
+    ]
+
+    def by_hour(numbers: Iterable[float]) -> NDArray[np.float64]:
+        summed = np.bincount(places, weights=list(numbers), minlength=len(rows) * _HOURS)
+        return summed.reshape(len(rows), _HOURS).astype(np.float64)
+
+    sent, reward = by_hour(heard.messages for heard in own), by_hour(map(_reward, own))
+    reads, clicks = by_hour(heard.reads for heard in own), by_hour(heard.clicks for heard in own)
+    counts = np.stack([each.sum(axis=1) for each in (sent, reads, clicks)], axis=1).astype(int)
     level = (reward.sum(axis=1) + LEVEL_WEIGHT) / (sent @ population + LEVEL_WEIGHT)
     prior = PANEL_WEIGHT * level[:, None] * population
     scores = (reward @ _KERNEL + prior) / (sent @ _KERNEL + PANEL_WEIGHT)
     return {
-        user_pk: Hours(tuple(scores[row].tolist()), *counts[row].tolist()) for user_pk, row in rows.items()
+        user_pk: Hours(tuple(score), *count)
+        for user_pk, score, count in zip(rows, scores.tolist(), counts.tolist(), strict=True)
     }
 
 

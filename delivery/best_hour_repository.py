@@ -52,11 +52,11 @@ def heard_of(session: Session, user_pks: Sequence[int], *, window: Window) -> li
     """What became of the messages to these users in the window, by user."""
     user_pk = col(Message.user_pk)
     query = _counts(user_pk, window).group_by(user_pk)
-    return [
-        Heard(*row)
-        for start in range(0, len(user_pks), CHUNK)
-        for row in session.connection().execute(query.where(user_pk.in_(user_pks[start : start + CHUNK])))
-    ]
+    found: list[Heard] = []
+    for start in range(0, len(user_pks), CHUNK):
+        chunk = query.where(user_pk.in_(user_pks[start : start + CHUNK]))
+        found += map(Heard._make, session.connection().execute(chunk).all())
+    return found
 
 
 def heard_by_zone(session: Session, user_pks: Sequence[int], *, window: Window) -> list[tuple[tzinfo, Heard]]:
