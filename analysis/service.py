@@ -27,7 +27,7 @@ from experiments.models import Epoch, Experiment
 from experiments.repository import get_experiment
 from experiments.service import design_of
 from experiments.vocabulary import ExperimentStatus, MetricRole
-from targeting.enrolment import walks
+from targeting.enrolment import is_walked_once
 from targeting.models import Enrolment
 from targeting.repository import highest_user
 
@@ -140,25 +140,26 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
     )
     assigned = sum(sum(arm.assigned.values()) for arm in found.arms.values())
     enrolment = repository.enrolment_of(session, experiment_id)
+    comes_at_once = is_walked_once(design)
     is_over = experiment.status == ExperimentStatus.STOPPED or (
-        enrolment is not None and enrolment.finished_at is not None
+        comes_at_once and enrolment is not None and enrolment.finished_at is not None
     )
     expected = expected_users(assigned, enrolment, is_over=is_over, highest_user=highest_user(session))
     mature = {key: sum(arm.n for arm in by_variant.values()) for key, by_variant in found.metrics.items()}
     newest = repository.newest_report(session, experiment_id)
-    primary, by_rules = primary_metric(design), not walks(design)
-    # Nobody knows how many users rules will bring, so there is no planned end and no share of it.
+    primary = primary_metric(design)
+    # Nobody knows how many users will come by and by, so there is no planned end and no share of it.
     information = (
-        0.0
-        if by_rules
-        else information_fraction(mature[primary], expected, known=newest.information if newest else 0.0)
+        information_fraction(mature[primary], expected, known=newest.information if newest else 0.0)
+        if comes_at_once
+        else 0.0
     )
     epochs = repository.epochs_of(session, experiment_id)
     plan = AnalysisPlan(
         method=design.plan.method,
         alpha=design.plan.alpha,
-        planned_n=None if by_rules else expected or None,
-        information=None if by_rules else information,
+        planned_n=(expected or None) if comes_at_once else None,
+        information=information if comes_at_once else None,
         looks=earlier_looks(repository.informations(session, experiment_id), information),
         ended=is_over and min(mature.values()) == assigned,
         minimum_effect=design.plan.mde,

@@ -53,12 +53,14 @@ class EnrolmentCounts(BaseModel):
 class EnrolmentAnswer(EnrolmentCounts):
     """What became of the audience so far. `forced`: of the testers, who are not among the others.
 
-    `finished_at` is null while the audience is being walked. Users who come by rules are not counted here.
+    `finished_at` is null while the audience is being walked; where the trigger recurs, for the occasion of `occasion_at`.
+    Users who come by rules are not counted here.
     """
 
     forced: EnrolmentCounts | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    occasion_at: datetime | None = None
 
     @classmethod
     def of(cls, enrolment: Enrolment | None) -> Self:
@@ -66,4 +68,9 @@ class EnrolmentAnswer(EnrolmentCounts):
             return cls()
         counts: dict[str, Any] = {**enrolment.counts}
         counts.pop("expected", None)
-        return cls(**counts, started_at=enrolment.started_at, finished_at=enrolment.finished_at)
+        return cls(
+            **counts,
+            started_at=enrolment.started_at,
+            finished_at=enrolment.finished_at,
+            occasion_at=enrolment.occasion_at,
+        )

@@ -6,6 +6,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from targeting.models import Rule, RuleFiring, RuleVersion
+from targeting.rules.ownership import owner_of
 from targeting.rules.service import Put, state_of
 
 
@@ -14,10 +15,14 @@ class _Answer(BaseModel):
 
 
 class RuleAnswer(_Answer):
-    """`state` is off, on or parked; `error` says why a parked rule failed. `version` counts what it has said."""
+    """`state` is off, on or parked; `error` says why a parked rule failed. `version` counts what it has said.
+
+    `experiment`: whose rule it is, and who alone switches it; null for a rule of its own right.
+    """
 
     key: str
     name: str
+    experiment: str | None
     state: str
     version: int
     definition: dict[str, Any]
@@ -30,7 +35,8 @@ class RuleAnswer(_Answer):
     def of(cls, rule: Rule) -> Self:
         return cls(
             state=state_of(rule),
-            **{name: getattr(rule, name) for name in cls.model_fields if name != "state"},
+            experiment=owner_of(rule.key),
+            **{name: getattr(rule, name) for name in cls.model_fields.keys() - {"state", "experiment"}},
         )
 
 

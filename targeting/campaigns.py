@@ -128,7 +128,7 @@ def ramp(session: Session, clock: Clock, *, actor: str, key: str, coverage: floa
     """
     experiment, before = service.raise_coverage(session, clock, actor=actor, key=key, coverage=coverage)
     assert experiment.id is not None  # noqa: S101  # a stored row has an id
-    if coverage > before and service.design_of(experiment).trigger.type == "once":
+    if coverage > before and enrolment.is_walked_once(service.design_of(experiment)):
         enrolment.reopen(session, experiment_id=experiment.id, growth=coverage / before)
     return experiment
 
@@ -144,7 +144,7 @@ def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime
     condition = design.audience.condition
     everyone = audience_repository.audience_of(session, condition, now=now)
     if not audience_repository.somebody_in(session, everyone):
-        if design.trigger.type != "once":
+        if not enrolment.is_walked_once(design):
             # It is walked again and again, and may be meant for those who come to match.
             return
         raise Invalid(

@@ -138,6 +138,11 @@ def walks(design: ExperimentDesign) -> bool:
     return design.trigger.type in WALKED
 
 
+def is_walked_once(design: ExperimentDesign) -> bool:
+    """Whether everybody is there once the audience has been walked; otherwise users come by and by."""
+    return design.trigger.type == "once"
+
+
 def reopen(session: Session, *, experiment_id: int, growth: float) -> None:
     """Have the audience walked once more, because `growth` times as many users can take part now.
 

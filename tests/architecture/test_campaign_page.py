@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from experiments.design import Audience, read_design
+from experiments.design import Audience, ExperimentDesign, read_design
+from experiments.triggers import (
+    EventTrigger,
+    InactivityTrigger,
+    OnceTrigger,
+    RecurringTrigger,
+    RuleTrigger,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs/campaign.md").read_text(encoding="utf-8")
 WHOLE, *PARTS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
@@ -25,4 +33,20 @@ def test_each_part_fits_into_it(part: dict[str, Any]) -> None:
 def test_every_field_of_the_audience_has_an_example() -> None:
     shown = {name for part in [WHOLE, *PARTS] for name in part.get("audience", {})}
     assert shown == Audience.model_fields.keys()
-    assert {part["trigger"]["type"] for part in [WHOLE, *PARTS] if "trigger" in part} == {"once", "rule"}
+
+
+def test_every_trigger_and_every_field_beside_it_has_an_example() -> None:
+    shown = [part["trigger"] for part in [WHOLE, *PARTS] if "trigger" in part]
+    kinds: list[type[BaseModel]] = [
+        OnceTrigger,
+        EventTrigger,
+        InactivityTrigger,
+        RecurringTrigger,
+        RuleTrigger,
+    ]
+    assert {each["type"] for each in shown} == {
+        kind.model_json_schema()["properties"]["type"]["const"] for kind in kinds
+    }
+    assert {name for each in shown for name in each} == {name for kind in kinds for name in kind.model_fields}
+    fields = {name for part in [WHOLE, *PARTS] for name in part}
+    assert fields == ExperimentDesign.model_fields.keys()

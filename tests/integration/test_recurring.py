@@ -303,8 +303,7 @@ def test_two_planners_at_once_plan_an_occasion_once(database: Database, clock: S
     begin(database, clock, range(1, 121))
     for occasion in range(2):
         clock.current = NOON + occasion * DAY
-        done: list[Planned] = []
-        _together(lambda done=done: done.append(tick(database, clock, batch=5)))
+        _together(lambda: tick(database, clock, batch=5))
         assert {row.occasions for row in assignments(database).values()} == {occasion + 1}
         assert balanced(database) == len(messages(database))
         clock.advance(timedelta(hours=7))

@@ -13,20 +13,20 @@ from experiments.design import ExperimentDesign, read_design
 from experiments.errors import Invalid
 from experiments.factors import crossed, written_path
 
-METRICS = [
+METRICS: list[dict[str, Any]] = [
     {"key": "bought", "role": "primary", "kind": "proportion", "event": "Order Completed", "window": "30d"}
 ]
 REMINDER = {"template": "reminder", "language": "en_US"}
-COUPON = {"template": "coupon", "language": "en_US", "parameters": ["{{ user.first_name }}"]}
-CONTENT = {
+COUPON: dict[str, Any] = {"template": "coupon", "language": "en_US", "parameters": ["{{ user.first_name }}"]}
+CONTENT: dict[str, Any] = {
     "key": "content",
     "levels": [{"key": "plain", "message": REMINDER}, {"key": "coupon", "message": COUPON, "weight": 2}],
 }
-HOUR = {
+HOUR: dict[str, Any] = {
     "key": "hour",
     "levels": [{"key": "now"}, {"key": "evening", "send_time": {"local_time": "18:30"}, "weight": 3}],
 }
-OFTEN = {
+OFTEN: dict[str, Any] = {
     "key": "often",
     "levels": [{"key": "once"}, {"key": "thrice", "frequency": {"steps": 3, "min_interval": "48h"}}],
 }
