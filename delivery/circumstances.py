@@ -49,7 +49,9 @@ def reach_of(
 
 @dataclass(slots=True)
 class Circumstances:
-    """What was read about some users at one moment. `promised`: people who count towards the tier since then."""
+    """What was read about some users at one moment. Since then, `going` more people count towards the tier, and `ahead` of
+    whoever asks now so many wait for room in it.
+    """
 
     policy: DeliveryPolicy
     now: datetime
@@ -57,7 +59,8 @@ class Circumstances:
     signals: Mapping[int, Sequence[Signal]] = field(default_factory=dict)
     limit: int | None = None
     leaving: Leaving | None = None
-    promised: int = 0
+    going: int = 0
+    ahead: int = 0
     _weeks: dict[tuple[str, str | None], Week] = field(default_factory=dict)
 
     def standing(
@@ -110,10 +113,10 @@ class Circumstances:
             ),
             default=None,
         )
-        left = self.limit - self.promised
+        left = self.limit - self.going - self.ahead
         return Tier(
             limit=self.limit,
-            counted=self.leaving.counted + self.promised,
+            counted=self.leaving.counted + self.going,
             exempt_until=inbound + SERVICE_WINDOW
             if inbound is not None and is_open(inbound, self.now)
             else None,

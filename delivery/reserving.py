@@ -124,7 +124,8 @@ def reserve(
         if said:
             decisions[story.id] = {"at": format_moment(now)} | said
         if standing.tier is not None and standing.tier.is_new(now):
-            batch.circumstances.promised += not isinstance(made, Story) or made.reason == Rule.TIER
+            batch.circumstances.going += not isinstance(made, Story)
+            batch.circumstances.ahead += isinstance(made, Story) and made.reason == Rule.TIER
     begun = _begin(session, ready, now=now, waits_until=now + settings.unknown_after)
     repository.save(session, held)
     ledger_repository.save_decisions(session, decisions)
