@@ -1,7 +1,10 @@
-"""A Graph API server on loopback with a seeded world of people who receive, read, click and convert.
+"""A Graph API server on loopback with a seeded world of people who receive, read, click, write, stop and convert.
 
-Knows nothing of our database: it speaks HTTP with whoever calls it, as WhatsApp does. `behaviour.py` and `world.py` say who
-does what (pure), `journey.py` when, `graph.py` and `emission.py` in which words; `desk.py` takes orders, `engine.py` lets
-things happen, `courier.py` carries them out, `server.py` is the way in (`build_app`, `run`, `running`).
-May import: experiments (clock, errors), delivery.whatsapp. Start reading: `world.py`.
+Knows nothing of our database: it speaks HTTP with whoever calls it, as WhatsApp does. docs/simulator.md has its settings and routes.
+`behaviour.py` and `world.py` say who does what (pure), `journey.py` and `visits.py` when; `profile.py` how strict it is, and
+`limits.py`, `correspondence.py`, `pacing.py` what follows; `registry*.py` and `components.py` know templates, `orders.py` and
+`graph.py` the words of requests and answers, `emission.py` and `notices.py` those of webhooks. `desk.py` takes orders and
+keeps the `ledger.py`, `engine.py` lets things happen, `courier.py` carries them out; `fault_plan.py` and `door.py` make
+trouble; `graph_app.py`, `control_app.py` and `server.py` are the way in (`build_app`, `run`, `running`).
+May import: experiments (clock, errors), delivery.whatsapp. Start reading: `desk.py`.
 """
