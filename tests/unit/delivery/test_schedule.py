@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from delivery.local_time import FALLBACK_ZONE, local_moment, next_local_time, zone_of
-from delivery.schedule import due_times
+from delivery.schedule import Due, due_times, is_drawn, plan_times, trigger_moment
 from experiments.treatments import Variant
+from experiments.triggers import EventTrigger, InactivityTrigger, OnceTrigger, RecurringTrigger, RuleTrigger
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -131,3 +132,95 @@ def test_start_may_be_in_any_zone() -> None:
     start = datetime(2026, 12, 1, 11, tzinfo=AMSTERDAM)
     assert due_times(variant(), start=start, zone=NEW_YORK) == (START,)
     assert due_times(variant(), start=start, zone=NEW_YORK)[0].utcoffset() == timedelta(0)
+
+
+def plan(series: Variant, *, draws: list[float], zone: ZoneInfo = AMSTERDAM) -> list[Due]:
+    return plan_times(series, trigger_at=START, zone=zone, learned=None, draw=draws.__getitem__)
+
+
+def test_an_offset_is_waited_once_and_then_the_time_of_day() -> None:
+    series = variant(send_time={"after": "9h", "local_time": "18:30"}, frequency={"steps": 3})
+    assert written(due_times(series, start=START, zone=AMSTERDAM)) == [
+        "12-02 17:30",
+        "12-03 17:30",
+        "12-04 17:30",
+    ]
+    plain = variant(send_time={"after": "9h"}, frequency={"steps": 2})
+    assert written(due_times(plain, start=START, zone=AMSTERDAM)) == ["12-01 19:00", "12-02 19:00"]
+
+
+def test_only_days_of_the_week_that_are_named() -> None:
+    # 2026-12-01 is a Tuesday.
+    series = variant(send_time={"local_time": "18:30", "days": ["sat", "mon"]}, frequency={"steps": 4})
+    assert written(due_times(series, start=START, zone=AMSTERDAM)) == [
+        "12-05 17:30",
+        "12-07 17:30",
+        "12-12 17:30",
+        "12-14 17:30",
+    ]
+
+
+def test_a_day_is_that_of_the_users_clock() -> None:
+    series = variant(send_time={"local_time": "00:30", "days": ["wed"]})
+    assert written(due_times(series, start=START, zone=ZoneInfo("Pacific/Kiritimati"))) == ["12-01 10:30"]
+
+
+def test_windows_stretch_a_series() -> None:
+    series = variant(frequency={"steps": 5, "min_interval": "1h", "per_day": 2, "per_week": 3})
+    assert written(due_times(series, start=START, zone=AMSTERDAM)) == [
+        "12-01 10:00",
+        "12-01 11:00",
+        "12-02 10:00",
+        "12-08 10:00",
+        "12-08 11:00",
+    ]
+
+
+def test_fixed_times_are_planned_as_they_are_due_and_nothing_is_drawn() -> None:
+    series = variant(send_time={"local_time": "18:30"}, frequency={"steps": 2})
+    assert plan(series, draws=[]) == [Due(at, None) for at in due_times(series, start=START, zone=AMSTERDAM)]
+    assert plan(Variant(key="silence"), draws=[]) == []
+    assert not is_drawn(series)
+    assert not is_drawn(Variant(key="silence"))
+
+
+def test_each_step_draws_its_own_hour_and_keeps_the_minute_of_the_fallback() -> None:
+    series = variant(send_time={"best_hour": {"fallback": "18:30"}}, frequency={"steps": 3})
+    planned = plan(series, draws=[0.0, 0.5, 0.0999])
+    assert is_drawn(series)
+    assert written(tuple(due.at for due in planned)) == ["12-02 07:30", "12-03 17:30", "12-04 20:30"]
+    assert [due.choice and due.choice["rule"] for due in planned] == ["explored", "fallback", "explored"]
+    assert written(due_times(series, start=START, zone=AMSTERDAM))[0] == "12-01 17:30"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "moment"),
+    [
+        (OnceTrigger(), "12-01 10:00"),
+        (OnceTrigger(at=START), "12-01 10:00"),
+        (OnceTrigger(local_time="18:00"), "12-01 17:00"),
+        (OnceTrigger(local_time="10:30"), "12-02 09:30"),
+        (OnceTrigger(local_time="2026-12-24T18:00"), "12-24 17:00"),
+        (OnceTrigger(local_time="2026-12-01T10:30"), "12-01 10:00"),  # past in Amsterdam: now
+        (EventTrigger(type="event", event="Signed Up"), "12-01 10:00"),
+        (EventTrigger(type="event", event="Signed Up", delay="90m"), "12-01 11:30"),
+        (RecurringTrigger(type="recurring", cron="0 9 * * *"), "12-01 10:00"),
+        (InactivityTrigger(type="inactivity", after="30d"), "12-01 10:00"),
+        (RuleTrigger(type="rule"), "12-01 10:00"),
+    ],
+)
+def test_steps_count_from_the_moment_that_the_trigger_means(trigger: Any, moment: str) -> None:
+    assert written((trigger_moment(trigger, assigned_at=START, zone=AMSTERDAM),)) == [moment]
+
+
+def test_an_occasion_that_comes_later_counts_and_one_before_the_assignment_does_not() -> None:
+    weekly = RecurringTrigger(type="recurring", cron="0 9 * * 1")
+    later = START + timedelta(days=7)
+    assert trigger_moment(weekly, assigned_at=START, zone=AMSTERDAM, occasion_at=later) == later
+    earlier = START - timedelta(minutes=5)
+    assert trigger_moment(weekly, assigned_at=START, zone=AMSTERDAM, occasion_at=earlier) == START
+    # An event that was reported late: its delay has passed already.
+    delayed = EventTrigger(type="event", event="Signed Up", delay="1h")
+    assert trigger_moment(
+        delayed, assigned_at=START, zone=AMSTERDAM, occasion_at=START - timedelta(minutes=50)
+    ) == START + timedelta(minutes=10)
