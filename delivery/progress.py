@@ -11,9 +11,10 @@ was sent, a reading that it was delivered: missing times are filled in, and of s
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from delivery.retry import Alarm, Rules, after_error
-from delivery.story import Story, earliest
+from delivery.story import Story
 from delivery.whatsapp.error_table import classify
 from delivery.whatsapp.items import merge_status
 from experiments.vocabulary import RECEIVED_STATES, MessageState
@@ -48,9 +49,7 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     stale = receipt.attempt < story.tries
     if stale and receipt.state not in RECEIVED_STATES:
         return story, None
-    dated = _dated(story, receipt)
-    if not stale and story.wamid is None:
-        dated = replace(dated, wamid=receipt.wamid)
+    dated = _dated(story, receipt, named=not stale and story.wamid is None)
     if receipt.state is not MessageState.FAILED:
         return settled(_moved(dated, receipt.state)), None
     if story.failed_at is not None:
@@ -65,16 +64,24 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     return settled(replace(dated, failed_at=receipt.at, error_code=failed.error_code)), alarm
 
 
-def _dated(story: Story, receipt: Receipt) -> Story:
+def _dated(story: Story, receipt: Receipt, *, named: bool) -> Story:
+    """The message with the times that the receipt tells, and with its id of WhatsApp's when it is to be `named`."""
     at, state = receipt.at, receipt.state
     received = state in RECEIVED_STATES
-    return replace(
-        story,
-        accepted_at=earliest(story.accepted_at, at),
-        sent_at=earliest(story.sent_at, at) if received or state is MessageState.SENT else story.sent_at,
-        delivered_at=earliest(story.delivered_at, at) if received else story.delivered_at,
-        read_at=earliest(story.read_at, at) if state is MessageState.READ else story.read_at,
-    )
+    changes: dict[str, Any] = {}
+    for name, is_told in (
+        ("accepted_at", True),
+        ("sent_at", received or state is MessageState.SENT),
+        ("delivered_at", received),
+        ("read_at", state is MessageState.READ),
+    ):
+        known = getattr(story, name)
+        if is_told and (known is None or at < known):
+            changes[name] = at
+    if named and receipt.wamid is not None:
+        changes["wamid"] = receipt.wamid
+    # Copying is the dearest step of projection: most receipts change one time.
+    return replace(story, **changes) if changes else story
 
 
 def _moved(story: Story, incoming: MessageState) -> Story:

@@ -25,7 +25,7 @@ from delivery import receipt_repository as repository
 from delivery.breakers import Raised
 from delivery.inbound import OptedOut
 from delivery.progress import Receipt, belongs, merge
-from delivery.reading import Reading, Status, as_json, read
+from delivery.reading import Parsed, Reading, Status, as_json, read
 from delivery.receipt_repository import Looked, Stored
 from delivery.retry import Alarm, Rules
 from delivery.story import MAX_WAMID, Story, read_callback
@@ -97,11 +97,13 @@ class Projector:
         repository.note(session, [Looked(body.id, now, text, body.unmatched) for body in bodies])
         return Projected(bodies=len(bodies), errors=len(bodies))
 
-    def project(self, session: Session, bodies: Sequence[Stored]) -> Projected:
-        """Read the bodies and apply everything in them. People first, messages after: sending locks in that order too."""
-        if not bodies:
+    def project(self, session: Session, parsed: Sequence[Parsed]) -> Projected:
+        """Apply everything in these bodies, but for those that somebody else looked at meanwhile."""
+        held = repository.hold(session, [each.body for each in parsed])
+        parsed = [each for each in parsed if each.body.id in held]
+        if not parsed:
             return Projected()
-        reading = read(bodies, now=self._clock.now())
+        reading, bodies = read(parsed, now=self._clock.now()), [each.body for each in parsed]
         targets = self._targets(session, reading.statuses)
         heard = inbound.hear(
             session,

@@ -47,16 +47,36 @@ class Reading:
     others: dict[int, list[str]] = field(default_factory=dict)
 
 
-def read(bodies: Sequence[Stored], *, now: datetime) -> Reading:
-    """What these bodies say; of one that was looked at before, only the statuses left over. Unreadable ones are closed at `now`."""
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A stored body as items, or why it cannot be read. Of one that was looked at before, only the statuses left over."""
+
+    body: Stored
+    items: Sequence[WebhookItem]
+    error: str | None = None
+
+
+def parse(bodies: Sequence[Stored]) -> list[Parsed]:
+    """Take these bodies apart. It is the longer half of the work, and needs no transaction."""
+    return [_parsed(body) for body in bodies]
+
+
+def _parsed(body: Stored) -> Parsed:
+    if body.unmatched is not None:
+        return Parsed(body, [*map(_from_json, body.unmatched)])
+    try:
+        return Parsed(body, webhooks.parse(body.body))
+    except Invalid as error:
+        return Parsed(body, (), str(error))
+
+
+def read(parsed: Sequence[Parsed], *, now: datetime) -> Reading:
+    """What these bodies say. Unreadable ones are closed at `now`."""
     reading = Reading()
-    for body in bodies:
-        try:
-            items: Sequence[WebhookItem] = (
-                webhooks.parse(body.body) if body.unmatched is None else [*map(_from_json, body.unmatched)]
-            )
-        except Invalid as error:
-            reading.unreadable.append(Looked(body.id, now, str(error), None))
+    for each in parsed:
+        body, items = each.body, each.items
+        if each.error is not None:
+            reading.unreadable.append(Looked(body.id, now, each.error, None))
             continue
         for item in items:
             if isinstance(item, StatusUpdate):

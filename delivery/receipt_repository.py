@@ -46,12 +46,12 @@ def add_bodies(session: Session, bodies: Sequence[bytes], *, at: datetime) -> No
 
 
 def new_bodies(session: Session, *, limit: int, after_id: int = 0) -> list[Stored]:
-    """The oldest webhooks that nobody has looked at, held: a second worker waits, so that their order is kept."""
+    """The oldest webhooks that nobody has looked at."""
     return _bodies(session, _BODIES.c.unmatched.is_(None), limit, after_id)
 
 
 def unmatched_bodies(session: Session, *, limit: int, after_id: int = 0) -> list[Stored]:
-    """The oldest webhooks with statuses whose message was not known when they came, held."""
+    """The oldest webhooks with statuses whose message was not known when they came."""
     return _bodies(session, _BODIES.c.unmatched.is_not(None), limit, after_id)
 
 
@@ -61,9 +61,20 @@ def _bodies(session: Session, which: Any, limit: int, after_id: int) -> list[Sto
         .where(_WAITING, which, _BODIES.c.id > after_id)
         .order_by(_BODIES.c.id)
         .limit(limit)
-        .with_for_update()
     )
     return [Stored(*row) for row in session.connection().execute(query)]
+
+
+def hold(session: Session, bodies: Sequence[Stored]) -> set[int]:
+    """Those of these webhooks that nobody has looked at since they were read, held: a second worker waits for their order."""
+    query = (
+        select(_BODIES.c.id, _BODIES.c.unmatched)
+        .where(_WAITING, _BODIES.c.id.in_([body.id for body in bodies]))
+        .order_by(_BODIES.c.id)
+        .with_for_update()
+    )
+    left = {body.id: body.unmatched for body in bodies}
+    return {pk for pk, unmatched in session.connection().execute(query) if left[pk] == unmatched}
 
 
 def finish(session: Session, ids: Collection[int], *, at: datetime) -> None:

@@ -21,6 +21,7 @@ from sqlmodel import Session
 from delivery import receipt_repository as repository
 from delivery.models import WebhookBody
 from delivery.projection import UNMATCHED_FOR, Projected, Projector
+from delivery.reading import parse
 from delivery.receipt_repository import Stored
 from experiments import audit
 from experiments.clock import Clock
@@ -45,6 +46,8 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 UNMATCHED_BATCH: Final = 200
+BATCH: Final = 250
+"""Bodies in a transaction: as long as it runs, nothing else can be written on SQLite, not even what comes in."""
 _UNSTORABLE: Final = (DataError, IntegrityError, OverflowError)
 _Fetch = Callable[..., list[Stored]]
 
@@ -87,44 +90,50 @@ def project_tick(
     *,
     settings: Settings,
     limit: int = 10_000,
-    batch: int = 500,
+    batch: int = BATCH,
     rng: np.random.Generator | None = None,
 ) -> Projected:
     """Make sense of up to `limit` webhooks that wait, `batch` in a transaction, and look again for missing messages."""
     projector = Projector(clock, settings, rng or np.random.default_rng())
-    again = _project_batch(database, projector, repository.unmatched_bodies, limit=UNMATCHED_BATCH)
-    total = replace(again, bodies=0)
-    while total.bodies < limit:
-        size = min(batch, limit - total.bodies)
-        done = _project_batch(database, projector, repository.new_bodies, limit=size)
+    total = replace(
+        _project_batch(database, projector, repository.unmatched_bodies, UNMATCHED_BATCH)[0], bodies=0
+    )
+    seen = 0
+    while seen < limit:
+        done, found = _project_batch(database, projector, repository.new_bodies, min(batch, limit - seen))
         total += done
-        if not done.bodies:
+        seen += found
+        if not found:
             break
     return total
 
 
-def _project_batch(database: Database, projector: Projector, fetch: _Fetch, *, limit: int) -> Projected:
-    """One batch; when the database refuses it, body by body, so that one that cannot be stored never holds up the rest."""
+def _project_batch(
+    database: Database, projector: Projector, fetch: _Fetch, limit: int
+) -> tuple[Projected, int]:
+    """What became of the next `limit` bodies, and how many there were.
+
+    They are taken apart outside of the transaction, so that on SQLite what comes in meanwhile waits half as long. When the
+    database refuses the batch, it is done body by body: one that cannot be stored never holds up the rest.
+    """
+    with database.snapshot() as session:
+        parsed = parse(fetch(session, limit=limit))
+    if not parsed:
+        return Projected(), 0
     try:
         with database.transaction() as session:
-            return projector.project(session, fetch(session, limit=limit))
+            return projector.project(session, parsed), len(parsed)
     except _UNSTORABLE as error:
         _log.error("a batch of webhooks is projected one by one: %s", type(error).__name__)
     total = Projected()
-    last = 0
-    for _ in range(limit):
-        bodies: list[Stored] = []
+    for each in parsed:
         try:
             with database.transaction() as session:
-                bodies = fetch(session, limit=1, after_id=last)
-                total += projector.project(session, bodies)
+                total += projector.project(session, [each])
         except _UNSTORABLE as error:
             with database.transaction() as session:
-                total += projector.refuse(session, bodies, error)
-        if not bodies:
-            break
-        last = bodies[0].id
-    return total
+                total += projector.refuse(session, [each.body], error)
+    return total, len(parsed)
 
 
 def counts(session: Session) -> Counts:
@@ -167,7 +176,7 @@ def project_again(
     stored = repository.reopen(session, body_id)
     projector = Projector(clock, settings, rng or np.random.default_rng())
     try:
-        projector.project(session, [stored])
+        projector.project(session, parse([stored]))
     except _UNSTORABLE as error:
         raise Conflict(
             f"the database does not take what webhook {body_id} says: {type(error).__name__}"

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from delivery.whatsapp import account_news
@@ -120,7 +121,10 @@ def _message_items(value: dict[str, Any]) -> Iterator[WebhookItem]:
     understood = False
     if isinstance(value.get("statuses"), list):
         understood = True
-        number, display = text(metadata.get("phone_number_id")), digits(metadata.get("display_phone_number"))
+        number, display = (
+            text(metadata.get("phone_number_id")),
+            _digits_of(text(metadata.get("display_phone_number"))),
+        )
         yield from (_status(item, contacts, number, display) for item in value["statuses"])
     if isinstance(value.get("messages"), list):
         understood = True
@@ -130,6 +134,12 @@ def _message_items(value: dict[str, Any]) -> Iterator[WebhookItem]:
         yield OtherChange("messages.errors", {"errors": value["errors"]})
     if not understood:
         yield OtherChange("messages", value)
+
+
+@lru_cache(maxsize=64)
+def _digits_of(number: str | None) -> str | None:
+    # The same few numbers of ours stand in each of thousands of statuses.
+    return digits(number)
 
 
 def _status(
