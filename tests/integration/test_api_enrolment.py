@@ -28,6 +28,7 @@ def running(writer: TestClient, wiring: Wiring, clock: SteppedClock) -> TestClie
         "forced": None,
         "started_at": None,
         "finished_at": None,
+        "occasion_at": None,
     }
     assert writer.post(f"{SPRING}/start").status_code == 200
     jobs.plan(wiring)
@@ -52,6 +53,7 @@ def test_a_ramp_and_what_became_of_the_audience(running: TestClient, wiring: Wir
         "forced": {"assigned": 1, "excluded": {"unknown": 1}},
         "started_at": None,
         "finished_at": None,
+        "occasion_at": None,
     }
 
 
