@@ -69,7 +69,10 @@ class WindowClosed(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A message but for its address: what was chosen, and its texts. `template` None: the free text `text`."""
+    """A message but for its address: what was chosen, and its texts. `template` None: the free text `text`.
+
+    `names` are those of the `parameters` where the template names its variables, in alphabetical order.
+    """
 
     template: str | None = None
     language: str | None = None
@@ -171,8 +174,10 @@ def write(
         template=content.template,
         language=choose(content.language, content.languages, locale=locale),
         header=_header(content, context),
-        parameters=tuple(_line(source, context, field=field) for field, source in parameter_sources(content)),
-        names=tuple(content.parameters) if isinstance(content.parameters, dict) else (),
+        parameters=tuple(
+            _line(source, context, field=field) for field, source in _parameter_sources(content)
+        ),
+        names=tuple(sorted(content.parameters)) if isinstance(content.parameters, dict) else (),
         buttons=tuple(_button(button, i, context) for i, button in enumerate(content.buttons)),
     )
 
@@ -205,9 +210,13 @@ def _compiled(source: str) -> Template:
     return environment().from_string(source)
 
 
-def parameter_sources(content: MessageContent) -> list[tuple[str, str]]:
-    """Field below `message` and Jinja2 source of each parameter of the body, in order."""
-    return [(field, source) for field, source in content.sources().items() if field.startswith("parameters")]
+def _parameter_sources(content: MessageContent) -> list[tuple[str, str]]:
+    """Field below `message` and Jinja2 source of each parameter of the body."""
+    given = content.parameters
+    if isinstance(given, dict):
+        # PostgreSQL keeps the names of a document in an order of its own.
+        return [(f"parameters.{name}", given[name]) for name in sorted(given)]
+    return [(f"parameters[{index}]", source) for index, source in enumerate(given)]
 
 
 def _header(content: MessageContent, context: Mapping[str, Any]) -> HeaderText | HeaderMedia | None:

@@ -80,15 +80,15 @@ def test_every_part_of_a_template() -> None:
         to="+12025550101",
         template="t",
         language="pt_BR",
-        body_parameters=("Ann", code),
+        body_parameters=(code, "Ann"),
         url_suffix=None,
         callback_data="17",
-        body_names=("first", "code"),
+        body_names=("code", "first"),
         header=HeaderText("For Ann", "who"),
         buttons=(CopyCode(2, code), QuickReply(0, "yes")),
         url_index=1,
     )
-    assert message.texts == ("For Ann", "Ann", code, code)
+    assert message.texts == ("For Ann", code, "Ann", code)
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "document"])
