@@ -49,6 +49,7 @@ _DISTANCE: Final = np.abs(np.subtract.outer(np.arange(_HOURS), np.arange(_HOURS)
 _KERNEL: Final = np.select([_DISTANCE == 0, np.isin(_DISTANCE, (1, _HOURS - 1))], [1.0, 0.5], 0.0)
 _MANTISSA: Final = 53
 _ROUNDING: Final = 1e-9
+_TRIED: Final = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ def choose(rule: BestHour, *, learned: Hours | None, draws: Sequence[float]) -> 
     """The hour of each step, with the rule it came from and its exact propensity given what was known.
 
     A draw is uniform on [0, 1). Below `explore` it names one of the hours, each alike; else the best hour is taken: that of the
-    fallback until there is evidence enough, then the one with the highest score (of equal ones the nearest to the fallback).
-    The propensity of an hour is explore / number of hours, and 1 - explore more for the best one.
+    fallback until there is evidence enough, then the one with the highest score (of equal ones what was tried more, then the
+    nearest to the fallback). The propensity of an hour is explore / number of hours, and 1 - explore more for the best one.
     """
     first, last = rule.hours
     hours = range(first, last + 1)
@@ -156,7 +157,9 @@ def learn(
     counts = np.stack([each.sum(axis=1) for each in (sent, reads, clicks)], axis=1).astype(int)
     level = (reward.sum(axis=1) + LEVEL_WEIGHT) / (sent @ population + LEVEL_WEIGHT)
     prior = PANEL_WEIGHT * level[:, None] * population
-    scores = (reward @ _KERNEL + prior) / (sent @ _KERNEL + PANEL_WEIGHT)
+    near = sent @ _KERNEL
+    # Of hours that promise the same, the one that has been tried promises it more surely.
+    scores = (reward @ _KERNEL + prior + _TRIED * near) / (near + PANEL_WEIGHT)
     return {
         user_pk: Hours(tuple(score), *count)
         for user_pk, score, count in zip(rows, scores.tolist(), counts.tolist(), strict=True)

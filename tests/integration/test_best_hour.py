@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, insert, text
+from sqlmodel import col, select
 
 from delivery.best_hour import choose, draws, learned_hours
 from delivery.best_hour_repository import Heard, Window, heard_by_zone, heard_of, panel
 from delivery.local_time import zone_of
 from delivery.models import Message
+from delivery.planner import plan_tick
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.send_times import BestHour
-from tests.integration.outbox import add_experiment
-from tests.integration.people import add_people
+from tests.integration.outbox import add_experiment, settings
+from tests.integration.people import REMINDER, SILENCE, add_people, campaign, start_campaign
 
 NOW = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -42,7 +44,7 @@ def add_messages(database: Database, clock: SteppedClock, rows: Iterable[dict[st
                     "delivered_at": row["slot_at"],
                     **row,
                 }
-                for step, row in enumerate(rows)
+                for step, row in enumerate(rows, 100)  # far from what a planner would number
             ],
         )
 
@@ -194,3 +196,35 @@ def test_it_reads_the_ledger_of_the_users_asked_for_and_scans_nothing(
         assert "ix_messages_ledger" in plan
         assert "SCAN messages" not in plan
         assert "Seq Scan on messages" not in plan
+
+
+def test_a_planned_message_says_how_its_hour_was_chosen(people: Database, clock: SteppedClock) -> None:
+    evenings = [evening(day) for day in range(2, 12)]
+    add_messages(people, clock, [sent(1, at, read=timedelta(minutes=5)) for at in evenings])
+    arm = {
+        **REMINDER,
+        "send_time": {"best_hour": {"fallback": "12:10", "explore": 0.5}},
+        "frequency": {"steps": 3},
+    }
+    with people.transaction() as session:
+        experiment_id = start_campaign(
+            session,
+            clock,
+            campaign("hours", variants=[{**SILENCE, "weight": 1}, {**arm, "weight": 1_000_000}]),
+        ).id
+    plan_tick(people, clock, settings=settings())
+    with people.snapshot() as session:
+        query = select(Message).where(col(Message.experiment_id) == experiment_id)
+        planned = session.exec(query.order_by(col(Message.user_pk), col(Message.step))).all()
+    assert [message.user_pk for message in planned] == [user for user in (1, 2, 3, 4) for _ in range(3)]
+    for message in planned:
+        choice = message.choice
+        assert choice is not None
+        draw = draws(experiment_id=experiment_id or 0, user_pk=message.user_pk)(message.step)
+        best = 19 if message.user_pk == 1 else 12
+        assert choice["best"] == best
+        assert choice["hour"] == (8 + int(draw / 0.5 * 14) if draw < 0.5 else best)
+        assert choice["propensity"] == pytest.approx(0.5 / 14 + 0.5 * (choice["hour"] == best))
+        assert choice["evidence"]["reads"] == (10 if message.user_pk == 1 else 0)
+        zone = {3: KOLKATA, 4: UTC}.get(message.user_pk, AMSTERDAM)
+        assert message.due_at.astimezone(zone).strftime("%H:%M") == f"{choice['hour']:02}:10"

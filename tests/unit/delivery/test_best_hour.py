@@ -143,3 +143,9 @@ def test_a_day_that_changes_the_clock_is_read_as_the_clock_showed() -> None:
     learned = learn([heard(after, soon=1)], zones={1: AMSTERDAM}, population=FLAT)
     assert int(np.argmax(learned[1].scores)) == 19
     assert after - before == timedelta(days=1)
+
+
+def test_an_hour_that_never_failed_is_not_left_for_one_that_was_never_tried() -> None:
+    sent = [heard(at(19, day), soon=1) for day in range(1, 9)]
+    learned = learn(sent, zones={1: ZoneInfo("UTC")}, population=population_of([(ZoneInfo("UTC"), sent[0])]))
+    assert choose(rule(explore=0), learned=learned[1], draws=[0.5])[0]["hour"] == 19
