@@ -87,6 +87,19 @@ def test_an_open_fuse_is_shown_and_closed_by_hand(touchstone: CommandLine, tmp_p
     assert "no breaker number '123' is open" in touchstone.fails("delivery", "close", "number", "123")
 
 
+def test_everything_is_paused_and_resumed_and_the_inbox_looked_at(touchstone: CommandLine) -> None:
+    assert touchstone("migrate").returncode == 0
+    for reason in ("wrong price", "another"):
+        assert touchstone("delivery", "pause", reason).stdout.endswith(": wrong price\n")
+    assert "wrong price" in touchstone("delivery", "breakers").stdout
+    assert "say why" in touchstone.fails("delivery", "pause", " ")
+    for _ in range(2):
+        assert touchstone("delivery", "resume").stdout == "not paused\n"
+    assert "wrong price" not in touchstone("delivery", "breakers").stdout
+    assert "0 waiting, 0 with an error, 0 unmatched" in touchstone("delivery", "webhooks").stdout
+    assert "people in 24 h" in touchstone("delivery", "numbers").stdout
+
+
 def test_errors_are_one_line_that_says_what_to_do(touchstone: CommandLine, tmp_path: Path) -> None:
     assert "there is no file nowhere.csv" in touchstone.fails("import", "users", "nowhere.csv")
     (tmp_path / "people.csv").write_text(PEOPLE)
