@@ -49,9 +49,12 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     stale = receipt.attempt < story.tries
     if stale and receipt.state not in RECEIVED_STATES:
         return story, None
-    dated = _dated(story, receipt, named=not stale and story.wamid is None)
+    told = _times(story, receipt)
+    if not stale and story.wamid is None and receipt.wamid is not None:
+        told["wamid"] = receipt.wamid
     if receipt.state is not MessageState.FAILED:
-        return settled(_moved(dated, receipt.state)), None
+        return settled(_with(story, told | _move(story, receipt.state))), None
+    dated = _with(story, told)
     if story.failed_at is not None:
         return settled(replace(dated, failed_at=min(story.failed_at, receipt.at))), None
     # The code alone decides: a status has no HTTP status of its own.
@@ -64,11 +67,16 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     return settled(replace(dated, failed_at=receipt.at, error_code=failed.error_code)), alarm
 
 
-def _dated(story: Story, receipt: Receipt, *, named: bool) -> Story:
-    """The message with the times that the receipt tells, and with its id of WhatsApp's when it is to be `named`."""
+def _with(story: Story, changes: dict[str, Any]) -> Story:
+    # Copying is the dearest step of projection, so it is done once, and only for something.
+    return replace(story, **changes) if changes else story
+
+
+def _times(story: Story, receipt: Receipt) -> dict[str, Any]:
+    """The times that a receipt tells and that are earlier than what is known."""
     at, state = receipt.at, receipt.state
     received = state in RECEIVED_STATES
-    changes: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for name, is_told in (
         ("accepted_at", True),
         ("sent_at", received or state is MessageState.SENT),
@@ -77,21 +85,16 @@ def _dated(story: Story, receipt: Receipt, *, named: bool) -> Story:
     ):
         known = getattr(story, name)
         if is_told and (known is None or at < known):
-            changes[name] = at
-    if named and receipt.wamid is not None:
-        changes["wamid"] = receipt.wamid
-    # Copying is the dearest step of projection: most receipts change one time.
-    return replace(story, **changes) if changes else story
+            told[name] = at
+    return told
 
 
-def _moved(story: Story, incoming: MessageState) -> Story:
+def _move(story: Story, incoming: MessageState) -> dict[str, Any]:
     current = MessageState(story.state)
     if story.failed_at is not None and current not in RECEIVED_STATES:
         current = MessageState.FAILED
     state = merge_status(current, incoming)
-    if state is current:
-        return story
-    return replace(story, state=state, reason=None, lease_until=None)
+    return {} if state is current else {"state": state, "reason": None, "lease_until": None}
 
 
 def settled(story: Story) -> Story:
