@@ -22,6 +22,7 @@ from benchmarks import (
     analysis_speed,
     delivery_speed,
     evaluation_speed,
+    scaling_speed,
     segments_speed,
     targeting_speed,
     tracking_speed,
@@ -36,6 +37,7 @@ MODULES: Final = (
     tracking_speed,
     delivery_speed,
     webhook_speed,
+    scaling_speed,
     analysis_speed,
 )
 LONGEST_SECONDS: Final = 90.0
