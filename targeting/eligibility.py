@@ -94,14 +94,16 @@ def decide(
         global_holdout=global_holdout,
         user_ids=[candidates[index].user_id for index in drawn],
     )
-    decisions = [_undrawn(candidate, forced) for candidate in candidates]
-    for index, variant, reason in zip(drawn, draw.variants, draw.reasons, strict=True):
-        decisions[index] = (
-            Decision(reason=reason)
-            if variant is None
-            else Decision(variant=variant, propensity=weights[variant])
-        )
-    return decisions
+    # Few decisions differ, and there are millions of users: each is made once.
+    made = {
+        key: Decision(variant=key, propensity=weights[key]) for key in set(draw.variants) if key is not None
+    }
+    stopped = {reason: Decision(reason=reason) for reason in set(draw.reasons)}
+    of_drawn = {
+        index: stopped[reason] if variant is None else made[variant]
+        for index, variant, reason in zip(drawn, draw.variants, draw.reasons, strict=True)
+    }
+    return [of_drawn.get(index) or _undrawn(candidate, forced) for index, candidate in enumerate(candidates)]
 
 
 def _units(design: ExperimentDesign, candidates: Sequence[Candidate]) -> Sequence[str | None]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, exists, func, literal, not_, null, select, text, update
+from sqlalchemy import ColumnElement, TextClause, and_, case, exists, func, literal, not_, null, select, text
 from sqlmodel import Session, SQLModel, col
 
 from experiments.clock import to_micros
@@ -281,11 +281,30 @@ def planned_before(
     return [Unplanned(*row) for row in rows]
 
 
+# One parameter for all ids: a list of thousands would be written out, and read, anew each time.
+_MARK: Final[dict[str, TextClause]] = {
+    "sqlite": text(
+        "UPDATE assignments SET planned_at = :at, occasions = occasions + :occasions "
+        "WHERE id IN (SELECT value FROM json_each(:ids))"
+    ),
+    "postgresql": text(
+        "UPDATE assignments SET planned_at = :at, occasions = occasions + :occasions "
+        "WHERE id = ANY (CAST(:ids AS BIGINT[]))"
+    ),
+}
+
+
 def mark_planned(session: Session, *, ids: Sequence[int], at: datetime, occasions: int) -> None:
     """Note that these assignments have been planned at this moment, for so many more occasions."""
-    if ids:
-        session.connection().execute(
-            update(_ASSIGNMENTS)
-            .where(_ASSIGNMENTS.c.id.in_(ids))
-            .values(planned_at=at, occasions=_ASSIGNMENTS.c.occasions + occasions)
-        )
+    if not ids:
+        return
+    connection = session.connection()
+    is_sqlite = connection.dialect.name == "sqlite"
+    connection.execute(
+        _MARK[connection.dialect.name],
+        {
+            "at": to_micros(at),
+            "occasions": occasions,
+            "ids": msgspec.json.encode(ids).decode() if is_sqlite else list(ids),
+        },
+    )
