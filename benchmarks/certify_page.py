@@ -26,7 +26,7 @@ MISSING: Final = """\
 - Quantiles whose unit is not the row, winsorised means, several covariates, factorials.
 - Looks whose times depend on the effect seen so far; spending allows any times that do not.
 
-Again: `make certify` (a few minutes) or `.venv/bin/python -m benchmarks.certify --quick` (less than one,
+Again: `make certify` (a few minutes) or `.venv/bin/python -m benchmarks.certify --quick` (one or two,
 coarser, writes nothing unless `--out FILE` is given). The exit status is 1 when a claim fails that is not explained above.
 """
 

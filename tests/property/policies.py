@@ -92,7 +92,7 @@ class Person:
 people = st.lists(
     st.tuples(
         st.sampled_from(ZONES),
-        st.sampled_from([None, "NL", "US"]),
+        st.sampled_from([None, "GB", "US"]),
         st.none() | st.integers(0, 60).map(lambda hours: NOW + (hours - 30) * HOUR),
     ),
     min_size=1,
@@ -103,6 +103,6 @@ policies = st.builds(
     marketing=caps,
     utility=caps,
     quiet_hours=quiet_hours,
-    countries=st.fixed_dictionaries({}, optional={"NL": allowed_hours, "US": allowed_hours}),
+    countries=st.fixed_dictionaries({}, optional={"GB": allowed_hours, "US": allowed_hours}),
     unique_users=st.none() | st.integers(1, 3),
 )

@@ -118,7 +118,7 @@ def policies_evidence(signals):
     signals=policies.signals,
     frequency=policies.frequencies,
     policy=policies.policies,
-    country=st.sampled_from([None, "NL"]),
+    country=st.sampled_from([None, "GB"]),
     zone=policies.zones,
     busy=st.none() | st.integers(0, 200).map(lambda quarter: NOW + quarter * QUARTER),
     shift=st.sampled_from([0, 1, 7_777_777]),
@@ -200,7 +200,7 @@ class _World:
         circumstances = Circumstances(
             self.policy, now, {person.user: slots}, {}, self.policy.unique_users, leaving
         )
-        phone = {"NL": "+31201234567", "US": "+12025550123", None: "+99900000001"}[person.country]
+        phone = {"GB": "+447700900123", "US": "+12025550123", None: "+99900000001"}[person.country]
         standing = circumstances.standing(
             person.user,
             Recipient("u", phone, person.zone, {}, None, person.last_inbound_at),
