@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -200,11 +201,13 @@ class RuleDefinition(_Value):
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
 
-    @model_validator(mode="after")
-    def _no_time_backwards(self) -> Self:
-        if self.since is not None and self.until is not None and self.since >= self.until:
-            raise ValueError("`until` is not after `since`, so it would never fire")
-        return self
+    @field_validator("until")
+    @classmethod
+    def _no_time_backwards(cls, until: datetime | None, info: ValidationInfo) -> datetime | None:
+        since = info.data.get("since")
+        if until is not None and since is not None and until <= since:
+            raise ValueError("is not after `since`, so it would never fire")
+        return until
 
     @model_validator(mode="after")
     def _no_action_twice(self) -> Self:

@@ -1,10 +1,13 @@
 """Five fields of cron mean what cron means by them, in the zone of their author."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import numpy as np
 import pytest
 
-from experiments.cron import check_cron, next_time
+import experiments.cron
+from experiments.cron import check_cron, last_time, next_time
 
 AMSTERDAM = "Europe/Amsterdam"
 TUESDAY = datetime(2026, 12, 1, 10, tzinfo=UTC)
@@ -53,6 +56,37 @@ def test_clocks_that_change() -> None:
     assert times("30 2 * * *", after=spring, zone=AMSTERDAM, count=2) == ["Sun 29 01:30", "Mon 30 00:30"]
     autumn = datetime(2026, 10, 24, 12, tzinfo=UTC)
     assert times("30 2 * * *", after=autumn, zone=AMSTERDAM, count=2) == ["Sun 25 00:30", "Mon 26 01:30"]
+
+
+@pytest.mark.parametrize("cron", ["*/7 * * * *", "0 9 * * 1", "30 2 * * *", "0 0 1 * *", "0 0 29 2 *"])
+@pytest.mark.parametrize("zone", ["UTC", AMSTERDAM])
+def test_the_last_time_is_the_one_with_none_after_it(cron: str, zone: str) -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(30):
+        upto = TUESDAY + timedelta(minutes=int(rng.integers(0, 3 * 365 * 24 * 60)))
+        last = last_time(cron, time_zone=zone, after=TUESDAY - timedelta(days=4 * 366), upto=upto)
+        assert last is not None
+        assert last <= upto
+        following = next_time(cron, time_zone=zone, after=last)
+        assert following is None or following > upto
+        assert last_time(cron, time_zone=zone, after=last, upto=upto) is None
+        assert last_time(cron, time_zone=zone, after=last - timedelta(microseconds=1), upto=last) == last
+
+
+def test_a_long_look_back_is_short_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def counted(*arguments: Any, **options: Any) -> datetime | None:
+        looks.append(1)
+        return next_time(*arguments, **options)
+
+    monkeypatch.setattr(experiments.cron, "next_time", counted)
+    years_ago = TUESDAY - timedelta(days=3650)
+    assert last_time("* * * * *", time_zone="UTC", after=years_ago, upto=TUESDAY) == TUESDAY
+    assert last_time("0 0 1 1 *", time_zone="UTC", after=years_ago, upto=TUESDAY) == datetime(
+        2026, 1, 1, tzinfo=UTC
+    )
+    assert len(looks) < 100
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,12 @@ def test_conditions_may_be_text() -> None:
         read_rule(document(condition="country in"))
 
 
+def test_a_rule_may_have_a_beginning_and_an_end() -> None:
+    rule = read_rule(document(since="2026-12-01T11:00:00+01:00", until="2026-12-02T10:00:00Z"))
+    assert read_rule(rule.to_json()) == rule
+    assert say_rule(rule).endswith("from 2026-12-01T10:00:00Z; until 2026-12-02T10:00:00Z")
+
+
 def test_the_key_may_come_from_the_address() -> None:
     nameless = {"trigger": ORDER, "actions": [TAG]}
     assert read_rule(nameless, key="k").name == "k"
@@ -117,6 +123,8 @@ def test_the_key_may_come_from_the_address() -> None:
         ({"actions": [{"type": "set_attribute", "name": "x", "value": "y" * 40_000}]}, {"actions[0]"}),
         ({"cool_down": "0s"}, {"cool_down"}),
         ({"once_per_user": "perhaps"}, {"once_per_user"}),
+        ({"since": "2026-12-01"}, {"since"}),
+        ({"since": "2026-12-01T10:00:00Z", "until": "2026-12-01T11:00:00+01:00"}, {"until"}),
         ({"key": "no spaces"}, {"key"}),
         ({"key": 5}, {"key", "name"}),
     ],

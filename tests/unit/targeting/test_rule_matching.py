@@ -41,6 +41,21 @@ def test_steps_in_their_order() -> None:
     assert said(once, dear, last=week * 50, country="NL") == Verdict.ONCE
 
 
+@pytest.mark.parametrize(
+    ("at", "fires"),
+    [
+        ("2026-11-30T23:59:59.999999Z", False),
+        ("2026-12-01T00:00:00Z", True),
+        ("2026-12-01T23:59:59.999999Z", True),
+        ("2026-12-02T00:00:00Z", False),
+    ],
+)
+def test_only_what_happens_in_its_time_counts(at: str, fires: bool) -> None:
+    rule = ready(since="2026-12-01T00:00:00Z", until="2026-12-02T00:00:00Z")
+    occasion = happened(at=datetime.fromisoformat(at), properties={"revenue": 80})
+    assert said(rule, occasion) == (Verdict.FIRES if fires else Verdict.TRIGGER)
+
+
 def test_what_concerns_a_rule() -> None:
     assert concerns(ready(), happened())
     assert not concerns(ready(), happened(name="Looked"))
