@@ -134,7 +134,6 @@ def overview(session: Session, clock: Clock, *, settings: Settings, key: str | N
     """Count everything; NotFound for an unknown `key`, which narrows down messages, failures and books. Call it in a snapshot."""
     now = clock.now()
     lines, summary = summary_of(session, key=key)
-    whole = lines if key is None else repository.tallies(session)
     fuses = breakers.open_breakers(session, clock)
     number = settings.whatsapp_phone_number_id
     known = numbers.state_of(session, number)
@@ -144,7 +143,7 @@ def overview(session: Session, clock: Clock, *, settings: Settings, key: str | N
         summary=summary,
         now=Operations(
             paused=any(fuse.kind == breakers.Kind.ALL for fuse in fuses),
-            queue=repository.queue(session, planned=_planned(whole), now=now),
+            queue=repository.queue(session, now=now),
             accepted_per_minute={str(minutes): _rate(session, minutes, now) for minutes in RATES},
             failures=failures(lines),
             breakers=tuple(
@@ -178,15 +177,6 @@ def failures(lines: Iterable[Tally]) -> tuple[Failure, ...]:
             decided = line.reason if line.state == MessageState.FAILED else None
             found[explain(line.code, error_class=decided), line.state] += line.number
     return tuple(Failure(error, state, number) for (error, state), number in found.most_common())
-
-
-def _planned(lines: Iterable[Tally]) -> dict[int, int]:
-    """How many messages of each experiment are planned."""
-    found: Counter[int] = Counter()
-    for line in lines:
-        if line.state == MessageState.PLANNED:
-            found[line.experiment_id] += line.number
-    return dict(found)
 
 
 def _rate(session: Session, minutes: int, now: datetime) -> float:

@@ -1,6 +1,6 @@
 """SQL of the books and of what goes on in delivery: counts, read from indexes alone."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -81,11 +81,9 @@ class Queue(NamedTuple):
     oldest: datetime | None
 
 
-def queue(session: Session, *, planned: Mapping[int, int], now: datetime) -> Queue:
-    """The queue of all experiments, of which `planned` says how many planned messages each has.
-
-    Reads messages themselves only of paused experiments, if these have any that are due.
-    """
+def queue(session: Session, *, now: datetime) -> Queue:
+    """The queue of all experiments. Reads messages themselves only of paused experiments, if these have any that are due."""
+    planned = _planned(session)
     columns = (col(Experiment.id), col(Experiment.priority), col(Experiment.status))
     rows = session.connection().execute(select(*columns).where(columns[0].in_(planned.keys()))).all()
     running = {row.id: row.priority for row in rows if row.status == ExperimentStatus.RUNNING}
@@ -101,6 +99,13 @@ def queue(session: Session, *, planned: Mapping[int, int], now: datetime) -> Que
         paused=sum(planned[pk] for pk in paused),
         oldest=min((at for at in first if at is not None), default=None),
     )
+
+
+def _planned(session: Session) -> dict[int, int]:
+    """How many messages of each experiment are planned."""
+    owner = _MESSAGES.c.experiment_id
+    query = select(owner, func.count()).where(_MESSAGES.c.state == MessageState.PLANNED).group_by(owner)
+    return dict(session.connection().execute(query).all())
 
 
 def _count_due(session: Session, levels: Collection[int], now: datetime) -> int:
