@@ -38,8 +38,8 @@ from targeting.models import Consent, User
 TOPIC: Final = "caps"
 STEPS: Final = 10
 """Of the progress bar."""
-PATIENCE: Final = 60.0
-"""Seconds that a worker may take to end its last batch."""
+PATIENCE: Final = 180.0
+"""Seconds that all workers may take to start, on a busy machine, or to end their last batch."""
 ZONES: Final = ("Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca")
 START: Final = datetime(2026, 3, 20, 12, tzinfo=UTC)
 """Within the days that follow clocks change in each of the zones."""

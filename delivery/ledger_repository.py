@@ -21,6 +21,7 @@ from sqlmodel import Session, SQLModel, col
 from delivery.adaptive import Signal
 from delivery.caps import windows
 from delivery.dispatch_repository import Recipient
+from delivery.id_lists import among
 from delivery.models import Message
 from delivery.policy import DeliveryPolicy
 from delivery.standing import Slot
@@ -92,31 +93,35 @@ def person(session: Session, user_pk: int) -> Recipient | None:
     return None if row is None else Recipient(*row)
 
 
+_SLOTS: Final = select(
+    *(_MESSAGES.c.user_pk, _MESSAGES.c.experiment_id, _MESSAGES.c.category, _MESSAGES.c.slot_at),
+    *(_MESSAGES.c.lease_until, _MESSAGES.c.state),
+).where(among(_MESSAGES.c.user_pk), _MESSAGES.c.slot_at > bindparam("since"))
+
+
 def slots(session: Session, user_pks: Collection[int], *, since: datetime) -> list[Slot]:
     """Every place that these users have taken after `since`."""
-    columns = (
-        *(_MESSAGES.c.user_pk, _MESSAGES.c.experiment_id, _MESSAGES.c.category, _MESSAGES.c.slot_at),
-        *(_MESSAGES.c.lease_until, _MESSAGES.c.state),
-    )
-    query = select(*columns).where(_MESSAGES.c.user_pk.in_(user_pks), _MESSAGES.c.slot_at > since)
+    rows = session.connection().execute(_SLOTS, {"ids": user_pks, "since": since})
     return [
         Slot(user_pk, experiment_id, category, at, lease if state == MessageState.INFLIGHT else None)
-        for user_pk, experiment_id, category, at, lease, state in session.connection().execute(query)
+        for user_pk, experiment_id, category, at, lease, state in rows
     ]
+
+
+_WAITING: Final = (
+    select(*(_MESSAGES.c[name] for name in Waiting._fields))
+    .join(_EXPERIMENTS, _EXPERIMENTS.c.id == _MESSAGES.c.experiment_id)
+    .where(
+        among(_MESSAGES.c.user_pk),
+        _MESSAGES.c.state.in_(WAITING_STATES),
+        _EXPERIMENTS.c.status == ExperimentStatus.RUNNING,
+    )
+)
 
 
 def waiting(session: Session, user_pks: Collection[int]) -> list[Waiting]:
     """Messages of these users that running experiments want to send, due or not."""
-    query = (
-        select(*(_MESSAGES.c[name] for name in Waiting._fields))
-        .join(_EXPERIMENTS, _EXPERIMENTS.c.id == _MESSAGES.c.experiment_id)
-        .where(
-            _MESSAGES.c.user_pk.in_(user_pks),
-            _MESSAGES.c.state.in_(WAITING_STATES),
-            _EXPERIMENTS.c.status == ExperimentStatus.RUNNING,
-        )
-    )
-    return [Waiting(*row) for row in session.connection().execute(query)]
+    return [Waiting(*row) for row in session.connection().execute(_WAITING, {"ids": user_pks})]
 
 
 def signals(session: Session, user_pks: Collection[int], *, since: datetime) -> list[Signal]:

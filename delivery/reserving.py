@@ -283,7 +283,7 @@ def _begin(
         message = made
         if story.id in tokens and isinstance(message, TemplateMessage):
             message = replace(message, url_suffix=tokens[story.id])
-        going = replace(begin(story, now=now, waits_until=waits_until), language=message.language)
+        going = begin(story, now=now, waits_until=waits_until, language=message.language)
         begun.append(Begun(going, message))
         changes.append(((story, going), message.texts))
     repository.save_begun(session, changes)
