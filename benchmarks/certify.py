@@ -19,6 +19,7 @@ from rich.table import Table
 from benchmarks import (
     certify_agreement,
     certify_caps,
+    certify_crash,
     certify_health,
     certify_intervals,
     certify_joint,
@@ -46,6 +47,8 @@ def parts_of(size: Size) -> list[Step]:
         ("a broken split", certify_health.detection, 1),
         ("non-delivery", certify_intervals.not_delivered, 1),
         ("agreement", certify_agreement.agreement, 1),
+        ("crashes", certify_crash.crashes, 2),
+        ("withdrawals", certify_crash.withdrawals, 1),
         ("caps", certify_caps.caps, certify_caps.STEPS),
     ]
 
