@@ -70,7 +70,7 @@ class Load:
     seconds: float
 
 
-FULL_LOAD: Final = Load(workers=8, experiments=20, users=5000, days=21, seconds=150)
+FULL_LOAD: Final = Load(workers=8, experiments=20, users=5000, days=21, seconds=120)
 QUICK_LOAD: Final = Load(workers=3, experiments=5, users=300, days=14, seconds=10)
 
 
