@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -95,10 +96,16 @@ def rows_of_users(
     return found
 
 
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
+
+
 def _plain(row: Mapping[Any, Any], most_bytes: int) -> dict[str, Any]:
     values = {str(name): value for name, value in row.items() if name != _USER_ID}
     try:
-        document = json.dumps(values, default=str, allow_nan=False)
+        document = json.dumps(values, default=_as_json, allow_nan=False)
     except ValueError as error:
         raise Invalid("the query brings a number that is none", field="query") from error
     if len(document) > most_bytes:

@@ -94,6 +94,8 @@ def preview(
     """
     if not 1 <= sample <= MOST_SHOWN:
         raise Invalid(f"is a number from 1 to {MOST_SHOWN}", field="sample")
+    if user_ids and condition is not None:
+        raise Invalid("give user ids or a condition", field="user_ids")
     with database.snapshot() as session:
         asked, audience = _asked(session, message, experiment, variant)
         _check_sources(asked.message, settings)

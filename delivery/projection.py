@@ -19,6 +19,7 @@ from delivery import (
     number_repository,
     numbers,
     streaks,
+    template_guard,
     template_updates,
 )
 from delivery import receipt_repository as repository
@@ -119,6 +120,7 @@ class Projector:
         self._learn(session, reading.displays)
         self._sound(session, folded)
         template_updates.apply(session, updates=reading.templates)
+        template_guard.categories_told(session, updates=reading.templates)
         numbers.apply(session, updates=reading.numbers, number=self._number)
         errors = self._close(session, bodies, reading, folded.unmatched)
         return Projected(

@@ -26,6 +26,10 @@ from delivery.languages import choose
 from delivery.local_time import zone_of
 from delivery.readable import Content, Fields
 from delivery.whatsapp.payloads import (
+    MAX_BODY,
+    MAX_CODE,
+    MAX_HEADER,
+    MAX_TEXT,
     CopyCode,
     HeaderMedia,
     HeaderText,
@@ -39,18 +43,8 @@ from experiments.errors import Invalid
 from experiments.settings import Settings
 from experiments.treatments import Button, MessageContent
 
-MAX_LENGTH: Final = 1024
-"""Longest text of a parameter; WhatsApp's bound for the whole body of a template."""
-
 WINDOW: Final = timedelta(hours=24)
 """How long after a person's last message to us a free text may go out."""
-
-MAX_HEADER: Final = 60
-MAX_CODE: Final = 15
-"""Longest code of a button that copies one."""
-
-MAX_TEXT: Final = 4096
-"""Longest free text."""
 
 COUPON_LENGTH: Final = 10
 
@@ -239,7 +233,7 @@ def _button(button: Button, place: int, context: Mapping[str, Any]) -> QuickRepl
     return CopyCode(button.index, _line(button.code or "", context, field=field, longest=MAX_CODE))
 
 
-def _line(source: str, context: Mapping[str, Any], *, field: str, longest: int = MAX_LENGTH) -> str:
+def _line(source: str, context: Mapping[str, Any], *, field: str, longest: int = MAX_BODY) -> str:
     """A parameter: one line, not empty."""
     text = _BREAKS.sub(" ", _rendered(source, context, field=field)).strip()
     if not text:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from delivery.rendering import MAX_HEADER, MAX_LENGTH, Written
+from delivery.rendering import Written
 from delivery.template_shapes import Shape
-from delivery.whatsapp.payloads import CopyCode, HeaderMedia, HeaderText, QuickReply
+from delivery.whatsapp.payloads import MAX_BODY, MAX_HEADER, CopyCode, HeaderMedia, HeaderText, QuickReply
 from experiments.errors import Invalid, Problem
 from experiments.treatments import MessageContent
 
@@ -64,7 +64,7 @@ def filled(blank: Shown, written: Written, content: MessageContent, shape: Shape
     if shape.header_kind == "TEXT":
         header = _filled_header(shape, written)
         _check_length(header, MAX_HEADER, "header", "header.text")
-    _check_length(body, MAX_LENGTH, "body", "parameters")
+    _check_length(body, MAX_BODY, "body", "parameters")
     return replace(
         shown,
         header_kind=shape.header_kind,

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from delivery.template_shapes import MEDIA, DeclaredButton, Shape, read_shape
+from delivery.whatsapp.payloads import MAX_BODY, MAX_CODE, MAX_HEADER
 from experiments.errors import Problem
 from experiments.treatments import MessageContent
 from experiments.vocabulary import Category
 
-APPROVED: Final = "APPROVED"
+SENDABLE: Final = frozenset({"APPROVED", "FLAGGED"})
+"""FLAGGED: it can still be sent, but WhatsApp will disable it unless its quality gets better."""
 _FILLED: Final = {"QUICK_REPLY": "quick_reply", "COPY_CODE": "copy_code"}
 _NEEDS_MORE: Final = frozenset({"OTP", "MPM", "SPM"})
 """Buttons that no message of a campaign can fill: one-time passwords, products of a catalogue."""
@@ -97,7 +99,7 @@ def _gone(templates: Sequence[Known]) -> str:
 
 
 def _standing(template: Known, field: str) -> list[Problem]:
-    if template.status == APPROVED:
+    if template.status in SENDABLE:
         return []
     return [
         Problem(
@@ -108,11 +110,10 @@ def _standing(template: Known, field: str) -> list[Problem]:
 
 
 def _quality(template: Known, field: str) -> list[Problem]:
-    if template.quality != "RED":
+    if template.quality != "RED" and template.status != "FLAGGED":
         return []
-    words = (
-        f"the template {template.name!r} has quality RED in {template.language}: WhatsApp may pause it soon"
-    )
+    standing = "is flagged" if template.status == "FLAGGED" else "has quality RED"
+    words = f"the template {template.name!r} {standing} in {template.language}: WhatsApp may stop it soon"
     return [Problem(field, words)]
 
 
@@ -121,9 +122,14 @@ def _category(template: Known, category: Category, field: str) -> tuple[list[Pro
     if template.category == category:
         return [], []
     words = f"the template {template.name!r} is {template.category}, the campaign {category}"
-    if category is Category.MARKETING and template.category == Category.UTILITY:
+    if not misplaced(template.category, category):
         return [], [Problem(field, f"{words}: more consent and stricter caps than it needs")]
     return [Problem(field, f"{words}: people would get what they did not consent to")], []
+
+
+def misplaced(template: str, campaign: Category) -> bool:
+    """Whether a template of one category would reach people in a campaign of another without their consent to it."""
+    return template != campaign and (template, campaign) != (Category.UTILITY, Category.MARKETING)
 
 
 def _in(language: str, problem: Problem) -> Problem:
@@ -132,10 +138,35 @@ def _in(language: str, problem: Problem) -> Problem:
 
 def _filling(content: MessageContent, shape: Shape, field: str) -> Iterator[Problem]:
     """Every variable has a parameter, and every parameter a variable."""
+    yield from _lengths(content, shape, field)
     yield from _body(content, shape, f"{field}.parameters")
     yield from _header(content, shape, f"{field}.header")
     yield from _link(content, shape, field)
     yield from _buttons(content, shape, f"{field}.buttons")
+
+
+def _lengths(content: MessageContent, shape: Shape, field: str) -> Iterator[Problem]:
+    """What is too long for every user, whatever their parameters say."""
+    given = content.parameters.values() if isinstance(content.parameters, Mapping) else content.parameters
+    body = len(shape.body.filled(dict.fromkeys(shape.body.variables, ""))) + sum(map(_fixed, given))
+    text = (content.header.text if content.header is not None else None) or ""
+    header = len(shape.header.filled(dict.fromkeys(shape.header.variables, ""))) + _fixed(text)
+    parts = [
+        (f"{field}.parameters", "body", body, MAX_BODY),
+        (f"{field}.header.text", "header", header, MAX_HEADER),
+    ]
+    parts += [
+        (f"{field}.buttons[{place}].code", "code", _fixed(button.code or ""), MAX_CODE)
+        for place, button in enumerate(content.buttons)
+    ]
+    for path, what, length, most in parts:
+        if length > most:
+            yield Problem(path, f"the {what} has at least {length} characters; WhatsApp takes {most}")
+
+
+def _fixed(source: str) -> int:
+    """How long a text is at least: all of it when nothing in it differs from user to user."""
+    return 0 if "{{" in source or "{%" in source or "{#" in source else len(source)
 
 
 def _body(content: MessageContent, shape: Shape, field: str) -> Iterator[Problem]:

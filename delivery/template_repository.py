@@ -72,7 +72,10 @@ def named(session: Session, names: Collection[str]) -> list[Template]:
     if not names:
         return []
     query = select(Template).where(col(Template.name).in_(names))
-    return list(session.scalars(query.order_by(col(Template.name), col(Template.language))))
+    rows = session.scalars(
+        query.order_by(col(Template.name), col(Template.language)).execution_options(populate_existing=True)
+    )
+    return list(rows)
 
 
 def held(session: Session, names: Collection[str]) -> list[Template]:
@@ -96,6 +99,7 @@ def page(
     gone: bool = False,
 ) -> list[Template]:
     """Up to `limit` templates behind `after`, by name and language; those that are gone only when asked for."""
+    status = None if status is None else status.upper()
     query = select(Template).order_by(col(Template.name), col(Template.language)).limit(limit)
     if after is not None:
         query = query.where(tuple_(col(Template.name), col(Template.language)) > after)

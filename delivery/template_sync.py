@@ -4,13 +4,14 @@ What a webhook says of a template (status, quality, category) changes the regist
 that was asked for before that was said does not take it back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlmodel import Session
 
+from delivery import template_guard
 from delivery import template_repository as repository
 from delivery.models import Template, TemplateSync
 from delivery.whatsapp.template_api import ACCOUNT, ListedTemplate, Listing, TemplateApi
@@ -115,6 +116,7 @@ def _listing(settings: Settings) -> Listing:
 def store(session: Session, clock: Clock, *, listing: Listing, asked_at: datetime) -> Synced:
     """Merge WhatsApp's list, as it was at `asked_at`, into the registry."""
     known = repository.all_templates(session)
+    before = {name: (row.status, row.category) for name, row in known.items()}
     listed = {(each.name, each.language): each for each in listing.templates}
     rows = [_merged(known.get(name), each, asked_at) for name, each in listed.items()]
     repository.put_templates(session, rows)
@@ -126,11 +128,37 @@ def store(session: Session, clock: Clock, *, listing: Listing, asked_at: datetim
         and not any(_is_newer(row, part, asked_at) for part in _PARTS)
     }
     repository.mark_gone(session, gone, at=clock.now())
+    _tell_campaigns(session, before, rows, asked_at)
     changed = sum(
         name in known and _differs(known[name], row) for name, row in zip(listed, rows, strict=True)
     )
     added = sum(name not in known for name in listed)
     return Synced(len(listed), added, changed, len(gone), listing.unreadable)
+
+
+def _tell_campaigns(
+    session: Session,
+    before: Mapping[repository.Name, tuple[str, str]],
+    rows: Sequence[Mapping[str, Any]],
+    asked_at: datetime,
+) -> None:
+    """What no webhook has said: templates that were stopped, that returned, that got another category."""
+    unknown = (None, None)
+    was = [before.get((row["name"], row["language"]), unknown) for row in rows]
+    template_guard.statuses_listed(
+        session,
+        changes=[
+            (row["name"], row["language"], status, row["status"])
+            for row, (status, _) in zip(rows, was, strict=True)
+        ],
+        at=asked_at,
+    )
+    moved = {
+        row["name"]
+        for row, (_, category) in zip(rows, was, strict=True)
+        if category not in (None, row["category"])
+    }
+    template_guard.categories_changed(session, names=moved, at=asked_at)
 
 
 def _merged(known: Template | None, listed: ListedTemplate, asked_at: datetime) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _parts(update: TemplateUpdate, row: Template) -> Iterator[tuple[str, Any]]:
     if update.quality is not None:
         yield "quality", update.quality
     if update.category is not None:
-        yield "category", update.category
+        yield "category", update.category.lower()
     if update.components is not None:
         yield "components", _with_texts(row.components, update.components)
 

@@ -17,6 +17,13 @@ CALLBACK_DATA_LIMIT: Final = 512
 """Longest `biz_opaque_callback_data` in characters."""
 
 
+# Longest texts in characters, as WhatsApp takes them.
+MAX_BODY: Final = 1024
+MAX_HEADER: Final = 60
+MAX_CODE: Final = 15
+MAX_TEXT: Final = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class HeaderText:
     """The value of the one variable in a header of text; `name` where the template names its variables."""

@@ -113,7 +113,7 @@ def test_what_is_said_of_a_template_changes_its_row_part_by_part(
     row = Template(
         name="promo_a",
         language="en_US",
-        category="MARKETING",
+        category="marketing",
         status="APPROVED",
         components=[{"type": "BODY", "text": "Hi", "example": 1}],
         changed_at=clock.now(),
@@ -134,7 +134,7 @@ def test_what_is_said_of_a_template_changes_its_row_part_by_part(
     with database.snapshot() as session:
         found = session.get(Template, ("promo_a", "en_US"))
     assert found is not None
-    assert (found.status, found.quality, found.category) == ("PAUSED", "RED", "UTILITY")
+    assert (found.status, found.quality, found.category) == ("PAUSED", "RED", "utility")
     assert found.components == [{"type": "BODY", "text": "Hello", "example": 1}]
     assert found.changed_at == later(clock, seconds=-5)
     assert _open(database, clock) == {(Kind.TEMPLATE, "promo_a/en_US")}

@@ -138,6 +138,7 @@ def test_a_variant_of_an_experiment_and_its_audience(writer: TestClient) -> None
         ({"message": MESSAGE, "user_ids": ["user-1", "nobody"]}, "user_ids[1]"),
         ({"message": MESSAGE, "user_ids": ["user-1"] * 51}, "user_ids"),
         ({"message": MESSAGE, "sample": 51}, "sample"),
+        ({"message": MESSAGE, "user_ids": ["user-1"], "condition": {}}, "user_ids"),
         ({"message": MESSAGE, "condition": {"a": {"$in": 3}}}, "condition.a.$in"),
         ({"message": MESSAGE | {"parameters": ["{{ 'x' * 9 }}", "y"]}}, "message.parameters[0]"),
         ({"message": MESSAGE | {"parameters": ["{{ usr.x }}", "y"]}}, "message.parameters[0]"),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from delivery.ingredients import Fetched, LatestEvent
 from delivery.languages import choose
-from delivery.rendering import MAX_HEADER, MAX_LENGTH, MAX_TEXT, Written, write
-from delivery.whatsapp.payloads import HeaderText
+from delivery.rendering import Written, write
+from delivery.whatsapp.payloads import MAX_BODY, MAX_HEADER, MAX_TEXT, HeaderText
 from experiments import content
 from experiments.errors import Invalid
 from experiments.treatments import MessageContent
@@ -69,7 +69,7 @@ def test_every_user_is_written_to_or_the_field_is_named(
     assert isinstance(written.header, HeaderText)
     assert 0 < len(written.header.text) <= MAX_HEADER
     for text in written.parameters:
-        assert 0 < len(text) <= MAX_LENGTH
+        assert 0 < len(text) <= MAX_BODY
         assert not {"\n", "\t", "\r"} & set(text)
         assert "    " not in text
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from delivery.rendering import COUPON_LENGTH, MAX_LENGTH, coupon, write
+from delivery.rendering import COUPON_LENGTH, coupon, write
+from delivery.whatsapp.payloads import MAX_BODY
 from experiments.errors import Invalid
 from experiments.treatments import MessageContent
 
@@ -112,8 +113,8 @@ def test_a_space_that_does_not_break_is_kept() -> None:
 
 
 def test_length_is_bounded() -> None:
-    assert shown("{{ user.x }}", x="x" * MAX_LENGTH) == ("x" * MAX_LENGTH,)
-    assert "1025 characters" in refusal("{{ user.x }}", x="x" * (MAX_LENGTH + 1))[1]
+    assert shown("{{ user.x }}", x="x" * MAX_BODY) == ("x" * MAX_BODY,)
+    assert "1025 characters" in refusal("{{ user.x }}", x="x" * (MAX_BODY + 1))[1]
 
 
 def test_coupon_is_stable_and_differs_by_user_experiment_and_secret() -> None:

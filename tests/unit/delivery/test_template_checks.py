@@ -122,6 +122,14 @@ def test_a_message_that_fits() -> None:
             "`image`",
         ),
         ({}, known({"type": "HEADER", "format": "LOCATION"}, BODY), "m.header", "cannot fill"),
+        ({"parameters": ["a", "x" * 1024]}, known(), "m.parameters", "at least"),
+        ({"header": {"text": "x" * 61}}, known(HEADER, BODY), "m.header.text", "at least 65"),
+        (
+            {"buttons": [{"type": "copy_code", "index": 0, "code": "x" * 16}]},
+            with_buttons(CODE),
+            "m.buttons[0].code",
+            "at least 16",
+        ),
         ({"link": "https://shop.example"}, known(), "m.link", "no button"),
         ({}, with_buttons(URL), "m.link", "is missing"),
         ({"link": "https://shop.example"}, with_buttons(QUICK, URL), "m.link_index", "is 0"),
@@ -207,6 +215,8 @@ def test_poor_quality_and_a_link_that_does_not_lead_here_are_doubts() -> None:
     problems, doubts = found(message(), known(quality="RED"), starting=True)
     assert problems == {}
     assert "RED" in doubts["m.language"]
+    problems, doubts = found(message(), known(status="FLAGGED"), starting=True)
+    assert (problems, "is flagged" in doubts["m.language"]) == ({}, True)
     elsewhere = with_buttons({**URL, "url": "https://shop.example/{{1}}"})
     problems, doubts = found(message(link="https://shop.example"), elsewhere, starting=True)
     assert problems == {}
