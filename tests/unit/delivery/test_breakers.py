@@ -1,6 +1,7 @@
 """When a number rests and for how long, which variants an open fuse holds back, and when errors mean every row."""
 
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -18,6 +19,7 @@ from delivery.breakers import (
 )
 from delivery.models import Breaker
 from delivery.outcomes import Answered, Withheld, alarm_of, settle, stops_number
+from delivery.progress import Receipt, merge
 from delivery.retry import Alarm
 from delivery.streaks import fold
 from delivery.whatsapp.client import Accepted, NotSent, Rejected, Unknown
@@ -134,3 +136,27 @@ def test_a_message_held_by_whatsapp_says_so() -> None:
     (answered,) = _answered(Accepted("wamid.1", "held_for_quality_assessment", None))
     story = settle(inflight(), answered, at=NOW, rules=RULES)
     assert (story.state, story.reason) == (MessageState.ACCEPTED, "held_for_quality_assessment")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_the_answer_to_a_post_and_its_receipts_end_alike_in_any_order(order: tuple[int, ...]) -> None:
+    receipts = [
+        Receipt(1, state, after(seconds=seconds), "wamid.1", code)
+        for state, seconds, code in (
+            (MessageState.SENT, 2, None),
+            (MessageState.FAILED, 20, 132012),
+            (MessageState.DELIVERED, 6, None),
+        )
+    ]
+    story = inflight()
+    (answered,) = _answered(FINE)
+    for index in order:
+        if index < len(receipts):
+            story, _ = merge(story, receipts[index], RULES)
+        else:
+            story = settle(story, answered, at=after(seconds=1), rules=RULES)
+    assert (story.state, story.slot_at, story.due_at) == (
+        MessageState.DELIVERED,
+        after(seconds=1),
+        after(seconds=1),
+    )
