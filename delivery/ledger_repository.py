@@ -162,14 +162,20 @@ def lock_tier(session: Session) -> None:
 def people_written_to(session: Session, *, limit: int, spare: int, now: datetime) -> Leaving:
     """Who counts towards the tier now, and when the people around rank `limit` stop to; `spare` ranks before it.
 
-    Their times are read only where there are too few left for `spare` more people.
+    People and their times are only looked for where there may be too little room for `spare` more; as long as there are fewer
+    slots than that, these are counted in their place, from an index alone.
     """
+    connection = session.connection()
+    recent = _MESSAGES.c.slot_at > now - TIER_WINDOW
+    taken = connection.execute(select(func.count()).select_from(_MESSAGES).where(recent)).scalar_one()
+    if taken + spare < limit:
+        return Leaving(taken, 0, ())
     last = func.max(_MESSAGES.c.slot_at, type_=_MESSAGES.c.slot_at.type)
     people = (
         select(_MESSAGES.c.user_pk, last.label("last"))
         .join(_USERS, _USERS.c.id == _MESSAGES.c.user_pk)
         .where(
-            _MESSAGES.c.slot_at > now - TIER_WINDOW,
+            recent,
             or_(
                 _USERS.c.last_inbound_at.is_(None),
                 _MESSAGES.c.slot_at < _USERS.c.last_inbound_at,
@@ -179,7 +185,6 @@ def people_written_to(session: Session, *, limit: int, spare: int, now: datetime
         .group_by(_MESSAGES.c.user_pk)
         .subquery()
     )
-    connection = session.connection()
     counted = connection.execute(select(func.count()).select_from(people)).scalar_one()
     if counted + spare < limit:
         return Leaving(counted, 0, ())

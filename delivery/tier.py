@@ -27,7 +27,8 @@ def counts(slot: datetime, last_inbound_at: datetime | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """What one message must know of the bound. `counted`: people now; `own_until`: until when this one is among them.
+    """What one message must know of the bound. `counted`: people now, or slots where these are few enough; `own_until`: until
+    when this person is among them.
 
     `exempt_until`: until when their window is open; `room_at`: from when on another person fits, None when never.
     """
@@ -74,9 +75,12 @@ class Leaving:
         if others < limit:
             return now
         rank = limit - 1
-        if own_until is not None and own_until >= self._at(rank):
-            rank += 1  # the person stands before this one in the list
-        return max(now, self._at(rank))
+        leaves = self._at(rank)
+        if leaves is not None and own_until is not None and own_until >= leaves:
+            leaves = self._at(rank + 1)  # the person stands before this one in the list
+        return now if leaves is None else max(now, leaves)
 
-    def _at(self, rank: int) -> datetime:
-        return self.times[rank - self.first]
+    def _at(self, rank: int) -> datetime | None:
+        # A slot may be given back between counting and reading the times; then there are fewer people than ranks.
+        place = rank - self.first
+        return self.times[place] if place < len(self.times) else None

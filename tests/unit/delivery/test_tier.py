@@ -67,6 +67,10 @@ def test_only_ranks_around_the_limit_need_be_known() -> None:
     assert part.room_at(11, own_until=own, now=NOW) == whole.room_at(11, own_until=own, now=NOW)
 
 
+def test_a_slot_given_back_meanwhile_is_room() -> None:
+    assert Leaving(3, 0, [NOW + HOUR]).room_at(2, own_until=None, now=NOW) == NOW
+
+
 def test_nobody_at_all() -> None:
     assert _leaving(1).room_at(0, own_until=None, now=NOW) is None
 
