@@ -155,4 +155,4 @@ def test_somebody_who_opted_out_at_whatsapp_is_believed_everywhere(
     with database.snapshot() as session:
         (state,) = consent.consents_of(session, user_pk=message.user_pk)
         assert not state.granted
-        assert [event.name for event in session.exec(select(Event))] == ["Opted Out"]
+        assert [event.name for event in session.exec(select(Event))] == ["Marketing Stopped", "Opted Out"]
