@@ -1,5 +1,6 @@
 """The delivery policy is kept in versions, audited, and obeyed by every worker from its commit on."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ from sqlmodel import select
 
 from api.wiring import Wiring
 from delivery import policy
+from delivery.caps import all_free_at, windows
+from delivery.ledger_repository import at_cap
 from delivery.policy import CategoryCaps
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
 from experiments.settings import Settings
+from targeting.models import User
 from tests.integration import outbox
 from tests.integration.command_line import CommandLine
 from tests.integration.outbox import FakeSender, campaign, dispatch, states
@@ -109,3 +113,39 @@ def test_from_the_command_line(touchstone: CommandLine, tmp_path: Path) -> None:
     file.write_text("marketing: {week: many}\n", encoding="utf-8")
     assert "marketing.week" in touchstone.fails("policy", "set", str(file))
     assert "cannot be read" in touchstone.fails("policy", "set", "nowhere.yaml")
+
+
+def test_who_is_at_a_cap_by_sql_is_who_is_by_the_rules(database: Database, clock: SteppedClock) -> None:
+    caps = CategoryCaps(day=1, week=2, month=3)
+    ages = [
+        [],
+        [1],
+        [23.9],
+        [24],
+        [30, 40],
+        [30, 200],
+        [30, 170],
+        [200, 300, 719.9],
+        [200, 300, 720],
+        [0.5] * 3,
+    ]
+    users = outbox.add_users(database, clock, len(ages))
+    experiment = outbox.add_experiment(database, clock)
+    for user, hours in zip(users, ages, strict=True):
+        for step, age in enumerate(hours):
+            slot = clock.now() - timedelta(hours=age)
+            outbox.add_messages(database, clock, experiment, [user], step=step, state="sent", slot_at=slot)
+    now = clock.now()
+    for category, counted in (("marketing", ages), ("utility", [[] for _ in ages])):
+        condition = at_cap(policy.DeliveryPolicy(marketing=caps, utility=caps), category=category, now=now)
+        with database.snapshot() as session:
+            full = set(session.exec(select(User.id).where(condition)))
+        slots = [[now - timedelta(hours=age) for age in hours] for hours in counted]
+        assert full == {
+            user
+            for user, taken in zip(users, slots, strict=True)
+            if all_free_at(taken, windows(caps), now) != now
+        }
+    with database.snapshot() as session:
+        nobody = at_cap(policy.DeliveryPolicy(marketing=CategoryCaps()), category="marketing", now=now)
+        assert session.exec(select(User.id).where(nobody)).all() == []
