@@ -129,7 +129,7 @@ class Dispatcher:
             client, self._gate, self._throughput, concurrency=settings.dispatch_concurrency
         )
         self._beaten_at: float | None = None
-        self._joined_at = 0.0
+        self._careful_until = 0.0
         self._designs: dict[int, ExperimentDesign] = {}
         self._needs: dict[tuple[int, str], frozenset[str]] = {}
         self._contents = contents or ContentSources(settings, monotonic=monotonic)
@@ -246,10 +246,10 @@ class Dispatcher:
 
     def _claim(self, limit: int) -> Sequence[tuple[int, int]]:
         """Message id and user of each message claimed."""
+        self._beat()
         now = self._clock.now()
 
         def work(session: Session) -> Sequence[tuple[int, int]]:
-            self._beat(session)
             fuses = breakers.open_keys(session, now)
             if not fuses.isdisjoint({breakers.EVERYTHING, (breakers.Kind.NUMBER, self._number)}):
                 return ()
@@ -270,18 +270,21 @@ class Dispatcher:
     def _batch(self) -> int:
         return max(1, ceil(BATCH_SECONDS * self._throughput.rate))
 
-    def _beat(self, session: Session) -> None:
+    def _beat(self) -> None:
         """Now and then say that this worker is alive, and take its share of what the number carries."""
         now = self._monotonic()
-        if self._beaten_at is not None and now - self._beaten_at < workers.BEAT_SECONDS:
+        silent = None if self._beaten_at is None else now - self._beaten_at
+        if silent is not None and silent < workers.BEAT_SECONDS:
             return
-        if self._beaten_at is None or now - self._beaten_at >= workers.ALIVE_SECONDS:
-            self._joined_at = now
-        alive = workers.beat(session, self._clock, name=self._worker, number=self._number)
+        alive = self._commit(
+            lambda session: workers.beat(session, self._clock, name=self._worker, number=self._number)
+        )
+        if silent is None or silent >= workers.ALIVE_SECONDS:
+            # Whoever finds nobody need not be careful: those who join later will be.
+            self._careful_until = now + NEWCOMER_SECONDS if alive > 1 else now
         self._beaten_at = now
         share = self._settings.messages_per_second / alive
-        is_new = alive > 1 and now - self._joined_at < NEWCOMER_SECONDS
-        self._throughput.rate = share * NEWCOMER_SHARE if is_new else share
+        self._throughput.rate = share * NEWCOMER_SHARE if now < self._careful_until else share
 
     def _reserve(
         self, claims: Sequence[tuple[int, int]], contents: Mapping[int, Fetched] | None = None

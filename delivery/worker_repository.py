@@ -13,6 +13,15 @@ from targeting.user_repository import insert_into
 _WORKERS: Final = SQLModel.metadata.tables[str(Worker.__tablename__)]
 
 
+_LOCK: Final = select(func.pg_advisory_xact_lock(0x7057_BEA7))
+
+
+def lock(session: Session) -> None:
+    """One worker at a time says that it is alive, until its transaction ends; SQLite has one writer at a time anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(_LOCK)
+
+
 def put(session: Session, worker: Worker) -> None:
     """Store a worker; one that is known keeps when it began."""
     statement = insert_into(session, _WORKERS).values(worker.model_dump())

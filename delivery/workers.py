@@ -23,7 +23,11 @@ _KEPT: Final = 60
 
 
 def beat(session: Session, clock: Clock, *, name: str, number: str) -> int:
-    """Say that worker `name` is alive; returns how many workers of this number are, itself included."""
+    """Say that worker `name` is alive; returns how many workers of this number are, itself included.
+
+    Workers that begin at the same moment do so one after the other: the second one counts the first.
+    """
+    repository.lock(session)
     now = clock.now()
     silent = on_clock(clock, ALIVE_SECONDS)
     repository.forget(session, before=now - _KEPT * silent)

@@ -1,199 +1,212 @@
-"""Real processes on one PostgreSQL: one of them leads, another follows when it is killed, and no message is lost or doubled."""
+"""Several workers: they share the throughput of their number, and no person ever has two messages in flight."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from pathlib import Path
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
 
+import httpx
 import pytest
-from sqlmodel import Session, col, func, select
 
-from api import leadership_repository, migrations
-from api.demo.rehearsal import free_port
-from delivery.books import Books
-from delivery.models import Balance, Message, Worker
+from delivery import workers
+from delivery.dispatch import Dispatcher
+from delivery.models import Worker
+from delivery.simulator.config import SimulatorConfig
+from delivery.simulator.profile import Limits
 from delivery.simulator.server import running
-from delivery.summary import Summary, summary
-from experiments.clock import SystemClock
+from delivery.whatsapp.client import Accepted, SendOutcome, WhatsAppClient
+from delivery.whatsapp.payloads import OutgoingMessage
+from delivery.workers import ALIVE_SECONDS, BEAT_SECONDS
+from experiments.clock import ScaledClock, SteppedClock, SystemClock
 from experiments.database import Database
-from targeting.models import Assignment
-from tests.integration.people import REMINDER, SILENCE, add_people, campaign, start_campaign
-from tests.integration.simulation import (
-    BEHAVIOUR,
-    PHONE_NUMBER_ID,
-    SECRET,
-    TOKEN,
-    configuration,
-    drain,
-    post,
-    status,
-)
-
-ROOT = Path(__file__).resolve().parents[2]
-PEOPLE = 240
-WORLD = BEHAVIOUR | {
-    # Whatever is accepted arrives: a failure would have its time in the hurried future of the simulated world.
-    "templates": {
-        name: each | {"delivered": 1.0, "opted_out": 0.0} for name, each in BEHAVIOUR["templates"].items()
-    }
-}
-LONGEST = 120.0
-"""Seconds; only a bound, on a machine that has much else to do."""
+from tests.integration import outbox
 
 
-@pytest.fixture
-def postgres(blank_postgres_url: str) -> Iterator[Database]:
-    database = Database(blank_postgres_url)
-    migrations.upgrade(database)
-    yield database
-    database.dispose()
+def _beat(database: Database, clock: SteppedClock, name: str, number: str = "1") -> int:
+    with database.transaction() as session:
+        return workers.beat(session, clock, name=name, number=number)
 
 
-@contextmanager
-def process(database: Database, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`touchstone ..` as an operator runs it; killed at the end if it has not ended by then."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHSTONE_")}
-    environment |= {
-        "TOUCHSTONE_DATABASE_URL": database.url.render_as_string(hide_password=False),
-        "TOUCHSTONE_WHATSAPP_LOOPBACK_ONLY": "true",
-        "TOUCHSTONE_WHATSAPP_TOKEN": TOKEN,
-        "TOUCHSTONE_WHATSAPP_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
-        "TOUCHSTONE_WHATSAPP_APP_SECRET": SECRET,
-        "TOUCHSTONE_ERASURE_SECRET": "secret",
-        "TOUCHSTONE_TICK": "1s",
-        "TOUCHSTONE_LEASE": "2s",
-        # What the killed process had committed to send and did not POST ends as unknown.
-        "TOUCHSTONE_UNKNOWN_AFTER": "10s",
-        **settings,
-    }
-    command = [sys.executable, "-m", "api", *arguments]
-    started = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.kill()
-        started.communicate()
-
-
-def until(holds: Callable[[], bool], what: str, *, seen: Callable[[], object] = lambda: None) -> None:
-    end = time.monotonic() + LONGEST
-    while not holds():
-        assert time.monotonic() < end, (what, seen())
-        time.sleep(0.1)
-
-
-def leader(database: Database) -> int | None:
-    """The process id of the leader."""
+def _alive(database: Database, clock: SteppedClock) -> list[str]:
     with database.snapshot() as session:
-        name = leadership_repository.leader(session)
-    return None if name is None else int(name.rpartition(":")[2])
+        return [worker.name for worker in workers.alive(session, clock)]
 
 
-def books(database: Database) -> Summary:
+def test_workers_of_one_number_count_each_other_until_one_is_silent_or_leaves(
+    database: Database, clock: SteppedClock
+) -> None:
+    assert _beat(database, clock, "a") == 1
+    assert _beat(database, clock, "b") == 2
+    assert _beat(database, clock, "other", number="2") == 1
+    assert _alive(database, clock) == ["a", "b", "other"]
+    clock.advance(timedelta(seconds=ALIVE_SECONDS - 1))
+    assert _beat(database, clock, "a") == 2
+    clock.advance(timedelta(seconds=1))
+    assert _beat(database, clock, "a") == 1
+    assert _beat(database, clock, "b") == 2
+    with database.transaction() as session:
+        workers.leave(session, name="b")
+    assert _beat(database, clock, "a") == 1
+
+
+def test_rows_of_workers_that_are_long_gone_are_removed(database: Database, clock: SteppedClock) -> None:
+    _beat(database, clock, "gone")
+    clock.advance(timedelta(hours=1))
+    _beat(database, clock, "a")
     with database.snapshot() as session:
-        return summary(session)
+        assert session.get(Worker, "gone") is None
 
 
-def senders(session: Session) -> int:
-    return session.exec(select(func.count()).select_from(Worker)).one()
+def test_seconds_are_the_machines_on_a_hurried_clock(clock: SteppedClock) -> None:
+    assert workers.on_clock(ScaledClock(clock.now(), 600.0), 10) == timedelta(seconds=6000)
+    assert workers.on_clock(clock, 10) == timedelta(seconds=10)
+
+
+class Watch:
+    """The machine's time and the clock, moved together."""
+
+    def __init__(self, clock: SteppedClock) -> None:
+        self.clock = clock
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_by(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.clock.advance(timedelta(seconds=seconds))
+
+
+def test_a_worker_that_joins_takes_its_share_once_the_others_know_and_a_silent_ones_share_is_freed(
+    database: Database, clock: SteppedClock
+) -> None:
+    watch = Watch(clock)
+    settings = outbox.settings(messages_per_second=100)
+
+    def worker(name: str) -> Callable[[], float]:
+        dispatcher = Dispatcher(database, clock, settings, outbox.FakeSender(), name, monotonic=watch)
+
+        def rate() -> float:
+            dispatcher._claim(1)
+            return dispatcher._throughput.rate
+
+        return rate
+
+    first, second = worker("first"), worker("second")
+    assert first() == pytest.approx(100)
+    assert second() == pytest.approx(5)
+    watch.pass_by(BEAT_SECONDS)
+    assert first() == pytest.approx(50)
+    assert second() == pytest.approx(5)
+    watch.pass_by(BEAT_SECONDS)
+    assert (first(), second()) == (pytest.approx(50), pytest.approx(50))
+    for _ in range(5):
+        watch.pass_by(BEAT_SECONDS)
+        share = first()
+    assert share == pytest.approx(100)
+
+
+def _together(work: Callable[[int], None], number: int) -> None:
+    errors: list[BaseException] = []
+
+    def guarded(index: int) -> None:
+        try:
+            work(index)
+        except BaseException as error:  # noqa: BLE001  # handed to the main thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 @pytest.mark.slow
-def test_a_leader_that_is_killed_is_replaced_and_one_that_ends_makes_room(postgres: Database) -> None:
-    with ExitStack() as stack:
-        workers = [stack.enter_context(process(postgres, "worker")) for _ in range(3)]
-        pids = {each.pid: each for each in workers}
-        until(lambda: leader(postgres) in pids, "nobody leads")
-        killed = leader(postgres)
-        assert killed is not None
-        os.kill(killed, signal.SIGKILL)
-        until(lambda: leader(postgres) in pids.keys() - {killed}, "nobody follows the one that was killed")
-        second = leader(postgres)
-        assert second is not None
-        pids[second].terminate()
-        assert pids[second].wait(timeout=LONGEST) == 0, "a worker that is told to end ends by itself"
-        (last,) = pids.keys() - {killed, second}
-        until(lambda: leader(postgres) == last, "nobody follows the one that ended")
-
-
-@pytest.mark.slow
-def test_three_workers_and_the_api_run_a_campaign_and_one_dies_on_the_way(postgres: Database) -> None:
+def test_three_workers_together_keep_the_throughput_of_their_number(postgres_url: str) -> None:
+    """WhatsApp, which refuses what is too fast with 130429, has nothing to refuse."""
     clock = SystemClock()
-    port = free_port()
-    api = f"http://127.0.0.1:{port}"
-    config = replace(
-        configuration(api),
-        clock_start=clock.now(),
-        clock_factor=20_000.0,
-        webhook_url=f"{api}/webhooks/whatsapp",
+    database = Database(postgres_url)
+    ids = outbox.campaign(database, clock, 200)
+    config = SimulatorConfig(
+        phone_number_id=outbox.NUMBER,
+        throughput=66.0,
+        limits=Limits(throughput_room=0.25),
+        webhook_url="http://127.0.0.1:1/",
+        hold=True,
     )
-    with running(config) as whatsapp, ExitStack() as stack:
-        words = {"parameters": ["{{ user.number }}"]}
-        reminder = REMINDER | {"message": REMINDER["message"] | words}
-        coupon = {
-            "key": "coupon",
-            "message": {"template": "coupon", "language": "en_US"} | words,
-            "frequency": {"steps": 2, "min_interval": "1s"},
-        }
-        with postgres.transaction() as session:
-            add_people(session, clock, range(1, PEOPLE + 1))
-        with postgres.snapshot() as session:
-            world = [
-                {"user_id": f"user-{n}", "phone": f"+1{201 + n // 100}55501{n % 100:02}"}
-                for n in range(1, PEOPLE + 1)
-            ]
-        post(whatsapp, "/simulator/world", people=world, behaviour=WORLD)
-        post(whatsapp, "/simulator/begin", window="1d")
-        settings = {
-            "TOUCHSTONE_WHATSAPP_URL": whatsapp,
-            "TOUCHSTONE_PUBLIC_URL": api,
-            "TOUCHSTONE_MESSAGES_PER_SECOND": "60",
-        }
-        stack.enter_context(process(postgres, "serve", "--port", str(port), **settings))
-        workers = [stack.enter_context(process(postgres, "worker", **settings)) for _ in range(3)]
-        until(lambda: leader(postgres) is not None, "nobody leads")
-        with postgres.transaction() as session:
-            start_campaign(session, clock, campaign("spring", variants=[SILENCE, reminder, coupon]))
-        until(
-            lambda: status(whatsapp)["accepted"] > PEOPLE // 4,
-            "nothing goes out",
-            seen=lambda: (status(whatsapp), books(postgres)),
-        )
-        # The leader, unless that is the API, and then any other.
-        victim = next((each for each in workers if each.pid == leader(postgres)), workers[0])
-        victim.kill()
-        until(
-            lambda: books(postgres).waiting == 0 and books(postgres).funnel["planned"] > 0,
-            "messages still wait",
-            seen=lambda: books(postgres),
-        )
-        drain(whatsapp, seconds=LONGEST)
-        until(lambda: books(postgres).webhooks_waiting == 0, "webhooks still wait")
-        until(lambda: books(postgres).states.get("inflight", 0) == 0, "a status is still missing")
-        told = status(whatsapp)
-        found = books(postgres)
-        with postgres.snapshot() as session:
-            senders_seen = set(session.exec(select(Message.claimed_by).distinct()).all()) - {None}
-            assigned = session.exec(select(func.count()).select_from(Assignment)).one()
-            steps = session.exec(select(func.max(col(Message.step)))).one()
-            until(
-                lambda: session.get(Balance, 1, populate_existing=True) is not None,
-                "nobody checked the books",
-            )
-    assert assigned == PEOPLE
-    assert steps == 1
-    assert found.holds
-    assert told["accepted_per_message_max"] == 1
-    assert told["accepted"] == found.funnel["accepted"]
-    assert found.states.keys() <= {"sent", "delivered", "read", "unknown"}
-    assert found.states.get("unknown", 0) <= 50, "no more than the batch of the process that was killed"
-    assert Books(postgres, clock).tick().broken == ()
-    assert len(senders_seen) >= 2, "more than one process sent"
+    with running(config) as url:
+
+        def work(index: int) -> None:
+            own = Database(postgres_url)
+            settings = outbox.settings(messages_per_second=60, dispatch_concurrency=16)
+
+            async def run() -> None:
+                client = WhatsAppClient(
+                    base_url=url, version="v26.0", phone_number_id=outbox.NUMBER, token=config.token
+                )
+                async with client:
+                    dispatcher = Dispatcher(own, clock, settings, client, f"w{index}")
+                    await dispatcher.run(1000)
+
+            asyncio.run(run())
+            own.dispose()
+
+        _together(work, 3)
+        totals = httpx.get(f"{url}/simulator/ledger", trust_env=False).json()["totals"]
+    after = outbox.messages(database)
+    database.dispose()
+    assert (totals["posts"], totals["accepted"]) == (200, 200)
+    assert {after[pk].state for pk in ids} == {"accepted"}
+    assert len({message.claimed_by for message in after.values()}) == 3
+
+
+class OneAtATime:
+    """A slow sender that knows, for all workers together, whom messages are under way to."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.under_way: Counter[str] = Counter()
+        self.most = 0
+        self.sent = 0
+
+    async def send(self, message: OutgoingMessage) -> SendOutcome:
+        with self.lock:
+            self.under_way[message.to] += 1
+            self.most = max(self.most, self.under_way[message.to])
+            self.sent += 1
+        await asyncio.sleep(0.01)
+        with self.lock:
+            self.under_way[message.to] -= 1
+        return Accepted(f"wamid.{message.callback_data}", "accepted", None)
+
+    async def close(self) -> None:
+        """Nothing was opened."""
+
+
+@pytest.mark.slow
+def test_nobody_ever_has_two_messages_in_flight_however_many_workers_and_experiments(
+    postgres_url: str, clock: SteppedClock
+) -> None:
+    database = Database(postgres_url)
+    users = outbox.add_users(database, clock, 30)
+    for key in ("one", "two", "three", "four"):
+        outbox.add_messages(database, clock, outbox.add_experiment(database, clock, key=key), users)
+    sender = OneAtATime()
+
+    def work(index: int) -> None:
+        own = Database(postgres_url)
+        settings = outbox.settings(cap_week=100, dispatch_batch=5)
+        asyncio.run(Dispatcher(own, clock, settings, sender, f"w{index}").run(1000))
+        own.dispose()
+
+    for _ in range(8):
+        _together(work, 3)
+        clock.advance(timedelta(seconds=20))
+    states = outbox.states(database)
+    database.dispose()
+    assert states == {"accepted": 120}
+    assert sender.sent == 120
+    assert sender.most == 1
