@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 MESSAGES_PER_RUN: Final = 20_000
 """A run ends after so many messages, so that webhooks and pauses get their turn."""
 
+SECONDS_AT_A_TIME: Final = 5
+
 
 def plan(wiring: Wiring) -> Any:
     """Enrol audiences whose moment has come, and turn assignments into messages."""
@@ -37,8 +39,14 @@ def evaluate_rules(wiring: Wiring) -> Any:
 
 
 def dispatch(wiring: Wiring) -> Any:
-    """Send what is due."""
-    return wiring.dispatcher.run_blocking(limit=MESSAGES_PER_RUN)
+    """Send what is due, a few seconds' worth at a time, so that a process that is to end does so soon."""
+    some = SECONDS_AT_A_TIME * wiring.settings.messages_per_second
+    done = wiring.dispatcher.run_blocking(limit=some)
+    total = done
+    while done.claimed >= some and total.claimed < MESSAGES_PER_RUN and not wiring.ending.is_set():
+        done = wiring.dispatcher.run_blocking(limit=some)
+        total += done
+    return total
 
 
 def project_webhooks(wiring: Wiring) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Self
@@ -61,6 +62,11 @@ class Wiring:
         return Dispatcher(
             self.database, self.clock, settings, client, worker_name(), rng=np.random.default_rng()
         )
+
+    @cached_property
+    def ending(self) -> threading.Event:
+        """Set when this process is to end: whatever takes long then comes to its end early."""
+        return threading.Event()
 
     @cached_property
     def leadership(self) -> Leadership:

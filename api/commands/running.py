@@ -80,6 +80,7 @@ def serve(
     try:
         uvicorn.run(create_app(wiring), host=host, port=port, log_level="warning")
     finally:
+        wiring.ending.set()
         scheduler.shutdown(wait=True)
         wiring.close()
 
@@ -112,6 +113,7 @@ def worker() -> None:
         asked_to_end.wait()
         typer.echo("finishing what is under way")
     finally:
+        wiring.ending.set()
         scheduler.shutdown(wait=True)
         wiring.close()
 
