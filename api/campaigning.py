@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from delivery import templates
+from delivery.templates import registry as templates
 from experiments.clock import Clock
 from experiments.errors import Invalid
 from experiments.models import Experiment

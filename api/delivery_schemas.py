@@ -5,9 +5,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from delivery.breakers import EVERYTHING, MAX_KEY, MAX_REASON, Kind
+from delivery.fuses.breakers import EVERYTHING, MAX_KEY, MAX_REASON, Kind
+from delivery.fuses.numbers import Known
 from delivery.models import Breaker, WebhookBody
-from delivery.numbers import Known
 
 
 class _Answer(BaseModel):

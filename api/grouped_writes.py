@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from api import key_repository
 from api.security import UNKNOWN_KEY
-from delivery import receipts
+from delivery.receipts import inbox as receipts
 from experiments.clock import Clock
 from experiments.errors import Unauthenticated
 from targeting import events

@@ -7,7 +7,10 @@ from typing import Any, Final
 import numpy as np
 
 from api.wiring import Wiring
-from delivery import planner, policy, receipts, template_sync
+from delivery.limits import policy
+from delivery.planning import planner
+from delivery.receipts import inbox as receipts
+from delivery.templates import template_sync
 from experiments.errors import TouchstoneError
 from targeting.pulls import runs as pull_runs
 from targeting.rules.engine import rules_tick

@@ -7,9 +7,9 @@ from typing import Final
 
 from sqlmodel import Session
 
-from delivery import breakers
-from delivery.operations import Operations, Overview
-from delivery.summary import Summary
+from delivery.fuses import breakers
+from delivery.watch.operations import Operations, Overview
+from delivery.watch.summary import Summary
 from experiments.vocabulary import MessageState
 from targeting.rules import repository as rule_repository
 

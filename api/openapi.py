@@ -7,7 +7,7 @@ from api import segment
 from api.errors import MEDIA_TYPE
 from api.evaluation_schemas import OFREP
 from api.schemas import ProblemDocument
-from delivery.policy import DeliveryPolicy
+from delivery.limits.policy import DeliveryPolicy
 from experiments.design import ExperimentDesign
 from targeting.rules.definitions import RuleDefinition
 

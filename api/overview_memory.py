@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlmodel import Session
 
-from delivery.operations import Overview, overview
+from delivery.watch.operations import Overview, overview
 from experiments.clock import Clock
 from experiments.settings import Settings
 

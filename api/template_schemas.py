@@ -9,10 +9,10 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from delivery.models import Template
-from delivery.previews import MOST_SHOWN, Preview
-from delivery.shown import Shown
-from delivery.template_repository import Name
-from delivery.templates import State
+from delivery.templates.previews import MOST_SHOWN, Preview
+from delivery.templates.registry import State
+from delivery.templates.shown import Shown
+from delivery.templates.template_repository import Name
 from experiments.errors import Invalid, Problem
 from experiments.metrics import KEY_PATTERN
 from experiments.treatments import MessageContent

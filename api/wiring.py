@@ -18,8 +18,8 @@ from api.grouped_writes import Submission, store_submissions, store_webhooks
 from api.keyring import KeyRing
 from api.leadership import Leadership
 from api.overview_memory import Overviews
-from delivery.books import Books
-from delivery.dispatch import Dispatcher
+from delivery.sending.dispatch import Dispatcher
+from delivery.watch.books import Books
 from delivery.whatsapp.client import WhatsAppClient
 from experiments.clock import Clock, SystemClock
 from experiments.database import Database

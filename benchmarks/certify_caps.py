@@ -23,9 +23,9 @@ from benchmarks.cap_checker import Bounds, Promises, Sent, breaches
 from benchmarks.claims import Claim, Findings, Size
 from benchmarks.scaling_speed import postgres
 from benchmarks.stage import campaign
-from delivery import policy
-from delivery.dispatch import Dispatcher
+from delivery.limits import policy
 from delivery.models import Message
+from delivery.sending.dispatch import Dispatcher
 from delivery.whatsapp.client import Accepted, SendOutcome
 from delivery.whatsapp.payloads import OutgoingMessage
 from experiments.clock import ScaledClock

@@ -29,14 +29,14 @@ from api.demo.rehearsal import free_port
 from benchmarks.crash_worker import NUMBER, STEPS, settings_of
 from benchmarks.loopback import in_other_process
 from benchmarks.stage import CLOCK, campaign
-from delivery import receipts
 from delivery.models import Message
+from delivery.outbox.story import read_callback
+from delivery.receipts import inbox as receipts
 from delivery.simulator.config import Faults, SimulatorConfig
 from delivery.simulator.fault_plan import Fault, FaultPlan, FaultStep
 from delivery.simulator.profile import Telling
 from delivery.simulator.server import run as run_simulator
-from delivery.story import read_callback
-from delivery.summary import Summary, summary
+from delivery.watch.summary import Summary, summary
 from experiments.clock import ScaledClock, format_moment
 from experiments.database import Database
 from targeting import campaigns

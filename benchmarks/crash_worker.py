@@ -20,12 +20,13 @@ from typing import Any, Final, TypeVar
 from pydantic import SecretStr
 from sqlmodel import Session
 
-from delivery import planner, receipts
-from delivery.dispatch import Dispatched, Dispatcher
-from delivery.ingredients import Fetched
-from delivery.outcomes import Answered
-from delivery.reserving import Reserved
-from delivery.story import Story
+from delivery.content.ingredients import Fetched
+from delivery.fuses.outcomes import Answered
+from delivery.outbox.story import Story
+from delivery.planning import planner
+from delivery.receipts import inbox as receipts
+from delivery.sending.dispatch import Dispatched, Dispatcher
+from delivery.sending.reserving import Reserved
 from delivery.whatsapp.client import SendOutcome, WhatsAppClient
 from delivery.whatsapp.payloads import OutgoingMessage
 from experiments.clock import ScaledClock, parse_moment

@@ -11,7 +11,7 @@ from api.demo.rehearsal import free_port
 from benchmarks.figures import Figure, Say, alternating, benchmark
 from benchmarks.loopback import in_other_process
 from benchmarks.stage import CLOCK, add_users, campaign, empty_database, plain_connection
-from delivery.dispatch import Dispatcher
+from delivery.sending.dispatch import Dispatcher
 from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.server import run as run_simulator
 from delivery.whatsapp.client import Accepted, WhatsAppClient

@@ -19,11 +19,13 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from delivery import breakers, privacy, receipts
-from delivery.dispatch import Dispatcher
-from delivery.gate import Look
-from delivery.outcomes import Answered, Withheld
-from delivery.reserving import Begun, Reserved
+from delivery import privacy
+from delivery.fuses import breakers
+from delivery.fuses.outcomes import Answered, Withheld
+from delivery.receipts import inbox as receipts
+from delivery.sending.dispatch import Dispatcher
+from delivery.sending.gate import Look
+from delivery.sending.reserving import Begun, Reserved
 from delivery.whatsapp.client import Accepted
 from experiments.clock import Clock
 from experiments.database import Database

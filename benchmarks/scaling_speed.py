@@ -20,8 +20,8 @@ from benchmarks.delivery_speed import NUMBER, SECRET, _client, _settings
 from benchmarks.figures import Figure, Say, benchmark
 from benchmarks.loopback import in_other_process
 from benchmarks.stage import CLOCK, campaign
-from delivery.dispatch import Dispatcher
 from delivery.models import Message
+from delivery.sending.dispatch import Dispatcher
 from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.server import run as run_simulator
 from experiments.database import Database

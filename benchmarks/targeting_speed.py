@@ -13,7 +13,7 @@ import numpy as np
 from api.demo.people import write_people
 from benchmarks.figures import Figure, Say, benchmark, median_seconds, peak_megabytes, seconds
 from benchmarks.stage import CLOCK, add_users, campaign, empty_database
-from delivery.planner import plan_tick
+from delivery.planning.planner import plan_tick
 from experiments.design import ExperimentDesign
 from experiments.settings import Settings
 from targeting import campaigns

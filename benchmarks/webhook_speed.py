@@ -17,7 +17,7 @@ from api.wiring import Wiring
 from benchmarks.figures import Figure, Say, benchmark
 from benchmarks.loopback import HOST, api_server, in_other_process, post, send_all
 from benchmarks.stage import CLOCK, add_users, campaign, empty_database, plain_connection, stamp
-from delivery import receipts
+from delivery.receipts import inbox as receipts
 from delivery.simulator.emission import News, Step, webhook
 from delivery.whatsapp.webhooks import sign
 from experiments.clock import to_micros

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from delivery import privacy_repository as repository
-from delivery.inbound_repository import SCOPED_ID, WA_ID
+from delivery.receipts.inbound_repository import SCOPED_ID, WA_ID
 from experiments.clock import Clock
 from targeting import privacy, tombstones, users
 from targeting.privacy import Erased

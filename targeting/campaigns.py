@@ -114,7 +114,7 @@ def resume(session: Session, clock: Clock, *, actor: str, key: str) -> Experimen
 
 
 def stop(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
-    """Enrol nobody any more, for good; what waits to be sent is for `delivery.planner.stop`. Raises NotFound or Conflict."""
+    """Enrol nobody any more, for good; what waits to be sent is for `delivery.planning.planner.stop`. Raises NotFound or Conflict."""
     experiment = service.move(session, clock, actor=actor, key=key, move=Move.STOP)
     owned.switch(session, clock, actor=actor, experiment=experiment, on=False)
     return experiment

@@ -12,7 +12,7 @@ from rich.table import Table
 from api import campaigning
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
-from delivery import planner
+from delivery.planning import planner
 from experiments import repository
 from experiments.errors import Invalid, NotFound
 from experiments.models import Experiment

@@ -7,8 +7,9 @@ from rich.table import Table
 
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
-from delivery import breakers, numbers, receipts
-from delivery.receipts import WebhookState
+from delivery.fuses import breakers, numbers
+from delivery.receipts import inbox as receipts
+from delivery.receipts.inbox import WebhookState
 from experiments.clock import format_moment
 
 delivery = typer.Typer(

@@ -9,7 +9,7 @@ import yaml
 from api.terminal import ACTOR
 from api.wiring import Wiring
 from api.written import read_written
-from delivery import policy as policies
+from delivery.limits import policy as policies
 from experiments.errors import Invalid
 
 policy = typer.Typer(

@@ -13,9 +13,8 @@ from api.template_schemas import TemplatePreviewAnswer, TemplatePreviewRequest
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from api.written import read_written
-from delivery import previews, template_repository, template_sync
-from delivery import templates as registry
-from delivery.shown import Shown
+from delivery.templates import previews, registry, template_repository, template_sync
+from delivery.templates.shown import Shown
 from experiments.clock import format_moment
 from experiments.design import problems_of
 from experiments.errors import Invalid, NotFound

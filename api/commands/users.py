@@ -9,7 +9,7 @@ import typer
 from api import privacy
 from api.terminal import ACTOR
 from api.wiring import Wiring
-from delivery.why import why
+from delivery.watch.why import why
 from experiments.clock import format_moment
 from experiments.settings import WEAK_TOMBSTONES
 from targeting.privacy import readmit as readmit_user

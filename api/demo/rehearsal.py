@@ -26,7 +26,7 @@ from api import importing, jobs, security
 from api.app import create_app
 from api.wiring import Wiring
 from api.worker import make_scheduler
-from delivery.repository import fullest_window
+from delivery.planning.planning_repository import fullest_window
 from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.server import run as run_simulator
 from experiments.clock import ScaledClock, SystemClock, format_moment

@@ -29,8 +29,9 @@ from api.dependencies import (
 )
 from api.idempotency import IdempotentRoute
 from api.schemas import Page
-from delivery import breakers, numbers, receipts
-from delivery.receipts import WebhookState
+from delivery.fuses import breakers, numbers
+from delivery.receipts import inbox as receipts
+from delivery.receipts.inbox import WebhookState
 from experiments.vocabulary import Scope
 
 router = APIRouter(

@@ -26,7 +26,8 @@ from api.idempotency import IdempotentRoute
 from api.openapi import CAMPAIGN_BODY
 from api.presenting import experiment_answer
 from api.schemas import AppliedAnswer, ExperimentAnswer, MessageAnswer, Page
-from delivery import planner, summary
+from delivery.planning import planner
+from delivery.watch import summary
 from experiments import repository, service
 from experiments.vocabulary import ExperimentStatus, MessageState
 from targeting import campaigns

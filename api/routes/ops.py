@@ -16,7 +16,7 @@ from api.dependencies import (
     WriteSession,
 )
 from api.schemas import Health
-from delivery import links
+from delivery.content import links
 from experiments.errors import Unavailable
 
 router = APIRouter()

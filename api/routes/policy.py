@@ -20,7 +20,7 @@ from api.idempotency import IdempotentRoute
 from api.openapi import POLICY_BODY
 from api.policy_schemas import PolicyVersionAnswer
 from api.schemas import Page
-from delivery import policy
+from delivery.limits import policy
 
 router = APIRouter(
     prefix="/v1/delivery/policy",

@@ -16,8 +16,9 @@ from api.template_schemas import (
     TemplatesPage,
     decode_name,
 )
-from delivery import previews, template_repository, template_sync, templates
-from delivery.template_repository import Name
+from delivery.templates import previews, template_repository, template_sync
+from delivery.templates import registry as templates
+from delivery.templates.template_repository import Name
 from experiments.treatments import LANGUAGE_PATTERN
 from experiments.vocabulary import Category
 

@@ -24,7 +24,7 @@ from api.idempotency import IdempotentRoute
 from api.presenting import user_answer
 from api.schemas import ConsentRequest, ErasedAnswer, Page, ReadmitRequest, UserAnswer, UserRequest
 from api.why_schemas import WhyAnswer
-from delivery.why import why
+from delivery.watch.why import why
 from targeting import consent, users
 from targeting.privacy import readmit as readmit_user
 

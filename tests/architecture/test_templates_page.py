@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from api.template_schemas import TemplatePreviewRequest
-from delivery.dispatch_repository import Recipient
-from delivery.ingredients import Fetched, LatestEvent
-from delivery.rendering import compose
+from delivery.content.ingredients import Fetched, LatestEvent
+from delivery.content.rendering import compose
+from delivery.outbox.dispatch_repository import Recipient
 from delivery.simulator.components import fill, read_shape
-from delivery.template_checks import Findings, Known, check_message
+from delivery.templates.template_checks import Findings, Known, check_message
 from experiments.settings import Settings
 from experiments.treatments import MessageContent
 from experiments.vocabulary import Category

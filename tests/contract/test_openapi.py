@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from api import jobs, migrations, security
 from api.app import create_app
 from api.wiring import Wiring
-from delivery import links
+from delivery.content import links
 from delivery.whatsapp.webhooks import sign
 from experiments.clock import SteppedClock
 from experiments.database import Database

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from delivery import planner
 from delivery.models import Message
-from delivery.why import ExperimentWhy, why
+from delivery.planning import planner
+from delivery.watch.why import ExperimentWhy, why
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.settings import Settings

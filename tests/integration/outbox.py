@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
-from delivery.dispatch import Dispatched, Dispatcher
 from delivery.models import Breaker, Message
+from delivery.sending.dispatch import Dispatched, Dispatcher
 from delivery.whatsapp.client import Accepted, Rejected, SendOutcome
 from delivery.whatsapp.error_table import classify
 from delivery.whatsapp.payloads import TemplateMessage

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlmodel import Session
 
-from delivery import template_repository as repository
 from delivery.models import TemplateSync
-from delivery.template_sync import store
+from delivery.templates import template_repository as repository
+from delivery.templates.template_sync import store
 from delivery.whatsapp.template_api import ListedTemplate, Listing
 from experiments.clock import Clock
 

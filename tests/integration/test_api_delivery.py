@@ -7,8 +7,9 @@ from fastapi.testclient import TestClient
 from sqlmodel import select
 
 from api.wiring import Wiring
-from delivery import breakers, receipts
-from delivery.receipts import UNMATCHED_FOR
+from delivery.fuses import breakers
+from delivery.receipts import inbox as receipts
+from delivery.receipts.inbox import UNMATCHED_FOR
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from tests.integration.outbox import add_users, phone_of

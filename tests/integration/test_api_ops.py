@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from api import jobs
 from api.wiring import Wiring
-from delivery import breakers
+from delivery.fuses import breakers
 from delivery.whatsapp.webhooks import sign
 from experiments.clock import SteppedClock
 from experiments.vocabulary import MessageState

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import event, insert, text
 from sqlmodel import col, select
 
-from delivery.best_hour import choose, draws, learned_hours
-from delivery.best_hour_repository import Heard, Window, heard_by_zone, heard_of, panel
 from delivery.local_time import zone_of
 from delivery.models import Message
-from delivery.planner import plan_tick
+from delivery.planning.best_hour import choose, draws, learned_hours
+from delivery.planning.best_hour_repository import Heard, Window, heard_by_zone, heard_of, panel
+from delivery.planning.planner import plan_tick
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.send_times import BestHour

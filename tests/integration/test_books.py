@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from sqlmodel import Session, col, select, update
 
-from delivery import book_repository, books, planner
-from delivery.books import SAVED, SHARE, Books, Checked
 from delivery.models import Balance, Message
+from delivery.planning import planner
+from delivery.watch import book_repository, books
+from delivery.watch.books import SAVED, SHARE, Books, Checked
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.settings import Settings

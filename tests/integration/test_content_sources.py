@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from delivery.content_sources import CONCURRENCY, FAILURES, MAX_BYTES, ContentSources, Wanted
-from delivery.ingredients import Fetched
+from delivery.content.content_sources import CONCURRENCY, FAILURES, MAX_BYTES, ContentSources, Wanted
+from delivery.content.ingredients import Fetched
 from experiments.database import Database
 from experiments.settings import Settings
 from tests.integration.content_server import ContentService, Reply, pick, serving
@@ -145,7 +145,7 @@ def test_only_so_many_at_once(service: ContentService, url: str) -> None:
 def test_a_batch_has_an_end_and_keeps_what_came_in_time(
     service: ContentService, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.content_sources.BATCH_SECONDS", 1.0)
+    monkeypatch.setattr("delivery.content.content_sources.BATCH_SECONDS", 1.0)
     service.answer = lambda user_id: Reply(body=pick(user_id).body, seconds=30 if user_id == "z" else 0)
     ((quick, late),) = fetch(settings(url, fallback=FALLBACK, timeout="10s"), ["a", "z"])
     assert (quick, late) == (picks("a"), Fetched({"picks": FALLBACK}, fallbacks=("picks",)))

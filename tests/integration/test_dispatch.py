@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event
 from sqlmodel import Session, select
 
-from delivery.dispatch import Dispatcher, dispatch_tick
 from delivery.models import Breaker, Link, Message
+from delivery.sending.dispatch import Dispatcher, dispatch_tick
 from delivery.whatsapp.client import Accepted, SendOutcome
 from delivery.whatsapp.payloads import TemplateMessage
 from experiments.clock import SteppedClock

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from delivery.dispatch import Dispatcher
-from delivery.planner import cancel_planned
+from delivery.planning.planner import cancel_planned
+from delivery.sending.dispatch import Dispatcher
 from delivery.whatsapp.client import Unknown
 from experiments.clock import SteppedClock
 from experiments.database import Database

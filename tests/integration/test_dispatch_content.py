@@ -5,8 +5,8 @@ import json
 
 from sqlalchemy import update
 
-from delivery.dispatch import Dispatcher
 from delivery.models import Message
+from delivery.sending.dispatch import Dispatcher
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from tests.integration import outbox

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from delivery import breakers
-from delivery.breakers import Kind
+from delivery.fuses import breakers
+from delivery.fuses.breakers import Kind
 from delivery.whatsapp.client import Accepted, NotSent, SendOutcome, Unknown
 from delivery.whatsapp.payloads import TemplateMessage
 from experiments.audit import AuditEntry

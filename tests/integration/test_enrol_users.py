@@ -8,9 +8,9 @@ import pytest
 from sqlmodel import Session, col, select
 
 from analysis import service as reports
-from delivery import planner
 from delivery.models import Message
-from delivery.summary import summary
+from delivery.planning import planner
+from delivery.watch.summary import summary
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database

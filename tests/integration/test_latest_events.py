@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import event as sql_event
 from sqlalchemy import insert
 
-from delivery.content_repository import events_ever, latest_events
-from delivery.ingredients import LatestEvent
+from delivery.content.content_repository import events_ever, latest_events
+from delivery.content.ingredients import LatestEvent
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from targeting.models import Event

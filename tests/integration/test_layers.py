@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from delivery import planner
+from delivery.planning import planner
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import Session, select
 
-from delivery import links
+from delivery.content import links
 from delivery.models import Click, Link, Message
 from experiments.clock import SteppedClock
 from experiments.database import Database

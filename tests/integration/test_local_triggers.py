@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from delivery import planner
 from delivery.models import Message
+from delivery.planning import planner
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.settings import Settings

@@ -15,10 +15,10 @@ from sqlmodel import Session, col, func, select
 
 from api import leadership_repository, migrations
 from api.demo.rehearsal import free_port
-from delivery.books import Books
 from delivery.models import Balance, Message, Worker
 from delivery.simulator.server import running
-from delivery.summary import Summary, summary
+from delivery.watch.books import Books
+from delivery.watch.summary import Summary, summary
 from experiments.clock import SystemClock
 from experiments.database import Database
 from targeting.models import Assignment

@@ -11,10 +11,12 @@ from sqlmodel import Session, col, select
 from api import jobs
 from api.overview_memory import Overviews
 from api.wiring import Wiring
-from delivery import breakers, planner, workers
+from delivery.fuses import breakers
 from delivery.models import Message, NumberState, WebhookBody
-from delivery.operations import Overview, failures, overview
-from delivery.summary_repository import Tally
+from delivery.planning import planner
+from delivery.sending import workers
+from delivery.watch.operations import Overview, failures, overview
+from delivery.watch.summary_repository import Tally
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.interleavings import Judge, Person, Race
-from delivery import breakers
-from delivery.dispatch import Dispatcher
+from delivery.fuses import breakers
+from delivery.sending.dispatch import Dispatcher
 from delivery.whatsapp.client import Accepted, SendOutcome
 from delivery.whatsapp.payloads import OutgoingMessage
 from experiments.clock import SteppedClock

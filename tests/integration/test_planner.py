@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlmodel import col, select
 
-from delivery import planner
 from delivery.models import Message
-from delivery.planner import Planned
+from delivery.planning import planner
+from delivery.planning.planner import Planned
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database

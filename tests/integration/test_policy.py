@@ -9,10 +9,10 @@ from fastapi.testclient import TestClient
 from sqlmodel import select
 
 from api.wiring import Wiring
-from delivery import policy
-from delivery.caps import all_free_at, windows
-from delivery.ledger_repository import at_cap
-from delivery.policy import CategoryCaps
+from delivery.limits import policy
+from delivery.limits.caps import all_free_at, windows
+from delivery.limits.ledger_repository import at_cap
+from delivery.limits.policy import CategoryCaps
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database

@@ -10,10 +10,11 @@ from sqlalchemy import insert, update
 from sqlmodel import select
 
 from benchmarks.cap_checker import Bounds, Promises, Sent, breaches
-from delivery import breakers, policy
-from delivery.dispatch import Dispatcher
-from delivery.eligibility import Eligibility, next_eligible_at
+from delivery.fuses import breakers
+from delivery.limits import policy
+from delivery.limits.eligibility import Eligibility, next_eligible_at
 from delivery.models import Message
+from delivery.sending.dispatch import Dispatcher
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.treatments import Variant

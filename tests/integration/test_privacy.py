@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from api.wiring import Wiring
 from delivery import privacy
-from delivery.receipts import project_tick
+from delivery.receipts.inbox import project_tick
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, NotFound

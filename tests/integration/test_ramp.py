@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlmodel import select
 
 from analysis import service as reports
-from delivery import planner
-from delivery.summary import summary
+from delivery.planning import planner
+from delivery.watch.summary import summary
 from experiments import repository, service
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from sqlmodel import select
 
 from delivery.models import Message
-from delivery.receipts import UNMATCHED_FOR, Projected
+from delivery.receipts.inbox import UNMATCHED_FOR, Projected
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from targeting.models import UserAlias
@@ -207,7 +207,7 @@ def test_a_body_that_the_database_refuses_is_put_aside_alone(
 ) -> None:
     from sqlalchemy.exc import DataError
 
-    from delivery import inbound
+    from delivery.receipts import inbound
 
     (pk,) = sent_out(database, clock)
     really = inbound.hear

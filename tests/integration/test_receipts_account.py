@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from delivery import breakers, numbers
-from delivery.breakers import ACCOUNT, EVERYTHING, Kind
+from delivery.fuses import breakers, numbers
+from delivery.fuses.breakers import ACCOUNT, EVERYTHING, Kind
 from delivery.models import Template
 from experiments.clock import SteppedClock
 from experiments.database import Database

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from delivery import breakers
+from delivery.fuses import breakers
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from tests.integration import outbox

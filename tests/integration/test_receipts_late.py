@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from delivery.receipts import project_tick, store
+from delivery.receipts.inbox import project_tick, store
 from delivery.whatsapp.client import Unknown
 from experiments.clock import SteppedClock, to_micros
 from experiments.database import Database

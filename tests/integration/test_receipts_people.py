@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from delivery.receipts import Projected
+from delivery.receipts.inbox import Projected
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from delivery import planner, summary
 from delivery.models import Message
-from delivery.planner import Planned
+from delivery.planning import planner
+from delivery.planning.planner import Planned
+from delivery.watch import summary
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.models import Experiment

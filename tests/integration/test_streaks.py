@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from delivery import breakers, dispatch_repository, streaks
-from delivery.breakers import Kind
-from delivery.outcomes import Answered
-from delivery.retry import Alarm
+from delivery.fuses import breakers, streaks
+from delivery.fuses.breakers import Kind
+from delivery.fuses.outcomes import Answered
+from delivery.outbox import dispatch_repository
+from delivery.outbox.retry import Alarm
 from delivery.whatsapp.client import Accepted, Rejected, SendOutcome
 from delivery.whatsapp.error_table import ErrorClass
 from experiments.clock import SteppedClock

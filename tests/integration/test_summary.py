@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from sqlmodel import col, delete, select
 
-from delivery import planner
 from delivery.models import Message, WebhookBody
-from delivery.summary import Summary, messages_of, summary
+from delivery.planning import planner
+from delivery.watch.summary import Summary, messages_of, summary
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import NotFound

@@ -8,7 +8,7 @@ from sqlmodel import select
 
 from api import jobs
 from api.wiring import Wiring
-from delivery import breakers
+from delivery.fuses import breakers
 from delivery.models import Breaker, WebhookBody
 from experiments.database import Database
 from tests.integration.people import add_people, campaign, start_campaign

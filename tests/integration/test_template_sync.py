@@ -15,11 +15,12 @@ import pytest
 from pydantic import SecretStr
 from sqlmodel import Session, select
 
-from delivery import template_sync, templates
 from delivery.models import Template
 from delivery.simulator import server
 from delivery.simulator.config import SimulatorConfig
-from delivery.template_sync import Synced
+from delivery.templates import registry as templates
+from delivery.templates import template_sync
+from delivery.templates.template_sync import Synced
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database

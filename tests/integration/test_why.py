@@ -8,9 +8,11 @@ from fastapi.testclient import TestClient
 from sqlmodel import select
 
 from api.wiring import Wiring
-from delivery import breakers, planner, policy
+from delivery.fuses import breakers
+from delivery.limits import policy
 from delivery.models import Message
-from delivery.why import Why, why
+from delivery.planning import planner
+from delivery.watch.why import Why, why
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database

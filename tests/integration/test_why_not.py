@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from delivery import planner, policy
+from delivery.limits import policy
 from delivery.models import Message
+from delivery.planning import planner
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database

@@ -9,15 +9,15 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from delivery import workers
-from delivery.dispatch import Dispatcher
 from delivery.models import Worker
+from delivery.sending import workers
+from delivery.sending.dispatch import Dispatcher
+from delivery.sending.workers import ALIVE_SECONDS, BEAT_SECONDS
 from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.profile import Limits
 from delivery.simulator.server import running
 from delivery.whatsapp.client import Accepted, SendOutcome, WhatsAppClient
 from delivery.whatsapp.payloads import OutgoingMessage
-from delivery.workers import ALIVE_SECONDS, BEAT_SECONDS
 from experiments.clock import ScaledClock, SteppedClock, SystemClock
 from experiments.database import Database
 from tests.integration import outbox

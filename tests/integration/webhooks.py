@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from delivery.models import WebhookBody
-from delivery.receipts import Projected, project_tick, store
+from delivery.receipts.inbox import Projected, project_tick, store
 from experiments.clock import SteppedClock, to_micros
 from experiments.database import Database
 from targeting import consent

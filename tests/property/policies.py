@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from benchmarks.cap_checker import Bounds
-from delivery.adaptive import Signal
-from delivery.policy import AdaptiveCap, AllowedHours, CategoryCaps, DeliveryPolicy, QuietHours
-from delivery.standing import Slot
+from delivery.limits.adaptive import Signal
+from delivery.limits.policy import AdaptiveCap, AllowedHours, CategoryCaps, DeliveryPolicy, QuietHours
+from delivery.limits.standing import Slot
 from experiments.send_times import Frequency, Weekday
 
 NOW = datetime(2026, 10, 24, 12, tzinfo=UTC)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from delivery.best_hour import CLICK_WEIGHT, Hours, choose, draws, learn, population_of
-from delivery.best_hour_repository import QUARTER, Heard
+from delivery.planning.best_hour import CLICK_WEIGHT, Hours, choose, draws, learn, population_of
+from delivery.planning.best_hour_repository import QUARTER, Heard
 from experiments.send_times import BestHour
 
 UTC_ZONE = ZoneInfo("UTC")

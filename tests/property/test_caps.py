@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.cap_checker import Promises, Sent, breaches
-from delivery.adaptive import EVIDENCE, factor
-from delivery.caps import adapted, free_at
-from delivery.circumstances import Circumstances, week_of
-from delivery.dispatch_repository import Recipient
-from delivery.policy import AdaptiveCap, DeliveryPolicy
-from delivery.standing import Slot, Standing, first_allowed
-from delivery.tier import TIER_WINDOW, Leaving, counts
+from delivery.limits.adaptive import EVIDENCE, factor
+from delivery.limits.caps import adapted, free_at
+from delivery.limits.circumstances import Circumstances, week_of
+from delivery.limits.policy import AdaptiveCap, DeliveryPolicy
+from delivery.limits.standing import Slot, Standing, first_allowed
+from delivery.limits.tier import TIER_WINDOW, Leaving, counts
+from delivery.outbox.dispatch_repository import Recipient
 from experiments.send_times import Frequency
 from tests.property import policies
 from tests.property.policies import NOW, QUARTER, Person, bounds_of_caps, bounds_of_frequency
@@ -102,7 +102,7 @@ def _is_allowed(standing: Standing, moment: datetime) -> bool:
 
 
 def policies_evidence(signals):
-    from delivery.adaptive import Evidence
+    from delivery.limits.adaptive import Evidence
 
     names = {"reads": "read", "clicks": "clicked", "delivered": "delivered"}
     names |= {"refused": "refused", "opted_out": "opted_out"}

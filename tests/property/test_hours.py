@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from delivery.hours import Week, during, outside
+from delivery.limits.hours import Week, during, outside
 
 ZONES = [
     "UTC",

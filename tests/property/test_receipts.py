@@ -6,8 +6,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.progress import Receipt, merge
-from delivery.story import HOLDING_STATES, Story, begin
+from delivery.outbox.progress import Receipt, merge
+from delivery.outbox.story import HOLDING_STATES, Story, begin
 from delivery.whatsapp.error_table import CODES
 from experiments.vocabulary import RECEIVED_STATES, MessageState
 from tests.unit.delivery.stories import INFLIGHT, NOW, RULES, after

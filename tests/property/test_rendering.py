@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.ingredients import Fetched, LatestEvent
-from delivery.languages import choose
-from delivery.rendering import Written, write
+from delivery.content.ingredients import Fetched, LatestEvent
+from delivery.content.languages import choose
+from delivery.content.rendering import Written, write
 from delivery.whatsapp.payloads import MAX_BODY, MAX_HEADER, MAX_TEXT, HeaderText
 from experiments import content
 from experiments.errors import Invalid

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.retry import Rules, after_error
-from delivery.story import Story, begin
+from delivery.outbox.retry import Rules, after_error
+from delivery.outbox.story import Story, begin
 from delivery.whatsapp.error_table import CODES, ErrorClass, classify
 from experiments.vocabulary import MessageState
 from tests.unit.delivery.stories import NOW, PLANNED, RULES

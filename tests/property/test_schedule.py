@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from delivery.best_hour import Hours
 from delivery.local_time import local_moment, next_local_time
-from delivery.schedule import Due, plan_times, trigger_moment
+from delivery.planning.best_hour import Hours
+from delivery.planning.schedule import Due, plan_times, trigger_moment
 from experiments.send_times import WINDOWS
 from experiments.timing import last_send_offset
 from experiments.treatments import Variant

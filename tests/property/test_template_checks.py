@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from delivery.dispatch_repository import Recipient
-from delivery.rendering import compose
+from delivery.content.rendering import compose
+from delivery.outbox.dispatch_repository import Recipient
 from delivery.simulator.components import fill, read_shape
 from delivery.simulator.graph import GraphError
-from delivery.template_checks import Known, check_message
+from delivery.templates.template_checks import Known, check_message
 from delivery.whatsapp.payloads import TemplateMessage
 from experiments.settings import Settings
 from experiments.treatments import MessageContent

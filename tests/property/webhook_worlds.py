@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from delivery import dispatch_repository
+from delivery.fuses.outcomes import Answered, settle
 from delivery.models import Template
-from delivery.outcomes import Answered, settle
-from delivery.receipts import project_tick, store
-from delivery.story import Story, callback_data
+from delivery.outbox import dispatch_repository
+from delivery.outbox.story import Story, callback_data
+from delivery.receipts.inbox import project_tick, store
 from delivery.whatsapp.client import Accepted
 from delivery.whatsapp.error_table import CODES, ErrorClass
 from experiments.clock import SteppedClock, to_micros

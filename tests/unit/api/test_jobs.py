@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from api import jobs
 from api.wiring import Wiring
-from delivery.dispatch import Dispatched
+from delivery.sending.dispatch import Dispatched
 from experiments.clock import SystemClock
 from experiments.database import Database
 from experiments.settings import Settings

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from delivery.retry import Rules
-from delivery.story import Story
+from delivery.outbox.retry import Rules
+from delivery.outbox.story import Story
 from experiments.vocabulary import MessageState
 
 NOW = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.adaptive import EVIDENCE, Evidence, Signal, evidence_at, factor, forgotten_at
-from delivery.policy import AdaptiveCap
+from delivery.limits.adaptive import EVIDENCE, Evidence, Signal, evidence_at, factor, forgotten_at
+from delivery.limits.policy import AdaptiveCap
 
 NOW = datetime(2026, 12, 8, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

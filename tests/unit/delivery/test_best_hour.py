@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from delivery.best_hour import Hours, choose, draws, learn, population_of
-from delivery.best_hour_repository import QUARTER, Heard
+from delivery.planning.best_hour import Hours, choose, draws, learn, population_of
+from delivery.planning.best_hour_repository import QUARTER, Heard
 from experiments.clock import EPOCH
 from experiments.send_times import BestHour
 

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from delivery.breakers import (
+from delivery.fuses.breakers import (
     EQUAL_ERRORS,
     LONGEST_PAUSE,
     MAX_KEY,
@@ -17,11 +17,11 @@ from delivery.breakers import (
     template_key,
     variant_key,
 )
+from delivery.fuses.outcomes import Answered, Withheld, alarm_of, settle, stops_number
+from delivery.fuses.streaks import fold
 from delivery.models import Breaker
-from delivery.outcomes import Answered, Withheld, alarm_of, settle, stops_number
-from delivery.progress import Receipt, merge
-from delivery.retry import Alarm
-from delivery.streaks import fold
+from delivery.outbox.progress import Receipt, merge
+from delivery.outbox.retry import Alarm
 from delivery.whatsapp.client import Accepted, NotSent, Rejected, Unknown
 from delivery.whatsapp.error_table import ErrorClass
 from experiments.design import read_design

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.caps import (
+from delivery.limits.caps import (
     DAY,
     MONTH,
     WEEK,
@@ -17,7 +17,7 @@ from delivery.caps import (
     windows,
     windows_of,
 )
-from delivery.policy import CategoryCaps
+from delivery.limits.policy import CategoryCaps
 from experiments.send_times import Frequency
 
 NOW = datetime(2026, 12, 8, 12, tzinfo=UTC)

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from delivery.dispatch_repository import Recipient
-from delivery.ingredients import Fetched, LatestEvent
-from delivery.readable import ContentUnavailable
-from delivery.rendering import (
+from delivery.content.ingredients import Fetched, LatestEvent
+from delivery.content.readable import ContentUnavailable
+from delivery.content.rendering import (
     WindowClosed,
     compose,
     coupon,
     events_needed,
     sources_needed,
 )
+from delivery.outbox.dispatch_repository import Recipient
 from delivery.whatsapp.payloads import (
     CopyCode,
     HeaderMedia,

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from delivery.hours import ALWAYS, Week, country_of, during, outside
+from delivery.limits.hours import ALWAYS, Week, country_of, during, outside
 
 NIGHT = outside(time(21), time(8))
 TICK = timedelta(microseconds=1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.languages import choose
+from delivery.content.languages import choose
 
 OFFERED = ("pt_PT", "pt_BR", "nl", "es_MX", "es_ES", "es", "zh_CN", "zh_HK", "he", "fil", "id", "nb")
 

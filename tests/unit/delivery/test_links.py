@@ -3,7 +3,7 @@
 import re
 import secrets
 
-from delivery.links import TOKEN_BYTES
+from delivery.content.links import TOKEN_BYTES
 from delivery.models import Link
 
 

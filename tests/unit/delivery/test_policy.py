@@ -5,7 +5,7 @@ from datetime import time, timedelta
 import pytest
 from pydantic import ValidationError
 
-from delivery.policy import CategoryCaps, DeliveryPolicy, QuietHours, from_settings
+from delivery.limits.policy import CategoryCaps, DeliveryPolicy, QuietHours, from_settings
 from experiments.design import problems_of
 from experiments.send_times import Weekday
 from experiments.settings import Settings

@@ -2,12 +2,12 @@
 
 import pytest
 
-from delivery import reasons
-from delivery.reasons import KNOWN, LEFT_OUT, NOT_SENT, PUT_OFF, expired, left_out, not_sent, put_off
-from delivery.reservation import CONSENT, LATE, NO_PHONE, PRIORITY, STOPPED, WINDOW_CLOSED
-from delivery.reserving import NO_CONTENT
-from delivery.retry import NEVER_REASONS
-from delivery.standing import Rule
+from delivery.limits.reservation import CONSENT, LATE, NO_PHONE, PRIORITY, STOPPED, WINDOW_CLOSED
+from delivery.limits.standing import Rule
+from delivery.outbox.retry import NEVER_REASONS
+from delivery.sending.reserving import NO_CONTENT
+from delivery.watch import reasons
+from delivery.watch.reasons import KNOWN, LEFT_OUT, NOT_SENT, PUT_OFF, expired, left_out, not_sent, put_off
 from targeting import draw, eligibility
 from targeting.exclusions import AUDIENCE
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from delivery.inbound import Wish, said_in
-from delivery.progress import Receipt, belongs, merge
-from delivery.reading import as_json, parse, read
-from delivery.receipt_repository import Stored
-from delivery.retry import Alarm
-from delivery.story import Story, accepted, begin, callback_data, read_callback, unanswered
+from delivery.outbox.progress import Receipt, belongs, merge
+from delivery.outbox.retry import Alarm
+from delivery.outbox.story import Story, accepted, begin, callback_data, read_callback, unanswered
+from delivery.receipts.inbound import Wish, said_in
+from delivery.receipts.reading import as_json, parse, read
+from delivery.receipts.receipt_repository import Stored
 from delivery.whatsapp.items import InboundMessage, PreferenceValue, StatusUpdate, UserPreference
 from experiments.vocabulary import MessageState
 from tests.unit.delivery.stories import NOW, PLANNED, RULES, after, inflight

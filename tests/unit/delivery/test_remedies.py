@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.remedies import MEANINGS, REMEDIES, explain
+from delivery.watch.remedies import MEANINGS, REMEDIES, explain
 from delivery.whatsapp.error_table import CLASS_OF, ErrorClass
 
 

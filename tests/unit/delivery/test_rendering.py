@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from delivery.rendering import COUPON_LENGTH, coupon, write
+from delivery.content.rendering import COUPON_LENGTH, coupon, write
 from delivery.whatsapp.payloads import MAX_BODY
 from experiments.errors import Invalid
 from experiments.treatments import MessageContent

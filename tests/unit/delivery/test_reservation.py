@@ -5,13 +5,13 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
-from delivery.hours import during
-from delivery.ledger_repository import Waiting
-from delivery.policy import CategoryCaps
-from delivery.reservation import Situation, better, busy_until, held_back, turn_at
-from delivery.standing import Slot, Standing
-from delivery.story import Story
-from delivery.tier import Tier
+from delivery.limits.hours import during
+from delivery.limits.ledger_repository import Waiting
+from delivery.limits.policy import CategoryCaps
+from delivery.limits.reservation import Situation, better, busy_until, held_back, turn_at
+from delivery.limits.standing import Slot, Standing
+from delivery.limits.tier import Tier
+from delivery.outbox.story import Story
 from experiments.vocabulary import MessageState
 from tests.unit.delivery.stories import NOW, PLANNED, after
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from delivery.retry import Alarm, after_error, person_rest, retry_rest, withheld
-from delivery.story import HOLDING_STATES, Story
+from delivery.outbox.retry import Alarm, after_error, person_rest, retry_rest, withheld
+from delivery.outbox.story import HOLDING_STATES, Story
 from delivery.whatsapp.error_table import CODES, ErrorClass, classify
 from experiments.vocabulary import MessageState
 from tests.unit.delivery.stories import NOW, RULES, after, inflight

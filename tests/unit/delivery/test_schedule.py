@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from delivery.local_time import FALLBACK_ZONE, local_moment, next_local_time, zone_of
-from delivery.schedule import Due, due_times, is_drawn, plan_times, trigger_moment
+from delivery.planning.schedule import Due, due_times, is_drawn, plan_times, trigger_moment
 from experiments.treatments import Variant
 from experiments.triggers import EventTrigger, InactivityTrigger, OnceTrigger, RecurringTrigger, RuleTrigger
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from delivery.template_checks import Known, check_message
+from delivery.templates.template_checks import Known, check_message
 from experiments.treatments import MessageContent
 from experiments.vocabulary import Category
 

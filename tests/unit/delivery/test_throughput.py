@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.throughput import BURST_SECONDS, Throughput
+from delivery.sending.throughput import BURST_SECONDS, Throughput
 
 
 class Watch:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.tier import TIER_WINDOW, Leaving, Tier, counts, is_open
+from delivery.limits.tier import TIER_WINDOW, Leaving, Tier, counts, is_open
 
 NOW = datetime(2026, 12, 8, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from delivery.schedule import due_times
+from delivery.planning.schedule import due_times
 from experiments.timing import last_send_offset, opens_at
 from experiments.treatments import Variant
 from experiments.triggers import EventTrigger, OnceTrigger, RecurringTrigger
