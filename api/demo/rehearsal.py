@@ -36,6 +36,7 @@ from targeting.imports.storing import ImportSummary
 
 START_SECONDS: Final = 60.0
 PHONE_NUMBER_ID: Final = "106540352242922"
+ACCOUNT_ID: Final = "102290129340398"
 
 
 @dataclass
@@ -85,6 +86,7 @@ class Rehearsal:
             whatsapp_loopback_only=True,
             whatsapp_token=SecretStr(token),
             whatsapp_phone_number_id=PHONE_NUMBER_ID,
+            whatsapp_business_account_id=ACCOUNT_ID,
             whatsapp_app_secret=SecretStr(app_secret),
             whatsapp_verify_token=SecretStr(secrets.token_hex(16)),
             messages_per_second=1000,
@@ -102,6 +104,7 @@ class Rehearsal:
             port=simulator_port,
             token=token,
             phone_number_id=PHONE_NUMBER_ID,
+            waba_id=ACCOUNT_ID,
             app_secret=app_secret,
             webhook_url=f"{self.url}/webhooks/whatsapp",
             public_url=self.url,
@@ -181,6 +184,7 @@ class Rehearsal:
         """Tell the simulator who its people are (JSONL of user_id and phone) and how they behave."""
         document = {"people_path": str(people_path.resolve()), "behaviour": behaviour}
         self._simulator("POST", "/simulator/world", document)
+        jobs.sync_templates(self.wiring)
 
     def start_campaign(self, design: Mapping[str, Any], *, window: timedelta) -> None:
         """Create and start the campaign over the API, and let people begin to do what they would do anyway."""
