@@ -75,13 +75,9 @@ class EventTrigger(_Until):
     delay: Delay | None = None
 
 
-class RecurringTrigger(_Until):
-    """At each moment that `cron` names (in `time_zone`), `until`: everybody of the audience gets the messages once more.
+class Schedule(_Trigger):
+    """Moments that `cron` names, on the clocks of `time_zone`."""
 
-    Whoever has come to match by then joins. A user keeps the variant.
-    """
-
-    type: Literal["recurring"]
     cron: str = Field(max_length=100, description="minute, hour, day of month, month, day of week")
     time_zone: str = Field("UTC", max_length=64)
 
@@ -97,8 +93,19 @@ class RecurringTrigger(_Until):
         try:
             ZoneInfo(value)
         except (LookupError, ValueError, OSError):
-            raise ValueError(f"{value!r} is no time zone; write a name such as Europe/Amsterdam") from None
+            raise ValueError(
+                f"{value[:64]!r} is not an IANA time zone; write a name such as Europe/Amsterdam"
+            ) from None
         return value
+
+
+class RecurringTrigger(Schedule, _Until):
+    """At each moment that `cron` names (in `time_zone`), `until`: everybody of the audience gets the messages once more.
+
+    Whoever has come to match by then joins. A user keeps the variant.
+    """
+
+    type: Literal["recurring"]
 
 
 class InactivityTrigger(_Until):

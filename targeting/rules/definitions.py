@@ -28,14 +28,14 @@ from pydantic import (
     model_validator,
 )
 
-from experiments.cron import check_cron
 from experiments.design import problems_of, untagged
 from experiments.errors import Invalid, Problem
 from experiments.metrics import KEY_PATTERN, PositiveDuration
+from experiments.triggers import Schedule
 from targeting.conditions import validate_condition
 from targeting.conditions.needs import needs_of
 from targeting.conditions.text import parse_text
-from targeting.profile import check_document, check_text, check_time_zone
+from targeting.profile import check_document, check_text
 
 MAX_ACTIONS: Final = 10
 TAGS: Final = "tags"
@@ -122,26 +122,10 @@ class InactivityTrigger(_Value):
         return None
 
 
-class ScheduleTrigger(_Value):
+class ScheduleTrigger(Schedule):
     """At fixed times, for everybody at once: `0 9 * * 1` is Monday at nine."""
 
     type: Literal["schedule"]
-    cron: str = Field(max_length=100, description="minute, hour, day of month, month, day of week")
-    time_zone: str = Field("UTC", max_length=64)
-
-    @field_validator("cron")
-    @classmethod
-    def _comes(cls, value: str) -> str:
-        check_cron(value)
-        return value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        try:
-            return check_time_zone(value)
-        except Invalid as error:
-            raise ValueError(error.message) from error
 
     @property
     def waits_for(self) -> None:

@@ -1,7 +1,5 @@
 """Planning on both databases: every assignment becomes the right messages, once."""
 
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,6 +18,7 @@ from experiments.settings import Settings
 from experiments.vocabulary import Category, MessageState
 from targeting.models import Assignment, Enrolment
 from tests.integration.people import COUPON, REMINDER, SILENCE, add_people, campaign, start_campaign
+from tests.integration.threads import together
 
 SETTINGS = Settings(cap_week=2)
 NOTHING = Planned(experiments=0, assigned=0, messages=0)
@@ -255,7 +254,7 @@ def test_two_planners_at_once_share_the_work(database: Database, clock: SteppedC
         add_people(session, clock, range(1, 201))
         start_campaign(session, clock, campaign())
     done: list[Planned] = []
-    _together(lambda: done.append(tick(database, clock, batch=10)))
+    together(lambda _: done.append(tick(database, clock, batch=10)))
     rows = assignments(database)
     assert sorted(row.user_pk for row in rows) == list(range(1, 201))
     assert sum(part.assigned for part in done) == 200
@@ -271,26 +270,9 @@ def test_two_experiments_of_one_layer_enrolled_at_once_share_nobody(
         keys = ["first", "second"]
         for key in keys:
             start_campaign(session, clock, campaign(key, audience={"layer": "promotions", "coverage": 0.5}))
-    _together(lambda: tick(database, clock, batch=7))
+    together(lambda _: tick(database, clock, batch=7))
     users = [row.user_pk for row in assignments(database)]
     assert len(users) == len(set(users)) > 120
-
-
-def _together(work: Callable[[], object]) -> None:
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001  # told by the main thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
 
 
 def test_a_stop_that_comes_between_two_batches_is_final(database: Database, clock: SteppedClock) -> None:

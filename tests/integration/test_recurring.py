@@ -1,7 +1,5 @@
 """Recurring campaigns on both databases: each occasion reaches everybody once, whatever dies, pauses or runs twice."""
 
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +19,7 @@ from targeting import campaigns
 from targeting.models import Assignment, Enrolment
 from tests.integration.people import COUPON, REMINDER, SILENCE, add_people, campaign, start_campaign
 from tests.integration.test_planner import DyingClock
+from tests.integration.threads import together
 
 SETTINGS = Settings(message_ttl=timedelta(days=2))
 NOTHING = Planned(experiments=0, assigned=0, messages=0)
@@ -304,25 +303,8 @@ def test_two_planners_at_once_plan_an_occasion_once(database: Database, clock: S
     begin(database, clock, range(1, 121))
     for occasion in range(2):
         clock.current = NOON + occasion * DAY
-        _together(lambda: tick(database, clock, batch=5))
+        together(lambda _: tick(database, clock, batch=5))
         assert {row.occasions for row in assignments(database).values()} == {occasion + 1}
         assert balanced(database) == len(messages(database))
         clock.advance(timedelta(hours=7))
         send_all(database, clock)
-
-
-def _together(work: Callable[[], object]) -> None:
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001  # told by the main thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []

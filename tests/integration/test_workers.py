@@ -21,6 +21,7 @@ from delivery.whatsapp.payloads import OutgoingMessage
 from experiments.clock import ScaledClock, SteppedClock, SystemClock
 from experiments.database import Database
 from tests.integration import outbox
+from tests.integration.threads import together
 
 
 def _beat(database: Database, clock: SteppedClock, name: str, number: str = "1") -> int:
@@ -107,23 +108,6 @@ def test_a_worker_that_joins_takes_its_share_once_the_others_know_and_a_silent_o
     assert share == pytest.approx(100)
 
 
-def _together(work: Callable[[int], None], number: int) -> None:
-    errors: list[BaseException] = []
-
-    def guarded(index: int) -> None:
-        try:
-            work(index)
-        except BaseException as error:  # noqa: BLE001  # handed to the main thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(index,)) for index in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-
-
 @pytest.mark.slow
 def test_three_workers_together_keep_the_throughput_of_their_number(postgres_url: str) -> None:
     """WhatsApp, which refuses what is too fast with 130429, has nothing to refuse."""
@@ -154,7 +138,7 @@ def test_three_workers_together_keep_the_throughput_of_their_number(postgres_url
             asyncio.run(run())
             own.dispose()
 
-        _together(work, 3)
+        together(work, 3)
         totals = httpx.get(f"{url}/simulator/ledger", trust_env=False).json()["totals"]
     after = outbox.messages(database)
     database.dispose()
@@ -203,7 +187,7 @@ def test_nobody_ever_has_two_messages_in_flight_however_many_workers_and_experim
         own.dispose()
 
     for _ in range(8):
-        _together(work, 3)
+        together(work, 3)
         clock.advance(timedelta(seconds=20))
     states = outbox.states(database)
     database.dispose()
