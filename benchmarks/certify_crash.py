@@ -108,9 +108,6 @@ def _people(database: Database, clock: SteppedClock, number: int) -> list[Person
     old = {"experiment_id": 1, "state": "accepted", "tries": 1, "slot_at": now - timedelta(days=90)}
     with database.transaction() as session:
         connection = session.connection()
-        for key in ("old", "race"):
-            campaigns.create(session, clock, actor="race", document=campaign(key=key))
-            campaigns.start(session, clock, actor="race", key=key)
         connection.execute(
             insert(User),
             [
@@ -127,6 +124,9 @@ def _people(database: Database, clock: SteppedClock, number: int) -> list[Person
         )
         agreed = {"category": "marketing", "granted": True, "changed_at": now}
         connection.execute(insert(Consent), [agreed | {"user_pk": person.pk} for person in people])
+        for key in ("old", "race"):
+            campaigns.create(session, clock, actor="race", document=campaign(key=key))
+            campaigns.start(session, clock, actor="race", key=key)
         connection.execute(
             insert(Message), [plain | old | {"id": person.pk, "user_pk": person.pk} for person in people]
         )
