@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _TAG: Final = re.compile(
@@ -51,6 +52,7 @@ def _fit(wanted: _Tag, offered: _Tag | None) -> int:
     return 2 if offered.region else 3
 
 
+@lru_cache(maxsize=4096)
 def _read(tag: str) -> _Tag | None:
     found = _TAG.fullmatch(tag.strip())
     if found is None:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jinja2 import Template, TemplateError
+from jinja2.meta import find_undeclared_variables
 
 from delivery.content.ingredients import NOTHING_FETCHED, Fetched, LatestEvent
 from delivery.content.languages import choose
@@ -42,6 +43,7 @@ from experiments.content import environment, used_events, used_sources
 from experiments.errors import Invalid
 from experiments.settings import Settings
 from experiments.treatments import Button, MessageContent
+from experiments.vocabulary import TEMPLATE_VARIABLES
 
 WINDOW: Final = timedelta(hours=24)
 """How long after a person's last message to us a free text may go out."""
@@ -54,6 +56,8 @@ _CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]+")
 _TURNS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ISOLATES: Final = frozenset("\u2066\u2067\u2068")
 _CLOSING: Final = frozenset("\u202c\u2069")
+# Jinja reads an attribute of the record itself before an item of it, and those all begin with an underscore.
+_ATTRIBUTE: Final = re.compile(r"\{\{ *user\.([A-Za-z]\w*) *\}\}", re.ASCII)
 _READABLE: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"ABCDEFGH9JKLMN8PQRSTUVWXYZ234567")
 
 
@@ -147,33 +151,74 @@ def write(
     Raises Invalid with the field below `message` (`parameters[1]`, `header.text` ..), naming the variable; WindowClosed; or
     ContentUnavailable when the words that were chosen read a source that does not answer.
     """
-    zone = zone_of(time_zone)
-    context = {
-        "user": Fields({**attributes, "user_id": user_id}, path="user"),
-        "coupon": coupon(experiment=experiment, user_id=user_id, secret=coupon_secret),
-        "experiment": experiment,
-        "variant": variant,
-        "now": now.astimezone(zone),
-        "events": Fields(
-            {name: {**event.properties, "at": event.at.astimezone(zone)} for name, event in events.items()},
-            path="events",
-        ),
-        "content": Content(fetched.values, path="content", unavailable=fetched.unavailable),
-    }
+    told = _Told(
+        user_id=user_id,
+        attributes=attributes,
+        time_zone=time_zone,
+        experiment=experiment,
+        variant=variant,
+        now=now,
+        coupon_secret=coupon_secret,
+        events=events,
+        fetched=fetched,
+    )
     if content.text is not None and window_open:
-        return Written(text=_text(content.text, context, field="text"))
+        return Written(text=_text(content.text, told, field="text"))
     if content.template is None or content.language is None:
         raise WindowClosed("the 24 hours after the user's last message are over", field="text")
     return Written(
         template=content.template,
         language=choose(content.language, content.languages, locale=locale),
-        header=_header(content, context),
-        parameters=tuple(
-            _line(source, context, field=field) for field, source in _parameter_sources(content)
-        ),
+        header=_header(content, told),
+        parameters=tuple(_line(source, told, field=field) for field, source in _parameter_sources(content)),
         names=tuple(sorted(content.parameters)) if isinstance(content.parameters, dict) else (),
-        buttons=tuple(_button(button, i, context) for i, button in enumerate(content.buttons)),
+        buttons=tuple(_button(button, i, told) for i, button in enumerate(content.buttons)),
     )
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a text may read, by the names in `TEMPLATE_VARIABLES`; each is made only for a text that reads it."""
+
+    user_id: str
+    attributes: Mapping[str, Any]
+    time_zone: str | None
+    experiment: str
+    variant: str
+    now: datetime
+    coupon_secret: str
+    events: Mapping[str, LatestEvent]
+    fetched: Fetched
+
+    def about(self, name: str) -> Any:
+        made: Any
+        match name:
+            case "user":
+                made = Fields({**self.attributes, "user_id": self.user_id}, path="user")
+            case "coupon":
+                made = coupon(experiment=self.experiment, user_id=self.user_id, secret=self.coupon_secret)
+            case "experiment":
+                made = self.experiment
+            case "variant":
+                made = self.variant
+            case "now":
+                made = self._on_their_clock(self.now)
+            case "events":
+                made = Fields(
+                    {
+                        event: {**known.properties, "at": self._on_their_clock(known.at)}
+                        for event, known in self.events.items()
+                    },
+                    path="events",
+                )
+            case "content":
+                made = Content(self.fetched.values, path="content", unavailable=self.fetched.unavailable)
+            case _:
+                raise AssertionError(f"nothing is said about {name}")
+        return made
+
+    def _on_their_clock(self, moment: datetime) -> datetime:
+        return moment.astimezone(zone_of(self.time_zone))
 
 
 def events_needed(content: MessageContent) -> frozenset[str]:
@@ -199,9 +244,19 @@ def coupon(*, experiment: str, user_id: str, secret: str = "") -> str:
     return base64.b32encode(digest).translate(_READABLE)[:COUPON_LENGTH].decode()
 
 
+class _Compiled(NamedTuple):
+    """A source made ready. `reads`: the variables in it; `attribute`: it is `{{ user.attribute }}` and no more."""
+
+    template: Template
+    reads: tuple[str, ...]
+    attribute: str | None
+
+
 @lru_cache(maxsize=4096)
-def _compiled(source: str) -> Template:
-    return environment().from_string(source)
+def _compiled(source: str) -> _Compiled:
+    known = find_undeclared_variables(environment().parse(source)).intersection(TEMPLATE_VARIABLES)
+    bare = _ATTRIBUTE.fullmatch(source)
+    return _Compiled(environment().from_string(source), tuple(sorted(known)), bare[1] if bare else None)
 
 
 def _parameter_sources(content: MessageContent) -> list[tuple[str, str]]:
@@ -213,12 +268,12 @@ def _parameter_sources(content: MessageContent) -> list[tuple[str, str]]:
     return [(f"parameters[{index}]", source) for index, source in enumerate(given)]
 
 
-def _header(content: MessageContent, context: Mapping[str, Any]) -> HeaderText | HeaderMedia | None:
+def _header(content: MessageContent, told: _Told) -> HeaderText | HeaderMedia | None:
     header = content.header
     if header is None:
         return None
     if header.text is not None:
-        return HeaderText(_line(header.text, context, field="header.text", longest=MAX_HEADER), header.name)
+        return HeaderText(_line(header.text, told, field="header.text", longest=MAX_HEADER), header.name)
     if header.image is not None:
         return HeaderMedia("image", header.image)
     if header.video is not None:
@@ -226,16 +281,16 @@ def _header(content: MessageContent, context: Mapping[str, Any]) -> HeaderText |
     return HeaderMedia("document", header.document or "")
 
 
-def _button(button: Button, place: int, context: Mapping[str, Any]) -> QuickReply | CopyCode:
+def _button(button: Button, place: int, told: _Told) -> QuickReply | CopyCode:
     if button.payload is not None:
         return QuickReply(button.index, button.payload)
     field = f"buttons[{place}].code"
-    return CopyCode(button.index, _line(button.code or "", context, field=field, longest=MAX_CODE))
+    return CopyCode(button.index, _line(button.code or "", told, field=field, longest=MAX_CODE))
 
 
-def _line(source: str, context: Mapping[str, Any], *, field: str, longest: int = MAX_BODY) -> str:
+def _line(source: str, told: _Told, *, field: str, longest: int = MAX_BODY) -> str:
     """A parameter: one line, not empty."""
-    text = _BREAKS.sub(" ", _rendered(source, context, field=field)).strip()
+    text = _BREAKS.sub(" ", _rendered(source, told, field=field)).strip()
     if not text:
         raise Invalid(
             f"is empty for this user; WhatsApp refuses an empty parameter ({source!r})", field=field
@@ -243,16 +298,17 @@ def _line(source: str, context: Mapping[str, Any], *, field: str, longest: int =
     return _bounded(text, field=field, longest=longest)
 
 
-def _text(source: str, context: Mapping[str, Any], *, field: str) -> str:
+def _text(source: str, told: _Told, *, field: str) -> str:
     """A free text, which may have lines."""
-    text = _CONTROLS.sub(" ", _rendered(source, context, field=field).replace("\r\n", "\n")).strip()
+    text = _CONTROLS.sub(" ", _rendered(source, told, field=field).replace("\r\n", "\n")).strip()
     if not text:
         raise Invalid(f"is empty for this user ({source!r})", field=field)
     return _bounded(text, field=field, longest=MAX_TEXT)
 
 
 def _bounded(text: str, *, field: str, longest: int) -> str:
-    text = _turned_back(text)
+    if not text.isascii():
+        text = _turned_back(text)
     if len(text) > longest:
         raise Invalid(f"is {len(text)} characters long for this user; WhatsApp takes {longest}", field=field)
     return text
@@ -270,9 +326,12 @@ def _turned_back(text: str) -> str:
     return text + "".join(reversed(open_turns))
 
 
-def _rendered(source: str, context: Mapping[str, Any], *, field: str) -> str:
+def _rendered(source: str, told: _Told, *, field: str) -> str:
     try:
-        text = _compiled(source).render(context)
+        compiled = _compiled(source)
+        text = _plainly(compiled, told)
+        if text is None:
+            text = compiled.template.render({name: told.about(name) for name in compiled.reads})
         text.encode()
     except Invalid as error:
         raise Invalid(error.message, field=field) from error
@@ -281,3 +340,11 @@ def _rendered(source: str, context: Mapping[str, Any], *, field: str) -> str:
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise Invalid(f"cannot be rendered: {error}", field=field) from error
     return text
+
+
+def _plainly(compiled: _Compiled, told: _Told) -> str | None:
+    """What Jinja would make of the commonest source of all, an attribute that is a text; None: ask Jinja."""
+    if compiled.attribute is None:
+        return None
+    value = told.user_id if compiled.attribute == "user_id" else told.attributes.get(compiled.attribute)
+    return value if isinstance(value, str) else None

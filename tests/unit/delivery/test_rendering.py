@@ -135,3 +135,20 @@ def test_coupons_are_short_readable_and_do_not_collide() -> None:
     assert len(codes) == 5_000
     assert {len(code) for code in codes} == {COUPON_LENGTH}
     assert set("".join(codes)) == set("ABCDEFGH9JKLMN8PQRSTUVWXYZ234567")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Ann", " Ann \n B ", "{{ 7 * 7 }}", "", "\ud800", "\u202eAnn", 7, 2.5, True, None, ["a"], {"b": 1}],
+)
+@pytest.mark.parametrize("name", ["first_name", "user_id", "items", "absent"])
+def test_an_attribute_alone_says_what_it_says_among_other_things(name: str, value: Any) -> None:
+    """A bare attribute is read without Jinja; with an empty text behind it, Jinja reads it."""
+
+    def said(source: str) -> Any:
+        try:
+            return shown(source, first_name=value, items=value)
+        except Invalid as error:
+            return error.message.replace(repr(source), "")
+
+    assert said(f"{{{{ user.{name} }}}}") == said(f"{{{{ user.{name} }}}}{{{{ '' }}}}")
