@@ -101,7 +101,7 @@ _SLOTS: Final = select(
 
 def slots(session: Session, user_pks: Collection[int], *, since: datetime) -> list[Slot]:
     """Every place that these users have taken after `since`."""
-    rows = session.connection().execute(_SLOTS, {"ids": user_pks, "since": since})
+    rows = session.connection().execute(_SLOTS, {"ids": user_pks, "since": since}).all()
     return [
         Slot(user_pk, experiment_id, category, at, lease if state == MessageState.INFLIGHT else None)
         for user_pk, experiment_id, category, at, lease, state in rows
@@ -121,7 +121,7 @@ _WAITING: Final = (
 
 def waiting(session: Session, user_pks: Collection[int]) -> list[Waiting]:
     """Messages of these users that running experiments want to send, due or not."""
-    return [Waiting(*row) for row in session.connection().execute(_WAITING, {"ids": user_pks})]
+    return [Waiting(*row) for row in session.connection().execute(_WAITING, {"ids": user_pks}).all()]
 
 
 def signals(session: Session, user_pks: Collection[int], *, since: datetime) -> list[Signal]:

@@ -12,7 +12,7 @@ the same one and due earlier.
 """
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -49,7 +49,7 @@ class Situation:
 def held_back(story: Story, situation: Situation, *, now: datetime) -> Story | None:
     """The message as it is to be stored when it may not go out now; None when it may."""
     if situation.fused or situation.status not in (ExperimentStatus.RUNNING, ExperimentStatus.STOPPED):
-        return replace(_unclaimed(story), state=MessageState.PLANNED)
+        return _unclaimed(story)._replace(state=MessageState.PLANNED)
     never = (
         (situation.status == ExperimentStatus.STOPPED, MessageState.CANCELLED, STOPPED),
         (now >= story.expires_at, MessageState.EXPIRED, story.reason or LATE),
@@ -159,8 +159,8 @@ def decision(standing: Standing, now: datetime) -> dict[str, Any]:
 
 
 def _unclaimed(story: Story) -> Story:
-    return replace(story, claimed_by=None, lease_until=None)
+    return story._replace(claimed_by=None, lease_until=None)
 
 
 def _ended(story: Story, state: MessageState, reason: str) -> Story:
-    return replace(_unclaimed(story), state=state, reason=reason)
+    return _unclaimed(story)._replace(state=state, reason=reason)

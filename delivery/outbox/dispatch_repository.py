@@ -1,10 +1,8 @@
 """SQL of dispatch: recover, claim, what a reservation must know, save; and the breakers."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from functools import cache
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Update, bindparam, func, select, update
@@ -24,7 +22,7 @@ _USERS: Final = SQLModel.metadata.tables[str(User.__tablename__)]
 _ALIASES: Final = SQLModel.metadata.tables[str(UserAlias.__tablename__)]
 _CONSENTS: Final = SQLModel.metadata.tables[str(Consent.__tablename__)]
 _BREAKERS: Final = SQLModel.metadata.tables[str(Breaker.__tablename__)]
-_COLUMNS: Final = tuple(_MESSAGES.c[part.name] for part in fields(Story))
+_COLUMNS: Final = tuple(_MESSAGES.c[name] for name in Story._fields)
 _FIXED: Final = frozenset(
     {"id", "experiment_id", "user_pk", "variant", "step", "category", "first_due_at", "expires_at"}
 )
@@ -71,7 +69,7 @@ def recipients(session: Session, user_pks: Collection[int]) -> dict[int, Recipie
     Under this lock caps are counted and consent is read, so that two workers cannot both take a user's last slot. Adding
     events for these users goes on meanwhile.
     """
-    rows = session.connection().execute(_RECIPIENTS, {"ids": user_pks})
+    rows = session.connection().execute(_RECIPIENTS, {"ids": user_pks}).all()
     return {row[0]: Recipient(*row[1:]) for row in rows}
 
 
@@ -115,7 +113,7 @@ _CONSENTED: Final = select(_CONSENTS.c.user_pk, _CONSENTS.c.category).where(
 
 def consented(session: Session, user_pks: Collection[int]) -> set[tuple[int, str]]:
     """User and category of every consent that is granted now."""
-    rows = session.connection().execute(_CONSENTED, {"ids": user_pks})
+    rows = session.connection().execute(_CONSENTED, {"ids": user_pks}).all()
     return {(user_pk, category) for user_pk, category in rows}
 
 
@@ -128,16 +126,16 @@ _CLAIMED: Final = _HELD.where(
 
 def claimed_by(session: Session, message_ids: Collection[int], *, worker: str) -> list[Story]:
     """Those of these messages that are still this worker's, held; an expired claim may have gone to somebody else."""
-    rows = session.connection().execute(_CLAIMED, {"ids": message_ids, "worker": worker})
-    return [Story(*row) for row in rows]
+    rows = session.connection().execute(_CLAIMED, {"ids": message_ids, "worker": worker}).all()
+    return [Story._make(row) for row in rows]
 
 
 def stories(session: Session, message_ids: Collection[int], *, hold: bool = True) -> dict[int, Story]:
     """Messages by id; with `hold`, kept from others until the transaction ends, in the order of their ids."""
     if not message_ids:
         return {}
-    rows = session.connection().execute(_HELD if hold else _STORIES, {"ids": message_ids})
-    return {row[0]: Story(*row) for row in rows}
+    rows = session.connection().execute(_HELD if hold else _STORIES, {"ids": message_ids}).all()
+    return {row[0]: Story._make(row) for row in rows}
 
 
 _OWNERS: Final = select(_MESSAGES.c.wamid, _MESSAGES.c.id).where(one_of(_MESSAGES.c.wamid, TEXTS))
@@ -188,8 +186,6 @@ def accept(session: Session, rows: Collection[AcceptedRow], *, at: datetime) -> 
     return session.connection().execute(_ACCEPT, parameters).rowcount == len(rows)
 
 
-_CHANGING: Final = tuple(part.name for part in fields(Story) if part.name not in _FIXED)
-_values_of: Final = attrgetter(*_CHANGING)
 Change = tuple[Story, Story]
 """A message as it was read and as it is to be."""
 
@@ -214,8 +210,8 @@ def save_begun(session: Session, begun: Iterable[tuple[Change, Sequence[str]]]) 
 def _difference(before: Story, after: Story) -> dict[str, Any]:
     if before is after:
         return {}
-    pairs = zip(_CHANGING, _values_of(before), _values_of(after), strict=True)
-    return {name: new for name, old, new in pairs if old != new}
+    pairs = zip(Story._fields, before, after, strict=True)
+    return {name: new for name, old, new in pairs if old != new and name not in _FIXED}
 
 
 def _save(session: Session, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> int:

@@ -9,7 +9,7 @@ Of an earlier attempt only a proof of receipt counts. Any status implies accepta
 was sent, a reading that it was delivered: missing times are filled in, and of several the earliest stays.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -56,7 +56,7 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
         return settled(_with(story, told | _move(story, receipt.state))), None
     dated = _with(story, told)
     if story.failed_at is not None:
-        return settled(replace(dated, failed_at=min(story.failed_at, receipt.at))), None
+        return settled(dated._replace(failed_at=min(story.failed_at, receipt.at))), None
     # The code alone decides: a status has no HTTP status of its own.
     kind = classify(receipt.error_code)
     failed, alarm = after_error(
@@ -64,12 +64,12 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     )
     if story.state in _OUT:
         return failed, alarm
-    return settled(replace(dated, failed_at=receipt.at, error_code=failed.error_code)), alarm
+    return settled(dated._replace(failed_at=receipt.at, error_code=failed.error_code)), alarm
 
 
 def _with(story: Story, changes: dict[str, Any]) -> Story:
     # Copying is the dearest step of projection, so it is done once, and only for something.
-    return replace(story, **changes) if changes else story
+    return story._replace(**changes) if changes else story
 
 
 def _times(story: Story, receipt: Receipt) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _move(story: Story, incoming: MessageState) -> dict[str, Any]:
 def settled(story: Story) -> Story:
     """Slots and due times that do not depend on whether the failure or the receipt came first."""
     if story.state in RECEIVED_STATES and story.failed_at is not None and story.accepted_at is not None:
-        return replace(story, slot_at=story.accepted_at, due_at=story.accepted_at, claimed_by=None)
+        return story._replace(slot_at=story.accepted_at, due_at=story.accepted_at, claimed_by=None)
     if story.slot_at is None and story.state in (MessageState.SENT, *RECEIVED_STATES):
-        return replace(story, slot_at=story.accepted_at)
+        return story._replace(slot_at=story.accepted_at)
     return story

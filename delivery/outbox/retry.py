@@ -11,7 +11,7 @@ The classes are those of `delivery/whatsapp/error_table.py`:
     unknown                                 of a POST: see `story.unanswered`; of a status: failed
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
@@ -100,8 +100,7 @@ def after_error(
     template) then does not count as an attempt; in a status it does, because WhatsApp has given that attempt an id.
     """
     code = code if code is None or abs(code) <= _LARGEST_CODE else None
-    failed = replace(
-        story,
+    failed = story._replace(
         slot_at=None,
         lease_until=None,
         claimed_by=None,
@@ -111,7 +110,7 @@ def after_error(
     alarm = Alarm.of(error_class, code)
     if error_class in _NOT_ITS_FAULT:
         tries = story.tries - 1 if refused else story.tries
-        failed = replace(failed, tries=tries)
+        failed = failed._replace(tries=tries)
         return again(failed, at=at, reason=_NOT_ITS_FAULT[error_class]), alarm
     if error_class is ErrorClass.RECIPIENT_LATER:
         wait = MARKETING_REST if code == MARKETING_CAP else person_rest(story.tries)
@@ -123,21 +122,21 @@ def after_error(
         if code == UNDELIVERABLE and story.error_code != UNDELIVERABLE:
             return again(failed, at=at + UNDELIVERABLE_REST, reason="undeliverable_once"), alarm
         reason = NEVER_REASONS.get(code or 0, "never_for_person")
-        return replace(failed, state=MessageState.SUPPRESSED, reason=reason), alarm
-    return replace(failed, state=MessageState.FAILED, reason=str(error_class)), alarm
+        return failed._replace(state=MessageState.SUPPRESSED, reason=reason), alarm
+    return failed._replace(state=MessageState.FAILED, reason=str(error_class)), alarm
 
 
 def withheld(story: Story, *, at: datetime, reason: str) -> Story:
     """The message was in flight on paper, but its POST never began: as if it had not been tried."""
-    freed = replace(story, slot_at=None, lease_until=None, claimed_by=None, tries=story.tries - 1)
-    return replace(freed, state=MessageState.PLANNED, reason=reason, due_at=at)
+    freed = story._replace(slot_at=None, lease_until=None, claimed_by=None, tries=story.tries - 1)
+    return freed._replace(state=MessageState.PLANNED, reason=reason, due_at=at)
 
 
 def again(story: Story, *, at: datetime, reason: str) -> Story:
     """Planned again for `at`, or expired when that is too late."""
     if at >= story.expires_at:
-        return replace(story, state=MessageState.EXPIRED, reason=reason)
-    return replace(story, state=MessageState.PLANNED, reason=reason, due_at=at)
+        return story._replace(state=MessageState.EXPIRED, reason=reason)
+    return story._replace(state=MessageState.PLANNED, reason=reason, due_at=at)
 
 
 def person_rest(attempt: int) -> timedelta:

@@ -5,9 +5,8 @@ when that attempt failed and cleared when the next one begins.
 """
 
 import re
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from experiments.vocabulary import MessageState
 
@@ -25,8 +24,7 @@ NO_ANSWER: Final = "no_answer"
 _CALLBACK: Final = re.compile(r"([1-9]\d{0,17})(?:\.([1-9]\d{0,3}))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
+class Story(NamedTuple):
     """What sending and receipts read and write of a row of `messages`; the columns have the same names and meanings.
 
     `lease_until` is when a claim ends, and for a message in flight when it stops waiting for a status.
@@ -80,8 +78,7 @@ def read_callback(data: str | None) -> tuple[int, int] | None:
 
 def begin(story: Story, *, now: datetime, waits_until: datetime, language: str | None = None) -> Story:
     """The message takes its slot and is in flight, in this language; whatever the last attempt left behind is cleared."""
-    return replace(
-        story,
+    return story._replace(
         language=language,
         state=MessageState.INFLIGHT,
         reason=None,
@@ -99,17 +96,17 @@ def accepted(story: Story, *, attempt: int, wamid: str | None, hold: str | None,
     """WhatsApp took this attempt. A status that was faster has moved the message on: then only gaps are filled."""
     if story.tries != attempt:
         return story
-    known = replace(story, wamid=story.wamid or wamid, accepted_at=earliest(story.accepted_at, at))
+    known = story._replace(wamid=story.wamid or wamid, accepted_at=earliest(story.accepted_at, at))
     if story.state != MessageState.INFLIGHT:
         return known
-    return replace(known, state=MessageState.ACCEPTED, reason=hold, lease_until=None)
+    return known._replace(state=MessageState.ACCEPTED, reason=hold, lease_until=None)
 
 
 def unanswered(story: Story, *, attempt: int) -> Story:
     """Nobody knows what became of this attempt: it keeps its slot and waits for a status, and is never sent again."""
     if story.tries != attempt or story.state != MessageState.INFLIGHT:
         return story
-    return replace(story, reason=NO_ANSWER)
+    return story._replace(reason=NO_ANSWER)
 
 
 def earliest(known: datetime | None, other: datetime) -> datetime:

@@ -1,6 +1,5 @@
 """Any order and any repetition of the statuses of an attempt end in the same row."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -20,8 +19,7 @@ ALL_CODES = sorted(code for codes in CODES.values() for code in codes if not 200
 def attempts(draw: st.DrawFn) -> tuple[Story, list[Receipt], list[Receipt]]:
     """A message that went out, some statuses of its attempt, and the same ones repeated in another order."""
     state = draw(st.sampled_from(START_STATES))
-    story = replace(
-        INFLIGHT,
+    story = INFLIGHT._replace(
         state=state,
         tries=draw(st.integers(1, 3)),
         wamid=None if state is MessageState.INFLIGHT else "wamid.1",
@@ -101,7 +99,7 @@ def test_only_a_proof_of_receipt_reaches_the_next_attempt(
     attempt: tuple[Story, list[Receipt], list[Receipt]],
 ) -> None:
     story, _, shuffled = attempt
-    second = begin(replace(story, slot_at=None), now=after(hours=30), waits_until=after(hours=54))
+    second = begin(story._replace(slot_at=None), now=after(hours=30), waits_until=after(hours=54))
     end = _all(second, shuffled)
     received = any(receipt.state in RECEIVED_STATES for receipt in shuffled)
     assert (end == second) == (not received)

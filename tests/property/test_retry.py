@@ -1,6 +1,5 @@
 """However often and whatever fails, a message ends, keeps no slot it should not have, and its books stay straight."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given
@@ -31,7 +30,7 @@ def _attempt(story: Story, code: int, at: datetime, rules: Rules = RULES, *, ref
 def test_after_any_error_the_slot_is_free_and_the_message_is_planned_or_ended(
     code: int, refused: bool, tries: int
 ) -> None:
-    story = _attempt(replace(PLANNED, tries=tries), code, NOW, refused=refused)
+    story = _attempt(PLANNED._replace(tries=tries), code, NOW, refused=refused)
     assert story.slot_at is None
     assert story.claimed_by is None
     assert story.state in {

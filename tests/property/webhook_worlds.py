@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -223,7 +222,7 @@ def commit_answers(database: Database, *, at: datetime) -> None:
 
 
 def _taken(story: Story) -> Answered:
-    return Answered(replace(story, tries=1), "", Accepted(f"wamid.{story.id - 1}", "accepted", None))
+    return Answered(story._replace(tries=1), "", Accepted(f"wamid.{story.id - 1}", "accepted", None))
 
 
 def outcome(

@@ -1,6 +1,5 @@
 """A message of the outbox for tests of the pure rules."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,8 +35,7 @@ PLANNED = Story(
     read_at=None,
     failed_at=None,
 )
-INFLIGHT = replace(
-    PLANNED,
+INFLIGHT = PLANNED._replace(
     state=MessageState.INFLIGHT,
     claimed_by="w",
     slot_at=NOW,
@@ -47,7 +45,7 @@ INFLIGHT = replace(
 
 
 def inflight(**changes: Any) -> Story:
-    return replace(INFLIGHT, **changes)
+    return INFLIGHT._replace(**changes)
 
 
 def after(**duration: float) -> datetime:

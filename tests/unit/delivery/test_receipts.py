@@ -118,7 +118,7 @@ def test_statuses_of_another_program_on_the_same_number_are_not_ours() -> None:
 def test_an_answer_that_comes_after_its_webhook_only_fills_gaps() -> None:
     delivered = _all(inflight(), _receipt(DELIVERED, 5))
     story = accepted(delivered, attempt=1, wamid="wamid.9", hold="paused", at=after(seconds=1))
-    assert story == replace(delivered, accepted_at=after(seconds=1))
+    assert story == delivered._replace(accepted_at=after(seconds=1))
 
 
 def test_an_answer_to_an_earlier_attempt_changes_nothing() -> None:

@@ -15,7 +15,7 @@ from delivery.outbox.story import Story
 from experiments.vocabulary import MessageState
 from tests.unit.delivery.stories import NOW, PLANNED, after
 
-CLAIMED = replace(PLANNED, state=MessageState.CLAIMED, claimed_by="w", lease_until=after(minutes=5))
+CLAIMED = PLANNED._replace(state=MessageState.CLAIMED, claimed_by="w", lease_until=after(minutes=5))
 FREE = Standing("marketing", 1, (), CategoryCaps(week=2))
 FINE = Situation("running", False, "+12025550123", True, FREE)
 REST = timedelta(hours=72)
@@ -65,7 +65,7 @@ def test_an_open_fuse_comes_before_everything_that_would_end_the_message() -> No
 
 def test_too_late_says_what_it_waited_for() -> None:
     assert _held(now=after(days=8)) == ("expired", "late", NOW)
-    assert _held(replace(CLAIMED, reason="cap"), now=after(days=8)) == ("expired", "cap", NOW)
+    assert _held(CLAIMED._replace(reason="cap"), now=after(days=8)) == ("expired", "cap", NOW)
 
 
 def test_a_full_ledger_defers_to_the_exact_time_at_which_a_slot_leaves_the_window() -> None:
@@ -77,13 +77,13 @@ def test_a_full_ledger_defers_to_the_exact_time_at_which_a_slot_leaves_the_windo
 def test_other_categories_neither_fill_the_cap_nor_are_held_by_it() -> None:
     full = [_slot(after(days=-2)), _slot(after(days=-5))]
     assert _held(slots=[slot._replace(category="utility") for slot in full]) is None
-    assert _held(replace(CLAIMED, category="utility"), slots=full, category="utility") is None
+    assert _held(CLAIMED._replace(category="utility"), slots=full, category="utility") is None
 
 
 def test_a_cap_that_would_let_it_go_too_late_expires_it() -> None:
     slots = [_slot(after(days=-2)), _slot(after(days=-5))]
-    assert _held(replace(CLAIMED, expires_at=after(days=2)), slots=slots) == ("expired", "cap", NOW)
-    assert _held(replace(CLAIMED, expires_at=after(days=2, seconds=1)), slots=slots) == (
+    assert _held(CLAIMED._replace(expires_at=after(days=2)), slots=slots) == ("expired", "cap", NOW)
+    assert _held(CLAIMED._replace(expires_at=after(days=2, seconds=1)), slots=slots) == (
         *("planned", "cap"),
         after(days=2),
     )
@@ -113,7 +113,7 @@ def test_never_two_in_flight_to_one_person_and_the_wait_grows_with_the_silence()
 
 
 def test_a_later_step_waits_for_its_turn() -> None:
-    step = replace(CLAIMED, step=1)
+    step = CLAIMED._replace(step=1)
     mine = _waits(experiment_id=1, due_at=after(hours=10))
     assert turn_at(step, [mine], min_interval=REST, now=NOW) == after(hours=82)
     assert turn_at(step, [mine._replace(due_at=after(days=-9))], min_interval=REST, now=NOW) == after(
