@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPBasic, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import AfterValidator
@@ -14,7 +15,7 @@ from sqlmodel import Session
 from api.security import Principal, authenticate
 from api.wiring import Wiring
 from experiments.clock import Clock
-from experiments.errors import Invalid, Unauthenticated
+from experiments.errors import Invalid, Problem, Unauthenticated
 from experiments.settings import Settings
 from experiments.vocabulary import Scope
 
@@ -66,8 +67,29 @@ Reader = Annotated[Principal, Depends(_require(Scope.READ))]
 Writer = Annotated[Principal, Depends(_require(Scope.WRITE))]
 Admin = Annotated[Principal, Depends(_require(Scope.ADMIN))]
 Ingester = Annotated[Principal, Depends(_require(Scope.INGEST))]
-MANAGEMENT: Final = (_bearer,)
+BEARER: Final = (_bearer,)
 TRACKING: Final = (_basic,)
+
+
+async def _known_parameters(request: Request) -> None:
+    """Refuses a query parameter that the route does not know: misspelled, it would be left out without a word."""
+    if not request.query_params:
+        return
+    known = sorted(_query_names(request.scope["route"].dependant))
+    words = f"is not known here; known: {', '.join(known)}" if known else "is not known here; none is"
+    problems = [Problem(name[:100], words) for name in request.query_params if name not in known]
+    if problems:
+        raise Invalid.of(problems)
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    """Names of the query parameters of a route and of all that it depends on."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*map(_query_names, dependant.dependencies))
+
+
+MANAGEMENT: Final = (_bearer, Depends(_known_parameters))
+"""What every route of management depends on. The doors of other people's protocols stand apart: these may send more."""
 
 
 def _write_session(request: Request) -> Iterator[Session]:

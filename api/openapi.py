@@ -91,6 +91,7 @@ def _brought_along(method: str, operation: dict[str, Any]) -> set[HTTPStatus]:
     found = set()
     if operation.get("security"):
         found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE}
+        found.add(HTTPStatus.UNPROCESSABLE_ENTITY)  # a query parameter that is not known
         if method != "get":
             found.add(HTTPStatus.CONFLICT)
     if "path" in places:

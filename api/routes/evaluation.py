@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import APIKeyHeader
 
 from api import evaluating, sdk_features
-from api.dependencies import MANAGEMENT
+from api.dependencies import BEARER
 from api.errors import MEDIA_TYPE
 from api.evaluating import API_KEY_HEADER, EvaluationRoute
 from api.evaluation_schemas import (
@@ -28,7 +28,7 @@ router = APIRouter(
     prefix="/ofrep/v1/evaluate/flags",
     tags=["evaluation"],
     route_class=EvaluationRoute,
-    dependencies=[*MANAGEMENT, _api_key],
+    dependencies=[*BEARER, _api_key],
 )
 features_router = APIRouter(prefix="/api/features", tags=["evaluation"], route_class=FeaturesRoute)
 

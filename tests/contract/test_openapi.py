@@ -44,7 +44,7 @@ CHECKS: Final = [
     response_schema_conformance,
 ]
 # Not checked: that everything valid by its schema is taken (what a campaign's parts owe each other no schema can say), and that
-# everything broken is refused (Segment's calls may carry unknown fields, and so may any query).
+# everything broken is refused (Segment's calls may carry unknown fields).
 APP_SECRET: Final = "app-secret"
 VERIFY_TOKEN: Final = "verify-token"
 METRIC: Final = {"kind": "proportion", "event": "Order Completed"}
