@@ -62,8 +62,8 @@ JsonDocument = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "p
 """A JSON document; JSONB on PostgreSQL."""
 
 
-def _compact_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+# `json.dumps` with any choice of its own makes a new encoder for each value.
+_compact_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def bytes_hold(session: Session, column: Any, mark: bytes) -> ColumnElement[bool]:

@@ -65,8 +65,7 @@ class WindowClosed(Invalid):
     """A free text without a template, more than 24 hours after the person's last message to us."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A message but for its address: what was chosen, and its texts. `template` None: the free text `text`.
 
     `names` are those of the `parameters` where the template names its variables, in alphabetical order.

@@ -56,6 +56,8 @@ def count(
 ) -> list[Raised]:
     """Count these answers into the stored streaks; returns the alarms to sound. One small query when nothing went wrong."""
     before = {key: Streak(code, length) for key, (length, code) in repository.streaks(session).items()}
+    if not before and all(isinstance(answered.outcome, Accepted) for answered in answers):
+        return []
     keyed = [
         (variant_key(designs[answered.begun.experiment_id].key, answered.begun.variant), answered)
         for answered in answers

@@ -14,6 +14,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from delivery.limits.policy import CategoryCaps
@@ -38,9 +39,14 @@ def windows(caps: CategoryCaps, *, factor: float = 1.0) -> tuple[Limit, ...]:
     >>> windows(CategoryCaps(day=1, week=3), factor=0.5)
     (Limit(count=1, window=datetime.timedelta(days=1)), Limit(count=1, window=datetime.timedelta(days=7)))
     """
+    return _windows(caps.day, caps.week, caps.month, factor)
+
+
+@lru_cache(maxsize=1024)
+def _windows(day: int | None, week: int | None, month: int | None, factor: float) -> tuple[Limit, ...]:
     return tuple(
         Limit(adapted(count, factor), window)
-        for count, window in ((caps.day, DAY), (caps.week, WEEK), (caps.month, MONTH))
+        for count, window in ((day, DAY), (week, WEEK), (month, MONTH))
         if count is not None
     )
 

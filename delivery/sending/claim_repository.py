@@ -97,9 +97,10 @@ def claim(
         return []
     claimed = session.connection().execute(
         update(_MESSAGES)
-        .where(_MESSAGES.c.id.in_(chosen.values()), _PLANNED)
+        .where(among(_MESSAGES.c.id), _PLANNED)
         .values(state=MessageState.CLAIMED, claimed_by=worker, lease_until=lease_until)
-        .returning(_MESSAGES.c.id)
+        .returning(_MESSAGES.c.id),
+        {"ids": chosen.values()},
     )
     ours = set(claimed.scalars())
     return [(message_id, user_pk) for user_pk, message_id in chosen.items() if message_id in ours]
