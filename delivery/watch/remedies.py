@@ -69,6 +69,11 @@ REMEDIES: Final[dict[ErrorClass, str]] = {
     ErrorClass.NUMBER_FUSE: "Nothing goes out until this is put right in WhatsApp Manager (token, payment, registration, quality); then close the breaker.",
 }
 
+REMEDIES_OF_CODES: Final[dict[int, str]] = {
+    131026: "Nothing to do: it is tried once more an hour later; when that fails too this person is left out, and stays in the analysis. Check the phone number if it should work.",
+}
+"""Where a code is treated in another way than the rest of its class (`retry.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -98,4 +103,7 @@ def explain(code: int | None, *, error_class: str | None = None) -> Explained:
         meaning = "WhatsApp gave an error that is not on its list"
     else:
         meaning = "WhatsApp gave no code"
-    return Explained(code, str(kind), meaning, REMEDIES[kind])
+    remedy = REMEDIES[kind]
+    if code is not None and kind is CLASS_OF.get(code):
+        remedy = REMEDIES_OF_CODES.get(code, remedy)
+    return Explained(code, str(kind), meaning, remedy)
