@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from experiments.errors import Problem
 from experiments.vocabulary import TEMPLATE_VARIABLES
 
 MAX_PARAMETER_LENGTH: Final = 4096
+MOST_DIGITS: Final = 15
+FAILURES: Final = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError)
+"""What Python says of an expression that has no value, besides Jinja's own errors."""
 FETCHED: Final = frozenset({"events", "content"})
 
 FILTERS: Final = (
@@ -69,14 +72,14 @@ def problems_in(source: str, *, field: str) -> list[Problem]:
         tree = environment().parse(source)
     except TemplateSyntaxError as error:
         return [Problem(field, f"is not a valid template: {error.message}")]
-    # Only looked at, never compiled: Jinja's compiler would work out a constant such as 'a' * 1000000000.
+    # Looked at before any of it is compiled: Jinja's compiler would work out a constant such as 'a' * 1000000000.
     names = {name.name for name in tree.find_all(nodes.Name)}
     return [
         Problem(field, f"unknown template variable {name!r}; known are {', '.join(TEMPLATE_VARIABLES)}")
         for name in sorted(names - set(TEMPLATE_VARIABLES))
     ] + [
         Problem(field, message)
-        for message in dict.fromkeys([*_forbidden(tree), *_unnamed(tree, named=False)])
+        for message in dict.fromkeys([*_forbidden(tree), *_unnamed(tree, named=False)]) or _failing(tree)
     ]
 
 
@@ -84,9 +87,60 @@ def _forbidden(node: nodes.Node) -> Iterator[str]:
     for child in node.iter_child_nodes():
         if isinstance(child, nodes.Filter) and child.name not in FILTERS:
             yield f"the filter {child.name!r} is not offered; use one of {', '.join(FILTERS)}"
+        elif isinstance(child, nodes.Filter) and child.name == "round" and not _rounds_to_few(child):
+            yield f"round takes a number of digits from 0 to {MOST_DIGITS}, written out"
+        elif isinstance(child, nodes.Filter) and child.name == "truncate" and any(map(_reads, _given(child))):
+            yield "truncate takes a length that is written out"
+        elif isinstance(child, nodes.Test) and child.name not in environment().tests:
+            yield f"there is no test {child.name!r}; write is defined, say"
         elif not isinstance(child, _ALLOWED):
             yield f"{type(child).__name__.lower()} is not offered in a line of text; use {{{{ .. }}}}, filters and {{% if %}}"
         yield from _forbidden(child)
+
+
+def _rounds_to_few(call: nodes.Filter) -> bool:
+    """Whether no number of many digits is made: round works with ten to the power of its argument."""
+    return all(
+        isinstance(each, nodes.Const)
+        and (isinstance(each.value, str) or (isinstance(each.value, int) and 0 <= each.value <= MOST_DIGITS))
+        for each in _given(call)
+    )
+
+
+def _given(call: nodes.Filter) -> list[nodes.Expr]:
+    return [*call.args, *(keyword.value for keyword in call.kwargs)]
+
+
+def _failing(node: nodes.Node) -> list[str]:
+    """What of a template that is otherwise good fails for each user, because it asks nothing about the user."""
+    found: list[str] = []
+    for child in node.iter_child_nodes():
+        if isinstance(child, nodes.Expr) and not isinstance(child, nodes.TemplateData | nodes.Const):
+            if not _reads(child):
+                found += _failure(child, shown=isinstance(node, nodes.Output))
+                continue
+            if isinstance(child, nodes.Div | nodes.FloorDiv) and not _reads(child.right):
+                found += _failure(type(child)(nodes.Const(1), child.right), shown=False)
+            elif isinstance(child, nodes.Filter) and child.name == "truncate":
+                words = nodes.Filter(nodes.Const(""), child.name, child.args, child.kwargs, None, None)
+                found += _failure(words, shown=False)
+        found += _failing(child)
+    return list(dict.fromkeys(found))
+
+
+def _reads(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) or node.find(nodes.Name) is not None
+
+
+def _failure(constant: nodes.Expr, *, shown: bool) -> list[str]:
+    """Why an expression without variables has no value; nothing is written of one that only something else reads."""
+    value = constant if shown else nodes.Test(constant, "defined", [], [], None, None)
+    page = nodes.Template([nodes.Output([value], lineno=1)], lineno=1)
+    try:
+        environment().from_string(page).render()
+    except (TemplateError, *FAILURES) as error:
+        return [f"fails for everybody: {str(error) or type(error).__name__}"]
+    return []
 
 
 def _unnamed(node: nodes.Node, *, named: bool) -> Iterator[str]:
