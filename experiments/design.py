@@ -4,11 +4,12 @@ Everything that can be known to be wrong before anybody is messaged is refused h
 the author wrote it. A design that passes can be started once its audience is not empty.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from experiments import content
 from experiments.errors import Invalid, Problem
@@ -16,10 +17,18 @@ from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, c
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
 from experiments.timing import last_send_offset, series_problems
 from experiments.treatments import Treatment, Variant
-from experiments.triggers import OnceTrigger, Trigger
+from experiments.triggers import Moment, OnceTrigger, Trigger
 from experiments.vocabulary import Category, Method, MetricRole
 
 SHARES_TOLERANCE: Final = 1e-6
+_BRANCH: Final = re.compile(
+    r"(?:tuple|list|dict|set|frozenset|function-[a-z]+|lax-or-strict|is-instance)\[.*\]", re.DOTALL
+)
+"""What pydantic puts into a path for the branch of a union that it tried, which no author wrote."""
+_KINDS: Final = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "is not an object"),
+    **dict.fromkeys(("tuple_type", "list_type"), "is not a list"),
+}
 USER_ID: Final = "user_id"
 """The attribute that every user has: the outside world's id."""
 
@@ -28,7 +37,7 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
 
 
 class Layer(_Value):
@@ -69,8 +78,8 @@ class Audience(_Value):
     """
 
     condition: dict[str, Any] = Field(default_factory=dict)
-    coverage: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
-    holdout: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    coverage: float = Field(1.0, gt=0, le=1, strict=True, allow_inf_nan=False)
+    holdout: float = Field(0.0, ge=0, lt=1, strict=True, allow_inf_nan=False)
     layer: Layer | None = Field(None, description="Experiments of one layer never share a user")
     hash_attribute: str = Field(USER_ID, min_length=1, max_length=200)
     fallback_attribute: str | None = Field(None, min_length=1, max_length=200)
@@ -87,7 +96,7 @@ class Expiry(_Value):
     """When a message that has not gone out is given up: `after` so long from its first due time, and `at` a moment."""
 
     after: PositiveDuration | None = Field(None, description="Absent: TOUCHSTONE_MESSAGE_TTL")
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
     def of(self, due: datetime, *, ttl: timedelta) -> datetime:
         """From when on a message that was first due at `due` no longer goes out; `ttl` where nothing is said."""
@@ -99,10 +108,15 @@ class Plan(_Value):
     """The analysis plan, fixed before the first look."""
 
     method: Method = Method.SPENDING
-    alpha: float = Field(0.05, gt=0, lt=0.5)
-    power: float = Field(0.8, gt=0, lt=1)
+    alpha: float = Field(0.05, gt=0, lt=0.5, strict=True)
+    power: float = Field(0.8, gt=0, lt=1, strict=True)
     mde: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Smallest relative effect worth finding"
+        None,
+        ge=1e-6,
+        le=100,
+        strict=True,
+        allow_inf_nan=False,
+        description="Smallest relative effect worth finding: 0.1 is a tenth more",
     )
     ends_after: PositiveDuration | None = None
 
@@ -120,7 +134,7 @@ class ExperimentDesign(_Value):
     name: str = Field(min_length=1, max_length=200)
     hypothesis: str = Field("", max_length=2000)
     category: Category = Category.MARKETING
-    priority: int = Field(0, ge=-1000, le=1000)
+    priority: int = Field(0, ge=-1000, le=1000, strict=True)
     audience: Audience = Audience()
     trigger: Trigger = OnceTrigger()
     expires: Expiry = Expiry()
@@ -205,6 +219,8 @@ def path_of(location: tuple[int | str, ...]) -> str:
     """`("variants", 1, "weight")` as `variants[1].weight`."""
     path = ""
     for part in location:
+        if isinstance(part, str) and _BRANCH.fullmatch(part):
+            continue
         name = f"[{part}]" if isinstance(part, int) else part or '""'
         path += f".{name}" if path and isinstance(part, str) else name
     return path
@@ -215,11 +231,18 @@ def problems_of(items: Sequence[Mapping[str, Any]]) -> list[Problem]:
     places = [item["loc"] for item in items]
     # A list with a bad element is also reported as too short; only the element is news.
     return [
-        Problem(path_of(item["loc"]), _say(item))
+        Problem(place_of(item), _say(item))
         for item in items
         if item["type"] != "too_short"
         or not any(place[: len(item["loc"])] == item["loc"] and place != item["loc"] for place in places)
     ]
+
+
+def place_of(item: Mapping[str, Any]) -> str:
+    """The path of the field that one error of pydantic is about. What is wrong with a key is told at that key."""
+    place = tuple(item["loc"])
+    about_key = len(place) > 1 and place[-1] == "[key]" and str(item.get("input")) == place[-2]
+    return path_of(place[:-1] if about_key else place)
 
 
 def untagged(item: Mapping[str, Any], tags: Mapping[str, int]) -> Mapping[str, Any]:
@@ -245,9 +268,12 @@ def _say(item: Mapping[str, Any]) -> str:
         return "is required"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
+    if item["type"] in _KINDS:
+        return _KINDS[item["type"]]
     given = item.get("input")
     shown = f", not {given!r}" if isinstance(given, (str, int, float, bool)) and len(str(given)) <= 60 else ""
-    return f"{item['msg'][:1].lower()}{item['msg'][1:]}{shown}"
+    words = re.sub(r"^Tuple ", "List ", item["msg"]).replace(" after validation", "")
+    return f"{words[:1].lower()}{words[1:]}{shown}"
 
 
 def _variant_problems(design: ExperimentDesign) -> list[Problem]:
@@ -331,7 +357,8 @@ def _resolve_metrics(
             definition = use.resolve(library)
         except ValidationError as error:
             problems += [
-                Problem(path_of(("metrics", i, *item["loc"])), _say(item)) for item in error.errors()
+                Problem(place_of({**item, "loc": ("metrics", i, *item["loc"])}), _say(item))
+                for item in error.errors()
             ]
         except ValueError as error:
             problems.append(Problem(f"metrics[{i}].key", str(error)))

@@ -24,7 +24,7 @@ class Level(Treatment):
     """One of the values of a factor. What it leaves out is as in `treatment`."""
 
     key: str = Field(pattern=KEY_PATTERN)
-    weight: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
+    weight: float = Field(1.0, gt=0, le=1e6, strict=True, allow_inf_nan=False)
 
 
 class Factor(BaseModel):

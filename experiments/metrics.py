@@ -117,7 +117,12 @@ class MetricUse(BaseModel):
     key: str = Field(pattern=KEY_PATTERN)
     role: MetricRole
     margin: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="Harm that a guardrail tolerates, absolute"
+        None,
+        ge=0,
+        le=1e12,
+        strict=True,
+        allow_inf_nan=False,
+        description="Harm that a guardrail tolerates, absolute",
     )
     kind: MetricKind | None = None
     event: str | None = Field(None, min_length=1, max_length=200)

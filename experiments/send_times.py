@@ -69,6 +69,9 @@ class Weekday(StrEnum):
         return list(Weekday).index(self)
 
 
+_Hour = Annotated[int, Field(ge=0, le=23, strict=True)]
+
+
 class BestHour(_Value):
     """The hour of the day at which the user is likeliest to read and click soon, learned from earlier messages.
 
@@ -79,9 +82,9 @@ class BestHour(_Value):
     """
 
     fallback: LocalTime
-    hours: tuple[Annotated[int, Field(ge=0, le=23)], Annotated[int, Field(ge=0, le=23)]] = (8, 21)
-    explore: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
-    min_evidence: int = Field(3, ge=1, le=1000)
+    hours: tuple[_Hour, _Hour] = (8, 21)
+    explore: float = Field(0.1, ge=0, le=1, strict=True, allow_inf_nan=False)
+    min_evidence: int = Field(3, ge=1, le=1000, strict=True)
 
     @model_validator(mode="after")
     def _is_a_day(self) -> Self:
@@ -144,11 +147,11 @@ class Frequency(_Value):
     Without a `min_interval` it is a day, or the day (the week) shared out evenly among `per_day` (`per_week`) messages.
     """
 
-    steps: int = Field(1, ge=1, le=MAX_STEPS)
+    steps: int = Field(1, ge=1, le=MAX_STEPS, strict=True)
     min_interval: PositiveDuration = _DAY
-    per_day: int | None = Field(None, ge=1, le=MAX_STEPS)
-    per_week: int | None = Field(None, ge=1, le=MAX_STEPS)
-    per_month: int | None = Field(None, ge=1, le=MAX_STEPS)
+    per_day: int | None = Field(None, ge=1, le=MAX_STEPS, strict=True)
+    per_week: int | None = Field(None, ge=1, le=MAX_STEPS, strict=True)
+    per_month: int | None = Field(None, ge=1, le=MAX_STEPS, strict=True)
 
     @model_validator(mode="before")
     @classmethod

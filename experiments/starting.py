@@ -9,6 +9,8 @@ from experiments.errors import Problem
 from experiments.timing import opens_at
 from experiments.triggers import OnceTrigger
 
+MOST_LATE: Final = timedelta(days=1)
+"""A start this long after `at` is only late; one later is a slip of the date."""
 _LAST_PLACE: Final = timezone(timedelta(hours=-12))
 """Where each day ends last."""
 
@@ -19,6 +21,13 @@ def start_problems(design: ExperimentDesign, *, now: datetime) -> list[Problem]:
     until: datetime | None = getattr(trigger, "until", None)
     if until is not None and until <= now:
         return [Problem("trigger.until", f"{format_moment(until)} is past, so nobody would ever enter")]
+    if isinstance(trigger, OnceTrigger) and trigger.at is not None and trigger.at < now - MOST_LATE:
+        return [
+            Problem(
+                "trigger.at",
+                f"{format_moment(trigger.at)} is long past; leave out `at` to begin at once, or name a moment to come",
+            )
+        ]
     opens = opens_at(trigger, now)
     if opens is None:
         return [Problem("trigger.until", "no moment of `cron` comes before it, so nobody would ever enter")]

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from experiments.cron import next_time
@@ -27,11 +27,11 @@ _INSTANT: Final = timedelta(microseconds=1)
 
 
 def opens_at(trigger: Trigger, started: datetime) -> datetime | None:
-    """When enrolment begins for an experiment that was started at `started`; None when it never does."""
+    """When (UTC) enrolment begins for an experiment that was started at `started`; None when it never does."""
     if isinstance(trigger, OnceTrigger) and trigger.local_moment is not None:
-        return max(started, trigger.local_moment.replace(tzinfo=_FIRST_PLACE))
+        return max(started, trigger.local_moment.replace(tzinfo=_FIRST_PLACE).astimezone(UTC))
     if isinstance(trigger, OnceTrigger | RuleTrigger):
-        return started if trigger.at is None else max(started, trigger.at)
+        return started if trigger.at is None else max(started, trigger.at.astimezone(UTC))
     if isinstance(trigger, RecurringTrigger):
         first = next_time(trigger.cron, time_zone=trigger.time_zone, after=started - _INSTANT)
         return None if first is None or (trigger.until is not None and first >= trigger.until) else first

@@ -1,8 +1,9 @@
 """What a variant does to a user: the message, when it goes out, and how often. Values, checked when they are made."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from experiments.metrics import KEY_PATTERN
 from experiments.send_times import Frequency, SendTime
@@ -17,6 +18,26 @@ class _Value(BaseModel):
 
 
 Language = Annotated[str, Field(pattern=LANGUAGE_PATTERN)]
+
+
+def _kind_of_parameters(value: object) -> str | None:
+    if isinstance(value, list | tuple):
+        return _LIST
+    return _OBJECT if isinstance(value, Mapping) else None
+
+
+_LIST: Final = "list[str]"
+_OBJECT: Final = "dict[str]"
+# Which of the two is meant is plain to see, so that what is wrong with it is told once.
+Parameters = Annotated[
+    Annotated[tuple[str, ...], Field(max_length=50), Tag(_LIST)]
+    | Annotated[dict[str, str], Field(max_length=50), Tag(_OBJECT)],
+    Discriminator(
+        _kind_of_parameters,
+        custom_error_type="parameters",
+        custom_error_message="is neither a list (by order) nor an object (by name)",
+    ),
+]
 
 
 class Header(_Value):
@@ -47,7 +68,7 @@ class Button(_Value):
     """
 
     type: Literal["quick_reply", "copy_code"]
-    index: int = Field(ge=0, le=9)
+    index: int = Field(ge=0, le=9, strict=True)
     payload: str | None = Field(None, min_length=1, max_length=128)
     code: str | None = Field(None, min_length=1, max_length=2000)
 
@@ -77,10 +98,10 @@ class MessageContent(_Value):
         (), max_length=50, description="Other languages in which the template is approved"
     )
     header: Header | None = None
-    parameters: tuple[str, ...] | dict[str, str] = Field((), max_length=50)
+    parameters: Parameters = ()
     buttons: tuple[Button, ...] = Field((), max_length=10)
     link: str | None = Field(None, max_length=2000, pattern=_LINK)
-    link_index: int = Field(0, ge=0, le=9)
+    link_index: int = Field(0, ge=0, le=9, strict=True)
     text: str | None = Field(None, min_length=1, max_length=4096)
 
     @model_validator(mode="after")
@@ -129,8 +150,8 @@ class Variant(Treatment):
     """
 
     key: str = Field(pattern=KEY_PATTERN)
-    control: bool = False
-    weight: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
+    control: bool = Field(False, strict=True)
+    weight: float = Field(1.0, gt=0, le=1e6, strict=True, allow_inf_nan=False)
     levels: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -1,10 +1,12 @@
 """When users enter an experiment, and when messages are due: the kinds of triggers, as validated values."""
 
+import re
 from datetime import datetime, time
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -24,16 +26,48 @@ class _Trigger(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+YEARS: Final = range(1970, 2101)
+"""Years in which a moment of a design may be; so far from the ends of the calendar every zone can show it."""
+
+
 def _is_text(value: object) -> object:
-    if isinstance(value, str) and "T" not in value and "-" in value:
-        raise ValueError(
-            "write a day with its time, such as 2026-12-01T10:00, or a time of day such as 18:30"
-        )
+    # A number would be read as seconds since 1970.
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value)):
+        return value
+    raise ValueError("write a moment with its zone, as text: 2026-12-01T10:00:00Z")
+
+
+def _is_near(value: datetime) -> datetime:
+    if value.year not in YEARS:
+        raise ValueError(f"is in the year {value.year}; years from {YEARS[0]} to {YEARS[-1]} are taken")
     return value
 
 
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_text), AfterValidator(_is_near)]
+"""A moment, written in ISO 8601 with its zone."""
+
+
+def _read_local(value: object) -> time | datetime | None:
+    """A time of day, or a day with its time: told apart here, so that what is wrong with it is told once."""
+    if value is None or isinstance(value, time | datetime):
+        found = value
+    else:
+        try:
+            kind = datetime if isinstance(value, str) and "T" in value else time
+            found = kind.fromisoformat(value) if isinstance(value, str) and ":" in value else None
+        except ValueError:
+            found = None
+        if found is None:
+            raise ValueError(
+                "write a day with its time, such as 2026-12-01T10:00, or a time of day such as 18:30, in quotes"
+            )
+    if found is not None and found.tzinfo is not None:
+        raise ValueError("is in the user's own zone; write it without an offset")
+    return _is_near(found) if isinstance(found, datetime) else found
+
+
 class _Until(_Trigger):
-    until: AwareDatetime | None = Field(None, description="From this moment on nobody enters any more")
+    until: Moment | None = Field(None, description="From this moment on nobody enters any more")
 
 
 class OnceTrigger(_Trigger):
@@ -43,8 +77,8 @@ class OnceTrigger(_Trigger):
     """
 
     type: Literal["once"] = "once"
-    at: AwareDatetime | None = None
-    local_time: Annotated[LocalTime | NaiveDatetime | None, BeforeValidator(_is_text)] = None
+    at: Moment | None = None
+    local_time: Annotated[LocalTime | NaiveDatetime | None, BeforeValidator(_read_local)] = None
 
     @model_validator(mode="after")
     def _is_one_moment(self) -> Self:
@@ -120,7 +154,7 @@ class RuleTrigger(_Until):
     """Users come one by one, as rules enrol them; from `at` on, where it is given."""
 
     type: Literal["rule"]
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
     @model_validator(mode="after")
     def _opens_before_it_closes(self) -> Self:

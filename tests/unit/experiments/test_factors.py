@@ -202,7 +202,7 @@ def test_fifty_variants_and_no_more() -> None:
         ([CONTENT], {"variants": [{"key": "plain", "message": COUPON}]}, "variants[0].key", "used twice"),
         ([CONTENT], {"variants": [{"key": "silence"}, {"key": "x", "message": COUPON | {"parameters": ["{{ usr.x }}"]}}]}, "variants[1].message.parameters[0]", "usr"),
         ([CONTENT], {"variants": [{"key": "a", "control": True}, {"key": "b", "control": True}]}, "variants[1].control", "only one"),
-        ([CONTENT], {"variants": "silence"}, "variants", "tuple"),
+        ([CONTENT], {"variants": "silence"}, "variants", "not a list"),
         ([], {"variants": [{"key": "a", "control": True}, {"key": "b", "message": COUPON, "levels": {"x": "y"}}]}, "variants[1].levels", "no `factors`"),
     ],
     ids=str,

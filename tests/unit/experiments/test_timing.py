@@ -100,4 +100,9 @@ def test_enrolment_opens_where_a_named_day_begins_first() -> None:
     assert opens_at(named, STARTED) == datetime(2026, 12, 24, 4, tzinfo=UTC)
     assert opens_at(named, datetime(2026, 12, 25, tzinfo=UTC)) == datetime(2026, 12, 25, tzinfo=UTC)
     assert opens_at(OnceTrigger(local_time="18:00"), STARTED) == STARTED
+    late = OnceTrigger(at=datetime.fromisoformat("2026-12-24T18:00:00+05:00"))
+    for trigger in (named, late, OnceTrigger(local_time="2100-12-31T23:59:59")):
+        opens = opens_at(trigger, STARTED)
+        assert opens is not None
+        assert opens.tzinfo is UTC
     assert opens_at(OnceTrigger(at=STARTED + timedelta(days=1)), STARTED) == STARTED + timedelta(days=1)

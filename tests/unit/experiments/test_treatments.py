@@ -115,7 +115,6 @@ def test_a_frequency_whose_windows_can_be_filled_is_taken(frequency: Any) -> Non
         ({}, 24),
         ({"steps": 5, "per_week": 3}, 24),
         ({"per_day": 3}, 8),
-        ({"per_day": "3"}, 8),
         ({"per_week": 14}, 12),
         ({"per_day": 3, "per_week": 14}, 8),
         ({"per_day": 3, "min_interval": None}, 8),
