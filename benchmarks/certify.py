@@ -1,6 +1,6 @@
 """Prove the statistics and the promises of delivery by simulation: `python -m benchmarks.certify [--quick] [--out FILE] [--seed N]`.
 
-The whole run takes a few minutes and writes docs/certification.md; --quick takes one or two and writes only where
+The whole run takes a quarter of an hour and writes docs/certification.md; --quick takes one or two and writes only where
 --out says. Exit status 1 when a claim fails that is not an explained miss.
 """
 

@@ -8,7 +8,7 @@ from benchmarks.claims import Claim, Findings, Grid, Size
 HEAD: Final = """\
 # Certification
 
-Every statistical promise of this project, proven by simulation or shown not to hold. This page is written by
+Every statistical promise of this project and the promises of delivery, proven by simulation or shown not to hold. This page is written by
 `make certify`; do not edit it. It comes from a **{name} run** with seed {seed}; the number of simulated experiments is
 stated for each claim.
 
@@ -26,7 +26,7 @@ MISSING: Final = """\
 - Quantiles whose unit is not the row, winsorised means, several covariates, factorials.
 - Looks whose times depend on the effect seen so far; spending allows any times that do not.
 
-Again: `make certify` (a few minutes) or `.venv/bin/python -m benchmarks.certify --quick` (one or two,
+Again: `make certify` (a quarter of an hour) or `.venv/bin/python -m benchmarks.certify --quick` (one or two,
 coarser, writes nothing unless `--out FILE` is given). The exit status is 1 when a claim fails that is not explained above.
 """
 
