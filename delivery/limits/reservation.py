@@ -2,7 +2,7 @@
 
     paused, or behind an open fuse                    planned as it was
     stopped experiment                                cancelled
-    too late                                          expired
+    too late                                          expired: as late, unless a fuse was the last to hold it
     no consent, no phone, a rule that never allows    suppressed
     a rule that allows it later (`standing.py`)       planned for that very moment, or expired when that is too late
     a better message of this person wants the room    planned for a few seconds later
@@ -32,6 +32,8 @@ STOPPED: Final = "stopped"
 PRIORITY: Final = "priority"
 WINDOW_CLOSED: Final = "window_closed"
 CONTENT: Final = "content"
+_STOPPED_BY: Final = frozenset({"slow_down", "number_blocked", "template_paused", "paused"})
+"""Reasons that go on until the message is claimed again. A rule that put it off had let go when it was due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,11 @@ def held_back(story: Story, situation: Situation, *, now: datetime) -> Story | N
         return _unclaimed(story)._replace(state=MessageState.PLANNED)
     never = (
         (situation.status == ExperimentStatus.STOPPED, MessageState.CANCELLED, STOPPED),
-        (now >= story.expires_at, MessageState.EXPIRED, story.reason or LATE),
+        (
+            now >= story.expires_at,
+            MessageState.EXPIRED,
+            story.reason if story.reason in _STOPPED_BY else LATE,
+        ),
         (not situation.consented, MessageState.SUPPRESSED, CONSENT),
         (situation.phone is None, MessageState.SUPPRESSED, NO_PHONE),
     )

@@ -57,7 +57,7 @@ NOT_SENT: Final[dict[str, str]] = {
     "not_in_test_list": "their phone is not on the list of the test number",
     "country_restricted": "the account may not write to people of their country",
     "never_for_person": "WhatsApp does not deliver to them",
-    "late": "its time was over before it could go out",
+    "late": "its time was over before it could be looked at: there was a pause, an open fuse, or no process that sends",
     "stopped": "the experiment was stopped",
     "erased": "the person was erased",
     "unspecified": "no reason was kept",
@@ -95,10 +95,10 @@ def not_sent(reason: str | None) -> str:
 
 
 def expired(reason: str | None) -> str:
-    """Why a message's time was over: it had been put off, or nothing came of it in time.
+    """Why a message's time was over: it had been put off, or nobody could look at it in time.
 
-    >>> expired("late")
-    'its time was over before it could go out'
+    >>> expired("tier")
+    'until its time was over, the number has written to as many people in 24 hours as WhatsApp lets it'
     """
     if reason in PUT_OFF:
         return f"until its time was over, {PUT_OFF[reason]}"

@@ -63,9 +63,12 @@ def test_an_open_fuse_comes_before_everything_that_would_end_the_message() -> No
     assert _held(fused=True, consented=False, now=after(days=9)) == ("planned", None, NOW)
 
 
-def test_too_late_says_what_it_waited_for() -> None:
-    assert _held(now=after(days=8)) == ("expired", "late", NOW)
-    assert _held(CLAIMED._replace(reason="cap"), now=after(days=8)) == ("expired", "cap", NOW)
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [(None, "late"), ("cap", "late"), ("retry", "late"), ("paused", "paused"), ("slow_down", "slow_down")],
+)
+def test_too_late_is_not_laid_to_a_rule_that_had_let_go_of_it(reason: str | None, told: str) -> None:
+    assert _held(CLAIMED._replace(reason=reason), now=after(days=8)) == ("expired", told, NOW)
 
 
 def test_a_full_ledger_defers_to_the_exact_time_at_which_a_slot_leaves_the_window() -> None:
