@@ -12,7 +12,8 @@ from sqlmodel import Session
 
 from delivery.fuses import breakers
 from delivery.limits import policy
-from delivery.limits.eligibility import next_eligible_at
+from delivery.limits.eligibility import Eligibility, next_eligible_at
+from delivery.limits.standing import Rule
 from delivery.local_time import zone_of
 from delivery.models import Breaker, Message
 from delivery.planning import planner
@@ -41,6 +42,7 @@ from targeting.models import Assignment, User
 
 MOST_EXPERIMENTS: Final = 50
 MOST_MESSAGES: Final = 60
+_RULES: Final = frozenset(Rule)
 _TIMES: Final = ("slot_at", "accepted_at", "sent_at", "delivered_at", "read_at", "clicked_at", "failed_at")
 
 
@@ -229,19 +231,14 @@ class _Asked:
             held_by = self._held_by(row, experiment, design)
         if waits and is_next:
             # Asked of the moment at which it is due: rules that hold now may have let go by then, and the other way round.
-            eligible = next_eligible_at(
-                self.session,
-                SteppedClock(max(self.now, row.due_at)),
-                user_pk=row.user_pk,
-                category=row.category,
-                settings=self.settings,
-                experiment_id=row.experiment_id,
-                variant=design.variant(row.variant),
-            )
+            eligible = self._eligible(row, design, at=max(self.now, row.due_at))
             next_at, reason = eligible.at, eligible.reason
             rules = [{"rule": rule, "at": at} for rule, at in eligible.rules]
+        free_at = None
+        if waits and is_next and row.due_at > self.now and row.reason in _RULES:
+            free_at = self._eligible(row, design, at=self.now).at
         words = (
-            of_waiting(row, next_at=next_at, reason=reason, held_by=held_by, zone=self.zone)
+            of_waiting(row, next_at=next_at, reason=reason, held_by=held_by, zone=self.zone, free_at=free_at)
             if waits
             else of_message(row, error, self.zone)
         )
@@ -261,6 +258,17 @@ class _Asked:
             choice=row.choice,
             decision=row.decision,
             times={name: at for name in _TIMES if (at := getattr(row, name)) is not None},
+        )
+
+    def _eligible(self, row: Message, design: ExperimentDesign, *, at: datetime) -> Eligibility:
+        return next_eligible_at(
+            self.session,
+            SteppedClock(at),
+            user_pk=row.user_pk,
+            category=row.category,
+            settings=self.settings,
+            experiment_id=row.experiment_id,
+            variant=design.variant(row.variant),
         )
 
     def _held_by(self, row: Message, experiment: Experiment, design: ExperimentDesign) -> list[str]:

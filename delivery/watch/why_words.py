@@ -64,9 +64,19 @@ def of_trigger(trigger: Trigger) -> str:
 
 
 def of_waiting(
-    message: Message, *, next_at: datetime | None, reason: str | None, held_by: Sequence[str], zone: tzinfo
+    message: Message,
+    *,
+    next_at: datetime | None,
+    reason: str | None,
+    held_by: Sequence[str],
+    zone: tzinfo,
+    free_at: datetime | None = None,
 ) -> str:
-    """A message that waits. `next_at`: the first moment at which it may go; None: at none, because of `reason`."""
+    """A message that waits. `next_at`: the first moment at which it may go; None: at none, because of `reason`.
+
+    `free_at`: of one that a rule put off, from when on the rules would let it go as they stand; before it is due, room has
+    come since, and nobody looks before it is due.
+    """
     if message.state == MessageState.CLAIMED:
         return "It is just being looked at by a process that sends."
     said = [f"It is due on {moment(message.first_due_at, zone)}."]
@@ -77,6 +87,11 @@ def of_waiting(
         )
     if message.reason is not None and message.due_at != message.first_due_at:
         said.append(f"It was put off to {moment(message.due_at, zone)}, because {put_off(message.reason)}.")
+    if free_at is not None and free_at < message.due_at:
+        said.append(
+            f"As things stand now the rules would let it go from {moment(free_at, zone)} on; "
+            f"it is looked at again at {moment(message.due_at, zone)}."
+        )
     if next_at is None:
         said.append(f"As things stand it will not go out, because {not_sent(reason)}.")
     elif next_at >= message.expires_at:

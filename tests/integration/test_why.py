@@ -184,7 +184,7 @@ def test_pauses_and_fuses_that_hold_a_message_are_named(people: Database, clock:
         ({"state": "suppressed", "reason": "content: 'coupon' is undefined"}, "'coupon' is undefined"),
         ({"state": "suppressed", "reason": "undeliverable", "error_code": 131026}, "came twice"),
         ({"state": "expired", "reason": "cap"}, "as many messages as the caps allow"),
-        ({"state": "expired", "reason": "late"}, "its time was over"),
+        ({"state": "expired", "reason": "late"}, "there was a pause, an open fuse"),
         ({"state": "cancelled", "reason": "stopped"}, "the experiment was stopped"),
     ],
 )
@@ -250,3 +250,29 @@ def test_over_http(writer: TestClient, wiring: Wiring, clock: SteppedClock) -> N
     assert writer.get("/v1/users/nobody/why").status_code == 404
     assert writer.get("/v1/users/user-5/why", params={"experiment": "none"}).status_code == 404
     assert writer.get("/v1/users/user-5/why", headers={"Authorization": ""}).status_code == 401
+
+
+def test_room_that_came_while_a_message_waits_is_told_with_when_it_is_looked_at_again(
+    people: Database, clock: SteppedClock
+) -> None:
+    begin(people, clock, variants=ONE_ARM)
+    plan(people, clock)
+    tomorrow = clock.now() + timedelta(days=1)
+    # As a place given back, or a higher tier, leaves it: nothing holds it any more, but it still waits.
+    put_off = {"first_due_at": clock.now(), "due_at": tomorrow, "expires_at": tomorrow + timedelta(days=1)}
+    change(people, 7, reason="tier", **put_off)
+    found = ask(people, clock, 7)
+    assert found.next_at == tomorrow
+    assert "the rules would let it go from 2026-12-01" in found.because
+    assert "looked at again at 2026-12-02" in found.because
+    # The rest that WhatsApp asked for is no rule of ours, which room could shorten.
+    change(people, 7, reason="meta_cap", **put_off)
+    assert "would let it go" not in ask(people, clock, 7).because
+    with people.transaction() as session:
+        policy.put(session, clock, actor="test", document={"marketing": {"min_interval": "1d"}})
+    change(people, 7, reason="interval", **put_off)
+    with people.transaction() as session:
+        other = session.exec(select(Message).where(Message.user_pk == 8)).first()
+        assert other is not None
+        other.user_pk, other.step, other.state, other.slot_at = 7, 5, "read", clock.now()
+    assert "would let it go" not in ask(people, clock, 7).because
