@@ -113,7 +113,8 @@ class Click(SQLModel, table=True):
 class WebhookBody(SQLModel, table=True):
     """A webhook as it came, stored before anything is made of it. `error` is why it could not be projected.
 
-    `other` names the kinds in it that nothing was made of, with commas between.
+    `other` names the kinds in it that nothing was made of, with commas between. `unmatched` are its statuses of messages that
+    we do not know; as long as they wait (`projected_at` null), `look_again_at` says until when nobody need look.
     """
 
     __tablename__ = "webhook_bodies"
@@ -121,8 +122,14 @@ class WebhookBody(SQLModel, table=True):
         Index(
             "ix_webhook_bodies_waiting",
             "id",
-            sqlite_where=text("projected_at IS NULL"),
-            postgresql_where=text("projected_at IS NULL"),
+            sqlite_where=text("projected_at IS NULL AND unmatched IS NULL"),
+            postgresql_where=text("projected_at IS NULL AND unmatched IS NULL"),
+        ),
+        Index(
+            "ix_webhook_bodies_look_again",
+            "look_again_at",
+            sqlite_where=text("projected_at IS NULL AND unmatched IS NOT NULL"),
+            postgresql_where=text("projected_at IS NULL AND unmatched IS NOT NULL"),
         ),
         Index(
             "ix_webhook_bodies_errors",
@@ -151,6 +158,7 @@ class WebhookBody(SQLModel, table=True):
     projected_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error: str | None = Field(default=None, max_length=1000)
     unmatched: list[Any] | None = Field(default=None, sa_type=JsonDocument)
+    look_again_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     other: str | None = Field(default=None, max_length=200)
 
 

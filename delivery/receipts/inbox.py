@@ -3,8 +3,8 @@
 `store` keeps a body and is all that happens before WhatsApp gets its answer. `project_tick` reads bodies in their order
 and merges what they say (`projection`): statuses into messages (`progress.merge`), what people say (`inbound`), news of
 templates (`template_updates`) and numbers (`numbers`), in each of which any order and any repetition end alike. Nothing is
-dropped: a body that cannot be read keeps its error, a status whose message is not known waits a while in `unmatched` and
-then stays there with an error, and what nothing was made of is named in `other`.
+dropped: a body that cannot be read keeps its error, a status whose message is not known waits a while in `unmatched`, where
+it is looked at ever more rarely, and then stays there with an error, and what nothing was made of is named in `other`.
 """
 
 import logging
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -45,7 +46,8 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-UNMATCHED_BATCH: Final = 200
+LEFT_OVER: Final = 5_000
+"""Bodies with statuses of unknown messages that are looked at again in one tick; those that are due longest come first."""
 BATCH: Final = 250
 """Bodies in a transaction: as long as it runs, nothing else can be written on SQLite, not even what comes in."""
 _UNSTORABLE: Final = (DataError, IntegrityError, OverflowError)
@@ -54,7 +56,7 @@ _Fetch = Callable[..., list[Stored]]
 
 class WebhookState(StrEnum):
     """Webhooks to look at. `error`: could not be made sense of; `unmatched`: has statuses of messages that we do not (yet)
-    know; `other`: has something that nothing was made of; `waiting`: not looked at, or not to the end.
+    know; `other`: has something that nothing was made of; `waiting`: not looked at yet.
     """
 
     ERROR = "error"
@@ -95,12 +97,16 @@ def project_tick(
 ) -> Projected:
     """Make sense of up to `limit` webhooks that wait, `batch` in a transaction, and look again for missing messages."""
     projector = Projector(clock, settings, rng or np.random.default_rng())
-    total = replace(
-        _project_batch(database, projector, repository.unmatched_bodies, UNMATCHED_BATCH)[0], bodies=0
-    )
-    seen = 0
+    left_over = partial(repository.left_over_bodies, due=clock.now())
+    again = _project(database, projector, left_over, LEFT_OVER, BATCH)
+    return replace(again, bodies=0) + _project(database, projector, repository.new_bodies, limit, batch)
+
+
+def _project(database: Database, projector: Projector, fetch: _Fetch, limit: int, batch: int) -> Projected:
+    """Every look moves a body out of what `fetch` finds, so that the next batch is always another one."""
+    total, seen = Projected(), 0
     while seen < limit:
-        done, found = _project_batch(database, projector, repository.new_bodies, min(batch, limit - seen))
+        done, found = _project_batch(database, projector, fetch, min(batch, limit - seen))
         total += done
         seen += found
         if not found:

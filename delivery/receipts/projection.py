@@ -5,7 +5,7 @@ People come first and messages after, because sending locks in that order too; t
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -32,6 +32,7 @@ from experiments.settings import Settings
 
 UNMATCHED_FOR: Final = timedelta(minutes=15)
 """How long a status waits for a message that we do not know (yet)."""
+SOON: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,7 @@ class Projector:
     ) -> int:
         """Mark the bodies as done, except those that wait for a message; returns how many ended with an error."""
         now = self._clock.now()
+        turns: dict[int, datetime] = {}
         waiting: dict[int, list[StatusUpdate]] = {}
         for status in unmatched:
             waiting.setdefault(status.body_id, []).append(status.update)
@@ -243,19 +245,33 @@ class Projector:
         for body in bodies:
             if body.id not in waiting:
                 continue
-            left = [as_json(update) for update in waiting[body.id]]
             over = now - body.received_at >= UNMATCHED_FOR
+            turn = None if over else next_look(body.received_at, now)
+            if turn is not None and len(body.unmatched or ()) == len(waiting[body.id]):
+                turns[body.id] = turn
+                continue
+            left = [as_json(update) for update in waiting[body.id]]
             # Another number of the account is no business of ours: that is no error.
             lost = sum(update.number in (None, self._number) for update in waiting[body.id])
             error = f"{lost} statuses of messages that we do not know" if over and lost else None
-            looked.append(Looked(body.id, now if over else None, error, left))
+            looked.append(Looked(body.id, now if over else None, error, left, turn))
         repository.note(session, looked)
+        repository.put_off(session, turns)
         repository.name_others(
             session, {pk: ",".join(sorted(set(kinds))) for pk, kinds in reading.others.items()}
         )
-        noted = {item.id for item in looked}
+        noted = {item.id for item in looked} | turns.keys()
         repository.finish(session, [body.id for body in bodies if body.id not in noted], at=now)
         return sum(item.error is not None for item in looked)
+
+
+def next_look(received_at: datetime, now: datetime) -> datetime:
+    """When to look again for the messages of statuses that have waited since `received_at`: after half as long again.
+
+    So what is new is looked at every second, what is another system's about twenty times before it is given up, and a
+    status waits at most half as long again as its message took to become known.
+    """
+    return min(now + max(SOON, (now - received_at) / 2), received_at + UNMATCHED_FOR)
 
 
 def _receipt(status: Status, attempt: int, story: Story, owners: dict[str, int]) -> Receipt:

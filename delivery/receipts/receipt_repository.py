@@ -4,25 +4,28 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, literal, select, text, update
 from sqlmodel import Session, SQLModel, col
 
 from delivery.models import WebhookBody
 
 _BODIES: Final = SQLModel.metadata.tables[str(WebhookBody.__tablename__)]
 # Written out, because a database uses a partial index only when it sees the same condition, not a parameter.
-_WAITING: Final = text("webhook_bodies.projected_at IS NULL")
+_OPEN: Final = text("webhook_bodies.projected_at IS NULL")
+_WAITING: Final = text("webhook_bodies.projected_at IS NULL AND webhook_bodies.unmatched IS NULL")
+_LEFT_OVER: Final = text("webhook_bodies.projected_at IS NULL AND webhook_bodies.unmatched IS NOT NULL")
 MAX_ERROR: Final = 1000
 MAX_OTHER: Final = 200
 
 
 class Stored(NamedTuple):
-    """A webhook that waits; `unmatched` are the statuses left over from an earlier look."""
+    """A webhook that waits; `unmatched` are the statuses left over from an earlier look, at `look_again_at` it is their turn."""
 
     id: int
     body: bytes
     received_at: datetime
     unmatched: list[Any] | None
+    look_again_at: datetime | None
 
 
 class Looked(NamedTuple):
@@ -32,6 +35,7 @@ class Looked(NamedTuple):
     projected_at: datetime | None
     error: str | None
     unmatched: list[Any] | None
+    look_again_at: datetime | None = None
 
 
 def add_body(session: Session, *, body: bytes, at: datetime) -> int:
@@ -45,36 +49,32 @@ def add_bodies(session: Session, bodies: Sequence[bytes], *, at: datetime) -> No
     session.connection().execute(insert(_BODIES), [{"body": body, "received_at": at} for body in bodies])
 
 
-def new_bodies(session: Session, *, limit: int, after_id: int = 0) -> list[Stored]:
+def new_bodies(session: Session, *, limit: int) -> list[Stored]:
     """The oldest webhooks that nobody has looked at."""
-    return _bodies(session, _BODIES.c.unmatched.is_(None), limit, after_id)
+    query = select(*(_BODIES.c[name] for name in Stored._fields)).where(_WAITING)
+    rows = session.connection().execute(query.order_by(_BODIES.c.id).limit(limit))
+    return [Stored(*row) for row in rows]
 
 
-def unmatched_bodies(session: Session, *, limit: int, after_id: int = 0) -> list[Stored]:
-    """The oldest webhooks with statuses whose message was not known when they came."""
-    return _bodies(session, _BODIES.c.unmatched.is_not(None), limit, after_id)
-
-
-def _bodies(session: Session, which: Any, limit: int, after_id: int) -> list[Stored]:
-    query = (
-        select(*(_BODIES.c[name] for name in Stored._fields))
-        .where(_WAITING, which, _BODIES.c.id > after_id)
-        .order_by(_BODIES.c.id)
-        .limit(limit)
-    )
-    return [Stored(*row) for row in session.connection().execute(query)]
+def left_over_bodies(session: Session, *, limit: int, due: datetime) -> list[Stored]:
+    """Webhooks with statuses whose message was not known, whose turn it is; without the bodies, which nobody needs again."""
+    columns = [literal(b"") if name == "body" else _BODIES.c[name] for name in Stored._fields]
+    query = select(*columns).where(_LEFT_OVER, _BODIES.c.look_again_at <= due)
+    rows = session.connection().execute(query.order_by(_BODIES.c.look_again_at).limit(limit))
+    return [Stored(*row) for row in rows]
 
 
 def hold(session: Session, bodies: Sequence[Stored]) -> set[int]:
     """Those of these webhooks that nobody has looked at since they were read, held: a second worker waits for their order."""
     query = (
-        select(_BODIES.c.id, _BODIES.c.unmatched)
-        .where(_WAITING, _BODIES.c.id.in_([body.id for body in bodies]))
+        select(_BODIES.c.id, _BODIES.c.look_again_at)
+        .where(_OPEN, _BODIES.c.id.in_([body.id for body in bodies]))
         .order_by(_BODIES.c.id)
         .with_for_update()
     )
-    left = {body.id: body.unmatched for body in bodies}
-    return {pk for pk, unmatched in session.connection().execute(query) if left[pk] == unmatched}
+    # Every look that does not end it moves the next one on.
+    seen = {body.id: body.look_again_at for body in bodies}
+    return {pk for pk, look_again_at in session.connection().execute(query) if seen[pk] == look_again_at}
 
 
 def finish(session: Session, ids: Collection[int], *, at: datetime) -> None:
@@ -99,7 +99,7 @@ def note(session: Session, looked: Sequence[Looked]) -> None:
     statement = (
         update(_BODIES)
         .where(_BODIES.c.id == bindparam("body_id"))
-        .values({name: bindparam(f"new_{name}") for name in ("projected_at", "error", "unmatched")})
+        .values({name: bindparam(f"new_{name}") for name in Looked._fields[1:]})
     )
     rows = [
         {
@@ -107,11 +107,23 @@ def note(session: Session, looked: Sequence[Looked]) -> None:
             "new_projected_at": item.projected_at,
             "new_error": item.error and item.error[:MAX_ERROR],
             "new_unmatched": item.unmatched,
+            "new_look_again_at": item.look_again_at,
         }
         for item in looked
     ]
     if rows:
         session.connection().execute(statement, rows)
+
+
+def put_off(session: Session, turns: Mapping[int, datetime]) -> None:
+    """Nothing new about these webhooks: when it is their turn again."""
+    if turns:
+        session.connection().execute(
+            update(_BODIES)
+            .where(_BODIES.c.id == bindparam("body_id"))
+            .values(look_again_at=bindparam("new_look_again_at")),
+            [{"body_id": pk, "new_look_again_at": at} for pk, at in turns.items()],
+        )
 
 
 _CONDITIONS: Final = {
@@ -147,7 +159,7 @@ def reopen(session: Session, body_id: int) -> Stored:
     statement = (
         update(_BODIES)
         .where(_BODIES.c.id == body_id)
-        .values(projected_at=None, error=None, unmatched=None, other=None)
+        .values(projected_at=None, error=None, unmatched=None, look_again_at=None, other=None)
         .returning(*(_BODIES.c[name] for name in Stored._fields))
     )
     return Stored(*session.connection().execute(statement).one())

@@ -18,6 +18,9 @@ _BODIES: Final = SQLModel.metadata.tables[str(WebhookBody.__tablename__)]
 _PLANNED: Final = text("messages.state = 'planned'")
 _LEASED: Final = text("messages.state IN ('claimed', 'inflight')")
 
+_UNSEEN: Final = text("webhook_bodies.projected_at IS NULL AND webhook_bodies.unmatched IS NULL")
+_LEFT_OVER: Final = text("webhook_bodies.projected_at IS NULL AND webhook_bodies.unmatched IS NOT NULL")
+
 
 class Tally(NamedTuple):
     """One line of the books: `number` of messages of a variant, or (`state` is null) of occasions that were planned for it.
@@ -151,7 +154,9 @@ def accepted_since(session: Session, *, since: datetime) -> int:
 
 
 class Inbox(NamedTuple):
-    """Webhooks: not looked at yet, since when the oldest waits; with statuses of messages not known (yet); ended in an error."""
+    """Webhooks: not looked at yet, since when the oldest waits; looked at, with statuses that wait for a message not known yet;
+    ended in an error.
+    """
 
     waiting: int
     oldest: datetime | None
@@ -162,22 +167,20 @@ class Inbox(NamedTuple):
 def inbox(session: Session) -> Inbox:
     connection = session.connection()
     waiting = webhooks_waiting(session)
-    first = select(_BODIES.c.received_at).where(text("webhook_bodies.projected_at IS NULL"))
-    unmatched = select(func.count()).where(
-        _BODIES.c.unmatched.is_not(None), text("webhook_bodies.projected_at IS NULL")
-    )
+    first = select(_BODIES.c.received_at).where(_UNSEEN)
+    unmatched = select(func.count()).select_from(_BODIES).where(_LEFT_OVER)
     errors = select(func.count()).where(_BODIES.c.error.is_not(None))
     return Inbox(
         waiting=waiting,
         oldest=connection.execute(first.order_by(_BODIES.c.id).limit(1)).scalar() if waiting else None,
-        unmatched=connection.execute(unmatched).scalar_one() if waiting else 0,
+        unmatched=connection.execute(unmatched).scalar_one(),
         errors=connection.execute(errors).scalar_one(),
     )
 
 
 def webhooks_waiting(session: Session) -> int:
-    """Webhooks that came in and that nothing has been made of yet."""
-    query = select(func.count()).select_from(_BODIES).where(_BODIES.c.projected_at.is_(None))
+    """Webhooks that came in and that nobody has looked at yet."""
+    query = select(func.count()).select_from(_BODIES).where(_UNSEEN)
     return session.connection().execute(query).scalar_one()
 
 

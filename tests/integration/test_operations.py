@@ -149,7 +149,7 @@ def test_fuses_workers_tier_number_and_inbox(database: Database, clock: SteppedC
     assert {process.name: process.share for process in found.workers} == {"a:1": 40, "b:2": 40, "c:3": 80}
     assert (found.tier.unique_users, found.tier.limit) == (len(people), 1000)
     assert (found.number.quality, found.number.status) == ("YELLOW", None)
-    assert found.inbox == (2, now - timedelta(minutes=2), 1, 1)
+    assert found.inbox == (1, now - timedelta(minutes=2), 1, 1)
 
 
 def test_the_answer_keeps_its_old_fields_and_says_more(

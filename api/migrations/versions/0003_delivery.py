@@ -101,6 +101,10 @@ def upgrade() -> None:
 
     with op.batch_alter_table('webhook_bodies', schema=None) as batch_op:
         batch_op.add_column(sa.Column('other', sa.String(length=200), nullable=True))
+        batch_op.add_column(sa.Column('look_again_at', database.UtcDateTime(), nullable=True))
+        batch_op.drop_index('ix_webhook_bodies_waiting', sqlite_where=sa.text('projected_at IS NULL'), postgresql_where=sa.text('projected_at IS NULL'))
+        batch_op.create_index('ix_webhook_bodies_waiting', ['id'], unique=False, sqlite_where=sa.text('projected_at IS NULL AND unmatched IS NULL'), postgresql_where=sa.text('projected_at IS NULL AND unmatched IS NULL'))
+        batch_op.create_index('ix_webhook_bodies_look_again', ['look_again_at'], unique=False, sqlite_where=sa.text('projected_at IS NULL AND unmatched IS NOT NULL'), postgresql_where=sa.text('projected_at IS NULL AND unmatched IS NOT NULL'))
         batch_op.create_index('ix_webhook_bodies_other', ['id', 'other'], unique=False, sqlite_where=sa.text('other IS NOT NULL'), postgresql_where=sa.text('other IS NOT NULL'))
         batch_op.create_index('ix_webhook_bodies_unmatched', ['id'], unique=False, sqlite_where=sa.text('unmatched IS NOT NULL'), postgresql_where=sa.text('unmatched IS NOT NULL'))
         batch_op.create_index('ix_webhook_bodies_errors', ['id'], unique=False, sqlite_where=sa.text('error IS NOT NULL'), postgresql_where=sa.text('error IS NOT NULL'))
@@ -109,6 +113,7 @@ def upgrade() -> None:
     # As messages expired before: seven days (in microseconds) after they were first due.
     op.execute('UPDATE messages SET expires_at = first_due_at + 604800000000')
     op.execute('UPDATE assignments SET occasions = 1 WHERE planned_at IS NOT NULL')
+    op.execute('UPDATE webhook_bodies SET look_again_at = received_at WHERE projected_at IS NULL AND unmatched IS NOT NULL')
 
 
 def downgrade() -> None:
@@ -117,6 +122,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_webhook_bodies_errors', sqlite_where=sa.text('error IS NOT NULL'), postgresql_where=sa.text('error IS NOT NULL'))
         batch_op.drop_index('ix_webhook_bodies_unmatched', sqlite_where=sa.text('unmatched IS NOT NULL'), postgresql_where=sa.text('unmatched IS NOT NULL'))
         batch_op.drop_index('ix_webhook_bodies_other', sqlite_where=sa.text('other IS NOT NULL'), postgresql_where=sa.text('other IS NOT NULL'))
+        batch_op.drop_index('ix_webhook_bodies_look_again', sqlite_where=sa.text('projected_at IS NULL AND unmatched IS NOT NULL'), postgresql_where=sa.text('projected_at IS NULL AND unmatched IS NOT NULL'))
+        batch_op.drop_index('ix_webhook_bodies_waiting', sqlite_where=sa.text('projected_at IS NULL AND unmatched IS NULL'), postgresql_where=sa.text('projected_at IS NULL AND unmatched IS NULL'))
+        batch_op.create_index('ix_webhook_bodies_waiting', ['id'], unique=False, sqlite_where=sa.text('projected_at IS NULL'), postgresql_where=sa.text('projected_at IS NULL'))
+        batch_op.drop_column('look_again_at')
         batch_op.drop_column('other')
 
     with op.batch_alter_table('messages', schema=None) as batch_op:
