@@ -36,13 +36,16 @@ def list_breakers() -> None:
 @delivery.command("close")
 def close(
     kind: Annotated[breakers.Kind, typer.Argument(help="all, number, template or variant.")],
-    key: Annotated[str, typer.Argument(help="As `touchstone delivery breakers` shows it.")],
+    key: Annotated[
+        str,
+        typer.Argument(help="As `touchstone delivery breakers` shows it; of a number its id or its digits."),
+    ],
 ) -> None:
     """Close a fuse once its cause is mended, such as a wrong token; what waited goes out again."""
     wiring = _wiring()
     with wiring.database.transaction() as session:
-        breakers.close(session, wiring.clock, actor=ACTOR, kind=kind, key=key)
-    typer.echo(f"closed {kind} {key}")
+        closed = breakers.close(session, wiring.clock, actor=ACTOR, kind=kind, key=key)
+    typer.echo(f"closed {kind} {closed.key}")
 
 
 @delivery.command("pause")
@@ -50,8 +53,10 @@ def pause(reason: Annotated[str, typer.Argument(help="Why, for whoever wonders."
     """Stop everything, at once: no message goes out until `touchstone delivery resume`."""
     wiring = _wiring()
     with wiring.database.transaction() as session:
+        before = breakers.paused(session, wiring.clock)
         row = breakers.pause_all(session, wiring.clock, actor=ACTOR, reason=reason)
-        typer.echo(f"paused since {format_moment(row.opened_at)}: {row.reason}")
+    since = f"paused since {format_moment(row.opened_at)}: {row.reason}"
+    typer.echo(since if before is None else f"was already {since} (this reason is kept)")
 
 
 @delivery.command("resume")
@@ -59,8 +64,14 @@ def resume() -> None:
     """Go on after a pause; other fuses stay as they are."""
     wiring = _wiring()
     with wiring.database.transaction() as session:
+        before = breakers.paused(session, wiring.clock)
         breakers.resume_all(session, wiring.clock, actor=ACTOR)
-    typer.echo("not paused")
+        still_open = len(breakers.open_breakers(session, wiring.clock))
+    typer.echo("was not paused" if before is None else f"resumed; was paused for: {before.reason}")
+    if still_open:
+        typer.echo(
+            f"fuses still open, which hold messages back: {still_open}; `touchstone delivery breakers`"
+        )
 
 
 @delivery.command("numbers")

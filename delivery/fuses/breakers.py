@@ -4,7 +4,7 @@
     all       a person (`*`), or WhatsApp's word on the account    the same person's like, WhatsApp's word, or a hand
     number    slow_down, or nobody answers (for a while)           time: 1, 2, 4 .. s, at most 5 min, with jitter
     number    number_fuse (blocked, unpaid, token refused)         a hand
-    number    WhatsApp's word on the number (FLAGGED ..)           its word (UNFLAGGED ..), time if it says so, or a hand
+    number    WhatsApp's word on the number (RESTRICTED ..)        its word (UNRESTRICTED ..), time if it says so, or a hand
     template  template_fuse, or a webhook (PAUSED ..)              a webhook (REINSTATED ..), or a hand
     variant   5 equal errors of its messages without success       a hand; of statuses also a later success
 
@@ -239,6 +239,12 @@ def _put(
     repository.put_breaker(session, row)
 
 
+def paused(session: Session, clock: Clock) -> Breaker | None:
+    """The pause that a person began, while it lasts."""
+    known = repository.breaker(session, *EVERYTHING)
+    return known if known is not None and is_open(known, clock.now()) else None
+
+
 def pause_all(session: Session, clock: Clock, *, actor: str, reason: str) -> Breaker:
     """Stop everything at once: after the commit no POST begins. Pausing twice keeps the first reason; raises Invalid."""
     if not reason.strip() or len(reason) > MAX_REASON:
@@ -246,11 +252,10 @@ def pause_all(session: Session, clock: Clock, *, actor: str, reason: str) -> Bre
     # Waits for the POSTs that just begin, and holds back all others until the commit.
     repository.hold_sends(session)
     known = repository.breaker(session, *EVERYTHING)
-    now = clock.now()
-    if known is not None and is_open(known, now):
+    if known is not None and is_open(known, clock.now()):
         return known
     kind, key = EVERYTHING
-    _put(session, kind=kind, key=key, opened_at=now, until=None, code=None, reason=reason)
+    _put(session, kind=kind, key=key, opened_at=clock.now(), until=None, code=None, reason=reason)
     return _audited(session, clock, actor=actor, action="delivery.pause", before=known, key=EVERYTHING)
 
 
@@ -263,11 +268,22 @@ def resume_all(session: Session, clock: Clock, *, actor: str) -> Breaker | None:
 
 
 def close(session: Session, clock: Clock, *, actor: str, kind: Kind, key: str) -> Breaker:
-    """Close a fuse by hand; raises NotFound when it is not open."""
-    known = repository.breaker(session, kind, key)
-    if known is None or not is_open(known, clock.now()):
-        raise NotFound(f"no breaker {kind} {key!r} is open", field="key")
+    """Close a fuse by hand; raises NotFound when it is not open. A number's id stands for its digits as well, and they for it."""
+    found = {breaker.key: breaker for breaker in open_breakers(session, clock) if breaker.kind == kind}
+    names = [key, *(_other_names(session, key) if kind is Kind.NUMBER else ())]
+    known = next((found[name] for name in names if name in found), None)
+    if known is None:
+        instead = f"; open are {', '.join(sorted(found)[:5])}" if found else ""
+        raise NotFound(f"no breaker {kind} {key!r} is open{instead}", field="key")
     return _close(session, clock, known, actor=actor, action="breaker.close")
+
+
+def _other_names(session: Session, number: str) -> list[str]:
+    """The digits of a number by its id, or its ids by its digits, as far as they are known."""
+    displays = breaker_repository.displays(session)
+    ids = sorted(each for each, display in displays.items() if display == number)
+    digits = displays.get(number)
+    return ids if digits is None else [digits, *ids]
 
 
 def _close(session: Session, clock: Clock, known: Breaker, *, actor: str, action: str) -> Breaker:

@@ -89,12 +89,15 @@ def test_an_open_fuse_is_shown_and_closed_by_hand(touchstone: CommandLine, tmp_p
 
 def test_everything_is_paused_and_resumed_and_the_inbox_looked_at(touchstone: CommandLine) -> None:
     assert touchstone("migrate").returncode == 0
-    for reason in ("wrong price", "another"):
-        assert touchstone("delivery", "pause", reason).stdout.endswith(": wrong price\n")
+    first = touchstone("delivery", "pause", "wrong price").stdout
+    assert first.startswith("paused since ")
+    assert first.endswith(": wrong price\n")
+    again = touchstone("delivery", "pause", "another").stdout
+    assert again == f"was already {first.strip()} (this reason is kept)\n"
     assert "wrong price" in touchstone("delivery", "breakers").stdout
     assert "say why" in touchstone.fails("delivery", "pause", " ")
-    for _ in range(2):
-        assert touchstone("delivery", "resume").stdout == "not paused\n"
+    assert touchstone("delivery", "resume").stdout == "resumed; was paused for: wrong price\n"
+    assert touchstone("delivery", "resume").stdout == "was not paused\n"
     assert "wrong price" not in touchstone("delivery", "breakers").stdout
     assert "0 waiting, 0 with an error, 0 unmatched" in touchstone("delivery", "webhooks").stdout
     assert "people in 24 h" in touchstone("delivery", "numbers").stdout
