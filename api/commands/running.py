@@ -12,6 +12,7 @@ import typer
 
 from api import jobs
 from api.dashboarding import dashboard_command
+from api.sqlite_file import sole_sender
 from api.wiring import Wiring, worker_name
 from experiments.errors import Conflict, NotFound
 from experiments.settings import Settings
@@ -73,16 +74,17 @@ def serve(
 
     wiring = Wiring.from_environment()
     _check_free(host, port)
-    wiring.prepare_database()
-    _announce(wiring, f"API http://{host}:{port}/docs")
-    scheduler = make_scheduler(wiring)
-    scheduler.start()
-    try:
-        uvicorn.run(create_app(wiring), host=host, port=port, log_level="warning")
-    finally:
-        wiring.ending.set()
-        scheduler.shutdown(wait=True)
-        wiring.close()
+    wiring.prepare_database(create=True)
+    with sole_sender(wiring.database):
+        _announce(wiring, f"API http://{host}:{port}/docs")
+        scheduler = make_scheduler(wiring)
+        scheduler.start()
+        try:
+            uvicorn.run(create_app(wiring), host=host, port=port, log_level="warning")
+        finally:
+            wiring.ending.set()
+            scheduler.shutdown(wait=True)
+            wiring.close()
 
 
 def _check_free(host: str, port: int) -> None:
@@ -98,10 +100,16 @@ def _check_free(host: str, port: int) -> None:
 
 def worker() -> None:
     """Run the scheduler and the dispatcher without the API; on PostgreSQL, any number of them."""
+    wiring = Wiring.from_environment()
+    wiring.prepare_database(create=True)
+    with sole_sender(wiring.database):
+        _work(wiring)
+
+
+def _work(wiring: Wiring) -> None:
+    """Run every job until this process is asked to end."""
     from api.worker import make_scheduler
 
-    wiring = Wiring.from_environment()
-    wiring.prepare_database()
     asked_to_end = threading.Event()
     # Whoever runs many processes ends them with SIGTERM: no reason to leave claims behind until their leases run out.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -155,11 +163,18 @@ def simulator(
         bool,
         typer.Option(help="As strict as the real one: pair rate, engagement cap, holdout, template pacing."),
     ] = False,
+    hurry: Annotated[
+        float,
+        typer.Option(help="People receive, read, click, buy and answer so many times sooner."),
+    ] = 1.0,
     faults: Annotated[
         Path | None, typer.Option(help="A script of faults, as JSON or YAML; see docs/simulator.md.")
     ] = None,
 ) -> None:
     """Run a WhatsApp of your own: a server that answers as the Graph API does, with a world of people behind it.
+
+    People take as long as people do: most read within hours. `--hurry 60` makes an hour of theirs a minute; the clocks of
+    `serve` and of the simulator stay those of the machine, so windows, caps and quiet hours are not shortened.
 
     Point TOUCHSTONE_WHATSAPP_URL at it. Token, phone number id, account id and app secret are taken from the
     TOUCHSTONE_WHATSAPP_.. settings, and are `simulated`, `106540352242922`, `102290129340398` and `simulated` when those
@@ -191,6 +206,7 @@ def simulator(
             seed=seed,
             throughput=throughput,
             limits=replace(known.limits, tier=tier),
+            delays=known.delays.hurried(hurry),
             fault_plan=plan,
         )
     )

@@ -7,7 +7,7 @@ message reaches) follows the rate among those whom it reaches, p_T' = p0 + (p_T 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -142,7 +142,7 @@ def read_behaviours(document: Any) -> dict[str, Behaviour]:
     Raises Invalid with the path of every wrong field.
     """
     problems: list[Problem] = []
-    root = _object(document, "behaviour", {"silence", "templates", "groups"}, problems)
+    root = _object(document, "behaviour", ("templates", "groups", "silence"), problems)
     silence = _read(Silence(), root.get("silence", {}), "behaviour.silence", problems)
     templates = {
         name: _read(Treatment(), value, f"behaviour.templates.{name}", problems)
@@ -151,13 +151,16 @@ def read_behaviours(document: Any) -> dict[str, Behaviour]:
     groups = {"": Behaviour(silence, templates)}
     for group, value in _object(root.get("groups", {}), "behaviour.groups", None, problems).items():
         where = f"behaviour.groups.{group}"
-        part = _object(value, where, {"silence", "templates"}, problems)
+        part = _object(value, where, ("templates", "silence"), problems)
         changed = dict(templates)
         for name, change in _object(part.get("templates", {}), f"{where}.templates", None, problems).items():
             if name in templates:
                 changed[name] = _read(templates[name], change, f"{where}.templates.{name}", problems)
             else:
-                problems.append(Problem(f"{where}.templates.{name}", "is not a template of everybody"))
+                known = ", ".join(templates) or "none is there"
+                problems.append(
+                    Problem(f"{where}.templates.{name}", f"is not in behaviour.templates ({known})")
+                )
         groups[group] = Behaviour(
             _read(silence, part.get("silence", {}), f"{where}.silence", problems), changed
         )
@@ -166,13 +169,21 @@ def read_behaviours(document: Any) -> dict[str, Behaviour]:
     return groups
 
 
-def _object(value: Any, where: str, allowed: set[str] | None, problems: list[Problem]) -> Mapping[str, Any]:
+def _object(
+    value: Any, where: str, allowed: Sequence[str] | None, problems: list[Problem]
+) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         problems.append(Problem(where, "must be an object"))
         return {}
-    unknown = sorted(set(value) - allowed) if allowed is not None else []
-    problems.extend(Problem(f"{where}.{name}", "is not known") for name in unknown)
+    if allowed is not None:
+        problems.extend(strangers(value, allowed, where))
     return value
+
+
+def strangers(value: Mapping[str, Any], allowed: Sequence[str], where: str = "") -> list[Problem]:
+    """One problem for each key of `value` that is not allowed; it says which are."""
+    words = f"is not known; write {', '.join(allowed)}"
+    return [Problem(f"{where}.{key}" if where else key, words) for key in sorted(set(value) - set(allowed))]
 
 
 _Kind = TypeVar("_Kind", Silence, Treatment)
@@ -180,7 +191,7 @@ _Kind = TypeVar("_Kind", Silence, Treatment)
 
 def _read(base: _Kind, value: Any, where: str, problems: list[Problem]) -> _Kind:
     """`base` with the fields of `value`; problems are collected, and then `base` is returned as it is."""
-    names = {item.name for item in fields(base)}
+    names = [item.name for item in fields(base)]
     given = _object(value, where, names, problems)
     wrong = [
         Problem(f"{where}.{name}", message)
@@ -188,7 +199,7 @@ def _read(base: _Kind, value: Any, where: str, problems: list[Problem]) -> _Kind
         if name in names and (message := _complaint(name, item)) is not None
     ]
     problems.extend(wrong)
-    if wrong or set(given) - names:
+    if wrong or set(given) - set(names):
         return base
     return replace(base, **given)
 

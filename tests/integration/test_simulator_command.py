@@ -33,6 +33,11 @@ def _command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def _states(url: str) -> list[str]:
+    entries = httpx.get(f"{url}/simulator/ledger").json()["data"]
+    return [one["state"] for entry in entries for one in entry["messages"]]
+
+
 def test_options_reach_the_server(tmp_path):
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN)
@@ -47,6 +52,8 @@ def test_options_reach_the_server(tmp_path):
         "--realistic",
         "--tier",
         "3",
+        "--hurry",
+        "1e6",
         "--faults",
         str(plan),
         "--webhook-url",
@@ -66,6 +73,10 @@ def test_options_reach_the_server(tmp_path):
         outcomes = [send(url, [message(n, "anything")])[0] for n in range(5)]
         headers = {"Authorization": f"Bearer {TOKEN}"}
         listed = httpx.get(f"{url}/v26.0/4711/message_templates", headers=headers)
+        post(url, "/simulator/release")
+        while "read" not in (states := _states(url)):
+            assert time.monotonic() < end, f"an hour of theirs is no time, but nobody has read: {states}"
+            time.sleep(0.05)
     finally:
         process.terminate()
         process.communicate(timeout=30)

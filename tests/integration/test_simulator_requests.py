@@ -124,6 +124,14 @@ def test_a_world_in_motion_is_not_replaced_until_it_is_reset(tmp_path):
         ("/simulator/world", {"people": 3}, "people"),
         ("/simulator/world", {"people": [{"user_id": "u"}]}, "people[0].phone"),
         ("/simulator/world", {"people_path": "/nowhere.jsonl"}, "people_path"),
+        ("/simulator/world", {"people": [], "people_path": "/nowhere.jsonl"}, "people"),
+        (
+            "/simulator/world",
+            {"people": [{"user_id": "u", "phone": "+12025550101", "name": "Ann"}]},
+            "people[0].name",
+        ),
+        ("/simulator/world", {"persons": []}, "persons"),
+        ("/simulator/world", {}, "world"),
         (
             "/simulator/world",
             {"people": [], "behaviour": {"silence": {"visit": 2}}},
@@ -139,6 +147,13 @@ def test_wrong_worlds_are_refused_by_field(path, document, field):
         assert response.status_code == 422
         assert [problem["field"] for problem in response.json()["problems"]] == [field]
         assert httpx.post(simulator + path, content=b"{").status_code == 422
+
+
+def test_a_world_may_be_templates_alone():
+    templates = [{"name": "promo", "components": [{"type": "BODY", "text": "Hello"}]}]
+    with running(SimulatorConfig()) as simulator:
+        loaded = post(simulator, "/simulator/world", templates=templates)
+        assert loaded == {"people": 0, "templates": ["promo"]}
 
 
 def test_a_busy_port_is_said_plainly():

@@ -81,3 +81,13 @@ def test_what_is_wrong_is_named(document, field):
     with pytest.raises(Invalid) as caught:
         read_behaviours(document)
     assert [problem.field for problem in caught.value.problems] == [field]
+
+
+def test_who_errs_reads_what_may_be_written():
+    with pytest.raises(Invalid) as caught:
+        read_behaviours({"spring_reminder": {}, "groups": {"loyal": {"templates": {"b": {}}, "visit": 1}}})
+    assert [(problem.field, problem.message) for problem in caught.value.problems] == [
+        ("behaviour.spring_reminder", "is not known; write templates, groups, silence"),
+        ("behaviour.groups.loyal.visit", "is not known; write templates, silence"),
+        ("behaviour.groups.loyal.templates.b", "is not in behaviour.templates (none is there)"),
+    ]

@@ -48,3 +48,15 @@ def test_the_clock_is_shared_by_its_three_numbers():
 def test_secrets_stay_out_of_the_repr():
     text = repr(SimulatorConfig(token="t0ken", app_secret="s3cret", write_key="wr1te"))
     assert not any(secret in text for secret in ("t0ken", "s3cret", "wr1te"))
+
+
+def test_hurried_people_take_a_part_of_the_time():
+    assert Delays(read=3600, visit=0).hurried(60).read == 60
+    assert Delays(visit=0).hurried(60).visit == 0
+    assert Delays().hurried(1) == Delays()
+
+
+@pytest.mark.parametrize("factor", [0, -1, float("nan"), float("inf")])
+def test_a_hurry_is_a_number_above_0(factor):
+    with pytest.raises(Invalid, match="hurry"):
+        Delays().hurried(factor)
