@@ -28,6 +28,8 @@ from experiments.vocabulary import Category
 MAX_CAP: Final = 10_000
 SUBJECT: Final = "delivery_policy"
 CURRENT: Final = "current"
+PUT_OFF_BY: Final = ("cap", "interval", "quiet_hours", "tier", "priority")
+"""Reasons of messages that a policy may have put off; a variant's own frequency and a message in flight are none of its."""
 
 
 class _Value(BaseModel):
@@ -131,7 +133,12 @@ def current(session: Session, settings: Settings) -> DeliveryPolicy:
 def put(session: Session, clock: Clock, *, actor: str, document: Mapping[str, Any]) -> DeliveryPolicy:
     """Let `document` be the policy from now on, as a whole; raises Invalid naming the field.
 
-    One that says what is stored already adds no version.
+    Messages that a rule of the policy before put off are due again at once: the next look lets them go, or puts them off to
+    the moment that counts now. With a million planned messages that costs 0.25 s (SQLite) or 3 ms (PostgreSQL) where none was
+    put off, and 2.5 to 3.5 s where 50,000 were, on two busy cores; SQLite sends nothing meanwhile. On PostgreSQL a batch that is being
+    reserved at that very moment may still be put off by the policy before.
+
+    A policy that says what is stored already adds no version and changes nothing.
     """
     try:
         policy = DeliveryPolicy.model_validate(document)
@@ -141,7 +148,9 @@ def put(session: Session, clock: Clock, *, actor: str, document: Mapping[str, An
     after = policy.model_dump(mode="json")
     if before == after:
         return policy
-    repository.add(session, PolicyVersion(document=after, actor=actor, at=clock.now()))
+    now = clock.now()
+    repository.add(session, PolicyVersion(document=after, actor=actor, at=now))
+    repository.look_again(session, reasons=PUT_OFF_BY, now=now)
     audit.record(
         session,
         clock,
