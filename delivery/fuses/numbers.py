@@ -5,6 +5,7 @@ kept as they come, and brought together only when somebody asks (`state_of`, `br
 which of the two is heard of first.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +18,8 @@ from delivery.fuses import number_repository as repository
 from delivery.fuses.breakers import ACCOUNT, Kind
 from delivery.models import NumberState
 from delivery.whatsapp.items import NumberUpdate, Standing
+
+_log = logging.getLogger(__name__)
 
 MAX_NUMBER: Final = 50
 MAX_QUALITY: Final = 30
@@ -51,8 +54,11 @@ def apply(session: Session, *, updates: Sequence[tuple[datetime, NumberUpdate]],
         if update.has_limit:
             _take(row, "unique_users", update.limit, at, always=True)
         if update.standing is not None:
-            _take(row, "status", _said(update)[:MAX_STATUS], at)
-            _sound(session, at, update)
+            is_news = _take(row, "status", _said(update)[:MAX_STATUS], at)
+            if update.standing is not Standing.WARNED:
+                _sound(session, at, update)
+            elif is_news:
+                _log.warning("WhatsApp says of %s: %s", _key(update), _said(update))
     repository.put(session, [rows[key] for key in sorted(rows)])
 
 
@@ -106,14 +112,16 @@ def _newest(rows: Iterable[NumberState], part: str) -> NumberState | None:
     return max(dated, key=lambda row: (getattr(row, f"{part}_at"), _rank(getattr(row, part))), default=None)
 
 
-def _take(row: NumberState, part: str, value: object, at: datetime, *, always: bool = False) -> None:
-    """The newer word, and of two of the same time always the same one."""
+def _take(row: NumberState, part: str, value: object, at: datetime, *, always: bool = False) -> bool:
+    """The newer word, and of two of the same time always the same one; returns whether it was this one."""
     if value is None and not always:
-        return
+        return False
     known_at = getattr(row, f"{part}_at")
     if known_at is None or (at, _rank(value)) > (known_at, _rank(getattr(row, part))):
         setattr(row, part, value)
         setattr(row, f"{part}_at", at)
+        return True
+    return False
 
 
 def _rank(value: object) -> str:

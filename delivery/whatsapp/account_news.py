@@ -23,8 +23,10 @@ LIMITS: Final = (
 BUSINESS_INITIATED: Final = "RESTRICTED_BIZ_INITIATED_MESSAGING"
 BAN_STATES: Final = {"DISABLE": Standing.STOPPED, "REINSTATE": Standing.BACK}
 """A ban that is only scheduled says nothing yet: messages still go out."""
-_BACK: Final = ("REINSTATE", "UNFLAG", "UNRESTRICT", "UNBAN", "RECONNECT", "RESTORED", "REENABLED")
-_STOPS: Final = ("DISABLE", "RESTRICT", "VIOLATION", "FLAGGED", "BANNED", "SUSPEND", "OFFBOARD", "DELETED")
+_BACK: Final = ("REINSTATE", "UNRESTRICT", "UNBAN", "RECONNECT", "RESTORED", "REENABLED")
+_STOPS: Final = ("DISABLE", "RESTRICT", "BANNED", "SUSPEND", "DISCONNECT", "OFFBOARD", "DELETED")
+_WARNINGS: Final = ("VIOLATION", "FLAGGED")
+"""Whoever broke a rule, or is flagged (or no more: UNFLAGGED), may send, until a restriction or a ban says otherwise."""
 _REVIEWS: Final = {"APPROVED": Standing.BACK, "REJECTED": Standing.STOPPED}
 _ELEMENTS: Final = {"HEADER": "title", "BODY": "element", "FOOTER": "footer"}
 
@@ -115,14 +117,14 @@ def _account(field: str, value: dict[str, Any], at: datetime | None) -> WebhookI
     restrictions = dicts(value.get("restriction_info") or [value.get("restriction_info")])
     until = None
     if state is not None:
-        standing = BAN_STATES.get(state)
+        standing = BAN_STATES.get(state, _warning(event))
     else:
         standing = _standing(event)
-        if restrictions and standing is Standing.STOPPED:
+        if restrictions and standing in (Standing.STOPPED, Standing.WARNED):
             ours = [
                 item for item in restrictions if _upper(item.get("restriction_type")) == BUSINESS_INITIATED
             ]
-            standing = Standing.STOPPED if ours else None
+            standing = Standing.STOPPED if ours else _warning(event)
             ends = [moment(item.get("expiration")) for item in ours]
             until = None if None in ends else max((end for end in ends if end is not None), default=None)
     if standing is None:
@@ -156,10 +158,14 @@ def _limit(value: dict[str, Any]) -> tuple[bool, int | None]:
 
 
 def _standing(event: str) -> Standing | None:
-    """What an event says about sending; a word of return outweighs, since it names what it ends (UNFLAGGED)."""
+    """What an event says about sending; a word of return outweighs, since it names what it ends (UNRESTRICTED)."""
     if any(word in event for word in _BACK):
         return Standing.BACK
-    return Standing.STOPPED if any(word in event for word in _STOPS) else None
+    return Standing.STOPPED if any(word in event for word in _STOPS) else _warning(event)
+
+
+def _warning(event: str) -> Standing | None:
+    return Standing.WARNED if any(word in event for word in _WARNINGS) else None
 
 
 def _upper(value: object) -> str | None:

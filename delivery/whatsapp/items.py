@@ -92,6 +92,8 @@ class Standing(StrEnum):
 
     STOPPED = "stopped"
     BACK = "back"
+    WARNED = "warned"
+    """A notice: nothing is forbidden, or allowed again, by it."""
 
 
 @dataclass(frozen=True, slots=True)

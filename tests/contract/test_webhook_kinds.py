@@ -103,10 +103,10 @@ TEMPLATES = {
         )
     },
 }
-STOPPED, BACK = {"standing": Standing.STOPPED}, {"standing": Standing.BACK}
+STOPPED, BACK, WARNED = ({"standing": standing} for standing in Standing)
 NUMBERS = {
-    "number_flagged": STOPPED | {"display": DISPLAY, "limit": 10_000, "at": ENTRY},
-    "number_unflagged": BACK | {"display": DISPLAY},
+    "number_flagged": WARNED | {"display": DISPLAY, "limit": 10_000, "at": ENTRY},
+    "number_unflagged": WARNED | {"display": DISPLAY},
     "number_upgrade": {"standing": None, "has_limit": True, "limit": 10_000},
     "number_unlimited": {"has_limit": True, "limit": None},
     "capability_per_phone": {"display": None, "limit": 1000},
@@ -114,7 +114,7 @@ NUMBERS = {
     "account_disabled": STOPPED | {"display": None, "until": None},
     "account_reinstated": BACK,
     "account_restricted": STOPPED | {"until": datetime(2026, 9, 28, 12, 53, 20, tzinfo=UTC)},
-    "account_violation": STOPPED | {"reason": "SPAM"},
+    "account_violation": WARNED | {"reason": "SPAM"},
     "account_deleted": STOPPED,
     "review_approved": BACK,
     "review_rejected": STOPPED,

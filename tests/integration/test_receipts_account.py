@@ -63,11 +63,59 @@ def test_a_restriction_ends_when_it_says(database: Database, clock: SteppedClock
     assert _open(database, clock) == frozenset()
 
 
-def test_a_flagged_number_is_ours_until_its_digits_are_known_to_be_another_s(
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        (
+            "account_update",
+            {"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "SPAM"}},
+            "ACCOUNT_VIOLATION SPAM",
+        ),
+        ("phone_number_quality_update", {"event": "FLAGGED", "display_phone_number": DISPLAY}, "FLAGGED"),
+    ],
+    ids=["violation", "flagged"],
+)
+def test_a_warning_is_kept_and_logged_once_and_stops_nothing(
+    database: Database,
+    clock: SteppedClock,
+    caplog: pytest.LogCaptureFixture,
+    field: str,
+    value: dict[str, Any],
+    said: str,
+) -> None:
+    _say(database, clock, field, value)
+    _say(database, clock, field, value)
+    assert _open(database, clock) == frozenset()
+    with database.snapshot() as session:
+        known = numbers.state_of(session, NUMBER)
+    assert known is not None
+    assert (known.status, known.status_at) == (said, clock.now())
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert said in warnings[0]
+
+
+def test_a_violation_that_comes_with_a_restriction_stops_and_unflagged_does_not_end_it(
     database: Database, clock: SteppedClock
 ) -> None:
-    flagged = {"display_phone_number": "+1 202-555-0177", "event": "FLAGGED", "current_limit": "TIER_250"}
-    _say(database, clock, "phone_number_quality_update", flagged)
+    item = {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING"}
+    _say(database, clock, "account_update", {"event": "ACCOUNT_VIOLATION", "restriction_info": [item]})
+    assert EVERYTHING in _open(database, clock)
+    number = {"display_phone_number": DISPLAY, "current_limit": "TIER_250"}
+    for seconds, event in enumerate(("RESTRICTED", "UNFLAGGED")):
+        _say(database, clock, "phone_number_quality_update", number | {"event": event}, seconds=seconds)
+    assert (Kind.NUMBER, NUMBER) in _open(database, clock)
+
+
+def test_a_restricted_number_is_ours_until_its_digits_are_known_to_be_another_s(
+    database: Database, clock: SteppedClock
+) -> None:
+    restricted = {
+        "display_phone_number": "+1 202-555-0177",
+        "event": "RESTRICTED",
+        "current_limit": "TIER_250",
+    }
+    _say(database, clock, "phone_number_quality_update", restricted)
     assert (Kind.NUMBER, NUMBER) in _open(database, clock)
     (pk,) = sent_out(database, clock)
     metadata = {"phone_number_id": NUMBER, "display_phone_number": DISPLAY}
@@ -75,13 +123,13 @@ def test_a_flagged_number_is_ours_until_its_digits_are_known_to_be_another_s(
     come(database, clock, change_of("messages", sent))
     project(database, clock)
     assert (Kind.NUMBER, NUMBER) not in _open(database, clock)
-    _say(database, clock, "phone_number_quality_update", flagged | {"display_phone_number": DISPLAY})
+    _say(database, clock, "phone_number_quality_update", restricted | {"display_phone_number": DISPLAY})
     assert (Kind.NUMBER, NUMBER) in _open(database, clock)
     _say(
         database,
         clock,
         "phone_number_quality_update",
-        {"display_phone_number": DISPLAY, "event": "UNFLAGGED"},
+        {"display_phone_number": DISPLAY, "event": "UNRESTRICTED"},
         seconds=1,
     )
     clock.advance(timedelta(seconds=2))
