@@ -6,6 +6,8 @@ from typing import Any, Final
 
 _MILLIS: Final = 100_000_000_000
 """Seconds since 1970 reach this in the year 5138: what is larger counts milliseconds."""
+_BIRTH: Final = 1_230_768_000
+"""2009, the year of WhatsApp: nothing of it can have happened before."""
 _TIER: Final = re.compile(r"(?:TIER_)?(\d{1,9})(K|M)?", re.ASCII)
 _FACTOR: Final = {None: 1, "K": 1_000, "M": 1_000_000}
 UNLIMITED: Final = frozenset({"UNLIMITED", "TIER_UNLIMITED", "-1"})
@@ -38,12 +40,13 @@ def code(value: object) -> int | None:
 
 
 def moment(value: object) -> datetime | None:
-    """Seconds (or milliseconds) since 1970, as text or number, as UTC; None when it is no such thing."""
+    """Seconds (or milliseconds) since 1970, as text or number, as UTC; None when it is no such thing, or before there was WhatsApp."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
         seconds = float(value)
-        return datetime.fromtimestamp(seconds / 1000 if seconds >= _MILLIS else seconds, UTC)
+        seconds = seconds / 1000 if seconds >= _MILLIS else seconds
+        return datetime.fromtimestamp(seconds, UTC) if seconds >= _BIRTH else None
     except (ValueError, OverflowError, OSError):
         return None
 

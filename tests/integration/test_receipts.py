@@ -46,6 +46,16 @@ def test_statuses_move_a_message_that_is_found_by_our_id(database: Database, clo
     assert project(database, clock) == Projected()
 
 
+@pytest.mark.parametrize("odd", ["-1", "-62135596800", "0", "1230767999", "soon"])
+def test_a_status_of_an_impossible_time_is_dated_by_its_receipt(
+    database: Database, clock: SteppedClock, odd: str
+) -> None:
+    (pk,) = sent_out(database, clock)
+    come(database, clock, statuses(status("sent", clock.now(), str(pk)) | {"timestamp": odd}))
+    project(database, clock)
+    assert outbox.message(database, pk).sent_at == clock.now()
+
+
 def test_a_status_without_our_id_is_found_by_whatsapps(database: Database, clock: SteppedClock) -> None:
     (pk,) = sent_out(database, clock, state="accepted", wamid=WAMID, lease_until=None)
     come(database, clock, statuses(status("read", clock.now())))
