@@ -1,7 +1,7 @@
 """What travels over HTTP about fuses, pauses, numbers and stored webhooks."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -97,8 +97,14 @@ class UnmatchedStatus(_Answer):
     wamid: str | None
 
 
+FEW: Final = 5
+
+
 class WebhookAnswer(_Answer):
-    """A stored webhook. `other` are the kinds in it that nothing was made of; `body` is shown to admins only."""
+    """A stored webhook. `other` are the kinds in it that nothing was made of; `body` is shown to admins only.
+
+    Of its statuses of unknown messages (`unmatched_count`) a list shows the first few, the route of one webhook all.
+    """
 
     id: int
     received_at: datetime
@@ -106,19 +112,22 @@ class WebhookAnswer(_Answer):
     error: str | None
     other: list[str]
     unmatched: list[UnmatchedStatus]
+    unmatched_count: int
     size: int = Field(description="Length of the body in bytes")
     body: str | None = None
 
     @classmethod
     def of(cls, row: WebhookBody, *, whole: bool = False, open_names: bool = False) -> Self:
-        """`whole`: with its body; `open_names`: with what names a person."""
+        """`whole`: with its body and all that is unmatched; `open_names`: with what names a person."""
+        left = row.unmatched or []
         return cls(
             id=row.id or 0,
             received_at=row.received_at,
             projected_at=row.projected_at,
             error=row.error,
             other=row.other.split(",") if row.other else [],
-            unmatched=[_unmatched(left, open_names) for left in row.unmatched or ()],
+            unmatched=[_unmatched(each, open_names) for each in (left if whole else left[:FEW])],
+            unmatched_count=len(left),
             size=len(row.body),
             body=row.body.decode(errors="replace") if whole and open_names else None,
         )

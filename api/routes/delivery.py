@@ -84,7 +84,7 @@ def list_webhooks(
     limit: Limit = 50,
     state: Annotated[WebhookState, Query(description="Which webhooks to list")] = WebhookState.ALL,
 ) -> Page[WebhookAnswer]:
-    """Stored webhooks, oldest first, without their bodies."""
+    """Stored webhooks, oldest first, without their bodies; of what is unmatched in each, the first few."""
     rows = receipts.page(session, state=state, after_id=cursor, limit=limit)
     named = Scope.ADMIN in principal.scopes
     return Page(
@@ -95,7 +95,7 @@ def list_webhooks(
 
 @router.get("/webhooks/{id}", responses={404: NO_WEBHOOK})
 def read_webhook(session: ReadSession, principal: Reader, body_id: WebhookId) -> WebhookAnswer:
-    """One stored webhook; its body for the scope admin."""
+    """One stored webhook, with all that is unmatched in it; its body for the scope admin."""
     row = receipts.find(session, body_id=body_id)
     return WebhookAnswer.of(row, whole=True, open_names=Scope.ADMIN in principal.scopes)
 

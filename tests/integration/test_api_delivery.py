@@ -124,6 +124,19 @@ def test_webhooks_are_listed_by_what_became_of_them(
     assert writer.get("/v1/delivery/webhooks", params={"state": "odd"}).status_code == 422
 
 
+def test_a_list_shows_few_of_many_unmatched_statuses_and_one_webhook_all(
+    writer: TestClient, wiring: Wiring, clock: SteppedClock
+) -> None:
+    many = [status("sent", clock.now(), wamid=f"wamid.foreign.{number}") for number in range(1000)]
+    body_id = come(wiring.database, clock, statuses(*many))
+    _project(wiring)
+    (item,) = _get(writer, "webhooks", state="unmatched")["items"]
+    assert (len(item["unmatched"]), item["unmatched_count"]) == (5, 1000)
+    whole = _get(writer, f"webhooks/{body_id}")
+    assert (len(whole["unmatched"]), whole["unmatched_count"]) == (1000, 1000)
+    assert whole["unmatched"][:5] == item["unmatched"]
+
+
 def test_what_names_a_person_is_for_admins(
     http: TestClient, wiring: Wiring, keys: dict[str, str], clock: SteppedClock
 ) -> None:
