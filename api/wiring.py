@@ -18,12 +18,13 @@ from api.grouped_writes import Submission, store_submissions, store_webhooks
 from api.keyring import KeyRing
 from api.leadership import Leadership
 from api.overview_memory import Overviews
+from api.sqlite_file import is_missing
 from delivery.sending.dispatch import Dispatcher
 from delivery.watch.books import Books
 from delivery.whatsapp.client import WhatsAppClient
 from experiments.clock import Clock, SystemClock
 from experiments.database import Database
-from experiments.errors import Conflict
+from experiments.errors import Conflict, NotFound
 from experiments.settings import Settings
 from targeting.evaluation import Evaluator
 from targeting.events import Ingested
@@ -133,9 +134,17 @@ class Wiring:
             self.leadership.close()
         self.database.dispose()
 
-    def prepare_database(self) -> None:
-        """Migrate an empty database; refuse one that is behind, since migrating it is its owner's decision."""
-        current = migrations.current_revision(self.database)
+    def prepare_database(self, *, create: bool = False) -> None:
+        """Make sure of the newest schema; one that is behind is refused, since migrating it is its owner's decision.
+
+        With `create` an empty database is migrated. Else there must be one: a new one made by asking in a wrong folder would
+        answer that nobody and nothing is there.
+        """
+        # Even looking into a file of SQLite's would make it.
+        current = None if is_missing(self.database) else migrations.current_revision(self.database)
+        if current is None and not create:
+            where = self.database.url.render_as_string()
+            raise NotFound(f"there is no database at {where}; run `touchstone serve` or `touchstone migrate`")
         if current is None:
             migrations.upgrade(self.database)
         elif current != migrations.newest_revision(self.database):

@@ -33,7 +33,7 @@ def apply(
 ) -> None:
     """Create the campaign in FILE as a draft, or redesign the draft; says what changed. Start it afterwards."""
     document = read_document(file)
-    wiring = _wiring()
+    wiring = _wiring(create=True)
     with wiring.database.transaction() as session:
         applied, warnings = campaigning.apply(
             session, wiring.clock, settings=wiring.settings, actor=ACTOR, document=document
@@ -161,7 +161,7 @@ def _switch(key: str, move: Callable[..., Experiment]) -> None:
         typer.echo(f"{key}: {move(session, wiring.clock, actor=ACTOR, key=key).status}")
 
 
-def _wiring() -> Wiring:
+def _wiring(*, create: bool = False) -> Wiring:
     wiring = Wiring.from_environment()
-    wiring.prepare_database()
+    wiring.prepare_database(create=create)
     return wiring

@@ -1,12 +1,15 @@
 """`condition`: what a condition means, from a terminal."""
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
+from api.sqlite_file import is_missing
 from api.strict_json import TooDeepError, read_json
 from api.wiring import Wiring
+from experiments.database import Database
 from experiments.errors import Invalid
 from targeting.segments import condition_reading
 
@@ -22,7 +25,10 @@ def condition(
 ) -> None:
     """Check a condition and say it as JSON, as text and in plain English; see docs/conditions.md."""
     wiring = Wiring.from_environment()
-    wiring.prepare_database()
+    if is_missing(wiring.database):
+        # What attributes there are is not known then, and nothing is made for the asking.
+        wiring = replace(wiring, database=Database("sqlite://"))
+    wiring.prepare_database(create=True)
     with wiring.database.snapshot() as session:
         reading = condition_reading.read(session, condition=_read(sent))
     typer.echo(json.dumps(reading.condition, ensure_ascii=False))

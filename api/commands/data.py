@@ -43,7 +43,7 @@ def create_key(
 ) -> None:
     """Make an API key and print it. It is shown this once; only its hash is stored."""
     wiring = Wiring.from_environment()
-    wiring.prepare_database()
+    wiring.prepare_database(create=True)
     with wiring.database.transaction() as session:
         _key, text = security.create_key(session, wiring.clock, actor=ACTOR, name=name, scopes=scope)
     typer.echo(text)

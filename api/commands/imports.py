@@ -79,7 +79,7 @@ def import_users(
         source=source,
     )
     wiring = Wiring.from_environment()
-    wiring.prepare_database()
+    wiring.prepare_database(create=True)
     if dry_run:
         _preview(wiring, file, order)
         return

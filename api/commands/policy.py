@@ -36,7 +36,7 @@ def put(
 ) -> None:
     """Let the policy in FILE count from now on, for all campaigns and workers. What it leaves out has its default."""
     document = _read(file)
-    wiring = _wiring()
+    wiring = _wiring(create=True)
     with wiring.database.transaction() as session:
         policies.put(session, wiring.clock, actor=ACTOR, document=document)
     typer.echo("the policy counts from now on")
@@ -51,7 +51,7 @@ def _read(file: Path) -> dict[str, Any]:
     return read_written(text, field="FILE")
 
 
-def _wiring() -> Wiring:
+def _wiring(*, create: bool = False) -> Wiring:
     wiring = Wiring.from_environment()
-    wiring.prepare_database()
+    wiring.prepare_database(create=create)
     return wiring

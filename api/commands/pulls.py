@@ -64,7 +64,7 @@ def put_pull(
         raise Invalid(f"{file} is not UTF-8 text", field="FILE") from error
     except ValidationError as error:
         raise Invalid.of([Problem(path_of(item["loc"]), item["msg"]) for item in error.errors()]) from error
-    wiring = _wiring()
+    wiring = _wiring(create=True)
     with wiring.database.transaction() as session:
         pull = services.put(
             session,
@@ -102,7 +102,7 @@ def run_pull(
     print_lights(outcome.quality)
 
 
-def _wiring() -> Wiring:
+def _wiring(*, create: bool = False) -> Wiring:
     wiring = Wiring.from_environment()
-    wiring.prepare_database()
+    wiring.prepare_database(create=create)
     return wiring

@@ -35,7 +35,7 @@ def list_rules() -> None:
 def put(file: Annotated[Path, typer.Argument(help="A rule as YAML or JSON; see docs/rules.md.")]) -> None:
     """Add the rule in FILE, or give it a new version; says what changed. Try it with `dry-run`, then enable it."""
     document = read_document(file, what="a rule: a mapping with key, trigger and actions")
-    wiring = _wiring()
+    wiring = _wiring(create=True)
     with wiring.database.transaction() as session:
         done = service.put(session, wiring.clock, actor=ACTOR, document=document)
         typer.echo(
@@ -123,7 +123,7 @@ def _show(run: DryRun) -> None:
     console.print(table)
 
 
-def _wiring() -> Wiring:
+def _wiring(*, create: bool = False) -> Wiring:
     wiring = Wiring.from_environment()
-    wiring.prepare_database()
+    wiring.prepare_database(create=create)
     return wiring

@@ -57,7 +57,7 @@ def put(
 
     Example: touchstone segments put adults 'age >= 18'
     """
-    wiring = _wiring()
+    wiring = _wiring(create=True)
     with wiring.database.transaction() as session:
         segment = service.put(
             session,
@@ -249,7 +249,7 @@ def _condition(text: str) -> dict[str, Any] | str:
     return found
 
 
-def _wiring() -> Wiring:
+def _wiring(*, create: bool = False) -> Wiring:
     wiring = Wiring.from_environment()
-    wiring.prepare_database()
+    wiring.prepare_database(create=create)
     return wiring

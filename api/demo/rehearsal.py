@@ -98,7 +98,7 @@ class Rehearsal:
             **self.settings,
         )
         stack.callback(self.wiring.close)
-        self.wiring.prepare_database()
+        self.wiring.prepare_database(create=True)
         self._make_keys()
         config = SimulatorConfig(
             port=simulator_port,

@@ -122,6 +122,7 @@ def test_without_an_account_the_setting_is_named_and_the_job_rests(
 
 
 def test_from_a_terminal(touchstone: CommandLine, tmp_path: Path, graph: Graph) -> None:
+    assert touchstone("migrate").returncode == 0
     empty = touchstone("templates", "list")
     assert "never synchronised" in empty.stdout
     with serving(graph) as url:

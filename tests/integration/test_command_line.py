@@ -125,6 +125,7 @@ def test_errors_are_one_line_that_says_what_to_do(touchstone: CommandLine, tmp_p
 
 
 def test_nothing_is_sent_to_an_unsafe_or_unset_address(touchstone: CommandLine) -> None:
+    assert touchstone("migrate").returncode == 0
     assert "TOUCHSTONE_WHATSAPP_PHONE_NUMBER_ID" in touchstone.fails("run", "dispatch")
     settings = {
         "TOUCHSTONE_WHATSAPP_PHONE_NUMBER_ID": "1",

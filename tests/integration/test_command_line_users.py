@@ -52,9 +52,10 @@ def test_who_takes_part_and_why_not_is_told(touchstone: CommandLine, tmp_path: P
     assert "everybody was looked at" in told
 
 
-def test_a_condition_is_read_where_no_database_was_yet(touchstone: CommandLine) -> None:
+def test_a_condition_is_read_where_no_database_was_yet(touchstone: CommandLine, tmp_path: Path) -> None:
     read = touchstone("condition", "age > 3")
     assert (read.returncode, read.stdout.splitlines()[0]) == (0, '{"age": {"$gt": 3}}'), read
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_why_is_told_in_sentences_and_field_by_field(touchstone: CommandLine, tmp_path: Path) -> None:
