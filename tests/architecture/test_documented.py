@@ -8,6 +8,7 @@ import typer.main
 from pydantic import SecretStr
 
 from api.cli import app
+from delivery.watch.reasons import KNOWN, LEFT_OUT
 from experiments.clock import format_duration
 from experiments.settings import Settings
 
@@ -58,6 +59,24 @@ def test_every_command_teaches() -> None:
 def test_every_command_is_documented() -> None:
     page = (ROOT / "docs/commands.md").read_text()
     assert [name for name in _commands() if f"`{name}" not in page] == []
+
+
+def test_every_command_that_a_page_names_exists() -> None:
+    commands = set(_commands())
+    groups = {name.rsplit(" ", 1)[0] for name in commands} - {"touchstone"}
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    named = [
+        (page.name, f"touchstone {first}", f"touchstone {first} {second}")
+        for page in pages
+        for first, second in re.findall(r"\btouchstone ([a-z][a-z-]+)(?: ([a-z-]+))?", page.read_text())
+    ]
+    assert len(named) > 80
+    assert [one for one in named if (one[2] if one[1] in groups else one[1]) not in commands] == []
+
+
+def test_every_reason_is_documented() -> None:
+    page = (ROOT / "docs/delivery.md").read_text()
+    assert sorted(reason for reason in KNOWN | LEFT_OUT.keys() if f"`{reason}`" not in page) == []
 
 
 def test_every_floor_says_what_lives_there_what_it_may_import_and_where_to_start() -> None:
