@@ -1,13 +1,16 @@
 """`delivery ..`: fuses, pausing everything, our numbers and the inbox of webhooks, from a terminal."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
+from api.masking import masked_body
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from delivery.fuses import breakers, numbers
+from delivery.models import WebhookBody
 from delivery.receipts import inbox as receipts
 from delivery.receipts.inbox import WebhookState
 from experiments.clock import format_moment
@@ -15,9 +18,17 @@ from experiments.clock import format_moment
 delivery = typer.Typer(
     help="Delivery: fuses, pause and resume everything, numbers, webhooks.", no_args_is_help=True
 )
+webhooks = typer.Typer(help="Stored webhooks that need a look, and why; `show ID` prints one.")
+_NEEDS_A_LOOK: Final = (
+    WebhookState.ERROR,
+    WebhookState.WAITING,
+    WebhookState.UNMATCHED,
+    WebhookState.OTHER,
+)
 
 
 def register(app: typer.Typer) -> None:
+    delivery.add_typer(webhooks, name="webhooks")
     app.add_typer(delivery, name="delivery")
 
 
@@ -85,26 +96,62 @@ def list_numbers() -> None:
     make_console().print(table)
 
 
-@delivery.command("webhooks")
+@webhooks.callback(invoke_without_command=True)
 def list_webhooks(
-    state: Annotated[WebhookState, typer.Option(help="Which webhooks to list.")] = WebhookState.ERROR,
+    context: typer.Context,
+    state: Annotated[
+        WebhookState | None, typer.Option(help="Only those in this state; without it all that need a look.")
+    ] = None,
     after: Annotated[int, typer.Option(help="Only those behind this id.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,
 ) -> None:
-    """Stored webhooks that could not be made sense of, or are in another state; and how many there are of each."""
-    table = Table("id", "received", "projected", "error", "nothing made of")
+    """Stored webhooks that need a look, and why: one could not be read, waits, or has something that nothing was made of."""
+    if context.invoked_subcommand is not None:
+        return
+    table = Table("id", "received", "why")
     with _wiring().database.snapshot() as session:
         counts = receipts.counts(session)
-        for row in receipts.page(session, state=state, after_id=after, limit=limit):
-            projected = format_moment(row.projected_at) if row.projected_at else "waits"
-            table.add_row(
-                str(row.id), format_moment(row.received_at), projected, row.error or "", row.other or ""
-            )
+        found = {
+            row.id or 0: row
+            for each in ([state] if state else _NEEDS_A_LOOK)
+            for row in receipts.page(session, state=each, after_id=after, limit=limit)
+        }
+        shown = sorted(found)[:limit]
+        for body_id in shown:
+            row = found[body_id]
+            table.add_row(str(body_id), format_moment(row.received_at), escape(_why(row)))
     make_console().print(table)
     others = "".join(f", {number} {kind}" for kind, number in counts.other.items())
     typer.echo(
         f"{counts.waiting} waiting, {counts.errors} with an error, {counts.unmatched} unmatched{others}"
     )
+    if len(shown) == limit:
+        typer.echo(f"there may be more: --after {shown[-1]}")
+
+
+def _why(row: WebhookBody) -> str:
+    """What is to be said of a stored webhook; empty when all is well."""
+    reasons = [row.error] if row.error else []
+    if row.unmatched:
+        waits = ", still looked for" if row.projected_at is None else ""
+        reasons.append(f"statuses of unknown messages: {len(row.unmatched)}{waits}")
+    elif row.projected_at is None:
+        reasons.append("waits: not looked at yet")
+    if row.other:
+        reasons.append(f"nothing made of: {row.other}")
+    return "; ".join(reasons)
+
+
+@webhooks.command("show")
+def show_webhook(
+    body_id: Annotated[int, typer.Argument(metavar="ID", help="As `touchstone delivery webhooks` shows it.")],
+) -> None:
+    """Print one webhook as WhatsApp sent it, without the phone numbers of people."""
+    with _wiring().database.snapshot() as session:
+        row = receipts.find(session, body_id=body_id)
+    typer.echo(masked_body(row.body))
+    if why := _why(row):
+        typer.echo(why, err=True)
 
 
 def _wiring() -> Wiring:

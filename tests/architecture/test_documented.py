@@ -39,9 +39,11 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def _commands() -> dict[str, str]:
     def walk(command: object, path: str) -> dict[str, str]:
         children = getattr(command, "commands", None)
+        own = {path: getattr(command, "help", None) or ""}
         if children is None:
-            return {path: getattr(command, "help", None) or ""}
-        return {
+            return own
+        # A family may do something by itself as well.
+        return (own if getattr(command, "invoke_without_command", False) else {}) | {
             key: text
             for name, child in children.items()
             for key, text in walk(child, f"{path} {name}").items()

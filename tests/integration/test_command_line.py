@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
-from delivery.models import Breaker
+from delivery.models import Breaker, WebhookBody
 from examples.hillstrom.people import generate
 from experiments.clock import SystemClock
 from experiments.database import Database
@@ -82,6 +83,7 @@ def test_an_open_fuse_is_shown_and_closed_by_hand(touchstone: CommandLine, tmp_p
         session.add(Breaker(kind="number", key="123", opened_at=now, error_code=190, reason="wrong token"))
     database.dispose()
     assert "wrong token" in touchstone("delivery", "breakers").stdout
+    assert "fuses still open, which hold messages back: 1" in touchstone("delivery", "resume").stdout
     assert touchstone("delivery", "close", "number", "123").stdout == "closed number 123\n"
     assert "wrong token" not in touchstone("delivery", "breakers").stdout
     assert "no breaker number '123' is open" in touchstone.fails("delivery", "close", "number", "123")
@@ -101,6 +103,32 @@ def test_everything_is_paused_and_resumed_and_the_inbox_looked_at(touchstone: Co
     assert "wrong price" not in touchstone("delivery", "breakers").stdout
     assert "0 waiting, 0 with an error, 0 unmatched" in touchstone("delivery", "webhooks").stdout
     assert "people in 24 h" in touchstone("delivery", "numbers").stdout
+
+
+def test_webhooks_that_need_a_look_are_listed_with_why_and_shown_without_numbers(
+    touchstone: CommandLine, tmp_path: Path
+) -> None:
+    assert touchstone("migrate").returncode == 0
+    assert touchstone("delivery", "breakers").returncode == 0
+    database, now = Database(f"sqlite:///{tmp_path}/touchstone.db"), SystemClock().now()
+    seen: dict[str, Any] = {"received_at": now, "projected_at": now}
+    left = {"status": "sent", "at": None, "error_code": None, "wamid": "w"}
+    with database.transaction() as session:
+        session.add(WebhookBody(id=1, body=b'{"from": "12025550111"}', **seen))
+        session.add(WebhookBody(id=2, body=b"{", error="no [JSON]", **seen))
+        session.add(WebhookBody(id=3, body=b"{}", received_at=now))
+        session.add(WebhookBody(id=4, body=b"{}", received_at=now, unmatched=[left]))
+        session.add(WebhookBody(id=5, body=b"{}", other="reaction", **seen))
+    database.dispose()
+    listed = touchstone("delivery", "webhooks").stdout
+    for why in ("no [JSON]", "not looked at yet", "unknown messages: 1, still", "made of: reaction"):
+        assert why in listed
+    assert "1 with an error, 1 unmatched, 1 reaction" in listed
+    waiting = touchstone("delivery", "webhooks", "--state", "waiting", "--limit", "1").stdout
+    assert "there may be more: --after 3" in waiting
+    assert "no [JSON]" not in waiting
+    assert touchstone("delivery", "webhooks", "show", "1").stdout == '{\n  "from": "…11"\n}\n'
+    assert "there is no webhook 9" in touchstone.fails("delivery", "webhooks", "show", "9")
 
 
 def test_errors_are_one_line_that_says_what_to_do(touchstone: CommandLine, tmp_path: Path) -> None:
