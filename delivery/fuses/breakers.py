@@ -326,8 +326,11 @@ def template_stopped(session: Session, *, name: str, language: str | None, at: d
 
 
 def template_restored(session: Session, *, name: str, language: str | None, at: datetime) -> bool:
-    """A webhook says that a template may be used again; returns whether a fuse was open. Without a language: in all of them."""
-    keys = {template_key(name, None), template_key(name, language)}
+    """A webhook says that a template may be used again; returns whether a fuse was open. Without a language: in all of them.
+
+    Word of one language says nothing of the others: a fuse on the whole name stays.
+    """
+    keys = {template_key(name, language)}
     if language is None:
         keys |= repository.template_keys(session, prefix=f"{name}/")
     opened = False

@@ -37,10 +37,7 @@ def statuses_listed(
             reason = f"{now}: so says the list of templates"
             breakers.template_stopped(session, name=name, language=language, at=at, reason=reason)
         elif now == USABLE and (before is None or before in STOPS):
-            keys = {
-                (str(breakers.Kind.TEMPLATE), breakers.template_key(name, each)) for each in (None, language)
-            }
-            if not keys.isdisjoint(fuses):
+            if (str(breakers.Kind.TEMPLATE), breakers.template_key(name, language)) in fuses:
                 breakers.template_restored(session, name=name, language=language, at=at)
 
 

@@ -26,8 +26,6 @@ from experiments.vocabulary import MessageState
 
 RATES: Final = (1, 15)
 """Minutes over which the rate of sending is taken."""
-_ALL: Final = 2**31
-"""More people than there can be."""
 _OVERCOME: Final = frozenset(
     {MessageState.CLAIMED, MessageState.INFLIGHT, MessageState.ACCEPTED}
     | {MessageState.SENT, MessageState.DELIVERED, MessageState.READ}
@@ -155,9 +153,8 @@ def overview(session: Session, clock: Clock, *, settings: Settings, key: str | N
             ),
             workers=_processes(session, clock, settings.messages_per_second),
             tier=Tier(
-                unique_users=ledger_repository.people_written_to(
-                    session, limit=_ALL, spare=0, now=now
-                ).counted,
+                # With a limit of nobody it is people who are counted, and not their slots in their place.
+                unique_users=ledger_repository.people_written_to(session, limit=0, spare=0, now=now).counted,
                 limit=chosen if chosen is not None or known is None else known.unique_users,
             ),
             number=OurNumber(

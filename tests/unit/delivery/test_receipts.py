@@ -154,7 +154,7 @@ def test_a_preference_is_no_inbound_message() -> None:
 def test_an_unreadable_body_is_closed_with_its_error_and_costs_the_others_nothing() -> None:
     status = {"id": "wamid.1", "status": "sent", "biz_opaque_callback_data": "17"}
     good = {"entry": [{"changes": [{"field": "messages", "value": {"statuses": [status]}}]}]}
-    bodies = [Stored(1, b"{", NOW, None), Stored(2, json.dumps(good).encode(), NOW, None)]
+    bodies = [Stored(1, b"{", NOW, None, None), Stored(2, json.dumps(good).encode(), NOW, None, None)]
     reading = read(parse(bodies), now=after(seconds=1))
     assert [(item.id, item.error, item.projected_at) for item in reading.unreadable] == [
         (1, "the webhook body is not JSON", after(seconds=1))
@@ -166,7 +166,7 @@ def test_a_waiting_status_comes_back_as_it_was_but_without_the_number() -> None:
     update = StatusUpdate("wamid.1", FAILED, NOW, "12025550123", "17", 131049, "t", "marketing", True, "US.1")
     left = json.loads(json.dumps(as_json(update)))
     assert "12025550123" not in json.dumps(left)
-    (status,) = read(parse([Stored(3, b"", after(seconds=5), [left])]), now=NOW).statuses
+    (status,) = read(parse([Stored(3, b"", after(seconds=5), [left], NOW)]), now=NOW).statuses
     assert status.update == replace(update, recipient_id=None, category=None, billable=None)
     assert status.at == NOW
 
