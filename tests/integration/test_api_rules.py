@@ -170,7 +170,7 @@ def test_a_reader_may_look_and_try_but_not_change(
 @pytest.fixture
 def run(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setattr(Wiring, "from_environment", lambda **_: wiring)
-    monkeypatch.setattr(Wiring, "prepare_database", lambda _self: None)
+    monkeypatch.setattr(Wiring, "prepare_database", lambda _self, **_options: None)
 
     def invoke(*arguments: str) -> str:
         result = CliRunner().invoke(command_line, ["rules", *arguments], catch_exceptions=False)
