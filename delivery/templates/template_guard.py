@@ -36,9 +36,12 @@ def statuses_listed(
         if now in STOPS and before is not None and before not in STOPS:
             reason = f"{now}: so says the list of templates"
             breakers.template_stopped(session, name=name, language=language, at=at, reason=reason)
-        elif now == USABLE and (before is None or before in STOPS):
-            if (str(breakers.Kind.TEMPLATE), breakers.template_key(name, language)) in fuses:
-                breakers.template_restored(session, name=name, language=language, at=at)
+        elif (
+            now == USABLE
+            and (before is None or before in STOPS)
+            and (str(breakers.Kind.TEMPLATE), breakers.template_key(name, language)) in fuses
+        ):
+            breakers.template_restored(session, name=name, language=language, at=at)
 
 
 def categories_told(session: Session, *, updates: Sequence[tuple[datetime, TemplateUpdate]]) -> int:

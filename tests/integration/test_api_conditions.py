@@ -170,7 +170,7 @@ def test_attributes_that_nobody_has_are_warned_about(wiring: Wiring, writer: Tes
     applied = writer.put(
         f"/v1/experiments/{CAMPAIGN['key']}", json={**CAMPAIGN, "audience": {"condition": "age > 5"}}
     ).json()
-    assert applied["experiment"]["warnings"] == []
+    assert not any("is no known attribute" in each for each in applied["experiment"]["warnings"])
 
 
 def test_the_command_line_says_what_a_condition_means(touchstone: CommandLine) -> None:
