@@ -166,7 +166,7 @@ def test_attributes_that_nobody_has_are_warned_about(wiring: Wiring, writer: Tes
     attributes.discover(wiring.database, wiring.clock, rng=np.random.default_rng(1))
     warning = "`contry` is no known attribute; did you mean `country`?"
     assert writer.post("/v1/conditions", json={"text": "contry = 'NL'"}).json()["warnings"] == [warning]
-    assert post(writer, 'contry = "NL"').json()["warnings"] == [warning]
+    assert warning in post(writer, 'contry = "NL"').json()["warnings"]
     applied = writer.put(
         f"/v1/experiments/{CAMPAIGN['key']}", json={**CAMPAIGN, "audience": {"condition": "age > 5"}}
     ).json()
