@@ -17,7 +17,8 @@ SKIPPED = {"parameters", "language", "category"}  # explained with the world's `
 def test_every_setting_is_documented():
     kinds = (SimulatorConfig, Limits, Engagement, Pacing, Telling, Faults, Delays, Silence, Treatment)
     names = {item.name for kind in kinds for item in fields(kind)} - SKIPPED
-    code = set(re.findall(r"\w+", " ".join(re.findall("`[^`]+`", PAGE))))
+    without_blocks = re.sub("```.*?```", "", PAGE, flags=re.DOTALL)
+    code = set(re.findall(r"\w+", " ".join(re.findall("`[^`]+`", without_blocks))))
     assert names - code == set()
 
 
