@@ -81,11 +81,9 @@ def _add_messages(database: Database, users: int, step: int, state: str = "plann
         connection.execute("COMMIT")
 
 
-@benchmark("dispatch")
-def dispatch(say: Say, *, messages: int = 5000, repeats: int = 3) -> Sequence[Figure]:
-    """One worker with all its transactions, against a loop that only POSTs the same messages with the same client."""
-    port = free_port()
-    config = SimulatorConfig(
+def silent_simulator(port: int) -> SimulatorConfig:
+    """A simulator that takes whatever comes and holds its webhooks back."""
+    return SimulatorConfig(
         port=port,
         token=SECRET,
         phone_number_id=NUMBER,
@@ -94,6 +92,13 @@ def dispatch(say: Say, *, messages: int = 5000, repeats: int = 3) -> Sequence[Fi
         throughput=None,
         hold=True,
     )
+
+
+@benchmark("dispatch")
+def dispatch(say: Say, *, messages: int = 5000, repeats: int = 3) -> Sequence[Figure]:
+    """One worker with all its transactions, against a loop that only POSTs the same messages with the same client."""
+    port = free_port()
+    config = silent_simulator(port)
     with (
         empty_database() as (database, _folder),
         in_other_process(run_simulator, config, port=port, ready="/healthz") as url,

@@ -16,13 +16,12 @@ from sqlalchemy.engine import make_url
 
 from api.demo.rehearsal import free_port
 from api.tables import metadata
-from benchmarks.delivery_speed import NUMBER, SECRET, _client, _settings
+from benchmarks.delivery_speed import _client, _settings, silent_simulator
 from benchmarks.figures import Figure, Say, benchmark
 from benchmarks.loopback import in_other_process
 from benchmarks.stage import CLOCK, campaign
 from delivery.models import Message
 from delivery.sending.dispatch import Dispatcher
-from delivery.simulator.config import SimulatorConfig
 from delivery.simulator.server import run as run_simulator
 from experiments.database import Database
 from targeting import campaigns
@@ -72,15 +71,7 @@ def _stat(pid: int) -> list[int]:
 def workers(say: Say, *, messages: int = 3000) -> Sequence[Figure]:
     """So many messages sent by 1, 2 and 4 processes together; all share this machine with PostgreSQL and the simulator."""
     port = free_port()
-    config = SimulatorConfig(
-        port=port,
-        token=SECRET,
-        phone_number_id=NUMBER,
-        app_secret=SECRET,
-        webhook_url=f"http://127.0.0.1:{free_port()}/",
-        throughput=None,
-        hold=True,
-    )
+    config = silent_simulator(port)
     figures: list[Figure] = []
     with (
         postgres() as (database, server),

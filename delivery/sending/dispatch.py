@@ -344,11 +344,6 @@ class Dispatcher:
         return {pk: self._designs[pk] for pk in ids}
 
 
-def dispatch_tick(dispatcher: Dispatcher, *, limit: int) -> Dispatched:
-    """Send until nothing is due or `limit` messages were looked at; for callers without an event loop."""
-    return dispatcher.run_blocking(limit)
-
-
 def _held(stories: Sequence[Story]) -> Dispatched:
     states = Counter(story.state for story in stories)
     return Dispatched(

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from sqlmodel import Session, select
 
 from delivery.models import Breaker, Link, Message
-from delivery.sending.dispatch import Dispatcher, dispatch_tick
+from delivery.sending.dispatch import Dispatcher
 from delivery.whatsapp.client import Accepted, SendOutcome
 from delivery.whatsapp.payloads import TemplateMessage
 from experiments.clock import SteppedClock
@@ -205,7 +205,7 @@ def test_the_blocking_form_runs_many_times_on_one_loop_and_closes_its_client(
     dispatcher = Dispatcher(database, clock, outbox.settings(), sender, "w")
     for pk in users:
         outbox.add_messages(database, clock, experiment_id, [pk])
-        assert dispatch_tick(dispatcher, limit=10).accepted == 1
+        assert dispatcher.run_blocking(limit=10).accepted == 1
     dispatcher.close()
     assert sender.closed
 
