@@ -11,8 +11,8 @@
    keeps its slot and waits for a status that names our id (`story.callback_data`); if none comes, it ends as `unknown`.
 5. `receipts.project_tick` merges sent, delivered, read and failed as they arrive, sometimes before step 4.
 
-While one batch is being POSTed, the next is claimed and reserved, and the one before is recorded. A batch is what goes out
-in half a second, so that little is in doubt after a crash.
+While one batch is being POSTed, the next is claimed, and reserved when few of the first are left; the one before is recorded.
+A batch is what goes out in a quarter of a second. So little is in doubt after a crash: whatever is reserved may have gone out.
 
 The only service that opens its own transactions: that the commit of step 2 comes before the POST, and the POST before the
 transaction of step 4, is the whole point, and no caller could see to it.
@@ -61,8 +61,10 @@ TRANSACTION_TRIES: Final = 3
 """A deadlock, a race or a lost connection rolls a transaction back; its work is then done again."""
 
 
-BATCH_SECONDS: Final = 0.5
+BATCH_SECONDS: Final = 0.25
 """A batch is no larger than what goes out in this time, because its slots are taken when it is reserved."""
+LEAD_SECONDS: Final = 0.1
+"""The next batch is reserved when what is left of the one before goes out in this time: enough that POSTs need not wait for it."""
 NEWCOMER_SECONDS: Final = workers.BEAT_SECONDS + 2 * BATCH_SECONDS
 NEWCOMER_SHARE: Final = 0.1
 """A worker that joins others goes at this part of its share for so long: until all of them know that it is there."""
@@ -180,6 +182,7 @@ class Dispatcher:
         if not claims:
             return _Prepared(0, Reserved((), ()))
         contents = await self._fetch(claims)
+        await self._posting.nearly_begun(left=ceil(LEAD_SECONDS * self._throughput.rate))
         return _Prepared(len(claims), await asyncio.to_thread(self._reserve, claims, contents))
 
     async def _fetch(self, claims: Sequence[tuple[int, int]]) -> Mapping[int, Fetched]:

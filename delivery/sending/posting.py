@@ -53,6 +53,8 @@ class Posting:
         self._under_way = 0
         self._wanted = 0
         self._room_again = asyncio.Event()
+        self._to_begin = 0
+        self._fewer_to_begin = asyncio.Event()
         self._failures = 0
         self.stopped = False
 
@@ -62,11 +64,28 @@ class Posting:
         The answers come in the order of the batch. A message that could not begin, because its person or the database was
         busy for too long, is withheld as well.
         """
+        try:
+            return await self._begin(batch)
+        finally:
+            self._still_to_begin(0)
+
+    async def nearly_begun(self, left: int) -> None:
+        """Return when at most `left` messages of the batch, if there is one, are still to begin."""
+        while self._to_begin > left:
+            self._fewer_to_begin.clear()
+            await self._fewer_to_begin.wait()
+
+    def _still_to_begin(self, number: int) -> None:
+        self._to_begin = number
+        self._fewer_to_begin.set()
+
+    async def _begin(self, batch: Sequence[Begun]) -> list[Pending]:
         pending: dict[int, Pending] = {}
         waiting = deque(batch)
         late = time.monotonic() + PATIENCE_SECONDS
         self._failures = 0
         while waiting:
+            self._still_to_begin(len(waiting))
             await self._room(min(len(waiting), max(1, self._concurrency // 2)))
             places = await self._throughput.wait(min(len(waiting), self._concurrency - self._under_way))
             if self.stopped or self._failures == GATE_TRIES:

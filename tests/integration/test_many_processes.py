@@ -194,6 +194,7 @@ def test_three_workers_and_the_api_run_a_campaign_and_one_dies_on_the_way(postgr
     assert told["accepted_per_message_max"] == 1
     assert told["accepted"] == found.funnel["accepted"]
     assert found.states.keys() <= {"sent", "delivered", "read", "unknown"}
-    assert found.states.get("unknown", 0) <= 50, "no more than the batch of the process that was killed"
+    # A batch is what goes out in a quarter of a second, 15 of 60 a second at most; one is going out, one may be reserved.
+    assert found.states.get("unknown", 0) <= 30, "no more than the process that was killed had reserved"
     assert Books(postgres, clock).tick().broken == ()
     assert len(senders_seen) >= 2, "more than one process sent"
