@@ -70,7 +70,7 @@ def serve(
     import uvicorn
 
     from api.app import create_app
-    from api.worker import make_scheduler
+    from api.worker import make_scheduler, settle_memory
 
     wiring = Wiring.from_environment()
     _check_free(host, port)
@@ -78,9 +78,11 @@ def serve(
     with sole_sender(wiring.database):
         _announce(wiring, f"API http://{host}:{port}/docs")
         scheduler = make_scheduler(wiring)
+        app = create_app(wiring)
+        settle_memory()
         scheduler.start()
         try:
-            uvicorn.run(create_app(wiring), host=host, port=port, log_level="warning")
+            uvicorn.run(app, host=host, port=port, log_level="warning")
         finally:
             wiring.ending.set()
             scheduler.shutdown(wait=True)
@@ -108,13 +110,14 @@ def worker() -> None:
 
 def _work(wiring: Wiring) -> None:
     """Run every job until this process is asked to end."""
-    from api.worker import make_scheduler
+    from api.worker import make_scheduler, settle_memory
 
     asked_to_end = threading.Event()
     # Whoever runs many processes ends them with SIGTERM: no reason to leave claims behind until their leases run out.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked_to_end.set())
     scheduler = make_scheduler(wiring)
+    settle_memory()
     scheduler.start()
     _announce(wiring, f"worker {worker_name()}")
     try:

@@ -39,6 +39,13 @@ class one_of(FunctionElement[bool]):  # noqa: N801  # reads as a function of SQL
     inherit_cache = True
     type = Boolean()
 
+    def self_group(self, against: Any = None) -> Any:
+        """Itself. SQLAlchemy would append `= 1` where a database has no booleans, and SQLite then reads the whole table instead
+        of looking into an index.
+        """
+        del against
+        return self
+
 
 IDS: Final = bindparam("ids", type_=_List(BigInteger))
 TEXTS: Final = bindparam("texts", type_=_List(Text))
@@ -47,13 +54,13 @@ TEXTS: Final = bindparam("texts", type_=_List(Text))
 @compiles(one_of, "postgresql")
 def _on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY ({values})"
+    return f"({column} = ANY ({values}))"
 
 
 @compiles(one_of, "sqlite")
 def _on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608  # the compiler wrote both
+    return f"({column} IN (SELECT value FROM json_each({values})))"  # noqa: S608  # the compiler wrote both
 
 
 def among(column: Any) -> ColumnElement[bool]:

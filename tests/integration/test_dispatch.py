@@ -227,21 +227,34 @@ def test_the_blocking_form_runs_many_times_on_one_loop_and_closes_its_client(
     assert sender.closed
 
 
-def test_a_claim_walks_along_the_due_times_and_never_sorts_the_backlog(
-    sqlite_url: str, clock: SteppedClock
-) -> None:
-    """A whole audience may be due at once; a claim of fifty must not look at a million."""
+def test_no_statement_of_dispatch_reads_a_whole_table(sqlite_url: str, clock: SteppedClock) -> None:
+    """A whole audience may be due at once; a batch of two hundred must not look at a million."""
     database = Database(sqlite_url)
     campaign(database, clock, 2)
-    plans: list[str] = []
+    plans: dict[str, list[str]] = {}
 
     @event.listens_for(database.engine, "before_cursor_execute")
     def explain(connection, cursor, statement, parameters, context, executemany):
-        if statement.startswith("SELECT messages.id"):
-            plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            some = parameters[0] if executemany else parameters
+            plan = cursor.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", some)
+            plans[statement] = [row[3] for row in plan]
 
-    dispatcher = Dispatcher(database, clock, outbox.settings(), FakeSender(), "w")
-    assert len(dispatcher._claim(50)) == 2
+    dispatch(database, clock, FakeSender())
     database.dispose()
-    assert len(plans) == 1, plans
-    assert "USING INDEX ix_messages_due" in plans[0]
+    (claiming,) = (
+        plan
+        for statement, plan in plans.items()
+        if statement.startswith("SELECT messages.id, messages.user_pk")
+    )
+    assert "USING INDEX ix_messages_due" in claiming[0]
+    large = tuple(
+        f"SCAN {table}" for table in ("messages", "users", "consents", "assignments", "links", "events")
+    )
+    assert len(plans) > 15
+    assert [
+        (statement, step)
+        for statement, plan in plans.items()
+        for step in plan
+        if step.startswith(large) and "ix_messages_due" not in step
+    ] == []
