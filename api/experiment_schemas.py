@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat
 
 from experiments.models import Epoch
 from targeting.models import Enrolment
@@ -13,14 +13,14 @@ class RampRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     coverage: float = Field(
-        description="Share of the audience that takes part from now on; above 0, at most 1"
+        strict=True, description="Share of the audience that takes part from now on; above 0, at most 1"
     )
 
 
 class WeightsRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weights: dict[str, float] = Field(
+    weights: dict[str, StrictFloat] = Field(
         max_length=50, description="Variant -> ratio of whole numbers, or shares that sum to 1; 0: nobody new"
     )
     reason: str = Field(min_length=1, max_length=500)

@@ -1,8 +1,11 @@
-"""`delivery ..`: fuses, pausing everything, our numbers and the inbox of webhooks, from a terminal."""
+"""`delivery ..`: what became of every message, fuses, pausing everything, our numbers and the inbox of webhooks, from a terminal."""
 
+from collections.abc import Iterator
+from json import dumps
 from typing import Annotated, Final
 
 import typer
+from fastapi.encoders import jsonable_encoder
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,6 +16,9 @@ from delivery.fuses import breakers, numbers
 from delivery.models import WebhookBody
 from delivery.receipts import inbox as receipts
 from delivery.receipts.inbox import WebhookState
+from delivery.watch import operations
+from delivery.watch.operations import Overview
+from delivery.watch.summary import Summary
 from experiments.clock import format_moment
 
 delivery = typer.Typer(
@@ -30,6 +36,65 @@ _NEEDS_A_LOOK: Final = (
 def register(app: typer.Typer) -> None:
     delivery.add_typer(webhooks, name="webhooks")
     app.add_typer(delivery, name="delivery")
+
+
+@delivery.command("summary")
+def show_summary(
+    experiment: Annotated[
+        str | None, typer.Option(help="Only the messages of this experiment; without it all.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Everything, as `GET /v1/delivery/summary` has it.")
+    ] = False,
+) -> None:
+    """What became of every message, what waits, what holds it back, and whether the books hold."""
+    wiring = _wiring()
+    with wiring.database.snapshot() as session:
+        found = operations.overview(session, wiring.clock, settings=wiring.settings, key=experiment)
+    if json:
+        typer.echo(dumps(jsonable_encoder(found.to_json()), indent=2))
+        return
+    console = make_console()
+    console.print(_books_table(found.summary))
+    console.print("  ".join(f"{stage} {number}" for stage, number in found.summary.funnel.items()))
+    for line in _lines(found):
+        console.print(escape(line))
+
+
+def _books_table(summary: Summary) -> Table:
+    columns = (
+        "slots",
+        "sent",
+        "inflight",
+        "waiting",
+        "suppressed",
+        "expired",
+        "failed",
+        "unknown",
+        "cancelled",
+    )
+    table = Table("experiment", *columns, "books")
+    for each in summary.experiments:
+        table.add_row(
+            each.experiment,
+            *(str(getattr(each, name)) for name in columns),
+            "hold" if each.holds else "DO NOT HOLD",
+        )
+    return table
+
+
+def _lines(found: Overview) -> Iterator[str]:
+    """What goes on now, a line each; nothing is said of what is as usual."""
+    queue, now = found.now.queue, found.now
+    yield (
+        f"waiting: {queue.due} due, {queue.later} later, {queue.paused} of paused experiments; accepted in the last minute: {now.accepted_per_minute['1']:g}; "
+        f"workers: {len(now.workers)}; webhooks waiting: {now.inbox.waiting}"
+    )
+    for fuse in now.breakers:
+        until = f" until {format_moment(fuse.until)}" if fuse.until else ""
+        yield f"open fuse: {fuse.kind} {fuse.key}{until}: {fuse.reason}"
+    for failure in now.failures:
+        yield f"{failure.messages} {failure.state}: {failure.error.meaning}; {failure.error.remedy}"
 
 
 @delivery.command("breakers")

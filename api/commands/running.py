@@ -1,5 +1,6 @@
 """`demo`, `serve`, `worker`, `dashboard`, `simulator`, and `run JOB`: the processes of Touchstone."""
 
+import logging
 import os
 import signal
 import socket
@@ -142,7 +143,9 @@ def dashboard(
 
 
 def _announce(wiring: Wiring, what: str) -> None:
-    """Say what runs, over which database, and what the settings leave undone."""
+    """Say what runs, over which database, and what the settings leave undone; from here on the log tells when."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     typer.echo(f"{what}; database {wiring.database.url.render_as_string()}; stop it with Ctrl-C")
     for line in wiring.settings.advice():
         typer.echo(f"warning: {line}", err=True)

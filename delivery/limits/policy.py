@@ -56,8 +56,8 @@ class AdaptiveCap(_Value):
     See `delivery.adaptive.factor` for the formula.
     """
 
-    lowest: float = Field(0.5, ge=0, le=1, allow_inf_nan=False)
-    highest: float = Field(1.5, ge=1, le=10, allow_inf_nan=False)
+    lowest: float = Field(0.5, ge=0, le=1, strict=True, allow_inf_nan=False)
+    highest: float = Field(1.5, ge=1, le=10, strict=True, allow_inf_nan=False)
 
 
 class QuietHours(_Value):

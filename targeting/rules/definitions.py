@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -31,7 +30,7 @@ from pydantic import (
 from experiments.design import problems_of, untagged
 from experiments.errors import Invalid, Problem
 from experiments.metrics import KEY_PATTERN, PositiveDuration
-from experiments.triggers import Schedule
+from experiments.triggers import Moment, Schedule
 from targeting.conditions import validate_condition
 from targeting.conditions.needs import needs_of
 from targeting.conditions.text import parse_text
@@ -182,8 +181,8 @@ class RuleDefinition(_Value):
     actions: tuple[Action, ...] = Field(min_length=1, max_length=MAX_ACTIONS)
     cool_down: PositiveDuration | None = None
     once_per_user: bool = False
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
     @field_validator("until")
     @classmethod

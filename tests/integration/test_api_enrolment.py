@@ -76,6 +76,8 @@ def test_new_weights_open_an_epoch(running: TestClient) -> None:
         ("ramp", {"coverage": 0.25}, 409, "coverage"),
         ("ramp", {"coverage": 2}, 422, "coverage"),
         ("ramp", {"coverage": "much"}, 422, "coverage"),
+        ("ramp", {"coverage": True}, 422, "coverage"),
+        ("weights", {"weights": {"silence": True, "reminder": 1}, "reason": "x"}, 422, "weights.silence"),
         ("ramp", {"coverage": None}, 422, "coverage"),
         ("ramp", {"covrage": 1}, 422, "coverage"),
         ("weights", {"weights": {"silence": 1}, "reason": "x"}, 422, "weights.reminder"),

@@ -73,6 +73,12 @@ def test_a_running_campaign_is_ramped_and_never_back(touchstone: CommandLine, tm
     touchstone("run", "plan")
     report = json.loads(touchstone("experiment", "report", "spring-wakeup", "--json").stdout)
     assert sum(arm["assigned"] for arm in report["arms"]) == 1
+    shown = touchstone("delivery", "summary", "--experiment", "spring-wakeup").stdout
+    assert "hold" in shown
+    assert "waiting: " in shown
+    books = json.loads(touchstone("delivery", "summary", "--json").stdout)
+    assert books["experiments"][0]["experiment"] == "spring-wakeup"
+    assert "no experiment 'nowhere'" in touchstone.fails("delivery", "summary", "--experiment", "nowhere")
 
 
 def test_an_open_fuse_is_shown_and_closed_by_hand(touchstone: CommandLine, tmp_path: Path) -> None:
@@ -83,6 +89,7 @@ def test_an_open_fuse_is_shown_and_closed_by_hand(touchstone: CommandLine, tmp_p
         session.add(Breaker(kind="number", key="123", opened_at=now, error_code=190, reason="wrong token"))
     database.dispose()
     assert "wrong token" in touchstone("delivery", "breakers").stdout
+    assert "open fuse: number 123: wrong token" in touchstone("delivery", "summary").stdout
     assert "fuses still open, which hold messages back: 1" in touchstone("delivery", "resume").stdout
     assert touchstone("delivery", "close", "number", "123").stdout == "closed number 123\n"
     assert "wrong token" not in touchstone("delivery", "breakers").stdout

@@ -26,6 +26,7 @@ def wrong(document: dict) -> list[str | None]:
         ({"marketing": {"year": 3}}, ["marketing.year"]),
         ({"utility": {"min_interval": "soon"}}, ["utility.min_interval"]),
         ({"adaptive": {"lowest": 1.1}}, ["adaptive.lowest"]),
+        ({"adaptive": {"lowest": True}}, ["adaptive.lowest"]),
         ({"quiet_hours": {"start": "21:00"}}, ["quiet_hours.end"]),
         ({"quiet_hours": {"start": "21:00", "end": "21:00"}}, ["quiet_hours"]),
         ({"quiet_hours": {"start": 21, "end": "08:00"}}, ["quiet_hours.start"]),

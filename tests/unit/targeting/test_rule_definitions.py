@@ -124,6 +124,7 @@ def test_the_key_may_come_from_the_address() -> None:
         ({"cool_down": "0s"}, {"cool_down"}),
         ({"once_per_user": "perhaps"}, {"once_per_user"}),
         ({"since": "2026-12-01"}, {"since"}),
+        ({"since": 1_700_000_000}, {"since"}),
         ({"since": "2026-12-01T10:00:00Z", "until": "2026-12-01T11:00:00+01:00"}, {"until"}),
         ({"key": "no spaces"}, {"key"}),
         ({"key": 5}, {"key", "name"}),
