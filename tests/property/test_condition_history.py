@@ -29,7 +29,7 @@ USERS, EVENTS, SEGMENTS, MEMBERS = (
 people = st.lists(st.tuples(attributes, histories, memberships), min_size=1, max_size=6)
 whole_language = combined(event_clauses | segment_clauses | clauses, leaves=4)
 slowly = settings(
-    max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 

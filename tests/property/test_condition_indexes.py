@@ -47,7 +47,7 @@ def _check(connection, condition):
     return True
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(people=st.lists(attributes, min_size=1, max_size=12), condition=conditions)
 @example(people=[{}, {"age": None}, {"age": False}, {"age": ""}], condition={"age": {"$lt": 1}})
 @example(people=[{"plan": "x" * 200}, {"plan": "x" * 150}], condition={"plan": {"$gt": "x" * 150}})

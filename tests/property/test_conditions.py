@@ -37,7 +37,7 @@ def _add(connection, people):
     connection.execute(insert(PEOPLE), [{"id": index, "attributes": one} for index, one in enumerate(people)])
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(people=st.lists(attributes, min_size=1, max_size=12), condition=conditions)
 @example(
     people=[{"plan": 5}, {"plan": "5"}, {"plan": True}, {"plan": None}, {}], condition={"plan": {"$eq": 5}}
@@ -56,7 +56,7 @@ def test_sql_and_closure_agree(engine, people, condition):
     )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     people=st.lists(attributes, min_size=1, max_size=8), parts=st.lists(conditions | beyond_sql, max_size=4)
 )

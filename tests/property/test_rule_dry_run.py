@@ -70,7 +70,7 @@ def _people(database: Database, clock: SteppedClock) -> None:
         person(database, clock, user_id, plan=plan, joined_at=joined)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(events=EVENTS, changes=RULES)
 def test_a_dry_run_is_what_really_happens(sqlite_template: Path, events, changes) -> None:
     document = rule(**changes)

@@ -16,7 +16,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> P
     return folder
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_order_repetition_batching_and_timing_do_not_matter(folder: Path, data: st.DataObject) -> None:
     said = data.draw(worlds.changes())
