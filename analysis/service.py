@@ -15,10 +15,10 @@ from sqlmodel import Session
 from analysis import cautions, repository
 from analysis import facts as fact_queries
 from analysis.engines import FactsEngine, SessionFacts
+from analysis.evidence import Evidence, ReportInputs
 from analysis.facts import ExperimentFacts
 from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec, Reached
 from analysis.models import StoredReport
-from analysis.report import build_report
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
@@ -48,8 +48,13 @@ class Look:
     key: str
     as_of: datetime
     information: float
-    body: dict[str, Any]
+    evidence: Evidence
     previous_id: int | None
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The report as JSON."""
+        return self.evidence.body
 
 
 def refresh_report(
@@ -164,7 +169,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         ended=is_over and min(mature.values()) == assigned,
         minimum_effect=design.plan.mde,
     )
-    report = build_report(
+    inputs = ReportInputs(
         experiment=experiment.key,
         as_of=as_of,
         plan=plan,
@@ -181,7 +186,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         key=key,
         as_of=as_of,
         information=information,
-        body=report.to_json(),
+        evidence=Evidence.of(inputs, specification=design.model_dump(mode="json")),
         previous_id=newest.id if newest else None,
     )
 
@@ -197,8 +202,15 @@ def keep(session: Session, look: Look) -> StoredReport:
     newest = repository.newest_report(session, look.experiment_id)
     if newest is not None and newest.id != look.previous_id:
         return newest
+    evidence = look.evidence
     report = StoredReport(
-        experiment_id=look.experiment_id, as_of=look.as_of, information=look.information, body=look.body
+        experiment_id=look.experiment_id,
+        as_of=look.as_of,
+        information=look.information,
+        body=dict(evidence.body),
+        inputs=dict(evidence.inputs),
+        hashes=dict(evidence.hashes),
+        made_with=dict(evidence.made_with),
     )
     if newest is None or look.as_of - newest.as_of >= LOOK_EVERY or _says_something_else(look, newest):
         session.add(report)
