@@ -20,6 +20,13 @@ _MEANING = {
     "read": "the arms were read at different rates; the messages themselves can do that",
     "clicked": "the arms were clicked at different rates; the messages themselves can do that",
 }
+_FIRST = {
+    "assigned": "the assignment itself is not as planned",
+    "accepted": "sending differs between the arms",
+    "delivered": "delivery differs between the arms",
+    "read": "the arms are read at different rates, which the messages themselves can do",
+    "clicked": "the arms are clicked at different rates, which the messages themselves can do",
+}
 _LARGEST_LOG = 690.0
 
 
@@ -34,20 +41,26 @@ def check_health(arms: Sequence[ArmFacts], method: Method) -> tuple[HealthCheck,
     sending = [arm for arm in arms if arm.sends and arm.assigned > 0]
     if len(sending) >= 2:
         checks += [check for stage in STAGES if (check := _later(sending, stage, method)) is not None]
+    return tuple(checks)
+
+
+def first_skew(checks: Sequence[HealthCheck]) -> str | None:
+    """The stage at which the split is skewed first, in one sentence; None when no stage gives an alarm.
+
+    Later stages inherit a skew, so the first is the one to look into.
+    """
     first = next((check for check in checks if check.check == "srm" and not check.ok), None)
-    return tuple(
-        check
-        if check is not first
-        else _renamed(check, f"{check.detail}; this is the first stage where it shows")
-        for check in checks
-    )
+    return None if first is None else skew_words(str(first.stage))
 
 
-def _renamed(check: HealthCheck, detail: str) -> HealthCheck:
-    return HealthCheck(
-        check=check.check, stage=check.stage, p_value=check.p_value, ok=check.ok, detail=detail,
-        e_value=check.e_value, blocking=check.blocking,
-    )  # fmt: skip
+def skew_words(stage: str) -> str:
+    """What it means that a skew shows first at this stage.
+
+    >>> skew_words("delivered")
+    "skew first shows at 'delivered': delivery differs between the arms"
+    """
+    meaning = _FIRST.get(stage, "the arms part company there")
+    return f"skew first shows at '{stage}': {meaning}"
 
 
 def _strays(arms: Sequence[ArmFacts]) -> list[HealthCheck]:

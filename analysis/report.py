@@ -10,7 +10,7 @@ from analysis.compare import Look, effective_information
 from analysis.decision import decide
 from analysis.effects import findings_of
 from analysis.findings import ArmSummary, HealthCheck, Report
-from analysis.health import check_health
+from analysis.health import check_health, first_skew
 from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec
 from analysis.stats.sequential import spending_rule
 from experiments.errors import Invalid
@@ -43,6 +43,7 @@ def build_report(
     look = _look(plan, information, said)
     finished = plan.ended or (information is not None and information >= 1)
     health = (*check_health(arms, look.method), *checks)
+    said += [skew] if (skew := first_skew(health)) is not None else []
     said += [
         f"{check.check} at {check.stage}: {check.detail}"
         for check in health

@@ -1,0 +1,185 @@
+"""A report in plain words: the decision, each effect, each check, and what "significant" means in this report.
+
+Takes the report's JSON, also that of older versions: what is absent is not said.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+SHARES: Final = frozenset({"proportion", "retention"})
+"""Kinds whose values are shares of users: told in percent, and their differences in percentage points."""
+STAGES: Final = {
+    "assigned": "assigned",
+    "accepted": "accepted by WhatsApp",
+    "delivered": "delivered",
+    "read": "read",
+    "clicked": "clicked",
+}
+CHECKS: Final = {
+    "srm": "Split between the arms",
+    "zero_weight": "Users where none belong",
+    "weights_changed": "Weights changed while it ran",
+    "multiple_exposures": "Users in more than one arm",
+}
+_MOST_DECIMALS: Final = 6
+
+
+def headline(report: Mapping[str, Any]) -> tuple[str, str]:
+    """The decision in one line, and its tone: good, bad or open."""
+    decision = report["decision"]
+    variant = decision.get("variant")
+    control = next((arm["variant"] for arm in report["arms"] if arm["control"]), "the control")
+    known: dict[str, tuple[str, str]] = {
+        "ship": (f"Ship {variant}: it does better", "good"),
+        "keep_control": (f"Keep {control}: no variant is worth it", "open"),
+        "stop_harm": (f"Stop {variant}: it does harm", "bad"),
+        "continue": ("Too early to decide: let it run", "open"),
+        "inconclusive": ("No winner: the arms cannot be told apart", "open"),
+    }
+    return known.get(str(decision["action"]), (str(decision["action"]).replace("_", " "), "open"))
+
+
+def verdict(metric: Mapping[str, Any], effect: Mapping[str, Any]) -> tuple[str, str]:
+    """The word for one effect, and its tone (good, bad, open): significance is the report's, only the side is read here."""
+    if effect.get("absolute") is None:
+        return "cannot tell", "open"
+    guard = effect.get("guardrail")
+    if guard is not None and (guard.get("margin") is not None or guard.get("breached")):
+        if guard.get("breached"):
+            return "does harm", "bad"
+        return ("within its margin", "good") if guard.get("non_inferior") else ("harm not ruled out", "open")
+    if not effect.get("significant"):
+        return "no clear difference", "open"
+    more_is_better = metric.get("direction", "increase") == "increase"
+    return ("better", "good") if (effect["absolute"]["estimate"] > 0) == more_is_better else ("worse", "bad")
+
+
+def sentence(metric: Mapping[str, Any], effect: Mapping[str, Any], alpha: float) -> str:
+    """One effect told in one sentence."""
+    interval = effect.get("absolute")
+    if interval is None:
+        return f"{effect['variant']} against {effect['control']}: this cannot be told; the reason is among the warnings."
+    kind = str(metric["kind"])
+    arms = {arm["variant"]: arm for arm in metric["arms"]}
+    ours, theirs = (level(arms.get(effect[name]), kind) for name in ("variant", "control"))
+    size = abs(interval["estimate"])
+    decimals = decimals_of(interval, factor(kind))
+    amount = f"{_fixed(size * factor(kind), decimals)}{' points' if kind in SHARES else ''}"
+    side = "more" if interval["estimate"] > 0 else "less"
+    lift = effect.get("relative")
+    relative = "" if lift is None else f" ({percent(lift)} of the control)"
+    return (
+        f"{metric['metric']} is {ours} with {effect['variant']} and {theirs} with {effect['control']}: "
+        f"{amount} {side}{relative}; the {confidence(alpha)} interval goes from {span(interval, kind)}."
+    )
+
+
+def level(arm: Mapping[str, Any] | None, kind: str) -> str:
+    """The value of one arm, as exact as its own uncertainty allows."""
+    if arm is None or arm.get("mean") is None:
+        return "unknown"
+    mean, sd, n = arm["mean"], arm.get("sd"), arm.get("n") or 0
+    half = 1.96 * sd / math.sqrt(n) if sd and n else None
+    scale = factor(kind)
+    text = _fixed(mean * scale, decimals_for(None if half is None else half * scale))
+    return f"{text}%" if kind in SHARES else text
+
+
+def difference(interval: Mapping[str, Any], kind: str) -> str:
+    """The estimate with its sign and unit: `+2.4 points`, `-0.31`."""
+    scale = factor(kind)
+    text = _fixed(interval["estimate"] * scale, decimals_of(interval, scale), sign=True)
+    return f"{text} points" if kind in SHARES else text
+
+
+def span(interval: Mapping[str, Any], kind: str) -> str:
+    """From the lower to the upper limit: `+1.1 to +3.7`."""
+    scale = factor(kind)
+    decimals = decimals_of(interval, scale)
+    return " to ".join(_fixed(interval[end] * scale, decimals, sign=True) for end in ("lower", "upper"))
+
+
+def percent(interval: Mapping[str, Any]) -> str:
+    """A relative effect: `+12 %`."""
+    return f"{_fixed(interval['estimate'] * 100, decimals_of(interval, 100.0), sign=True)}%"
+
+
+def probability(value: float | None) -> str:
+    """A p-value, or a probability; never an exact 0.
+
+    >>> probability(0.0312), probability(1e-9), probability(None)
+    ('0.031', 'below 0.001', 'cannot tell')
+    """
+    if value is None:
+        return "cannot tell"
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def confidence(alpha: float) -> str:
+    return f"{100 * (1 - alpha):g}%"
+
+
+def factor(kind: str) -> float:
+    """From a value of this kind to what is shown."""
+    return 100.0 if kind in SHARES else 1.0
+
+
+def decimals_of(interval: Mapping[str, Any], scale: float) -> int:
+    """Decimals at which an interval is told: two digits of its half width."""
+    return decimals_for((interval["upper"] - interval["lower"]) / 2 * scale)
+
+
+def decimals_for(half_width: float | None) -> int:
+    """Two significant digits of an uncertainty.
+
+    >>> decimals_for(0.034), decimals_for(12.0), decimals_for(None)
+    (3, 0, 2)
+    """
+    if half_width is None or not 0 < half_width < math.inf:
+        return 2
+    return min(max(1 - math.floor(math.log10(half_width)), 0), _MOST_DECIMALS)
+
+
+def _fixed(value: float, decimals: int, *, sign: bool = False) -> str:
+    if abs(value) >= 1e15:
+        return f"{value:{'+' if sign else ''}.3g}"
+    text = f"{value:{'+' if sign else ''},.{decimals}f}"
+    # A rounded zero has no side.
+    return text.lstrip("+-") if not text.strip("+-0.,") else text.replace("-", "−")
+
+
+def light(check: Mapping[str, Any]) -> str:
+    """How one check stands: ok, notice (news about delivery), alarm (no effect can be trusted) or unknown."""
+    if not check["ok"]:
+        return "alarm" if check.get("blocking") else "notice"
+    says_nothing = check.get("p_value") is None and "cannot tell" in str(check.get("detail"))
+    return "unknown" if says_nothing else "ok"
+
+
+def meaning_of_significant(report: Mapping[str, Any]) -> list[str]:
+    """What the word means in this report, in sentences for somebody who has never heard of a p-value."""
+    alpha = float(report["alpha"])
+    known = report.get("information")
+    at = "" if known is None else f" This look rests on {100 * known:.3g}% of the planned information."
+    looks = {
+        "spending": "You may look as often as you like: the error rate is spent over the looks, so early effects must be large to "
+        f"count (group-sequential, spending of the O'Brien-Fleming type).{at}",
+        "always_valid": "You may look as often as you like and stop whenever you like: the intervals hold at all looks together "
+        "(confidence sequence).",
+        "fixed": "The numbers are valid at one look, at the planned end. Whoever looks earlier, and stops when it looks good, is "
+        "wrong far more often.",
+    }.get(str(report["method"]), f"The method is {report['method']}.")
+    comparisons = sum(len(metric["effects"]) for metric in report["metrics"] if metric["role"] == "primary")
+    together = (
+        f" The {comparisons} comparisons of primary metrics are judged together, so that one of many does not win by luck."
+        if comparisons > 1
+        else ""
+    )
+    return [
+        f"If no variant made any difference, at most {100 * alpha:g} in 100 such experiments would call one significant.{together}",
+        looks,
+        "Not significant does not mean no effect: the interval says how large it may still be.",
+        "Effects are of the assignment: everybody counts in the arm that chance put them in, whether or not a message arrived.",
+        "A user counts once the window of the metric has closed.",
+    ]
