@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from analysis.evidence import ReportInputs
 from analysis.file_facts import UnitCounts, open_file
 from analysis.file_metrics import known_column, parse_metrics, suggest
 from analysis.findings import HealthCheck, Report
 from analysis.inputs import AnalysisPlan, ArmFacts
-from analysis.report import build_report
 from experiments.clock import Clock, SystemClock
 from experiments.errors import Invalid
 from experiments.vocabulary import Method
@@ -16,7 +17,12 @@ MAX_VARIANTS = 50
 MULTIPLE_EXPOSURES = 0.01
 
 
-def analyze_file(
+def analyze_file(path: str | Path, **options: Any) -> Report:
+    """The report of a file; options and errors are those of `file_inputs`."""
+    return file_inputs(path, **options).report()
+
+
+def file_inputs(
     path: str | Path,
     *,
     variant: str,
@@ -28,8 +34,8 @@ def analyze_file(
     alpha: float = 0.05,
     weights: Mapping[str, float] | None = None,
     clock: Clock | None = None,
-) -> Report:
-    """Compare the variants in a file with its control.
+) -> ReportInputs:
+    """What a report that compares the variants in a file with its control is made from.
 
     variant: the column that says which variant a row belongs to; control: its value for the control arm, as text.
     unit: the column that names the user when one has several rows (they are summed first); without it a row is a user.
@@ -63,14 +69,14 @@ def analyze_file(
     ]
     total = sum(arm.assigned for arm in arms)
     planned = max(total, 1) if plan_method == Method.SPENDING else None
-    return build_report(
+    return ReportInputs(
         experiment=path.name,
         as_of=(clock or SystemClock()).now(),
         plan=AnalysisPlan(method=plan_method, alpha=alpha, planned_n=planned, ended=True, minimum_users=0),
-        metrics=[metric.spec for metric in wanted],
-        arms=arms,
-        checks=_exposures(counts, total),
-        warnings=_warnings(counts, equal=weights is None),
+        metrics=tuple(metric.spec for metric in wanted),
+        arms=tuple(arms),
+        checks=tuple(_exposures(counts, total)),
+        warnings=tuple(_warnings(counts, equal=weights is None)),
     )
 
 

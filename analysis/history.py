@@ -57,9 +57,9 @@ class LookPoint:
     effects: tuple[EffectPoint, ...]
 
 
-def list_kept(session: Session, *, key: str, after_id: int = 0, limit: int = 50) -> list[Kept]:
-    """Up to `limit` stored reports with an id above `after_id`, oldest first. Raises NotFound."""
-    rows = repository.reports_of(session, _id(session, key), after_id=after_id, limit=limit)
+def list_kept(session: Session, *, key: str, before_id: int | None = None, limit: int = 50) -> list[Kept]:
+    """Up to `limit` stored reports with an id below `before_id`, newest first. Raises NotFound."""
+    rows = repository.reports_of(session, _id(session, key), before_id=before_id, limit=limit)
     return [_kept(row) for row in rows]
 
 

@@ -35,6 +35,7 @@ def render_html(document: Mapping[str, Any], *, looks: Sequence[LookPoint] = ())
         as_of=_moment(parse_moment(document["as_of"])),
         title=title,
         tone=tone,
+        decided=words.decided(document),
         stages=[name for name in STAGES if any(arm["messages"].get(name) for arm in document["arms"])],
         most=_most(document),
         metrics=[_metric(document, metric) for metric in document["metrics"]],

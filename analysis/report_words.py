@@ -9,13 +9,6 @@ from typing import Any, Final
 
 SHARES: Final = frozenset({"proportion", "retention"})
 """Kinds whose values are shares of users: told in percent, and their differences in percentage points."""
-STAGES: Final = {
-    "assigned": "assigned",
-    "accepted": "accepted by WhatsApp",
-    "delivered": "delivered",
-    "read": "read",
-    "clicked": "clicked",
-}
 CHECKS: Final = {
     "srm": "Split between the arms",
     "zero_weight": "Users where none belong",
@@ -68,11 +61,21 @@ def sentence(metric: Mapping[str, Any], effect: Mapping[str, Any], alpha: float)
     amount = f"{_fixed(size * factor(kind), decimals)}{' points' if kind in SHARES else ''}"
     side = "more" if interval["estimate"] > 0 else "less"
     lift = effect.get("relative")
-    relative = "" if lift is None else f" ({percent(lift)} of the control)"
+    relative = "" if lift is None else f", a lift of {percent(lift)}"
     return (
         f"{metric['metric']} is {ours} with {effect['variant']} and {theirs} with {effect['control']}: "
-        f"{amount} {side}{relative}; the {confidence(alpha)} interval goes from {span(interval, kind)}."
+        f"{amount} {side}{relative}. The {confidence(alpha)} interval of the difference goes from {span(interval, kind)}."
     )
+
+
+def decided(report: Mapping[str, Any]) -> str | None:
+    """The effect that the decision is about, in one sentence: of the variant it names, on the first primary metric."""
+    variant = report["decision"].get("variant")
+    for metric in report["metrics"]:
+        for effect in metric["effects"]:
+            if metric["role"] == "primary" and effect["variant"] == variant and effect.get("absolute"):
+                return sentence(metric, effect, float(report["alpha"]))
+    return None
 
 
 def level(arm: Mapping[str, Any] | None, kind: str) -> str:
@@ -116,6 +119,17 @@ def probability(value: float | None) -> str:
     return "below 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def chance(value: float) -> str:
+    """A probability in percent; never a certainty, which a model has and the world has not.
+
+    >>> chance(0.9997), chance(0.42)
+    ('over 99.9%', '42.0%')
+    """
+    if value > 0.999:
+        return "over 99.9%"
+    return "under 0.1%" if value < 0.001 else f"{100 * value:.1f}%"
+
+
 def confidence(alpha: float) -> str:
     return f"{100 * (1 - alpha):g}%"
 
@@ -126,8 +140,12 @@ def factor(kind: str) -> float:
 
 
 def decimals_of(interval: Mapping[str, Any], scale: float) -> int:
-    """Decimals at which an interval is told: two digits of its half width."""
-    return decimals_for((interval["upper"] - interval["lower"]) / 2 * scale)
+    """Decimals at which an interval is told: two digits of its half width, and more where a limit would pass for 0."""
+    decimals = decimals_for((interval["upper"] - interval["lower"]) / 2 * scale)
+    limits = [interval[end] * scale for end in ("lower", "upper")]
+    while decimals < _MOST_DECIMALS and any(limit and not round(limit, decimals) for limit in limits):
+        decimals += 1
+    return decimals
 
 
 def decimals_for(half_width: float | None) -> int:

@@ -49,8 +49,10 @@ def enrolment_of(session: Session, experiment_id: int) -> Enrolment | None:
     return session.get(Enrolment, experiment_id)
 
 
-def reports_of(session: Session, experiment_id: int, *, after_id: int, limit: int) -> Sequence[Row[Any]]:
-    """Up to `limit` stored reports with an id above `after_id`, oldest first: what a list says of each, without its body."""
+def reports_of(
+    session: Session, experiment_id: int, *, before_id: int | None, limit: int
+) -> Sequence[Row[Any]]:
+    """Up to `limit` stored reports with an id below `before_id`, newest first: what a list says of each, without its body."""
     body: Any = StoredReport.body
     query = _parts_of(
         experiment_id,
@@ -60,7 +62,9 @@ def reports_of(session: Session, experiment_id: int, *, after_id: int, limit: in
         StoredReport.hashes,
         StoredReport.made_with,
     )
-    found: Sequence[Row[Any]] = session.exec(query.where(col(StoredReport.id) > after_id).limit(limit)).all()
+    if before_id is not None:
+        query = query.where(col(StoredReport.id) < before_id)
+    found: Sequence[Row[Any]] = session.exec(query.order_by(col(StoredReport.id).desc()).limit(limit)).all()
     return found
 
 
@@ -74,7 +78,12 @@ def report_ids(session: Session, experiment_id: int, *, until: datetime) -> Sequ
 
 def findings_after(session: Session, experiment_id: int, *, after_id: int, limit: int) -> Sequence[Row[Any]]:
     """Up to `limit` looks with an id above `after_id`, oldest first: id, as_of, information and metrics of each."""
-    query = _findings(experiment_id).where(col(StoredReport.id) > after_id).limit(limit)
+    query = (
+        _findings(experiment_id)
+        .where(col(StoredReport.id) > after_id)
+        .order_by(col(StoredReport.id))
+        .limit(limit)
+    )
     found: Sequence[Row[Any]] = session.exec(query).all()
     return found
 
@@ -82,7 +91,7 @@ def findings_after(session: Session, experiment_id: int, *, after_id: int, limit
 def findings_of(session: Session, experiment_id: int, ids: Collection[int]) -> Sequence[Row[Any]]:
     """The same of the looks with these ids."""
     found: Sequence[Row[Any]] = session.exec(
-        _findings(experiment_id).where(col(StoredReport.id).in_(ids))
+        _findings(experiment_id).where(col(StoredReport.id).in_(ids)).order_by(col(StoredReport.id))
     ).all()
     return found
 
@@ -98,7 +107,7 @@ def _parts_of(experiment_id: int, *parts: Any) -> Any:
     # The database takes the parts out of the documents: the rest of them never travels.
     columns: tuple[Any, ...] = (StoredReport.id, StoredReport.as_of, *parts)
     query: Any = select(*columns)
-    return query.where(StoredReport.experiment_id == experiment_id).order_by(col(StoredReport.id))
+    return query.where(StoredReport.experiment_id == experiment_id)
 
 
 def get_report(session: Session, report_id: int, *, experiment_id: int | None = None) -> StoredReport:

@@ -1,12 +1,12 @@
 """`analyze`: a report on a file that somebody else made. Needs no database."""
 
 import math
-from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from api.commands.reports import as_json, write_file
 from api.terminal import make_console
 from experiments.errors import Invalid
 from experiments.vocabulary import Method
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def analyze(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet, one row a user (or give --unit).")],
+    *,
     variant: Annotated[str, typer.Option(help="Column that says which variant a row belongs to.")],
     control: Annotated[str, typer.Option(help="Value of that column which is the control.")],
     metric: Annotated[
@@ -48,32 +49,48 @@ def analyze(
     alpha: Annotated[
         float, typer.Option(min=1e-6, max=0.5, help="Error rate; 0.05 gives 95 % intervals.")
     ] = 0.05,
-    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="The report as JSON, with all that `replay` needs.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the report to this file as a page as well.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the report to this file as a table as well.")
+    ] = None,
 ) -> None:
     """Compare the variants in FILE with the control: effects, intervals, sample-ratio check, decision.
 
     Example: touchstone analyze orders.csv --variant arm --control A --metric bought=proportion:bought --metric spend=mean:spend
     """
     # scipy takes a second to load, which no other command should wait for.
-    from analysis.files import analyze_file
+    from analysis.evidence import Evidence
+    from analysis.files import file_inputs
+    from analysis.report_csv import render_csv
+    from analysis.report_html import render_html
     from analysis.report_text import render
 
-    report = analyze_file(
-        file,
-        variant=variant,
-        control=control,
-        unit=unit,
-        metrics=metric,
-        covariates=covariate or [],
-        method=method,
-        alpha=alpha,
-        weights=read_weights(weight or []),
-    ).to_json()
-    console = make_console()
+    asked: dict[str, Any] = {
+        "variant": variant,
+        "control": control,
+        "unit": unit,
+        "metrics": metric,
+        "covariates": covariate or [],
+        "method": method,
+        "alpha": alpha,
+        "weights": read_weights(weight or []),
+    }
+    evidence = Evidence.of(
+        file_inputs(file, **asked), specification={**asked, "file": file.name, "method": str(method)}
+    )
+    if html is not None:
+        write_file(render_html(evidence.exported()), html)
+    if csv is not None:
+        write_file(render_csv(evidence.body), csv)
     if json:
-        typer.echo(dumps(report, indent=2, allow_nan=False))
+        typer.echo(as_json(evidence.exported()), nl=False)
     else:
-        console.print(render(report))
+        make_console().print(render(evidence.body))
 
 
 def read_weights(texts: list[str]) -> dict[str, float] | None:

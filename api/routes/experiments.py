@@ -1,11 +1,9 @@
-"""Experiments: design, life, report, messages."""
+"""Experiments: design, life, messages. Their reports are in `reports.py`."""
 
-from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Path, Query
 
-from analysis import service as reports
 from api import campaigning
 from api.dependencies import (
     MANAGEMENT,
@@ -16,7 +14,6 @@ from api.dependencies import (
     Reader,
     ReadSession,
     SettingsOf,
-    WiringOf,
     Writer,
     WriteSession,
     next_cursor,
@@ -166,23 +163,6 @@ def set_weights(
 def enrolment(session: ReadSession, _principal: Reader, key: Key) -> EnrolmentAnswer:
     """How many of the audience were assigned, and why the others were not."""
     return EnrolmentAnswer.of(campaigns.enrolment_of(session, key=key))
-
-
-@router.get(
-    "/{key}/report", responses={409: {"description": "Not started yet, so there is nothing to report"}}
-)
-def report(
-    wiring: WiringOf,
-    _principal: Reader,
-    key: Key,
-    max_age: Annotated[
-        int | None, Query(ge=0, le=86_400, description="Seconds; an older report is made anew")
-    ] = None,
-) -> dict[str, Any]:
-    """The newest report. Making one is a look at the data, and is stored as such."""
-    age = wiring.settings.tick if max_age is None else timedelta(seconds=max_age)
-    stored = reports.current_report(wiring.database, wiring.clock, key=key, max_age=age, facts=wiring.facts)
-    return stored.body
 
 
 @router.get("/{key}/messages")

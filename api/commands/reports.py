@@ -1,0 +1,164 @@
+"""`report` and `replay`: a report as text, page, table or document, and the proof that a kept one can be made again."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from api.strict_json import read_json
+from api.terminal import WIDTH_WITHOUT_TERMINAL, make_console
+from api.wiring import Wiring
+from experiments.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from analysis.models import StoredReport
+
+LARGEST_ID: Final = 2**62
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TEXT = "text"
+    HTML = "html"
+    CSV = "csv"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(report)
+    app.command()(replay)
+
+
+def report(
+    key: Annotated[str, typer.Argument(help="Key of the experiment.")],
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="text, html (a page that needs nothing else), csv, or json (all that replay needs).",
+        ),
+    ] = Format.TEXT,
+    out: Annotated[Path | None, typer.Option(help="Write it to this file, not to the terminal.")] = None,
+    number: Annotated[
+        int | None, typer.Option("--id", min=1, help="A kept report by its id, instead of a new look.")
+    ] = None,
+) -> None:
+    """Make the report of an experiment and show it. Every report is a look at the data, and is kept; with --id a kept one is shown.
+
+    Example: touchstone report spring-wakeup --format html --out report.html
+    """
+    # scipy takes a second to load, which no other command should wait for.
+    from analysis import history, service
+
+    wiring = _wiring()
+    if number is None:
+        stored = service.current_report(
+            wiring.database, wiring.clock, key=key, max_age=timedelta(0), facts=wiring.facts
+        )
+    else:
+        with wiring.database.snapshot() as session:
+            stored = history.find(session, report_id=min(number, LARGEST_ID), key=key)
+    if form == Format.TEXT and out is None:
+        make_console().print(_text(stored.body))
+        return
+    _write(_forms(wiring, stored)[form](), out)
+
+
+def replay(
+    report: Annotated[
+        str,
+        typer.Argument(
+            help="Id of a kept report, or a file of JSON: `report --format json`, `analyze --json`."
+        ),
+    ],
+) -> None:
+    """Make a kept report again from what was kept with it, and say whether it is the same, byte for byte.
+
+    Exit status 1 when it is not, with the first difference. Nothing is read but sums and counts, and nothing is stored.
+    Example: touchstone replay 12
+    """
+    from analysis import history
+    from analysis.replay import replay as replayed
+
+    if report.isdecimal():
+        wiring = _wiring()
+        with wiring.database.snapshot() as session:
+            stored = history.find(session, report_id=min(int(report), LARGEST_ID))
+        found = replayed(history.exported(stored))
+    else:
+        found = replayed(_document(Path(report)))
+    for line in found.lines():
+        typer.echo(line)
+    raise typer.Exit(0 if found.same else 1)
+
+
+def write_file(text: str, file: Path) -> None:
+    """Write a report; raises Invalid naming the file when that cannot be done."""
+    try:
+        file.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise Invalid(f"cannot be written: {error.strerror}", field=str(file)) from error
+
+
+def as_json(document: Mapping[str, Any]) -> str:
+    """A report's document for a file or a pipe."""
+    from json import dumps
+
+    return dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _forms(wiring: Wiring, stored: "StoredReport") -> dict[Format, Callable[[], str]]:
+    from analysis import history
+    from analysis.report_csv import render_csv
+    from api.reporting import page_of
+
+    return {
+        Format.TEXT: lambda: _plain(stored.body),
+        Format.HTML: lambda: page_of(wiring.database, stored),
+        Format.CSV: lambda: render_csv(stored.body),
+        Format.JSON: lambda: as_json(history.exported(stored)),
+    }
+
+
+def _text(body: Mapping[str, Any]) -> Any:
+    from analysis.report_text import render
+
+    return render(body)
+
+
+def _plain(body: Mapping[str, Any]) -> str:
+    page = StringIO()
+    Console(file=page, width=WIDTH_WITHOUT_TERMINAL).print(_text(body))
+    return page.getvalue()
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_file(text, out)
+    typer.echo(f"wrote {out}")
+
+
+def _document(file: Path) -> Mapping[str, Any]:
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}, and an id is a whole number", field="REPORT")
+    try:
+        document = read_json(file.read_bytes())
+    except ValueError as error:
+        raise Invalid(f"{file} is not JSON: {error}", field="REPORT") from error
+    if not isinstance(document, dict):
+        raise Invalid(f"{file} does not hold a report", field="REPORT")
+    return document
+
+
+def _wiring() -> Wiring:
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    return wiring

@@ -1,0 +1,120 @@
+"""Reports: the newest one as a document, as a page and as a table; those that were kept; the effects over time."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import HTMLResponse
+
+from analysis import history, service
+from analysis.models import StoredReport
+from analysis.report_csv import render_csv
+from api.dependencies import (
+    MANAGEMENT,
+    MAX_ID,
+    CleanText,
+    Cursor,
+    Limit,
+    Reader,
+    ReadSession,
+    WiringOf,
+    next_cursor,
+)
+from api.idempotency import IdempotentRoute
+from api.report_schemas import KeptReportAnswer, LookAnswer
+from api.reporting import page_of
+from api.schemas import Page
+
+router = APIRouter(
+    prefix="/v1/experiments", tags=["reports"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
+)
+Key = Annotated[CleanText, Path(min_length=1, max_length=64)]
+Name = Annotated[CleanText | None, Query(max_length=200)]
+NOT_STARTED: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"description": "Not started yet, so there is nothing to report"}
+}
+TABLE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "One row for each metric and variant",
+        "content": {"text/csv": {"schema": {"type": "string"}}},
+    }
+}
+LOCKED_UP: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+"""The page asks for nothing, and nobody makes it."""
+
+
+def _current(
+    wiring: WiringOf,
+    _principal: Reader,
+    key: Key,
+    max_age: Annotated[
+        int | None, Query(ge=0, le=86_400, description="Seconds; an older report is made anew")
+    ] = None,
+) -> StoredReport:
+    age = wiring.settings.tick if max_age is None else timedelta(seconds=max_age)
+    return service.current_report(wiring.database, wiring.clock, key=key, max_age=age, facts=wiring.facts)
+
+
+Current = Annotated[StoredReport, Depends(_current)]
+
+
+@router.get("/{key}/report", responses=NOT_STARTED)
+def report(current: Current) -> dict[str, Any]:
+    """The newest report. Making one is a look at the data, and is stored as such."""
+    return history.exported(current, with_inputs=False)
+
+
+@router.get("/{key}/report.html", response_class=HTMLResponse, responses=NOT_STARTED)
+def report_page(wiring: WiringOf, current: Current) -> HTMLResponse:
+    """The same for people: a page that needs nothing else, and prints."""
+    return HTMLResponse(page_of(wiring.database, current), headers=LOCKED_UP)
+
+
+@router.get("/{key}/report.csv", response_class=Response, responses={**NOT_STARTED, **TABLE})
+def report_table(current: Current) -> Response:
+    """The same for spreadsheets: one row for each metric and variant."""
+    return Response(render_csv(current.body), media_type="text/csv", headers=LOCKED_UP)
+
+
+@router.get("/{key}/report/series")
+def series(
+    session: ReadSession,
+    _principal: Reader,
+    key: Key,
+    cursor: Cursor,
+    limit: Limit = 50,
+    metric: Name = None,
+    variant: Name = None,
+) -> Page[LookAnswer]:
+    """What the kept reports said of each effect, oldest first. Reading them is no look at the data."""
+    looks = history.series(session, key=key, after_id=cursor, limit=limit, metric=metric, variant=variant)
+    return Page(
+        items=[LookAnswer.of(look) for look in looks],
+        next_cursor=next_cursor(looks, limit, lambda look: look.report),
+    )
+
+
+@router.get("/{key}/reports")
+def list_reports(
+    session: ReadSession, _principal: Reader, key: Key, cursor: Cursor, limit: Limit = 50
+) -> Page[KeptReportAnswer]:
+    """The reports that were kept, newest first."""
+    rows = history.list_kept(session, key=key, before_id=cursor or None, limit=limit)
+    return Page(
+        items=[KeptReportAnswer.of(row) for row in rows],
+        next_cursor=next_cursor(rows, limit, lambda row: row.id),
+    )
+
+
+@router.get("/{key}/reports/{report_id}")
+def read_report(
+    session: ReadSession,
+    _principal: Reader,
+    key: Key,
+    report_id: Annotated[int, Path(ge=1, lt=MAX_ID)],
+) -> dict[str, Any]:
+    """One kept report with its provenance and what it was made from: what `touchstone replay` takes."""
+    return history.exported(history.find(session, report_id=report_id, key=key))
