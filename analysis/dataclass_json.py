@@ -34,10 +34,10 @@ def to_plain(value: object, annotation: Any = None) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _object_of(value, type(value) if annotation is None else annotation)
     if isinstance(value, Mapping):
-        inner = _arguments(annotation, 2)[1]
+        inner = _arguments(annotation)[1]
         return {_key(key): to_plain(each, inner) for key, each in value.items()}
     if isinstance(value, (tuple, list)):
-        inners = _items(annotation, len(value))
+        inners = _items(annotation, len(value)) or (None,) * len(value)
         return [to_plain(each, inner) for each, inner in zip(value, inners, strict=True)]
     return _scalar(value)
 
@@ -89,26 +89,33 @@ def _key(key: object) -> str:
 
 
 def _read(annotation: Any, plain: Any, path: str) -> Any:
+    members = _members(annotation)
+    if Any in members or object in members:
+        return plain
     if plain is None:
-        if annotation in (Any, None, types.NoneType) or types.NoneType in _members(annotation):
+        if types.NoneType in members:
             return None
         raise Invalid("must not be null", field=path)
     if isinstance(plain, Mapping):
         return _read_object(annotation, plain, path)
     if isinstance(plain, list):
         inners = _items(annotation, len(plain))
+        if inners is None:
+            raise Invalid("must not be a list", field=path)
         read = [
             _read(inner, each, f"{path}[{i}]")
             for i, (inner, each) in enumerate(zip(inners, plain, strict=True))
         ]
-        return read if _origin(annotation) is list else tuple(read)
+        return read if any(typing.get_origin(member) is list for member in members) else tuple(read)
     return _read_scalar(annotation, plain, path)
 
 
 def _read_object(annotation: Any, plain: Mapping[str, Any], path: str) -> Any:
     kinds = _classes(annotation)
     if not kinds:
-        kind, inner = _arguments(annotation, 2)
+        kind, inner = _arguments(annotation)
+        if inner is None:
+            raise Invalid("must not be an object", field=path)
         return {
             _read_key(kind, key, path): _read(inner, each, f"{path}.{key}" if path else key)
             for key, each in plain.items()
@@ -141,8 +148,6 @@ def _read_dataclass(kind: Any, plain: Mapping[str, Any], path: str) -> Any:
 
 def _read_scalar(annotation: Any, plain: Any, path: str) -> Any:
     for member in _members(annotation):
-        if member in (Any, object):
-            return plain
         try:
             if isinstance(member, type) and issubclass(member, Enum):
                 return member(plain)
@@ -194,25 +199,21 @@ def _classes(annotation: Any) -> list[Any]:
     return [member for member in _members(annotation) if dataclasses.is_dataclass(member)]
 
 
-def _origin(annotation: Any) -> Any:
-    """The container among the members of an annotation: tuple, list, Mapping .."""
-    origins = (typing.get_origin(member) for member in _members(annotation))
-    return next((origin for origin in origins if origin not in (None, typing.Literal)), None)
-
-
-def _arguments(annotation: Any, count: int) -> tuple[Any, ...]:
+def _arguments(annotation: Any) -> tuple[Any, Any]:
+    """The annotations of keys and values where a mapping is allowed; else None."""
     for member in _members(annotation):
         if isinstance(origin := typing.get_origin(member), type) and issubclass(origin, Mapping):
-            return typing.get_args(member)
-    return (None,) * count
+            key, value = typing.get_args(member)
+            return key, value
+    return None, None
 
 
-def _items(annotation: Any, count: int) -> Sequence[Any]:
-    """The annotation of each item of a tuple or list of `count` items."""
+def _items(annotation: Any, count: int) -> Sequence[Any] | None:
+    """The annotation of each item of a tuple or list of `count` items; None where neither is allowed."""
     for member in _members(annotation):
         origin, arguments = typing.get_origin(member), typing.get_args(member)
         if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
-            return arguments if len(arguments) == count else (Any,) * count
+            return arguments if len(arguments) == count else None
         if isinstance(origin, type) and issubclass(origin, Sequence):
             return (arguments[0],) * count
-    return (Any,) * count
+    return None

@@ -194,7 +194,7 @@ def _points(pairs: Any) -> str:
 
 
 def round_values(low: float, high: float, most: int) -> list[float]:
-    """At most `most` multiples of 1, 2, 2.5 or 5 times a power of ten from `low` to `high`.
+    """At most `most` multiples of 1, 2 or 5 times a power of ten from `low` to `high`.
 
     >>> round_values(-0.3, 1.1, 4)
     [0.0, 0.5, 1.0]
@@ -203,7 +203,7 @@ def round_values(low: float, high: float, most: int) -> list[float]:
     if not 0 < spread < math.inf:
         return [low]
     power = 10.0 ** math.floor(math.log10(spread / most))
-    for step in (power * part for part in (1.0, 2.0, 2.5, 5.0, 10.0, 20.0)):
+    for step in (power * part for part in (1.0, 2.0, 5.0, 10.0, 20.0)):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         if last - first < most:
             return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]

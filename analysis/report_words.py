@@ -23,12 +23,14 @@ def headline(report: Mapping[str, Any]) -> tuple[str, str]:
     decision = report["decision"]
     variant = decision.get("variant")
     control = next((arm["variant"] for arm in report["arms"] if arm["control"]), "the control")
+    if decision.get("rule") == "health":
+        return "Do not act on this: the experiment is not sound", "bad"
     known: dict[str, tuple[str, str]] = {
         "ship": (f"Ship {variant}: it does better", "good"),
         "keep_control": (f"Keep {control}: no variant is worth it", "open"),
         "stop_harm": (f"Stop {variant}: it does harm", "bad"),
-        "continue": ("Too early to decide: let it run", "open"),
-        "inconclusive": ("No winner: the arms cannot be told apart", "open"),
+        "continue": ("Not decided yet: let it run", "open"),
+        "inconclusive": ("It ends without a winner", "open"),
     }
     return known.get(str(decision["action"]), (str(decision["action"]).replace("_", " "), "open"))
 
@@ -59,12 +61,12 @@ def sentence(metric: Mapping[str, Any], effect: Mapping[str, Any], alpha: float)
     size = abs(interval["estimate"])
     decimals = decimals_of(interval, factor(kind))
     amount = f"{_fixed(size * factor(kind), decimals)}{' points' if kind in SHARES else ''}"
-    side = "more" if interval["estimate"] > 0 else "less"
+    told = f"{amount} {'more' if interval['estimate'] > 0 else 'less'}" if size else "no difference"
     lift = effect.get("relative")
     relative = "" if lift is None else f", a lift of {percent(lift)}"
     return (
         f"{metric['metric']} is {ours} with {effect['variant']} and {theirs} with {effect['control']}: "
-        f"{amount} {side}{relative}. The {confidence(alpha)} interval of the difference goes from {span(interval, kind)}."
+        f"{told}{relative}. The {confidence(alpha)} interval of the difference goes from {span(interval, kind)}."
     )
 
 
