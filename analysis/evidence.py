@@ -1,9 +1,10 @@
 """What a report was made from, and by which code: kept beside it, hashed, so that anybody can make it again.
 
-A report is a pure function of its `ReportInputs` (sums and counts, never rows). They are written as plain JSON, read back, and the
-report is made from what was read: nothing that is not kept can matter.
+A report is a pure function of its `ReportInputs` (sums and counts, never rows). They are written as canonical JSON, read back, and
+the report is made from what was read: nothing that is not kept can matter, nor the order of keys.
 """
 
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, Final, Self
 
-from analysis.canonical import content_hash
+from analysis.canonical import canonical, content_hash
 from analysis.dataclass_json import from_plain, to_plain
 from analysis.findings import HealthCheck, Report
 from analysis.inputs import AnalysisPlan, ArmFacts, MetricSpec
@@ -59,7 +60,7 @@ class Evidence:
     def of(cls, inputs: ReportInputs, *, specification: Mapping[str, Any]) -> Self:
         """Make the report. specification: what was planned (a design, or the options of `analyze`), plain JSON."""
         data = to_plain(inputs)
-        body = from_plain(ReportInputs, data).report().to_json()
+        body = read_inputs(data).report().to_json()
         kept = {"specification": specification, "data": data}
         return cls(
             body=body,
@@ -85,6 +86,11 @@ def export(
     known = hashes is not None and made_with is not None
     provenance = {"id": report_id, "hashes": hashes, "made_with": made_with} if known else None
     return {**body, PROVENANCE: provenance} | ({} if inputs is None else {INPUTS: inputs})
+
+
+def read_inputs(data: Mapping[str, Any]) -> ReportInputs:
+    """The inputs that a data cut holds. Raises Invalid, by its path below `inputs.data`, for what this version cannot read."""
+    return from_plain(ReportInputs, json.loads(canonical(data)), path="inputs.data")
 
 
 def hashes_of(inputs: Mapping[str, Any]) -> dict[str, str]:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from analysis.canonical import canonical, content_hash, first_difference
-from analysis.dataclass_json import from_plain
-from analysis.evidence import INPUTS, PROVENANCE, ReportInputs, hashes_of, made_with
+from analysis.evidence import INPUTS, PROVENANCE, hashes_of, made_with, read_inputs
 from experiments.errors import Conflict, Invalid
 
 WHAT: Final = {"specification": "the specification", "data": "the data cut", "report": "the report"}
@@ -92,7 +91,7 @@ def replay(document: Mapping[str, Any]) -> Replay:
 
 
 def _made_again(data: Mapping[str, Any]) -> dict[str, Any]:
-    inputs = from_plain(ReportInputs, data, path="inputs.data")
+    inputs = read_inputs(data)
     try:
         return inputs.report().to_json()
     except (ArithmeticError, AttributeError, TypeError, ValueError) as error:

@@ -13,8 +13,14 @@ COLUMNS: Final = (
     "significant", "adjusted_lower", "adjusted_upper", "variance_reduction", "probability_better", "expected_loss", "test",
     "decision", "decision_variant",
 )  # fmt: skip
-_LIMITS: Final = (("absolute", "", ("estimate", "lower", "upper")), ("relative", "relative_", ("estimate", "lower", "upper")),
-                  ("interval_adjusted", "adjusted_", ("lower", "upper")), ("bayes", "", ("probability_better", "expected_loss")))  # fmt: skip
+_OF_ONE_EFFECT: Final = ("p_value", "adjusted_p_value", "significant", "variance_reduction", "test")
+_PARTS: Final = {
+    "absolute": {"estimate": "estimate", "lower": "lower", "upper": "upper"},
+    "relative": {"relative_estimate": "estimate", "relative_lower": "lower", "relative_upper": "upper"},
+    "interval_adjusted": {"adjusted_lower": "lower", "adjusted_upper": "upper"},
+    "bayes": {"probability_better": "probability_better", "expected_loss": "expected_loss"},
+}
+"""Parts of an effect that are objects: which column holds which of their values."""
 
 
 def render_csv(report: Mapping[str, Any]) -> str:
@@ -47,17 +53,14 @@ def _rows(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 **{name: metric[name] for name in ("metric", "kind", "role")},
                 **{name: arm.get(name) for name in ("variant", "n", "mean", "sd")},
                 "control": effect.get("control", control),
-                **{name: effect.get(name) for name in COLUMNS if name in _PLAIN},
+                **{name: effect.get(name) for name in _OF_ONE_EFFECT},
                 **{
-                    f"{prefix}{end}": (effect.get(name) or {}).get(end)
-                    for name, prefix, ends in _LIMITS
-                    for end in ends
+                    column: (effect.get(part) or {}).get(name)
+                    for part, columns in _PARTS.items()
+                    for column, name in columns.items()
                 },
                 **decision,
             }
-
-
-_PLAIN: Final = frozenset({"p_value", "adjusted_p_value", "significant", "variance_reduction", "test"})
 
 
 def _cell(value: Any) -> str:

@@ -98,9 +98,9 @@ def findings_of(session: Session, experiment_id: int, ids: Collection[int]) -> S
 
 def _findings(experiment_id: int) -> Any:
     body: Any = StoredReport.body
-    return _parts_of(
-        experiment_id, body["information"].label("information"), body["metrics"].label("metrics")
-    )
+    # As a float: SQLite writes a single number that it takes out of a document with 15 digits.
+    information = body["information"].as_float().label("information")
+    return _parts_of(experiment_id, information, body["metrics"].label("metrics"))
 
 
 def _parts_of(experiment_id: int, *parts: Any) -> Any:

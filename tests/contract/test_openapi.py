@@ -121,10 +121,12 @@ def known(wiring: Wiring, app: FastAPI, key: str) -> dict[str, list[str]]:
         revocable = put("POST", "/v1/keys", json={"name": "shop", "scopes": ["ingest"]})["prefix"]
         client_key = put("POST", "/v1/keys", json={"name": "app", "scopes": ["evaluate"]})["key"]
         message = put("GET", "/v1/experiments/running/messages")["items"][0]["id"]
+        kept = put("GET", "/v1/experiments/running/report")["provenance"]["id"]
     with wiring.database.transaction() as session:
         token = links.create(session, targets={message: "https://example.com/?a=b"})[message]
     return {
         "/v1/experiments": ["draft", "running", "stopped"],
+        "report_id": [str(kept)],
         "/v1/users": ["u1", "u2"],
         "/v1/imports": ["1"],
         "/v1/pulls": ["crm"],
@@ -155,6 +157,11 @@ def schema(app: FastAPI, known: dict[str, list[str]]) -> schemathesis.BaseSchema
     ) -> st.SearchStrategy[dict[str, Any]]:
         assert context.operation is not None
         there = known.get(context.operation.path.split("/{")[0])
+        if path_parameters and path_parameters.keys() == {"key", "report_id"}:
+            found = {"key": "running", "report_id": known["report_id"][0]}
+            return st.one_of(
+                st.just(path_parameters), st.just(found), st.just({**path_parameters, "key": "running"})
+            )
         if not path_parameters or len(path_parameters) != 1 or there is None:
             return st.just(path_parameters)
         (name,) = path_parameters
