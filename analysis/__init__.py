@@ -3,7 +3,8 @@
 Lives here: `facts.py` (SQL that aggregates in the database), `engines.py` (where that SQL runs), `inputs.py` (what a report is
 made from), `stats/` (pure mathematics), `compare.py` and `effects.py` (pairs of arms, families of comparisons), `health.py`,
 `decision.py`, `report.py` (puts them together, into `findings.py`), `service.py` (looks and stored reports), `files.py` (the same
-for a CSV or Parquet file), `report_text.py` (for a terminal).
+for a CSV or Parquet file). Kept reports: `evidence.py` (what one was made from, hashed), `replay.py`, `history.py` (lists, effects over time), over
+`canonical.py` and `dataclass_json.py`. Shown: `report_text.py` (terminal), `report_html.py` (page; words, pictures, `pages/`), `report_csv.py`.
 May import: delivery, targeting, experiments. `stats/` imports none of our code and does no I/O.
 Start reading: `report.py`.
 """

@@ -20,7 +20,7 @@ def test_the_wheel_runs_on_its_own(tmp_path: Path) -> None:
         str(path.relative_to(ROOT))
         for floor in FLOORS
         for path in (ROOT / floor).rglob("*")
-        if path.is_file() and path.suffix in {".py", ".yaml", ".mako"}
+        if path.is_file() and path.suffix in {".py", ".yaml", ".mako", ".html", ".css"}
     }
     assert wanted - {str(path.relative_to(target)) for path in target.rglob("*")} == set()
     run = subprocess.run(
