@@ -27,11 +27,6 @@ def upgrade(database: Database) -> None:
     command.upgrade(config(database), "head")
 
 
-def downgrade(database: Database, *, revision: str) -> None:
-    """Undo every migration after `revision`. What they brought is lost."""
-    command.downgrade(config(database), revision)
-
-
 def write(database: Database, *, message: str) -> Path:
     """Write the migration from this (migrated) database to the models; returns its file."""
     number = len(list((FOLDER / "versions").glob("[0-9]*.py"))) + 1

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import text
 from sqlmodel import select
 
@@ -128,7 +129,7 @@ def test_a_report_from_before_inputs_were_kept_is_readable_and_says_that_it_cann
     )
     old = Database(url)
     migrations.upgrade(old)
-    migrations.downgrade(old, revision="0003")
+    command.downgrade(migrations.config(old), "0003")
     body = {"experiment": "spring", "as_of": "2026-12-01T10:00:00Z", "arms": [], "tiny": 1e-7}
     with old.transaction() as session:
         session.connection().execute(
