@@ -2,7 +2,7 @@
 
 Written are dataclasses, enums, moments, durations, texts, numbers, and tuples, lists and mappings of these. Three rules beyond JSON:
 - A field that is None and is None by default is left out; a field that is absent has its default.
-- Where an annotation allows several dataclasses, the object says which one it is under `$type`.
+- Where an annotation allows several dataclasses, the object says which one it is under `$type`; without it, it is the first.
 - A float that is not finite is the text `nan`, `inf` or `-inf`.
 A whole number stays a whole number and a float a float, whatever the annotation says: what is computed from them is the same.
 """
@@ -120,7 +120,7 @@ def _read_object(annotation: Any, plain: Mapping[str, Any], path: str) -> Any:
             _read_key(kind, key, path): _read(inner, each, f"{path}.{key}" if path else key)
             for key, each in plain.items()
         }
-    named = plain.get(TYPE, kinds[0].__name__ if len(kinds) == 1 else None)
+    named = plain.get(TYPE, kinds[0].__name__)
     found = next((kind for kind in kinds if kind.__name__ == named), None)
     if found is None:
         raise Invalid(f"{named!r} is not known by this version of Touchstone", field=path or TYPE)
