@@ -120,7 +120,10 @@ def _mixture(
     each = log_weight + log_bet(
         *data, share=r, rate=rate, stake=stake, margin=np.asarray(margin, dtype=np.float64)[..., None]
     )
-    return np.asarray(np.logaddexp.reduce(each, axis=-1))
+    most = each.max(axis=-1, keepdims=True)
+    base = np.where(np.isfinite(most), most, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.exp(each - base).sum(axis=-1)) + base[..., 0])
 
 
 def _bets() -> tuple[Floats, Floats, Floats]:
