@@ -97,7 +97,7 @@ def log_e_value(
     share: None when it is not known; then only the second promise holds exactly. size: see `bet_size`. Arms must not be empty.
 
     >>> round(float(np.exp(log_e_value(100, 0, 100, 10, share=0.5, size=bet_size(400, 0.05)))), 1)
-    405.0
+    446.1
     """
     n_c, n_t = np.asarray(n_c, dtype=np.float64), np.asarray(n_t, dtype=np.float64)
     seen = n_t / (n_c + n_t)
