@@ -25,10 +25,10 @@ from analysis.stats.difference import Interval
 from analysis.stats.errors import InsufficientData
 
 DEFAULT_PLANNED_N: Final = 5000
-RATES: Final = ((0.003, 1.5), (0.03, 2.0), (0.18, 1.5), (0.5, 0.6), (0.85, 0.4))
+RATES: Final = ((0.003, 1.5), (0.03, 2.5), (0.18, 1.2), (0.5, 0.4), (0.85, 0.3))
 """b, the rate that is bet around, with its prior weight: most campaigns convert a few in a hundred."""
 SIZES: Final = (
-    (3.5, 0.1), (1.8, 0.24), (1.0, 0.38), (0.55, 0.18), (0.3, 0.05), (0.1, 0.02), (0.03, 0.01), (0.01, 0.01), (0.003, 0.01),
+    (3.0, 0.07), (1.6, 0.24), (1.0, 0.45), (0.55, 0.15), (0.3, 0.04), (0.1, 0.02), (0.03, 0.01), (0.01, 0.01), (0.003, 0.01),
 )  # fmt: skip
 """The size of the effect that is bet on, in units of what the planned sample can just show, with its prior weight. The small
 ones keep the interval shrinking when far more users come than planned."""
@@ -97,7 +97,7 @@ def log_e_value(
     share: None when it is not known; then only the second promise holds exactly. size: see `bet_size`. Arms must not be empty.
 
     >>> round(float(np.exp(log_e_value(100, 0, 100, 10, share=0.5, size=bet_size(400, 0.05)))), 1)
-    446.1
+    510.9
     """
     n_c, n_t = np.asarray(n_c, dtype=np.float64), np.asarray(n_t, dtype=np.float64)
     seen = n_t / (n_c + n_t)
@@ -177,7 +177,7 @@ class ExactSequential:
         Raises InsufficientData when all outcomes of both arms are the same: nothing was seen that could tell.
 
         >>> round(exact_sequential(100, 0, 100, 10, share=0.5).p_value(), 3)
-        0.017
+        0.018
         """
         if self.x_c + self.x_t in (0, self.n_c + self.n_t):
             raise InsufficientData("every outcome is the same in both arms")
@@ -191,7 +191,7 @@ class ExactSequential:
 
         >>> i = exact_sequential(100, 0, 100, 10, share=0.5).interval(0.05)
         >>> round(i.lower, 3), i.estimate, round(i.upper, 3)
-        (0.013, 0.1, 0.26)
+        (0.012, 0.1, 0.258)
         """
         if not 0 < level < 2:
             raise ValueError("the level must lie between 0 and 2")
