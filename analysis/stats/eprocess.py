@@ -14,6 +14,7 @@ l = r (theta_T - theta0_T) / (theta0_T (1 - theta0_T)). Why a fixed mixture over
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,27 +100,22 @@ def log_e_value(
     >>> round(float(np.exp(log_e_value(100, 0, 100, 10, share=0.5, size=bet_size(400, 0.05)))), 1)
     510.9
     """
-    n_c, n_t = np.asarray(n_c, dtype=np.float64), np.asarray(n_t, dtype=np.float64)
-    seen = n_t / (n_c + n_t)
-    result = _mixture(n_c, x_c, n_t, x_t, seen, size, margin)
+    data = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in (n_c, x_c, n_t, x_t, margin)))
+    seen = data[2] / (data[0] + data[2])
     if share is None or bool(np.all(seen == share)):
-        return result
-    return np.minimum(result, _mixture(n_c, x_c, n_t, x_t, np.float64(share), size, margin))
+        return _mixture(data, seen, size)
+    return np.asarray(_mixture(data, np.stack([seen, np.full(seen.shape, share)]), size).min(axis=0))
 
 
-def _mixture(
-    n_c: Floats, x_c: ArrayLike, n_t: Floats, x_t: ArrayLike, share: ArrayLike, size: float, margin: ArrayLike
-) -> Floats:
+def _mixture(data: Sequence[Floats], share: Floats, size: float) -> Floats:
     rate, multiple, log_weight = _BETS
-    data = (np.asarray(each, dtype=np.float64)[..., None] for each in (n_c, x_c, n_t, x_t))
-    r = np.asarray(share, dtype=np.float64)[..., None]
+    n_c, x_c, n_t, x_t, margin = (each[..., None] for each in data)
+    r = share[..., None]
     stake = np.minimum(
         multiple * size * np.sqrt(r * (1 - r) / (rate * (1 - rate))),
         BOLDEST * np.minimum((1 - r) / (1 - rate), r / rate),
     )
-    each = log_weight + log_bet(
-        *data, share=r, rate=rate, stake=stake, margin=np.asarray(margin, dtype=np.float64)[..., None]
-    )
+    each = log_weight + log_bet(n_c, x_c, n_t, x_t, share=r, rate=rate, stake=stake, margin=margin)
     most = each.max(axis=-1, keepdims=True)
     base = np.where(np.isfinite(most), most, 0.0)
     with np.errstate(divide="ignore"):
