@@ -10,20 +10,24 @@ from scipy import special
 from analysis.stats.eprocess import bet_size, log_bet, log_e_value
 from benchmarks.claims import ALPHA, Claim, Findings, Grid, Size, at_least, at_most, percent, standard_error
 from benchmarks.simulation import (
+    AGREES,
     Counts,
     Floats,
+    Twin,
     cumulative_counts,
     evidence,
     exact_p_values,
     judged,
     levels,
     p_values,
+    production,
     rejected,
     users_at,
 )
 
 TOPIC: Final = "exact sequential"
 LOOKS: Final = 90
+SAMPLE: Final = 12
 SHARES: Final = ((0.5, 0.5), (0.1, 0.1), (0.5, 0.55))
 """The share of treatment as designed, and as it is."""
 DRAWN: Final = ((20, 0.05), (100, 0.02), (100, 0.3), (1000, 0.005), (1000, 0.1))
@@ -47,6 +51,7 @@ def every_look(size: Size, seed: int, findings: Findings, advance: Advance) -> N
         rng = np.random.default_rng([seed, 30, number])
         x_c, x_t = (cumulative_counts(rng, runs, LOOKS, users, rate) for _ in range(2))
         found[rate, users] = float(_rejects(x_c, x_t, users).mean())
+        _check(rng, x_c, x_t, users)
         advance()
     (rate, users), worst = max(found.items(), key=lambda item: item[1])
     _add_error(
@@ -221,6 +226,18 @@ def _rejects(x_c: Counts, x_t: Counts, users: int) -> NDArray[np.bool_]:
         p = exact_p_values(x_c[:, k], x_t[:, k], np.full(len(x_c), n[k]), stake)
         hits |= rejected(p[:, None], np.array([ALPHA]))
     return hits
+
+
+def _check(rng: np.random.Generator, x_c: Counts, x_t: Counts, users: int) -> None:
+    # What is computed here for many experiments is what a report says of one.
+    runs, looks = x_c.shape
+    planned = 2 * users * looks
+    for run, k in zip(rng.integers(runs, size=SAMPLE), rng.integers(1, looks + 1, size=SAMPLE), strict=True):
+        c, t = x_c[run, k - 1 : k], x_t[run, k - 1 : k]
+        ours = exact_p_values(c, t, np.array([float(users * k)]), bet_size(planned, ALPHA))[0]
+        theirs = production("exact", looks, int(k), int(users * k), int(c[0]), int(t[0]), planned).p_value
+        if not np.isclose(ours, np.nan if theirs is None else theirs, rtol=AGREES, equal_nan=True):
+            raise Twin(f"exact, look {k}, {users} users: {ours}, in production {theirs}")
 
 
 def _one_sided(

@@ -176,7 +176,7 @@ def production(
     """What a report computes at look k (from 1) of a proportion with n users per arm."""
     fractions = [j / looks for j in range(1, k + 1)]
     spending = spending_rule(fractions[:-1], fractions[-1], ALPHA) if method == "spending" else None
-    effective = {"fixed": Method.FIXED, "spending": Method.SPENDING}.get(method, Method.ALWAYS_VALID)
+    effective = Method.ALWAYS_VALID if method.startswith("always_valid") else Method(method)
     look = Look(method=effective, alpha=ALPHA, planned_n=planned, spending=spending)
     arms = [
         ArmFacts(
