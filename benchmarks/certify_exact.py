@@ -73,7 +73,7 @@ def every_look(size: Size, seed: int, findings: Findings, advance: Advance) -> N
 
 def drawn(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     """Arms that grow unevenly because chance draws users into them, also where the design is not kept."""
-    runs = size.runs // 4
+    runs = size.runs // 10
     for number, (designed, true) in enumerate(SHARES):
         worst = 0.0
         for cell, (users, rate) in enumerate(DRAWN):
