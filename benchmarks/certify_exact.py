@@ -46,7 +46,7 @@ Advance = Callable[[], None]
 
 def every_look(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     """No difference, 90 looks, arms of equal size: how often does `exact` ever call one?"""
-    runs, found = size.runs // 2, {}
+    runs, found = size.runs // 5, {}
     for number, (rate, users) in enumerate((rate, users) for rate in size.rates for users in size.users):
         rng = np.random.default_rng([seed, 30, number])
         x_c, x_t = (cumulative_counts(rng, runs, LOOKS, users, rate) for _ in range(2))
