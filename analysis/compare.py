@@ -1,5 +1,6 @@
 """From the sufficient statistics of two arms to one comparison: which test, which interval, and why not."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,12 +8,15 @@ from analysis.inputs import AnalysisPlan, ArmFacts, MetricSpec
 from analysis.stats import bayes, difference, proportions
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import Difference, Interval
+from analysis.stats.eprocess import exact_sequential
 from analysis.stats.errors import InsufficientData
 from analysis.stats.quantiles import Quantile, quantile_difference
-from analysis.stats.sequential import AlwaysValid, FixedHorizon, Rule, Spending, tightest_at
-from experiments.vocabulary import Direction, Method, MetricKind
+from analysis.stats.sequential import AlwaysValid, EveryLook, FixedHorizon, Rule, Spending, tightest_at
+from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 
 MOST_OF_THE_TOTAL = 0.5
+FEW_CONVERSIONS = 150
+"""With fewer conversions (or users without one) in an arm, `always_valid` is not left to an asymptotic sequence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +46,18 @@ class Look:
         """The rule for a comparison of n units; share: of all traffic that goes to its two arms."""
         if self.method == Method.SPENDING and self.spending is not None:
             return self.spending
-        if self.method == Method.ALWAYS_VALID:
-            planned = round(self.planned_n * share) if self.planned_n else None
-            return AlwaysValid(n=max(n, 1), rho=tightest_at(planned, self.alpha))
+        if self.has_no_end:
+            return AlwaysValid(n=max(n, 1), rho=tightest_at(self.planned(share), self.alpha))
         return FixedHorizon()
+
+    @property
+    def has_no_end(self) -> bool:
+        """Valid at every look without a maximum. What `exact` has no answer for, the sequence of `always_valid` answers."""
+        return self.method in (Method.ALWAYS_VALID, Method.EXACT)
+
+    def planned(self, share: float) -> int | None:
+        """The planned users of two arms that get `share` of the traffic."""
+        return round(self.planned_n * share) if self.planned_n else None
 
 
 def compare(
@@ -53,8 +65,8 @@ def compare(
 ) -> Comparison:
     """Compare one metric between two arms. Never raises for data: what cannot be told is None with a reason.
 
-    Proportions with an expected cell below 10 get an exact p-value and Newcombe's interval; quantiles use order
-    statistics; everything else is Welch on (linearised, CUPED-adjusted) means.
+    Proportions get an e-process where `is_exact_sequential` says so, else with an expected cell below 10 an exact p-value and
+    Newcombe's interval; quantiles use order statistics; everything else is Welch on (linearised, CUPED-adjusted) means.
     """
     a, b = control.aggregates.get(spec.key), treatment.aggregates.get(spec.key)
     rule = look.rule(_units(a) + _units(b), share)
@@ -63,13 +75,44 @@ def compare(
     try:
         if isinstance(a, Quantile) or isinstance(b, Quantile):
             if not (isinstance(a, Quantile) and isinstance(b, Quantile)):
-                return Comparison(rule=rule, reasons=("the arms were summed up differently",))
+                raise InsufficientData("the arms were summed up differently")
             return _of_difference(quantile_difference(a, b), "order_statistics", rule, spec, look)
+        if spec.kind == MetricKind.PROPORTION and is_exact_sequential(spec, a, b, look.method):
+            return _by_e_process(a, b, spec, look, chance=_chance(control, treatment), share=share)
         if spec.kind == MetricKind.PROPORTION:
             return _of_proportions(a, b, rule, spec, look)
         return _of_difference(difference.difference(a, b), "welch", rule, spec, look)
     except InsufficientData as cannot:
         return Comparison(rule=rule, reasons=(cannot.reason,))
+
+
+def is_exact_sequential(spec: MetricSpec, control: Aggregate, treatment: Aggregate, method: Method) -> bool:
+    """Whether a proportion is compared by the e-process: what the plan asks for, guardrails that are peeked at, and
+    `always_valid` at small counts.
+
+    `spending` keeps its exact p-values at small counts: they are as valid at the planned looks, and stronger (decision 0018).
+    """
+    if method == Method.EXACT:
+        return True
+    if method == Method.FIXED:
+        return False
+    if spec.role == MetricRole.GUARDRAIL:
+        return True
+    return method == Method.ALWAYS_VALID and _is_few(control, treatment)
+
+
+def _is_few(control: Aggregate, treatment: Aggregate) -> bool:
+    counts = [(proportions.successes(arm), arm.n) for arm in (control, treatment)]
+    return min(min(x, n - x) for x, n in counts) < FEW_CONVERSIONS
+
+
+def _chance(control: ArmFacts, treatment: ArmFacts) -> float | None:
+    """The chance of a user of these two arms to be in the treatment, as designed; None when the design says nothing."""
+    total = control.weight + treatment.weight
+    if not (control.weight > 0 and treatment.weight > 0 and math.isfinite(total)):
+        return None
+    chance = treatment.weight / total
+    return chance if 0 < chance < 1 else None
 
 
 def dominated_by_one_user(aggregate: Aggregate) -> float | None:
@@ -87,6 +130,18 @@ def _units(value: Aggregate | Quantile | None) -> int:
     return value.units if isinstance(value, Quantile) else value.n
 
 
+def _by_e_process(
+    a: Aggregate, b: Aggregate, spec: MetricSpec, look: Look, *, chance: float | None, share: float
+) -> Comparison:
+    found = exact_sequential(
+        a.n, proportions.successes(a), b.n, proportions.successes(b),
+        share=chance, planned_n=look.planned(share), alpha=look.alpha,
+    )  # fmt: skip
+    return _of_counts(
+        a, b, "exact_sequential", EveryLook(), spec, look, p_value=found.p_value, interval=found.interval
+    )
+
+
 def _of_proportions(a: Aggregate, b: Aggregate, rule: Rule, spec: MetricSpec, look: Look) -> Comparison:
     for arm in (a, b):
         if arm.n == 0:
@@ -94,24 +149,41 @@ def _of_proportions(a: Aggregate, b: Aggregate, rule: Rule, spec: MetricSpec, lo
     # Arms in which everybody, or nobody, converted have no variance to test with, however large they are.
     if not proportions.is_small(a, b) and max(a.variance, b.variance) > 0:
         return _of_difference(difference.difference(a, b), "welch", rule, spec, look, counts=(a, b))
+    return _of_counts(
+        a, b, "exact", rule, spec, look,
+        p_value=lambda: rule.overall_p(proportions.exact_p_value(a, b)),
+        interval=lambda level: proportions.newcombe_interval(a, b, level),
+    )  # fmt: skip
+
+
+def _of_counts(
+    a: Aggregate,
+    b: Aggregate,
+    test: str,
+    rule: Rule,
+    spec: MetricSpec,
+    look: Look,
+    *,
+    p_value: Callable[[], float],
+    interval: Callable[[float], Interval],
+) -> Comparison:
     reasons, p, lift = [], None, None
     try:
-        p = rule.overall_p(proportions.exact_p_value(a, b))
+        p = p_value()
     except InsufficientData as cannot:
         reasons.append(cannot.reason)
     try:
         # The lift comes from the absolute interval, so that both say the same about 0.
-        effect = difference.difference(a, b)
-        lift = _mapped(effect, lambda level: proportions.newcombe_interval(a, b, level))
+        lift = _mapped(difference.difference(a, b), interval)
         lift(look.alpha)
     except InsufficientData as cannot:
         lift = None
         reasons.append(cannot.reason)
     return Comparison(
         rule=rule,
-        test="exact",
+        test=test,
         p_value=p,
-        interval=lambda level: proportions.newcombe_interval(a, b, level),
+        interval=interval,
         lift=lift,
         posterior=_beta(a, b, spec, look),
         variance_reduction=0.0,
@@ -131,7 +203,7 @@ def _of_difference(
     reasons, lift, posterior = [], None, None
     lower_is_better = spec.direction == Direction.DECREASE
     try:
-        if look.method == Method.ALWAYS_VALID:
+        if look.has_no_end:
             lift = _mapped(effect, lambda level: difference.absolute(effect, level))
         else:
             lift = _lift(effect)

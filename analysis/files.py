@@ -41,7 +41,8 @@ def file_inputs(
     unit: the column that names the user when one has several rows (they are summed first); without it a row is a user.
     metrics: NAME=KIND:COLUMN[/COLUMN] (see `file_metrics.parse_metrics`), all primary. covariates: metric name -> column
     measured before the assignment. weights: variant -> share as designed; equal shares by default. method: a file is one
-    look, so `fixed`; `spending` is the same at a single look, `always_valid` is for a file that grows and is looked at again.
+    look, so `fixed`; `spending` is the same at a single look, `always_valid` is for a file that grows and is looked at again, and
+    `exact` as well, for proportions.
     Raises Invalid naming the option (FILE, --variant, --control, --unit, --metric NAME, --covariate NAME).
     """
     plan_method = _method(method)

@@ -22,7 +22,6 @@ MISSING: Final = """\
 ## Not covered yet
 
 - Inference after a bandit, and bandits with delayed conversions: there are no bandits yet.
-- E-processes for streams of small counts (`exact` as a method): small counts get exact tests at the level of the look.
 - Quantiles whose unit is not the row, winsorised means, several covariates, factorials.
 - Looks whose times depend on the effect seen so far; spending allows any times that do not.
 

@@ -10,6 +10,7 @@ from benchmarks.simulation import (
     Floats,
     check,
     cumulative_counts,
+    judged,
     levels,
     p_values,
     rejected,
@@ -44,7 +45,7 @@ def false_positives(size: Size, seed: int, findings: Findings, advance: Advance)
         p = p_values(x_c, x_t, users_at(most, users))
         for method, rates in found.items():
             for looks in size.looks:
-                hits = rejected(p[:, :looks], levels(method, looks, users))
+                hits = rejected(*judged(method, looks, users, x_c, x_t, p))
                 rates[rate, users, looks] = float(hits.mean())
             looks = int(rng.choice([each for each in size.looks if each <= 30]))
             check(rng, method, looks, users, x_c, x_t, p, SAMPLE)
@@ -136,7 +137,7 @@ def power(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     p = p_values(x_c, x_t, users_at(looks, users))
     for method in METHODS:
         check(rng, method, looks, users, x_c, x_t, p, SAMPLE)
-        share = float(rejected(p, levels(method, looks, users)).mean())
+        share = float(rejected(*judged(method, looks, users, x_c, x_t, p)).mean())
         is_default = method == "spending"
         findings.claims.append(
             Claim(

@@ -1,7 +1,7 @@
 """Many experiments at once: the same decisions as `analysis.compare` takes, in numpy, and the proof that they are the same.
 
 Only what would be too slow one by one is written again here (Welch's p-value, its interval, Newcombe's interval).
-Exact p-values and the levels of each look come from the production functions themselves. `check` compares a sample of
+Exact p-values, e-values and the levels of each look come from the production functions themselves. `check` compares a sample of
 simulated looks with `analysis.compare.compare` in every run, and stops the run when they differ.
 """
 
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from analysis.compare import Comparison, Look, compare
+from analysis.compare import FEW_CONVERSIONS, Comparison, Look, compare
 from analysis.inputs import ArmFacts, MetricSpec
 from analysis.stats.aggregates import Aggregate
+from analysis.stats.eprocess import bet_size, log_e_value
 from analysis.stats.errors import InsufficientData
 from analysis.stats.proportions import SMALL_CELL, exact_p_value
 from analysis.stats.sequential import AlwaysValid, spending_rule, tightest_at
@@ -112,6 +113,48 @@ def levels(method: str, looks: int, users: int) -> Floats:
     return np.array([AlwaysValid(n=each, rho=rho).level(ALPHA) for each in n])
 
 
+def judged(method: str, looks: int, users: int, x_c: Counts, x_t: Counts, p: Floats) -> tuple[Floats, Floats]:
+    """p-values and the levels they are held against, as this method judges `looks` planned looks; (runs, looks) each.
+
+    p: of each look alone (`p_values`). Where counts are few the always-valid methods go by the e-process, whose p needs no
+    level of its own.
+    """
+    p, level = p[:, :looks], np.broadcast_to(levels(method, looks, users), (len(p), looks))
+    if not method.startswith("always_valid"):
+        return p, level
+    x_c, x_t, n = x_c[:, :looks], x_t[:, :looks], users_at(looks, users)
+    few = is_few(x_c, x_t, n)
+    size = bet_size(2 * users * looks if method == "always_valid" else None, ALPHA)
+    exact = exact_p_values(x_c[few], x_t[few], np.broadcast_to(n, few.shape)[few], size)
+    p, level = p.copy(), level.copy()
+    p[few], level[few] = exact, ALPHA
+    return p, level
+
+
+def is_few(x_c: Counts, x_t: Counts, n: Floats) -> NDArray[np.bool_]:
+    """Where `always_valid` goes by the e-process, as `analysis.compare` says for equal arms."""
+    least = np.minimum(np.minimum(x_c, x_t), n - np.maximum(x_c, x_t))
+    return np.asarray(least < FEW_CONVERSIONS)
+
+
+def exact_p_values(x_c: Counts, x_t: Counts, n: Floats, size: float) -> Floats:
+    """Two-sided p-values of the e-process for equal arms of n users drawn 1:1; NaN for "cannot tell". One-dimensional."""
+    up, down = evidence(x_c, x_t, n, size), evidence(x_t, x_c, n, size)
+    p = np.minimum(1.0, 2 * np.exp(-np.maximum(np.maximum(up, down), 0.0)))
+    return np.where((x_c + x_t == 0) | (x_c + x_t == 2 * n), np.nan, p)
+
+
+def evidence(x_c: Counts, x_t: Counts, n: Floats, size: float, margin: float = 0.0) -> Floats:
+    """log E against p_t - p_c <= margin for equal arms of n users drawn 1:1: each table that occurs is asked about once."""
+    key = (n.astype(np.int64) << 40) + (x_c << 20) + x_t
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    told = [
+        log_e_value(n[some], x_c[some], n[some], x_t[some], share=0.5, size=size, margin=margin)
+        for some in np.array_split(first, len(first) // 20_000 + 1)
+    ]
+    return np.asarray(np.concatenate(told)[place.ravel()])
+
+
 def _check_bounds(bounds: Floats, looks: int) -> None:
     # A report gets its bound from `spending_rule`, which knows the earlier looks only; the whole plan gives the same.
     for k in sorted({1, 2, looks // 2, looks} - {0}):
@@ -133,7 +176,7 @@ def production(
     """What a report computes at look k (from 1) of a proportion with n users per arm."""
     fractions = [j / looks for j in range(1, k + 1)]
     spending = spending_rule(fractions[:-1], fractions[-1], ALPHA) if method == "spending" else None
-    effective = {"fixed": Method.FIXED, "spending": Method.SPENDING}.get(method, Method.ALWAYS_VALID)
+    effective = Method.ALWAYS_VALID if method.startswith("always_valid") else Method(method)
     look = Look(method=effective, alpha=ALPHA, planned_n=planned, spending=spending)
     arms = [
         ArmFacts(
@@ -160,26 +203,26 @@ def check(
     sample: int,
 ) -> None:
     """Compare `sample` simulated looks with production: the same p-value, and the same decision. Raises Twin."""
-    level = levels(method, looks, users)
+    p, level = judged(method, looks, users, x_c, x_t, p)
     for _ in range(sample):
         run = int(rng.integers(len(p)))
         k = looks if method == "fixed" else int(rng.integers(1, looks + 1))
         n = users * k
         planned = 2 * users * looks if method == "always_valid" else None
         found = production(method, looks, k, n, int(x_c[run, k - 1]), int(x_t[run, k - 1]), planned)
-        ours = p[run, k - 1]
+        ours, allowed = p[run, k - 1], level[run, k - 1]
         if found.p_value is None or np.isnan(ours):
             if not (found.p_value is None and np.isnan(ours)):
                 raise Twin(f"{method}, look {k} of {looks}, {users} users: {found.p_value} and {ours}")
             continue
         expected = found.rule.overall_p(float(ours))
-        near = abs(ours - level[k - 1]) < 1e-6 * level[k - 1]
+        near = abs(ours - allowed) < 1e-6 * allowed
         if abs(expected - found.p_value) > AGREES * max(expected, 1e-12) or (
-            not near and (found.p_value < ALPHA) != bool(ours < level[k - 1])
+            not near and (found.p_value < ALPHA) != bool(ours < allowed)
         ):
             raise Twin(
                 f"{method}, look {k} of {looks}, {users} users: overall p {found.p_value}, here {expected}; "
-                f"p {ours} at level {level[k - 1]}"
+                f"p {ours} at level {allowed}"
             )
 
 

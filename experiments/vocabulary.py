@@ -45,6 +45,7 @@ class Method(StrEnum):
     FIXED = "fixed"
     SPENDING = "spending"
     ALWAYS_VALID = "always_valid"
+    EXACT = "exact"
 
 
 class MessageState(StrEnum):

@@ -118,7 +118,10 @@ def normal_lift(
     half = float(stats.norm.isf(alpha / 2)) * sd
     return Posterior(
         probability_better=float(stats.norm.cdf(score)),
-        expected_loss=max(0.0, mean * sd * float(stats.norm.pdf(score) - score * stats.norm.sf(score))),
+        # Beyond 40 the density is 0, and the square of a huge score would overflow.
+        expected_loss=max(
+            0.0, mean * sd * float(stats.norm.pdf(min(abs(score), 40.0)) - score * stats.norm.sf(score))
+        ),
         lower=mean * (centre - half),
         upper=mean * (centre + half),
     )

@@ -51,6 +51,17 @@ class FixedHorizon:
         return p
 
 
+@dataclass(frozen=True, slots=True)
+class EveryLook:
+    """For a comparison whose own p-value and interval hold at every look (`eprocess.ExactSequential`): nothing to add."""
+
+    def level(self, alpha: float) -> float:
+        return alpha
+
+    def overall_p(self, p: float) -> float:
+        return p
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlwaysValid:
     """An asymptotic confidence sequence: valid at every sample size, with no maximum.

@@ -43,7 +43,8 @@ def analyze(
     method: Annotated[
         Method,
         typer.Option(
-            help="How often is this file looked at? fixed: once; the others stay valid at every look."
+            help="How often is this file looked at? fixed: once; the others stay valid at every look "
+            "(exact: proportions, also where few convert)."
         ),
     ] = Method.FIXED,
     alpha: Annotated[

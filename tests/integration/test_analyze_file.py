@@ -186,7 +186,7 @@ def test_the_designed_shares_may_be_given(tmp_path):
     assert analyze_file(path, **OPTIONS, weights={"A": 0.9, "B": 0.1}).health[0].ok
 
 
-@pytest.mark.parametrize("method", ["fixed", "always_valid", "spending"])
+@pytest.mark.parametrize("method", ["fixed", "always_valid", "spending", "exact"])
 def test_every_method_is_offered(tmp_path, method):
     report = analyze_file(write(tmp_path / "orders.csv"), **OPTIONS, method=method)
     assert report.method == method

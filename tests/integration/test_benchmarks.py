@@ -9,6 +9,7 @@ import pytest
 from analysis.stats.spending import spending_boundaries
 from benchmarks import (
     certify,
+    certify_exact,
     certify_joint,
     certify_peeking,
     run,
@@ -72,6 +73,21 @@ def test_one_cell_of_certification_agrees_with_production():
     page = page_of(findings, TINY, seed=1)
     assert "60 a cell" in page
     assert page.count("### False positives") == len(certify_peeking.METHODS)
+
+
+def test_the_exact_method_is_certified_on_the_same_path():
+    findings = Findings()
+    certify_exact.every_look(replace(TINY, rates=(0.02,)), 1, findings, lambda: None)
+    certify_exact.coverage(TINY, 1, findings, lambda: None)
+    assert [claim.met for claim in findings.claims] == [True, True]
+    assert page_of(findings, TINY, seed=1).count("### False positives, exact") == 1
+    nobody, many = np.zeros((1, 3), dtype=np.int64), np.array([[5, 20, 40]])
+    for rival in (
+        certify_exact.block_stream(nobody, many, 50),
+        certify_exact.universal_inference(nobody, many, simulation.users_at(3, 50)),
+    ):
+        assert rival[0, -1] > np.log(20)
+    assert certify_exact.block_stream(many, many, 50)[0].max() <= 1e-12
 
 
 def test_a_twin_that_is_not_production_stops_the_run():

@@ -8,9 +8,11 @@ import pytest
 from analysis.findings import HealthCheck
 from analysis.inputs import AnalysisPlan, Messages, MetricSpec
 from analysis.stats.aggregates import Aggregate
+from analysis.stats.eprocess import exact_sequential
 from analysis.stats.quantiles import Quantile
+from analysis.stats.sequential import AlwaysValid, tightest_at
 from experiments.errors import Invalid
-from experiments.vocabulary import Method, MetricKind, MetricRole
+from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 from tests.unit.analysis.facts_of import FINAL, OPTED_OUT, SPEND, VISIT, arm, report, two, visits
 
 CONTRACT = {
@@ -173,6 +175,101 @@ def test_small_counts_are_exact():
     assert effect.test == "exact"
     assert effect.p_value == pytest.approx(0.0222, abs=2e-3)
     assert effect.absolute.lower > -1e-3
+
+
+@pytest.mark.parametrize(
+    ("method", "x_c", "x_t", "test"),
+    [
+        (Method.EXACT, 2, 11, "exact_sequential"),
+        (Method.EXACT, 400, 500, "exact_sequential"),
+        (Method.ALWAYS_VALID, 2, 11, "exact_sequential"),
+        (Method.ALWAYS_VALID, 149, 200, "exact_sequential"),
+        (Method.ALWAYS_VALID, 900, 800, "exact_sequential"),  # few who did not convert
+        (Method.ALWAYS_VALID, 400, 500, "welch"),
+        (Method.SPENDING, 2, 11, "exact"),
+        (Method.SPENDING, 100, 150, "welch"),
+    ],
+)
+def test_which_test_a_proportion_gets_under_peeking(method, x_c, x_t, test):
+    plan = AnalysisPlan(method=method, planned_n=4000, looks=(0.2,))
+    made = report(two(x_c, x_t), plan=plan)
+    assert made.metrics[0].effects[0].test == test
+    assert made.method == method
+
+
+def test_exact_is_for_proportions_and_says_so():
+    more = {"spend": Aggregate(n=1000, mean=2.0, variance=1.0)}
+    plan = AnalysisPlan(method=Method.EXACT, planned_n=4000)
+    made = report(two(100, 150, extra_c=more, extra_t=more), metrics=(VISIT, SPEND), plan=plan)
+    assert made.method == "exact"
+    assert made.metrics[1].effects[0].test == "welch"
+    assert [warning for warning in made.warnings if "stands in" in warning] == [
+        "spend is a mean, and exact is for proportions: the always_valid method stands in for it"
+    ]
+    stand_in = report(
+        two(100, 150, extra_c=more, extra_t=more),
+        metrics=(SPEND,),
+        plan=replace(plan, method=Method.ALWAYS_VALID),
+    )
+    assert made.metrics[1].effects[0].absolute == stand_in.metrics[0].effects[0].absolute
+
+
+def test_an_unplanned_split_of_a_file_is_no_effect():
+    arms = [
+        arm("a", 9000, control=True, aggregates=visits(9000, 900)),
+        arm("b", 1000, aggregates=visits(1000, 100)),
+    ]
+    effect = report(arms, plan=AnalysisPlan(method=Method.EXACT)).metrics[0].effects[0]
+    assert not effect.significant
+    unknown = [replace(each, weight=0.0) for each in arms]
+    assert report(unknown, plan=AnalysisPlan(method=Method.EXACT)).metrics[0].effects[0].p_value == 1.0
+
+
+@pytest.mark.parametrize("method", [Method.SPENDING, Method.ALWAYS_VALID, Method.EXACT])
+def test_a_guardrail_that_is_peeked_at_goes_by_the_e_process(method):
+    def judged(x_c, x_t):
+        arms = two(
+            100, 150, 20_000,
+            extra_c={"opted_out": Aggregate.from_counts(20_000, x_c)},
+            extra_t={"opted_out": Aggregate.from_counts(20_000, x_t)},
+        )  # fmt: skip
+        plan = AnalysisPlan(method=method, planned_n=80_000, looks=(0.2,))
+        return report(arms, metrics=(VISIT, OPTED_OUT), plan=plan).metrics[1].effects[0]
+
+    for x_t, non_inferior, breached in ((400, True, False), (560, False, False), (800, False, True)):
+        effect = judged(400, x_t)
+        assert effect.test == "exact_sequential"
+        assert (effect.guardrail.non_inferior, effect.guardrail.breached) == (non_inferior, breached)
+        found = exact_sequential(20_000, 400, 20_000, x_t, share=0.5, planned_n=80_000)
+        assert breached == (found.log_e(0.01) > math.log(1 / 0.05))
+        assert non_inferior == (found.swapped().log_e(-0.01) > math.log(1 / 0.05))
+
+
+@pytest.mark.parametrize("method", [Method.FIXED, Method.SPENDING, Method.ALWAYS_VALID])
+def test_a_guardrail_of_a_mean_is_one_sided_at_alpha(method):
+    """At the end: harm below the margin by 1.8 standard errors is cleared (1.645 is asked for, not 1.96), above it breached."""
+    spec = replace(SPEND, role=MetricRole.GUARDRAIL, direction=Direction.DECREASE, margin=1.0)
+    error = math.sqrt(2 / 1000)
+    needed = {
+        Method.FIXED: 1.645,
+        Method.SPENDING: 1.645,
+        Method.ALWAYS_VALID: AlwaysValid(n=2000, rho=tightest_at(2000, 0.05)).critical(0.1),
+    }
+
+    def verdict(errors):
+        means = (
+            {"spend": Aggregate(n=1000, mean=5.0, variance=1.0)},
+            {"spend": Aggregate(n=1000, mean=6.0 + errors * error, variance=1.0)},
+        )
+        plan = AnalysisPlan(method=method, planned_n=2000, ended=True)
+        made = report(two(100, 150, extra_c=means[0], extra_t=means[1]), metrics=(VISIT, spec), plan=plan)
+        return made.metrics[1].effects[0].guardrail
+
+    bar = needed[method]
+    assert verdict(-bar - 0.05).non_inferior
+    assert not verdict(-bar + 0.05).non_inferior
+    assert verdict(bar + 0.05).breached
+    assert not verdict(bar - 0.05).breached
 
 
 def test_a_quantile_is_compared():
