@@ -10,7 +10,7 @@ from analysis.stats.difference import Difference, Interval
 from analysis.stats.errors import InsufficientData
 from analysis.stats.quantiles import Quantile, quantile_difference
 from analysis.stats.sequential import AlwaysValid, FixedHorizon, Rule, Spending, tightest_at
-from experiments.vocabulary import Direction, Method, MetricKind
+from experiments.vocabulary import SHARE_KINDS, Direction, Method
 
 MOST_OF_THE_TOTAL = 0.5
 
@@ -53,7 +53,7 @@ def compare(
 ) -> Comparison:
     """Compare one metric between two arms. Never raises for data: what cannot be told is None with a reason.
 
-    Proportions with an expected cell below 10 get an exact p-value and Newcombe's interval; quantiles use order
+    Proportions and retention with an expected cell below 10 get an exact p-value and Newcombe's interval; quantiles use order
     statistics; everything else is Welch on (linearised, CUPED-adjusted) means.
     """
     a, b = control.aggregates.get(spec.key), treatment.aggregates.get(spec.key)
@@ -65,7 +65,7 @@ def compare(
             if not (isinstance(a, Quantile) and isinstance(b, Quantile)):
                 return Comparison(rule=rule, reasons=("the arms were summed up differently",))
             return _of_difference(quantile_difference(a, b), "order_statistics", rule, spec, look)
-        if spec.kind == MetricKind.PROPORTION:
+        if spec.kind in SHARE_KINDS:
             return _of_proportions(a, b, rule, spec, look)
         return _of_difference(difference.difference(a, b), "welch", rule, spec, look)
     except InsufficientData as cannot:
