@@ -21,6 +21,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Double,
+    Label,
     Select,
     and_,
     case,
@@ -30,7 +31,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    true,
+    union_all,
 )
 
 from analysis.fact_tables import ASSIGNMENTS, EVENTS, MESSAGES, STAGES, micros
@@ -134,7 +135,7 @@ def _counted(
 ) -> CTE:
     a, e, m = ASSIGNMENTS.c, EVENTS.c, MESSAGES.c
     mature = _mature(experiment_id, group.window, as_of=as_of)
-    user: list[ColumnElement[Any]] = [func.min(a.variant).label("variant")]
+    user: list[Label[Any]] = [func.min(a.variant).label("variant")]
     if slice_of is not None:
         user.append(func.min(slice_of).label("slice"))
     first = micros(a.assigned_at)
@@ -156,17 +157,30 @@ def _counted(
         return per_user(events, [*user, *of_events]).cte("outcomes")
     if not of_events:
         return per_user(messages, [*user, *of_messages]).cte("outcomes")
-    # Joined at once, every event of a user would stand beside every message.
-    left = per_user(events, [a.user_pk, *user, *of_events]).cte("users_events")
-    right = per_user(messages, [a.user_pk, *of_messages]).cte("users_messages")
-    columns = [column for column in (*left.c, *right.c) if column.name != "user_pk"]
-    return select(*columns).select_from(left.join(right, left.c.user_pk == right.c.user_pk)).cte("outcomes")
+    # Joined at once, every event of a user would stand beside every message; stacked, each column comes from one side.
+    names = [column.name for column in (*of_events, *of_messages)]
+
+    def side(source: Any, columns: Sequence[Label[Any]]) -> Select[Any]:
+        known = {column.name: column for column in columns}
+        return per_user(
+            source, [a.user_pk, *user, *(known.get(name, _double(0).label(name)) for name in names)]
+        )
+
+    both = union_all(side(events, of_events), side(messages, of_messages)).cte("users_sides")
+    return (
+        select(
+            *(func.min(both.c[column.name]).label(column.name) for column in user),
+            *(func.sum(both.c[name]).label(name) for name in names),
+        )
+        .group_by(both.c.user_pk)
+        .cte("outcomes")
+    )
 
 
-def _event_columns(group: MetricGroup) -> list[ColumnElement[Any]]:
+def _event_columns(group: MetricGroup) -> list[Label[Any]]:
     e = EVENTS.c
     assigned, at = micros(ASSIGNMENTS.c.assigned_at), micros(e.at)
-    columns: list[ColumnElement[Any]] = []
+    columns: list[Label[Any]] = []
     for i, (_, metric) in enumerate(group.metrics):
         unusable: list[ColumnElement[Any]] = []
         for letter, part in metric.quantities.items():
@@ -207,9 +221,9 @@ def _of_events(
     return func.coalesce(func.sum(amount), _double(0), type_=Double())
 
 
-def _message_columns(group: MetricGroup) -> list[ColumnElement[Any]]:
+def _message_columns(group: MetricGroup) -> list[Label[Any]]:
     m = MESSAGES.c
-    columns: list[ColumnElement[Any]] = []
+    columns: list[Label[Any]] = []
     for i, (_, metric) in enumerate(group.metrics):
         for letter, part in metric.quantities.items():
             if part.message is None:
@@ -253,7 +267,6 @@ def _capped(group: MetricGroup, found: CTE) -> CTE:
     if not caps:
         return found
     by_rank = {name: cap.quantile for name, cap in caps.items() if cap.quantile is not None}
-    source: Any = found
     limits: dict[str, list[ColumnElement[Any]]] = {name: [] for name in caps}
     if by_rank:
         ranked = select(
@@ -269,9 +282,9 @@ def _capped(group: MetricGroup, found: CTE) -> CTE:
                 for name, share in by_rank.items()
             )
         ).cte("caps")
-        source = found.join(cuts, true())
+        # As scalar subqueries they are computed once; joined, a planner that expects few users computes them for each.
         for name in by_rank:
-            limits[name].append(cuts.c[name])
+            limits[name].append(select(cuts.c[name]).scalar_subquery())
     for name, cap in caps.items():
         if cap.value is not None:
             limits[name].append(_double(cap.value))
@@ -281,7 +294,7 @@ def _capped(group: MetricGroup, found: CTE) -> CTE:
         for limit in limits.get(column.name, ()):
             cut = case((cut > limit, limit), else_=cut)
         columns.append(cut.label(column.name))
-    return select(*columns).select_from(source).cte("capped")
+    return select(*columns).cte("capped")
 
 
 def _with_ratio_covariates(group: MetricGroup, found: CTE) -> CTE:
@@ -301,14 +314,14 @@ def _with_ratio_covariates(group: MetricGroup, found: CTE) -> CTE:
         )
     ).cte("rates")
     made = {f"{letter}{i}" for i in ratios for letter in "pq"}
-    return (
-        select(
-            *(column for column in found.c if column.name not in made),
-            *((found.c[f"p{i}"] - rates.c[f"rate{i}"] * found.c[f"q{i}"]).label(f"x{i}") for i in ratios),
-        )
-        .select_from(found.join(rates, true()))
-        .cte("with_covariates")
-    )
+    return select(
+        *(column for column in found.c if column.name not in made),
+        *(
+            (found.c[f"p{i}"] - rate * found.c[f"q{i}"]).label(f"x{i}")
+            for i in ratios
+            for rate in (select(rates.c[f"rate{i}"]).scalar_subquery(),)
+        ),
+    ).cte("with_covariates")
 
 
 def _end(window: timedelta) -> ColumnElement[int]:

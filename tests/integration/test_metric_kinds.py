@@ -75,7 +75,7 @@ METRICS: dict[str, MetricDefinition] = {
 }
 
 
-def random_world(seed: int, *, users: int = 240) -> World:
+def random_world(seed: int, *, users: int = 180) -> World:
     """Everything happens on the full hour, so that window edges are hit often."""
     rng = np.random.default_rng(seed)
     assigned = [
@@ -83,10 +83,10 @@ def random_world(seed: int, *, users: int = 240) -> World:
         for user in range(1, users + 1)
     ]
     happened = []
-    for _ in range(1600):
+    for _ in range(1200):
         properties: dict[str, Any] = {"revenue": round(float(rng.lognormal(3, 1)), 2)}
         if rng.random() < 0.1:
-            properties["revenue"] = (None, "12.5", True, [3], -7.25, 10**30)[rng.integers(6)]
+            properties["revenue"] = (None, "12.5", True, [3], -7.25, 10**101)[rng.integers(6)]
         country = ("NL", "DE", "BR", None, 5, True)[rng.integers(6)]
         if country is not None:
             properties["country"] = country
@@ -140,9 +140,10 @@ def _messages(rng: np.random.Generator, one: Assigned) -> list[dict[str, Any]]:
 def store_world(database: Database, world: World) -> None:
     store(database, assigned=world.assigned, happened=world.happened)
     plain = {"experiment_id": 1, "category": "marketing", "priority": 0, "tries": 0}
-    if world.messages:
-        with database.transaction() as session:
-            session.connection().execute(insert(Message), [{**plain, **row} for row in world.messages])
+    with database.transaction() as session:
+        session.connection().execute(insert(Message), [{**plain, **row} for row in world.messages])
+        # As a database in use has it; without statistics PostgreSQL expects one user and plans accordingly.
+        session.connection().exec_driver_sql("ANALYZE")
 
 
 def gather(
@@ -203,7 +204,7 @@ def test_every_kind_agrees_with_numpy(database: Database, seed: int) -> None:
 def test_caps_bite_in_the_outcome_and_in_the_covariate(database: Database) -> None:
     world = random_world(3)
     store_world(database, world)
-    found = gather(database, METRICS, as_of=AS_OF).metrics
+    found = gather(database, {key: METRICS[key] for key in ("sum", "capped", "cut")}, as_of=AS_OF).metrics
     for key in ("capped", "cut"):
         for variant in VARIANTS:
             free, cut = found["sum"][variant], found[key][variant]
@@ -256,7 +257,7 @@ def test_a_filter_never_counts_an_event_that_is_not_there(database: Database) ->
 
 def test_a_ratio_of_two_events_shares_a_query_with_both() -> None:
     groups = facts.group_metrics(METRICS)
-    assert [len(group.metrics) for group in groups] == [11, 2, 1, 1, 2, 1, 5]
+    assert [len(group.metrics) for group in groups] == [12, 1, 1, 1, 1, 2, 1, 5, 1, 1]
     assert [group.events for group in groups][0] == ("Order", "Visit")
     one_event = facts.group_metrics(
         {key: METRICS[key] for key in ("sum", "dutch", "per order", "median", "cut")}
