@@ -227,7 +227,7 @@ def test_the_covariate_of_a_ratio_removes_variance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "counted"), [(-1, 0), (47, 0), (48, 1), (143, 1), (144, 0)], ids=lambda value: str(value)
+    ("hours", "counted"), [(-1, 0), (47, 0), (48, 1), (143, 1), (144, 0)], ids=str
 )
 def test_edges_of_the_second_window(database: Database, hours: int, counted: int) -> None:
     happened = [Happened(1, "Visit", START + hours * HOUR)]
@@ -258,7 +258,7 @@ def test_a_filter_never_counts_an_event_that_is_not_there(database: Database) ->
 def test_a_ratio_of_two_events_shares_a_query_with_both() -> None:
     groups = facts.group_metrics(METRICS)
     assert [len(group.metrics) for group in groups] == [12, 1, 1, 1, 1, 2, 1, 5, 1, 1]
-    assert [group.events for group in groups][0] == ("Order", "Visit")
+    assert groups[0].events == ("Order", "Visit")
     one_event = facts.group_metrics(
         {key: METRICS[key] for key in ("sum", "dutch", "per order", "median", "cut")}
     )
