@@ -83,7 +83,7 @@ def random_world(seed: int, *, users: int = 180) -> World:
         for user in range(1, users + 1)
     ]
     happened = []
-    for _ in range(1200):
+    for _ in range(7 * users):
         properties: dict[str, Any] = {"revenue": round(float(rng.lognormal(3, 1)), 2)}
         if rng.random() < 0.1:
             properties["revenue"] = (None, "12.5", True, [3], -7.25, 10**101)[rng.integers(6)]
@@ -226,9 +226,7 @@ def test_the_covariate_of_a_ratio_removes_variance() -> None:
     assert np.corrcoef(linear, p)[0, 1] ** 2 < np.corrcoef(linear, x)[0, 1] ** 2
 
 
-@pytest.mark.parametrize(
-    ("hours", "counted"), [(-1, 0), (47, 0), (48, 1), (143, 1), (144, 0)], ids=str
-)
+@pytest.mark.parametrize(("hours", "counted"), [(-1, 0), (47, 0), (48, 1), (143, 1), (144, 0)], ids=str)
 def test_edges_of_the_second_window(database: Database, hours: int, counted: int) -> None:
     happened = [Happened(1, "Visit", START + hours * HOUR)]
     store(database, assigned=[Assigned(1, "coupon", START)], happened=happened)
