@@ -40,6 +40,8 @@ __all__ = [
     "group_metrics",
     "metric_query",
     "nobody",
+    "summary_of",
+    "summed",
     "suppressed_query",
 ]
 
@@ -73,7 +75,7 @@ def gather(
         sizes = _sizes(engine, experiment_id, group, as_of=as_of)
         rows = engine.fetch(metric_query(experiment_id, group, as_of=as_of, sizes=sizes))
         for i, (key, metric) in enumerate(group.metrics):
-            metrics[key] = {row["variant"]: _summary(row, i, metric, sizes) for row in rows}
+            metrics[key] = {row["variant"]: summary_of(row, i, metric, sizes) for row in rows}
             found[key] = [_named(row, i) for row in rows]
     events = names_in(definitions)
     return ExperimentFacts(
@@ -108,7 +110,7 @@ def metric_query(
     Sums of money are shifted by the arm's own mean before they are squared (two passes), for sums of raw squares
     lose the variance of data far from zero. Counts need no shift: whole numbers add up exactly.
     """
-    return _summed(group, outcomes(experiment_id, group, as_of=as_of), sizes or {})
+    return summed(group, outcomes(experiment_id, group, as_of=as_of), sizes or {})
 
 
 def _sizes(
@@ -120,7 +122,8 @@ def _sizes(
     return {row["variant"]: int(row["n"]) for row in rows}
 
 
-def _summed(group: MetricGroup, found: CTE, sizes: Mapping[str, int]) -> Select[Any]:
+def summed(group: MetricGroup, found: CTE, sizes: Mapping[str, int]) -> Select[Any]:
+    """The sums of `metric_query` over the rows of `outcomes`; per variant, and per slice where the rows have one."""
     slices = [found.c.slice] if "slice" in found.c else []
     per_arm = [found.c.variant, *slices]
     quantiles = [(i, metric.level) for i, (_, metric) in enumerate(group.metrics) if metric.level is not None]
@@ -227,7 +230,8 @@ def _named(row: Row, i: int) -> Row:
     return {name: row[f"{name}{i}"] for name in ("bad", "largest", "yy") if f"{name}{i}" in row}
 
 
-def _summary(row: Row, i: int, metric: MetricDefinition, sizes: Mapping[str, int]) -> Summary:
+def summary_of(row: Row, i: int, metric: MetricDefinition, sizes: Mapping[str, int]) -> Summary:
+    """The statistics of metric number i in one row of `metric_query`."""
     n = int(row["n"])
     if metric.level is not None:
         ranks = ranks_of(sizes[row["variant"]], metric.level)

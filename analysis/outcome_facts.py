@@ -21,6 +21,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Double,
+    FromClause,
     Label,
     Select,
     and_,
@@ -103,14 +104,21 @@ def letters_of(metric: MetricDefinition) -> tuple[str, ...]:
     return (*metric.quantities, *(("x",) if metric.covariate is not None else ()))
 
 
-def outcomes(
-    experiment_id: int, group: MetricGroup, *, as_of: datetime, slice_of: ColumnElement[Any] | None = None
-) -> CTE:
-    """The rows: variant, the columns of each metric, capped and with the covariates of ratios made, and `slice` if asked.
-
-    slice_of: what users are told apart by, an expression over `assignments` that is the same for all rows of one.
+@dataclass(frozen=True, kw_only=True)
+class Slicing:
+    """What users are told apart by, beside their variant: an expression that is never NULL, over `people` (assignments,
+    with whatever is joined to them one to one).
     """
-    found = _counted(experiment_id, group, as_of=as_of, slice_of=slice_of)
+
+    people: FromClause
+    slice_of: ColumnElement[Any]
+
+
+def outcomes(
+    experiment_id: int, group: MetricGroup, *, as_of: datetime, slicing: Slicing | None = None
+) -> CTE:
+    """The rows: variant, the columns of each metric, capped and with the covariates of ratios made, and `slice` if asked."""
+    found = _counted(experiment_id, group, as_of=as_of, slicing=slicing)
     return _with_ratio_covariates(group, _capped(group, found))
 
 
@@ -119,35 +127,34 @@ def mature_query(experiment_id: int, window: timedelta, *, as_of: datetime) -> S
     a = ASSIGNMENTS.c
     return (
         select(a.variant, func.count().label("n"))
-        .where(*_mature(experiment_id, window, as_of=as_of))
+        .where(*is_mature(experiment_id, window, as_of=as_of))
         .group_by(a.variant)
     )
 
 
-def _mature(experiment_id: int, window: timedelta, *, as_of: datetime) -> Sequence[ColumnElement[bool]]:
+def is_mature(experiment_id: int, window: timedelta, *, as_of: datetime) -> Sequence[ColumnElement[bool]]:
+    """That an assignment counts: of the experiment, not forced, and with its window closed."""
     a = ASSIGNMENTS.c
     latest = to_micros(as_of) - window // MICROSECOND
     return (a.experiment_id == experiment_id, not_(a.forced), micros(a.assigned_at) <= latest)
 
 
-def _counted(
-    experiment_id: int, group: MetricGroup, *, as_of: datetime, slice_of: ColumnElement[Any] | None
-) -> CTE:
+def _counted(experiment_id: int, group: MetricGroup, *, as_of: datetime, slicing: Slicing | None) -> CTE:
     a, e, m = ASSIGNMENTS.c, EVENTS.c, MESSAGES.c
-    mature = _mature(experiment_id, group.window, as_of=as_of)
+    mature = is_mature(experiment_id, group.window, as_of=as_of)
     user: list[Label[Any]] = [func.min(a.variant).label("variant")]
-    if slice_of is not None:
-        user.append(func.min(slice_of).label("slice"))
+    people: FromClause = ASSIGNMENTS
+    if slicing is not None:
+        people = slicing.people
+        user.append(func.min(slicing.slice_of).label("slice"))
     first = micros(a.assigned_at)
     if group.longest_covariate is not None:
         first = first - group.longest_covariate // MICROSECOND
     named = e.name == group.events[0] if len(group.events) == 1 else e.name.in_(group.events)
-    events = ASSIGNMENTS.outerjoin(
+    events = people.outerjoin(
         EVENTS, and_(e.user_pk == a.user_pk, named, micros(e.at) >= first, micros(e.at) < _end(group.window))
     )
-    messages = ASSIGNMENTS.outerjoin(
-        MESSAGES, and_(m.experiment_id == a.experiment_id, m.user_pk == a.user_pk)
-    )
+    messages = people.outerjoin(MESSAGES, and_(m.experiment_id == a.experiment_id, m.user_pk == a.user_pk))
     of_events, of_messages = _event_columns(group), _message_columns(group)
 
     def per_user(source: Any, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:

@@ -1,6 +1,6 @@
 """Properties of events as SQL: the number in one, and whether an event meets the `where` of a metric.
 
-Engines disagree about JSON, so four expressions are spelled out for each: SQLite on one side, PostgreSQL (and what is
+Engines disagree about JSON, so a few expressions are spelled out for each: SQLite on one side, PostgreSQL (and what is
 translated from it) on the other. All else is built from them in plain parts. A number is a JSON number of sane size;
 "12" is text. Tests mean what they mean in a condition (`targeting/conditions/compiling.py`), but that a list is never
 looked into.
@@ -75,6 +75,13 @@ class KindIn(_OfProperty):
 
 class TextIn(_OfProperty):
     """The text; NULL when it is none."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class WordIn(_OfProperty):
+    """The text, number or truth value, as text; NULL when it is none of these."""
 
     type = Text()
     inherit_cache = True
@@ -212,6 +219,15 @@ def _text_in_sqlite(element: TextIn, compiler: SQLCompiler, **kw: Any) -> str:
     return f"CASE WHEN json_type({place}) = 'text' THEN json_extract({place}) END"
 
 
+@compiles(WordIn, "sqlite")
+def _word_in_sqlite(element: WordIn, compiler: SQLCompiler, **kw: Any) -> str:
+    place = _place(element, compiler, **kw)
+    return (
+        f"CASE json_type({place}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' WHEN 'null' THEN NULL"
+        f" WHEN 'array' THEN NULL WHEN 'object' THEN NULL ELSE CAST(json_extract({place}) AS TEXT) END"
+    )
+
+
 def _as_json(element: _OfProperty, compiler: SQLCompiler, **kw: Any) -> tuple[str, str, str]:
     """The property as JSON text, the first character of that, and the property as text."""
     document, name = _parts(element, compiler, **kw)
@@ -254,3 +270,9 @@ def _kind_in(element: KindIn, compiler: SQLCompiler, **kw: Any) -> str:
 def _text_in(element: TextIn, compiler: SQLCompiler, **kw: Any) -> str:
     _, first, text = _as_json(element, compiler, **kw)
     return f"CASE WHEN {first} = '\"' THEN {text} END"
+
+
+@compiles(WordIn)
+def _word_in(element: WordIn, compiler: SQLCompiler, **kw: Any) -> str:
+    _, first, text = _as_json(element, compiler, **kw)
+    return f"CASE WHEN coalesce({first}, 'n') NOT IN ('n', '[', '{{') THEN {text} END"

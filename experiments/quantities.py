@@ -31,8 +31,13 @@ def inside(*path: str | int, words: str) -> PydanticCustomError:
     return PydanticCustomError(INSIDE, "{words}", {"words": words, "path": path})
 
 
+def is_property_name(name: str) -> bool:
+    """Whether SQL of every engine can look the name up in a JSON document."""
+    return _PROPERTY.fullmatch(name) is not None
+
+
 def _property_name(name: str) -> str:
-    if not _PROPERTY.fullmatch(name):
+    if not is_property_name(name):
         raise ValueError("is not the name of an event property (letters, digits, _ - and blanks)")
     return name
 
@@ -48,7 +53,7 @@ def _check_where(where: dict[str, Any]) -> dict[str, Any]:
             raise inside(
                 name, words="is not known here: a metric tests properties of the event, joined by and"
             )
-        if not _PROPERTY.fullmatch(name):
+        if not is_property_name(name):
             raise inside(
                 name, words="is not the name of an event property (letters, digits, _ - and blanks; no path)"
             )
