@@ -12,7 +12,7 @@ from analysis.stats.eprocess import exact_sequential
 from analysis.stats.errors import InsufficientData
 from analysis.stats.quantiles import Quantile, quantile_difference
 from analysis.stats.sequential import AlwaysValid, EveryLook, FixedHorizon, Rule, Spending, tightest_at
-from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
+from experiments.vocabulary import SHARE_KINDS, Direction, Method, MetricRole
 
 MOST_OF_THE_TOTAL = 0.5
 FEW_CONVERSIONS = 150
@@ -65,8 +65,9 @@ def compare(
 ) -> Comparison:
     """Compare one metric between two arms. Never raises for data: what cannot be told is None with a reason.
 
-    Proportions get an e-process where `is_exact_sequential` says so, else with an expected cell below 10 an exact p-value and
-    Newcombe's interval; quantiles use order statistics; everything else is Welch on (linearised, CUPED-adjusted) means.
+    Proportions and retention get an e-process where `is_exact_sequential` says so, else with an expected cell below 10 an exact
+    p-value and Newcombe's interval; quantiles use order statistics; everything else is Welch on (linearised, CUPED-adjusted)
+    means.
     """
     a, b = control.aggregates.get(spec.key), treatment.aggregates.get(spec.key)
     rule = look.rule(_units(a) + _units(b), share)
@@ -77,9 +78,9 @@ def compare(
             if not (isinstance(a, Quantile) and isinstance(b, Quantile)):
                 raise InsufficientData("the arms were summed up differently")
             return _of_difference(quantile_difference(a, b), "order_statistics", rule, spec, look)
-        if spec.kind == MetricKind.PROPORTION and is_exact_sequential(spec, a, b, look.method):
+        if spec.kind in SHARE_KINDS and is_exact_sequential(spec, a, b, look.method):
             return _by_e_process(a, b, spec, look, chance=_chance(control, treatment), share=share)
-        if spec.kind == MetricKind.PROPORTION:
+        if spec.kind in SHARE_KINDS:
             return _of_proportions(a, b, rule, spec, look)
         return _of_difference(difference.difference(a, b), "welch", rule, spec, look)
     except InsufficientData as cannot:

@@ -4,6 +4,7 @@ Families: Holm over all primary comparisons (every primary metric times every va
 secondary ones, Holm over the guardrails, whose verdicts compare intervals with their margins.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.multiplicity import agreeing_alpha, benjamini_hochberg, holm
 from analysis.stats.quantiles import Quantile
 from analysis.stats.sequential import Rule
-from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
+from experiments.vocabulary import SHARE_KINDS, Direction, Method, MetricRole
 
 _WIDEST = 0.99
 
@@ -44,7 +45,7 @@ def findings_of(
         said += [
             f"{spec.key} is a {spec.kind}, and exact is for proportions: the always_valid method stands in for it"
             for spec in metrics
-            if spec.kind != MetricKind.PROPORTION
+            if spec.kind not in SHARE_KINDS
         ]
     for row in rows:
         said += [
@@ -159,7 +160,7 @@ def _metric_arm(spec: MetricSpec, arm: ArmFacts, said: list[str]) -> MetricArm:
     if value is None:
         return MetricArm(variant=arm.variant, n=0, mean=None, sd=None)
     if isinstance(value, Quantile):
-        known = value.is_finite
+        known = value.value is not None and math.isfinite(value.value)
         return MetricArm(variant=arm.variant, n=value.n, mean=value.value if known else None, sd=None)
     if value.n and not value.is_finite:
         said.append(f"{spec.key}, {arm.variant}: the data contain a value that is not a finite number")
@@ -170,7 +171,7 @@ def _metric_arm(spec: MetricSpec, arm: ArmFacts, said: list[str]) -> MetricArm:
 
 
 def _about_one_user(spec: MetricSpec, variant: str, value: Aggregate) -> list[str]:
-    share = dominated_by_one_user(value) if spec.kind != MetricKind.PROPORTION else None
+    share = dominated_by_one_user(value) if spec.kind not in SHARE_KINDS else None
     if share is None:
         return []
     return [

@@ -36,6 +36,7 @@ LOOK_EVERY: Final = timedelta(hours=1)
 SMALLEST_STEP: Final = 1e-3
 """Looks closer together than this share of the information count as one. Their statistics have a correlation above
 0.9995, while counting thousands of them would make every report slow (the boundaries are integrated look by look)."""
+MEDIAN: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -177,6 +178,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         arms=arms_of(design, found, epochs=epochs),
         checks=cautions.changed_weights(design, found, epochs),
         warnings=(
+            *found.warnings,
             *cautions.shared_units(design),
             *cautions.open_windows(design, primary=primary, mature=mature, assigned=assigned),
         ),
@@ -276,6 +278,7 @@ def metric_specs(design: ExperimentDesign) -> tuple[MetricSpec, ...]:
             role=use.role,
             direction=definitions[use.key].direction,
             margin=use.margin,
+            quantile=definitions[use.key].level or MEDIAN,
         )
         for use in design.metrics
     )
@@ -288,6 +291,7 @@ def arms_of(
     shares = traffic_shares(design, found, {epoch.number: epoch.weights for epoch in epochs})
     primary = found.metrics[primary_metric(design)]
     known = {variant.key: variant for variant in design.variants}
+    definitions = design.metric_definitions()
     arms = []
     for key in [*known, *sorted(found.arms.keys() - known.keys())]:
         counts = found.arms.get(key)
@@ -302,7 +306,7 @@ def arms_of(
                 messages=counts.messages if counts else Messages(),
                 reached=counts.reached if counts else Reached(),
                 aggregates={
-                    metric: by_variant.get(key, fact_queries.NOBODY)
+                    metric: by_variant.get(key, fact_queries.nobody(definitions[metric]))
                     for metric, by_variant in found.metrics.items()
                 },
             )

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.strict_json import TooDeepError
-from experiments.design import path_of
+from experiments.design import place_of
 from experiments.errors import (
     Conflict,
     InsufficientData,
@@ -133,7 +133,7 @@ def _problem_of(item: dict[str, Any]) -> Problem:
     if place == ("body",) and isinstance(item.get("input"), bytes):
         return Problem("body", "is not sent as JSON; say so with Content-Type: application/json")
     # "body", "query" and "path" say where a value was, which the name of the field says already.
-    path = path_of(tuple(place[1:]) if len(place) > 1 else tuple(place))
+    path = place_of({**item, "loc": tuple(place[1:]) if len(place) > 1 else tuple(place)})
     return Problem(path, str(item["msg"]))
 
 

@@ -15,6 +15,7 @@ from experiments import content
 from experiments.errors import Invalid, Problem
 from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, crossed
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
+from experiments.quantities import INSIDE
 from experiments.timing import last_send_offset, series_problems
 from experiments.treatments import Treatment, Variant
 from experiments.triggers import Moment, OnceTrigger, Trigger
@@ -241,6 +242,8 @@ def problems_of(items: Sequence[Mapping[str, Any]]) -> list[Problem]:
 def place_of(item: Mapping[str, Any]) -> str:
     """The path of the field that one error of pydantic is about. What is wrong with a key is told at that key."""
     place = tuple(item["loc"])
+    if item["type"] == INSIDE:
+        return path_of((*place, *item["ctx"]["path"]))
     about_key = len(place) > 1 and place[-1] == "[key]" and str(item.get("input")) == place[-2]
     return path_of(place[:-1] if about_key else place)
 
@@ -268,6 +271,8 @@ def _say(item: Mapping[str, Any]) -> str:
         return "is required"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
+    if item["type"] == INSIDE:
+        return str(item["ctx"]["words"])
     if item["type"] in _KINDS:
         return _KINDS[item["type"]]
     given = item.get("input")

@@ -1,26 +1,25 @@
 """How events become a number per user: the definition of a metric, and the metrics that need no definition."""
 
-import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Final, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from experiments.clock import format_duration, parse_duration
-from experiments.vocabulary import OPTED_OUT_EVENT, Direction, MetricKind, MetricRole
+from experiments.quantities import Quantity, QuantityFields, inside
+from experiments.vocabulary import (
+    MESSAGE_RECEIVED_EVENT,
+    OPTED_OUT_EVENT,
+    SHARE_KINDS,
+    Direction,
+    MessageStage,
+    MetricKind,
+    MetricRole,
+)
 
 KEY_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
-KINDS_OF_EVENTS: Final = (MetricKind.PROPORTION, MetricKind.COUNT, MetricKind.MEAN)
-_PROPERTY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]{0,99}")
+Level = Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
 
 
 def _read_duration(value: object) -> object:
@@ -55,64 +54,139 @@ Delay = Annotated[Duration, _between(timedelta(0), timedelta(days=365))]
 """A length of time that may be none."""
 
 
-class MetricDefinition(BaseModel):
-    """What to count.
+_ADDED_UP: Final = (MetricKind.SUM, MetricKind.MEAN)
+_WITH_VALUE: Final = (*_ADDED_UP, MetricKind.QUANTILE)
+_CAPPED: Final = (MetricKind.COUNT, *_ADDED_UP)
 
-    proportion: 1 for a user with at least one `event` inside `window`, else 0.
-    count: the number of such events. mean: the sum of their property `value` (absent or not a number counts 0).
-    `window` runs from the assignment, the same for every arm. `covariate` is the length of the period before the
-    assignment over which the same quantity is measured for CUPED.
+
+class MetricDefinition(QuantityFields):
+    """What to count. A user's number, from what happened inside `window`:
+
+    proportion: 1 with at least one `event` (or `message`), else 0.
+    count: how many there were.
+    sum, mean: the sum of their property `value` (absent or not a number counts 0), or of the `price` of messages. Both
+    names mean this; a variant shows the mean over its users. (A mean over *events* is a ratio.)
+    ratio: `numerator` and `denominator`, each a quantity of its own; a variant shows total over total.
+    quantile: the sum of `value` (without it: the count), of which a variant shows the quantile `level` over all its users.
+    retention: 1 with at least one `event` in the second window [`after`, `window`), else 0.
+
+    `window` runs from the assignment, the same for every arm. `where` keeps only some of the events. `covariate` is the
+    length of the period before the assignment over which the same quantity is measured for CUPED.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: MetricKind
-    event: str = Field(min_length=1, max_length=200)
-    value: str | None = Field(None, description="Property of the event that is summed (kind mean)")
+    numerator: Quantity | None = None
+    denominator: Quantity | None = None
+    level: Level | None = Field(None, description="Of kind quantile: 0.5 is the median")
     window: PositiveDuration = timedelta(days=7)
+    after: PositiveDuration | None = Field(None, description="Of kind retention: where its window begins")
     direction: Direction = Direction.INCREASE
     covariate: PositiveDuration | None = None
 
-    @field_validator("kind")
-    @classmethod
-    def _kind_of_events(cls, kind: MetricKind) -> MetricKind:
-        if kind not in KINDS_OF_EVENTS:
-            raise ValueError(
-                f"{kind} cannot be computed from events yet; use one of {', '.join(KINDS_OF_EVENTS)}"
-            )
-        return kind
-
-    @field_validator("value")
-    @classmethod
-    def _property_name(cls, value: str | None) -> str | None:
-        if value is not None and not _PROPERTY.fullmatch(value):
-            raise ValueError("is not the name of an event property (letters, digits, _ - and blanks)")
-        return value
-
     @model_validator(mode="after")
-    def _value_goes_with_mean(self) -> Self:
-        if self.kind == MetricKind.MEAN and self.value is None:
-            raise ValueError("a mean needs `value`, the property of the event to sum, such as revenue")
-        if self.kind != MetricKind.MEAN and self.value is not None:
-            raise ValueError(f"`value` belongs to kind mean, not to {self.kind}")
+    def _fields_go_with_the_kind(self) -> Self:
+        if self.kind == MetricKind.RATIO:
+            self._check_ratio()
+        else:
+            for name in ("numerator", "denominator"):
+                if getattr(self, name) is not None:
+                    raise inside(name, words=f"belongs to kind ratio, not to {self.kind}")
+            self.check_source()
+            self._check_amount()
+        self._check_windows()
+        if self.level is not None and self.kind != MetricKind.QUANTILE:
+            raise inside("level", words=f"belongs to kind quantile, not to {self.kind}")
+        if self.level is None and self.kind == MetricKind.QUANTILE:
+            raise inside("level", words="is required for a quantile, such as 0.9 (0.5 is the median)")
         return self
+
+    def _check_ratio(self) -> None:
+        for name in ("event", "message", "value", "price", "where", "cap"):
+            if getattr(self, name) is not None:
+                raise inside(name, words="of a ratio stands in its `numerator` or `denominator`")
+        for name in ("numerator", "denominator"):
+            if getattr(self, name) is None:
+                raise inside(name, words="is required for a ratio, such as {event: Order Completed}")
+
+    def _check_amount(self) -> None:
+        if self.kind in _ADDED_UP and self.event is not None and self.value is None:
+            words = f"is required: a {self.kind} needs `value`, the property of the event to add up, such as revenue"
+            raise inside("value", words=words)
+        if self.kind not in _WITH_VALUE and self.value is not None:
+            raise inside("value", words=f"belongs to kind sum, mean, quantile or ratio, not to {self.kind}")
+        if self.kind in _ADDED_UP and self.message is not None and self.price is None:
+            raise inside("price", words=f"is required: a {self.kind} of messages adds up their price")
+        if self.kind not in _ADDED_UP and self.price is not None:
+            raise inside("price", words=f"belongs to kind sum, mean or ratio, not to {self.kind}")
+        if self.kind not in _CAPPED and self.cap is not None:
+            raise inside(
+                "cap",
+                words=f"belongs to kind count, sum, mean or ratio; a {self.kind} has no long tail to cut",
+            )
+
+    def _check_windows(self) -> None:
+        if self.kind != MetricKind.RETENTION and self.after is not None:
+            raise inside("after", words=f"belongs to kind retention, not to {self.kind}")
+        if self.kind == MetricKind.RETENTION:
+            if self.message is not None:
+                raise inside("message", words="cannot come back; retention is about an `event`")
+            if self.after is None:
+                raise inside("after", words="is required for retention: where its window begins, such as 7d")
+            if self.after >= self.window:
+                words = f"is not before the end of the window, {format_duration(self.window)} after the assignment"
+                raise inside("after", words=words)
+        if self.covariate is None:
+            return
+        if self.kind == MetricKind.QUANTILE:
+            raise inside("covariate", words="adjusts means; a quantile takes none")
+        if any(part.message is not None for part in self.quantities.values()):
+            words = "measures the time before the assignment, in which an experiment has no messages"
+            raise inside("covariate", words=words)
+
+    @property
+    def quantities(self) -> Mapping[str, QuantityFields]:
+        """The numbers per user that the metric is made of: "y", and for a ratio its denominator "d"."""
+        if self.numerator is None or self.denominator is None:
+            return {"y": self}
+        return {"y": self.numerator, "d": self.denominator}
+
+    @property
+    def is_share(self) -> bool:
+        """Whether a user's number is 0 or 1."""
+        return self.kind in SHARE_KINDS
+
+    def properties(self) -> Iterator[str]:
+        """The properties of events that the metric reads."""
+        for part in self.quantities.values():
+            yield from () if part.value is None else (part.value,)
+            yield from part.where or ()
+
+
+def _of_messages(stage: MessageStage, direction: Direction = Direction.INCREASE) -> MetricDefinition:
+    return MetricDefinition(kind=MetricKind.PROPORTION, message=stage, direction=direction)
 
 
 BUILT_IN: Final[dict[str, MetricDefinition]] = {
+    "delivered": _of_messages(MessageStage.DELIVERED),
+    "read": _of_messages(MessageStage.READ),
+    "clicked": _of_messages(MessageStage.CLICKED),
+    "replied": MetricDefinition(kind=MetricKind.PROPORTION, event=MESSAGE_RECEIVED_EVENT),
     "opted_out": MetricDefinition(
-        kind=MetricKind.PROPORTION,
-        event=OPTED_OUT_EVENT,
-        window=timedelta(days=7),
-        direction=Direction.DECREASE,
+        kind=MetricKind.PROPORTION, event=OPTED_OUT_EVENT, direction=Direction.DECREASE
+    ),
+    "blocked": _of_messages(MessageStage.BLOCKED, Direction.DECREASE),
+    "cost": MetricDefinition(
+        kind=MetricKind.SUM, message=MessageStage.DELIVERED, price=1.0, direction=Direction.DECREASE
     ),
 }
-"""Metrics that every experiment may name without defining them."""
+"""Metrics that every experiment may name without defining them; a window of 7 days unless the experiment says another.
+
+`cost` is what WhatsApp charges for, delivered messages, times `price`; with the price of 1 it counts them.
+"""
 
 
-class MetricUse(BaseModel):
+class MetricUse(QuantityFields):
     """A metric in an experiment: by key from the library (or built in), or defined inline; with its role."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str = Field(pattern=KEY_PATTERN)
     role: MetricRole
@@ -125,9 +199,11 @@ class MetricUse(BaseModel):
         description="Harm that a guardrail tolerates, absolute",
     )
     kind: MetricKind | None = None
-    event: str | None = Field(None, min_length=1, max_length=200)
-    value: str | None = None
+    numerator: Quantity | None = None
+    denominator: Quantity | None = None
+    level: Level | None = None
     window: PositiveDuration | None = None
+    after: PositiveDuration | None = None
     direction: Direction | None = None
     covariate: PositiveDuration | None = None
 
@@ -137,17 +213,17 @@ class MetricUse(BaseModel):
             raise ValueError("`margin` belongs to a guardrail")
         return self
 
-    def resolve(self, library: dict[str, MetricDefinition]) -> MetricDefinition:
+    def resolve(self, library: Mapping[str, MetricDefinition]) -> MetricDefinition:
         """The definition to compute: inline fields override the library's; ValueError when there is none."""
         inline = {
             name: value
-            for name in ("kind", "event", "value", "window", "direction", "covariate")
+            for name in MetricDefinition.model_fields
             if (value := getattr(self, name)) is not None
         }
         known = library.get(self.key) or BUILT_IN.get(self.key)
         if known is not None:
             return MetricDefinition.model_validate({**dict(known), **inline})
-        if self.kind is None or self.event is None:
+        if self.kind is None or inline.keys() == {"kind"}:
             raise ValueError(
                 f"unknown metric {self.key!r}; define it here with `kind` and `event`, or add it to the library of metrics"
             )

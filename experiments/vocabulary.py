@@ -19,11 +19,29 @@ class Category(StrEnum):
 
 
 class MetricKind(StrEnum):
+    """What a metric makes of the events of its users; `sum` and `mean` are two names of one thing (experiments/metrics.py)."""
+
     PROPORTION = "proportion"
     COUNT = "count"
+    SUM = "sum"
     MEAN = "mean"
     RATIO = "ratio"
     QUANTILE = "quantile"
+    RETENTION = "retention"
+
+
+SHARE_KINDS = (MetricKind.PROPORTION, MetricKind.RETENTION)
+"""Kinds in which a user's number is 0 or 1."""
+
+
+class MessageStage(StrEnum):
+    """What can become of a message of an experiment, as far as metrics count it."""
+
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    READ = "read"
+    CLICKED = "clicked"
+    BLOCKED = "blocked"
 
 
 class MetricRole(StrEnum):

@@ -99,7 +99,7 @@ def _summed_properties(session: Session) -> set[str]:
         after = page[-1].id or 0
         for experiment in page:
             definitions += service.design_of(experiment).metric_definitions().values()
-    return {definition.value for definition in definitions if definition.value is not None}
+    return {name for definition in definitions for name in definition.properties()}
 
 
 def _pk(user: User) -> int:

@@ -1,7 +1,7 @@
 """Quantiles, compared through order statistics: no density has to be estimated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,25 +19,29 @@ class Quantile:
     """What a comparison of quantiles needs of one arm: three order statistics and the level they bracket.
 
     n: rows; units: independent units they come from; level: the quantile's level p in (0, 1); value: the sample
-    quantile; lower, upper: the order statistics of the ranks that `order_statistic_ranks` gave; z: the normal quantile
-    that this bracket stands for.
+    quantile (None without rows); lower, upper: the order statistics of the ranks that `order_statistic_ranks` gave; z: the
+    normal quantile that this bracket stands for. All three are None when there are too few rows for a bracket.
     """
 
     n: int
     units: int
     level: float
-    value: float
-    lower: float
-    upper: float
-    z: float
+    value: float | None
+    lower: float | None
+    upper: float | None
+    z: float | None
 
     @property
     def is_finite(self) -> bool:
-        return all(map(math.isfinite, (self.value, self.lower, self.upper, self.z)))
+        return all(
+            each is not None and math.isfinite(each) for each in (self.value, self.lower, self.upper, self.z)
+        )
 
     @property
     def standard_error(self) -> float:
-        """(upper - lower) / (2 z), in units of the data."""
+        """(upper - lower) / (2 z), in units of the data; raises InsufficientData when there is no bracket."""
+        if self.lower is None or self.upper is None or self.z is None:
+            raise too_few(self.n, self.level)
         return (self.upper - self.lower) / (2 * self.z)
 
     @classmethod
@@ -48,16 +52,75 @@ class Quantile:
         51.0
         """
         ordered = np.sort(np.asarray(values, dtype=float))
-        low, high, z = order_statistic_ranks(ordered.size, level)
+        ranks = ranks_of(ordered.size, level)
+        return cls.from_ranked(ranks, {rank: float(ordered[rank - 1]) for rank in ranks.wanted})
+
+    @classmethod
+    def from_ranked(cls, ranks: "Ranks", found: Mapping[int, float]) -> "Quantile":
+        """From the order statistics that `ranks_of` asked for, by rank; each row an independent unit.
+
+        value = x_(below) + share (x_(above) - x_(below)), which is type 7 of Hyndman and Fan 1996.
+        """
+        bracket = (None, None) if ranks.bracket is None else tuple(found[rank] for rank in ranks.bracket)
+        value = None
+        if ranks.n:
+            below, above = found[ranks.below], found[ranks.above]
+            value = below + ranks.share * (above - below)
         return cls(
-            n=int(ordered.size),
-            units=int(ordered.size),
-            level=level,
-            value=float(np.quantile(ordered, level)),
-            lower=float(ordered[low - 1]),
-            upper=float(ordered[high - 1]),
-            z=z,
-        )
+            n=ranks.n, units=ranks.n, level=ranks.level, value=value, lower=bracket[0], upper=bracket[1], z=ranks.z
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranks:
+    """Which order statistics of n rows make up a `Quantile`; ranks count from 1. bracket, z: None with too few rows."""
+
+    n: int
+    level: float
+    below: int
+    above: int
+    share: float
+    bracket: tuple[int, int] | None
+    z: float | None
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Every rank that is needed, once."""
+        return tuple(sorted({self.below, self.above, *(self.bracket or ())})) if self.n else ()
+
+
+def ranks_of(n: int, level: float) -> Ranks:
+    """The order statistics that tell the quantile of n independent rows and its interval.
+
+    Raises ValueError for a level outside (0, 1); never for a small n.
+
+    >>> ranks_of(101, 0.5).wanted
+    (41, 51, 52, 61)
+    """
+    place = (max(n, 1) - 1) * level
+    below = math.floor(place) + 1
+    bracket, z = None, None
+    try:
+        *low_and_high, z = order_statistic_ranks(n, level)
+        bracket = (low_and_high[0], low_and_high[1])
+    except InsufficientData:
+        pass
+    return Ranks(
+        n=n,
+        level=level,
+        below=below,
+        above=min(below + 1, max(n, 1)),
+        share=place - (below - 1),
+        bracket=bracket,
+        z=z,
+    )
+
+
+def too_few(n: int, level: float) -> InsufficientData:
+    """Why n rows have no interval."""
+    if n == 0:
+        return InsufficientData("an arm has no users")
+    return InsufficientData(f"{n} rows are too few for an interval of the {level:g} quantile")
 
 
 def order_statistic_ranks(n: int, level: float, *, design_effect: float = 1.0) -> tuple[int, int, float]:
@@ -79,7 +142,7 @@ def order_statistic_ranks(n: int, level: float, *, design_effect: float = 1.0) -
     half = stats.norm.isf((1 - BRACKET_LEVEL) / 2) * math.sqrt(n * level * (1 - level) * design_effect)
     low, high = math.floor(n * level - half + 0.5), math.ceil(n * level + half + 0.5)
     if low < 1 or high > n:
-        raise InsufficientData(f"{n} rows are too few for an interval of the {level:g} quantile")
+        raise too_few(n, level)
     if design_effect == 1.0:
         coverage = float(stats.binom.cdf(high - 1, n, level) - stats.binom.cdf(low - 1, n, level))
         return low, high, float(stats.norm.isf((1 - coverage) / 2))
@@ -99,15 +162,21 @@ def quantile_difference(control: Quantile, treatment: Quantile) -> Difference:
     >>> d.estimate, round(d.standard_error, 3)
     (10.0, 7.089)
     """
-    if not (control.is_finite and treatment.is_finite and min(control.z, treatment.z) > 0):
-        raise InsufficientData("the data contain a value that is not a finite number")
-    error = control.standard_error
+    for arm in (control, treatment):
+        if arm.n == 0 or arm.z is None:
+            raise too_few(arm.n, arm.level)
+        if not arm.is_finite or arm.z <= 0:
+            raise InsufficientData("the data contain a value that is not a finite number")
+    error, other = control.standard_error, treatment.standard_error
+    known, value = control.value or 0.0, treatment.value or 0.0
+    if error == other == 0:
+        raise InsufficientData(f"most users are tied at the {control.level:g} quantile, so it has no spread")
     return Difference(
-        estimate=treatment.value - control.value,
-        standard_error=math.hypot(treatment.standard_error, error),
+        estimate=value - known,
+        standard_error=math.hypot(other, error),
         degrees_of_freedom=None,
         n=control.units + treatment.units,
-        control_mean=control.value,
+        control_mean=known,
         control_variance=error * error,
         covariance=-error * error,
     )

@@ -9,6 +9,8 @@ import yaml
 from pydantic import BaseModel
 
 from experiments.design import Audience, ExperimentDesign, read_design
+from experiments.metrics import BUILT_IN, MetricUse
+from experiments.quantities import OPERATORS, Cap, Quantity
 from experiments.triggers import (
     EventTrigger,
     InactivityTrigger,
@@ -16,6 +18,7 @@ from experiments.triggers import (
     RecurringTrigger,
     RuleTrigger,
 )
+from experiments.vocabulary import MessageStage, MetricKind
 
 PAGE = (Path(__file__).parents[2] / "docs/campaign.md").read_text(encoding="utf-8")
 WHOLE, *PARTS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
@@ -50,3 +53,16 @@ def test_every_trigger_and_every_field_beside_it_has_an_example() -> None:
     assert {name for each in shown for name in each} == {name for kind in kinds for name in kind.model_fields}
     fields = {name for part in [WHOLE, *PARTS] for name in part}
     assert fields == ExperimentDesign.model_fields.keys()
+
+
+def test_every_kind_and_every_field_of_a_metric_has_an_example() -> None:
+    shown = [metric for part in [WHOLE, *PARTS] for metric in part.get("metrics", [])]
+    assert {metric["kind"] for metric in shown if "kind" in metric} == {str(kind) for kind in MetricKind}
+    assert {name for metric in shown for name in metric} >= MetricUse.model_fields.keys()
+    assert {metric["key"] for metric in shown if "kind" not in metric} == BUILT_IN.keys()
+    parts = [metric[name] for metric in shown for name in ("numerator", "denominator") if name in metric]
+    assert {name for part in parts for name in part} == Quantity.model_fields.keys()
+    caps = [each["cap"] for each in (*shown, *parts) if "cap" in each]
+    assert {name for cap in caps for name in cap} == Cap.model_fields.keys()
+    assert all(f"`{stage}`" in PAGE for stage in MessageStage)
+    assert " ".join(OPERATORS) in PAGE
