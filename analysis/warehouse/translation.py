@@ -41,28 +41,25 @@ def write(rendered: str, engine: str) -> str:
     """PostgreSQL's SQL in the SQL of `engine`."""
     try:
         tree = parse_one(rendered, read="postgres")
-        spelled = tree.transform(_forgiving_cast).transform(partial(_own_words, words=ENGINES[engine]))
-        return spelled.sql(dialect=engine, unsupported_level=ErrorLevel.RAISE)
+        for node in list(tree.find_all(exp.JSONExtract, exp.JSONExtractScalar)):
+            _say_in_own_words(node, *ENGINES[engine])
+        return tree.sql(dialect=engine, unsupported_level=ErrorLevel.RAISE, copy=False)
     except SqlglotError as error:
         raise wrong(f"the query cannot be said in the SQL of {engine}: {error}") from error
 
 
-def _forgiving_cast(node: exp.Expression) -> exp.Expression:
-    """A cast of a property's text gives NULL where it fails: engines differ in how surely CASE keeps it from being tried."""
-    if type(node) is exp.Cast and isinstance(node.this, exp.JSONExtractScalar):
-        return exp.TryCast(this=node.this, to=node.args["to"], safe=True)
-    return node
-
-
-def _own_words(node: exp.Expression, words: tuple[_Json, _Json]) -> exp.Expression:
-    if not isinstance(node, exp.JSONExtract | exp.JSONExtractScalar):
-        return node
+def _say_in_own_words(node: exp.Binary, as_json: _Json, as_text: _Json) -> None:
     match node.expression:
         # What stands in the query as a text is one key here, whatever it holds.
         case exp.JSONPath(expressions=[exp.JSONPathRoot(), exp.JSONPathKey(this=str() as name)]):
-            as_json, as_text = words
-            return (as_text if isinstance(node, exp.JSONExtractScalar) else as_json)(node.this, name)
-    raise ParseError(f"a property must be named by a text, not by {node.expression.sql()}")
+            pass
+        case other:
+            raise ParseError(f"a property must be named by a text, not by {other.sql()}")
+    scalar, parent = isinstance(node, exp.JSONExtractScalar), node.parent
+    node.replace((as_text if scalar else as_json)(node.this, name))
+    # Engines differ in how surely CASE keeps a cast from being tried: one that fails gives NULL.
+    if scalar and type(parent) is exp.Cast:
+        parent.replace(exp.TryCast(this=parent.this, to=parent.args["to"], safe=True))
 
 
 def _call(function: str, *arguments: exp.Expression) -> exp.Expression:

@@ -5,29 +5,23 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from analysis import facts
-from analysis.engines import FactsCopy, FactsEngine, SessionFacts, open_replica
-from analysis.facts import ExperimentFacts
 from analysis.warehouse.export import export_facts
 from experiments.clock import SteppedClock
 from experiments.database import Database
-from experiments.settings import Settings
-from tests.integration.warehouse_rows import AS_OF, METRICS, VARIANTS, a_world, the_same
-
-
-def gather(engine: FactsEngine, experiment: int = 1) -> ExperimentFacts:
-    return facts.gather(engine, experiment_id=experiment, definitions=METRICS, as_of=AS_OF)
-
-
-def here(database: Database, experiment: int = 1) -> ExperimentFacts:
-    with database.snapshot() as session:
-        return gather(SessionFacts(session), experiment)
-
-
-def opened(url: str) -> FactsCopy:
-    engine = open_replica(Settings(facts_url=url))
-    assert isinstance(engine, FactsCopy)
-    return engine
+from tests.integration.analysis_rows import DAY, START
+from tests.integration.warehouse_rows import (
+    AS_OF,
+    METRICS,
+    NAMES,
+    VARIANTS,
+    a_world,
+    gather,
+    here,
+    named,
+    opened,
+    the_same,
+    worth,
+)
 
 
 def tables_in(file: Path, folder: Path) -> None:
@@ -37,28 +31,25 @@ def tables_in(file: Path, folder: Path) -> None:
             connection.execute(f"CREATE TABLE {table} AS SELECT * FROM '{folder}/{table}.parquet'")
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> dict[str, Path]:
-    return {name: tmp_path / name for name in ("parquet", "csv")}
-
-
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("url", "seed"), [("sqlite_url", 1), ("postgres_url", 2)])
 def test_duckdb_says_what_the_database_says(
-    database: Database, tmp_path: Path, folders: dict[str, Path], seed: int
+    request: pytest.FixtureRequest, tmp_path: Path, url: str, seed: int
 ) -> None:
+    database = Database(request.getfixturevalue(url))
     a_world(database, seed, huge=seed == 2)
-    for format_, folder in folders.items():
-        export_facts(database, SteppedClock(AS_OF), folder=folder, format_=format_, page=700)
-    tables_in(tmp_path / "facts.duckdb", folders["parquet"])
+    for format_ in ("parquet", "csv"):
+        export_facts(database, SteppedClock(AS_OF), folder=tmp_path / format_, format_=format_, page=700)
+    tables_in(tmp_path / "facts.duckdb", tmp_path / "parquet")
     expected = here(database)
     assert len(expected.arms) == len(VARIANTS)
     assert all(expected.metrics[key] for key in METRICS)
     assert max(arm.mean for arm in expected.metrics["quoted"].values()) > 0
-    for place in (*folders.values(), tmp_path / "facts.duckdb"):
-        engine = opened(f"duckdb:///{place}")
+    for place in ("parquet", "csv", "facts.duckdb"):
+        engine = opened(f"duckdb:///{tmp_path / place}")
         the_same(expected, gather(engine))
-        the_same(here(database, 2), gather(engine, 2))
         engine.dispose()
+    the_same(here(database, 2), gather(opened(f"duckdb:///{tmp_path / 'parquet'}"), 2))
+    database.dispose()
 
 
 def test_sqlite_says_what_postgresql_says(sqlite_url: str, postgres_url: str) -> None:
@@ -69,3 +60,14 @@ def test_sqlite_says_what_postgresql_says(sqlite_url: str, postgres_url: str) ->
         found.append(here(database))
         database.dispose()
     the_same(*found)
+
+
+@pytest.mark.parametrize("format_", ["parquet", "csv"])
+def test_names_are_values_and_never_sql(sqlite_url: str, tmp_path: Path, format_: str) -> None:
+    database = Database(sqlite_url)
+    named(database, NAMES)
+    export_facts(database, SteppedClock(START + 9 * DAY), folder=tmp_path, format_=format_)
+    engine = opened(f"duckdb:///{tmp_path}")
+    assert [worth(engine, name) for name in NAMES] == list(range(1, len(NAMES) + 1))
+    assert worth(engine, "nobody") == 0
+    database.dispose()

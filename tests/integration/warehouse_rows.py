@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, text
 
+from analysis import facts
+from analysis.engines import FactsCopy, FactsEngine, SessionFacts, open_replica
 from analysis.facts import ExperimentFacts
 from analysis.stats.aggregates import Aggregate
 from delivery.models import Message
 from experiments.database import Database
 from experiments.metrics import MetricDefinition
+from experiments.settings import Settings
 from targeting.models import Assignment
-from tests.integration.analysis_rows import DAY, HOUR, START, Happened, add_all, store
+from tests.integration.analysis_rows import DAY, HOUR, START, Assigned, Happened, add_all, store
 
 WEEK = timedelta(days=7)
 AS_OF = START + 12 * DAY + 12 * HOUR
@@ -115,3 +118,43 @@ def the_same(one: ExperimentFacts, other: ExperimentFacts) -> None:
 
 def _known(found: Aggregate) -> dict[str, float]:
     return {name: value for name, value in asdict(found).items() if value is not None}
+
+
+def gather(engine: FactsEngine, experiment: int = 1) -> ExperimentFacts:
+    return facts.gather(engine, experiment_id=experiment, definitions=METRICS, as_of=AS_OF)
+
+
+def here(database: Database, experiment: int = 1) -> ExperimentFacts:
+    with database.snapshot() as session:
+        return gather(SessionFacts(session), experiment)
+
+
+def opened(url: str) -> FactsCopy:
+    engine = open_replica(Settings(facts_url=url))
+    assert isinstance(engine, FactsCopy)
+    return engine
+
+
+NAMES = (
+    "plain", "a.b", "$", "$.x", "/", "~", "~1", "'", "''", '"', "\\", "\\\\", "\\'", "`", "*", "[0]", "007", "détente", "日本", "😀",
+    "a'b\"c\\d`e", "tab\t", "line\n", "%s", "%(x)s", ":x", "{}", "?", "--", "/*", "'; DROP TABLE events; --", "' OR ''='", "\\' OR 1=1 --",
+    "=1+1", "'quoted", "@x", "İ", "e\u0301",
+)  # fmt: skip
+
+
+def named(database: Database, names: Sequence[str]) -> None:
+    """One user; of each name one event with a property of that name, worth its place in the list."""
+    happened = [
+        Happened(1, name, START + HOUR, {name: i, "other": 99}) for i, name in enumerate(names, start=1)
+    ]
+    store(database, assigned=[Assigned(1, "coupon", START)], happened=happened)
+
+
+def worth(engine: FactsEngine, name: str) -> float:
+    """What the events and properties of one name amount to. The names that a design may use are tamer than these."""
+    metric = MetricDefinition.model_construct(
+        kind="mean", event=name, value=name, window=WEEK, covariate=None
+    )
+    (group,) = facts.group_metrics({"m": metric})
+    (row,) = engine.fetch(facts.metric_query(1, group, as_of=START + 8 * DAY))
+    return float(row["shift_y0"] + row["y0"])
