@@ -109,7 +109,7 @@ class SparkFacts:
         self._state = found.state
 
     def _frame(self, table: str, file: Path, found: FolderCopy) -> Any:
-        place = file.resolve().as_uri()
+        place = f"file://{file.resolve()}"
         # Spark keeps what it knows of a path; the file there may be another one by now.
         self._session.catalog.refreshByPath(place)
         if found.format == "parquet":

@@ -9,19 +9,31 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Select
-from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy import Integer, Select
+from sqlalchemy.dialects.postgresql.base import PGCompiler, PGDialect
 from sqlglot import ErrorLevel, exp, parse_one
 from sqlglot.errors import ParseError, SqlglotError
 
 from analysis.warehouse.tables import wrong
 
+_WHOLE_DIVISION: Final = "TOUCHSTONE_WHOLE_DIVISION"
 _Json = Callable[[exp.Expression, str], exp.Expression]
+
+
+class _Compiler(PGCompiler):
+    """Says a division of whole numbers by name. PostgreSQL says it by types, which sqlglot does not know, and elsewhere / is exact."""
+
+    def visit_floordiv_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        sides = (binary.left, binary.right)
+        if all(isinstance(side.type, Integer) for side in sides):
+            return f"{_WHOLE_DIVISION}({', '.join(self.process(side, **kw) for side in sides)})"
+        return str(super().visit_floordiv_binary(binary, operator, **kw))  # type: ignore[no-untyped-call]
 
 
 class _PlainDialect(PGDialect):
     """PostgreSQL with standard_conforming_strings, its default: in 'text' a backslash is a letter like any other."""
 
+    statement_compiler = _Compiler
     _backslash_escapes = False
 
 
@@ -43,6 +55,10 @@ def write(rendered: str, engine: str) -> str:
         tree = parse_one(rendered, read="postgres")
         for node in list(tree.find_all(exp.JSONExtract, exp.JSONExtractScalar)):
             _say_in_own_words(node, *ENGINES[engine])
+        for call in list(tree.find_all(exp.Anonymous)):
+            if call.name.upper() == _WHOLE_DIVISION:
+                dividend, divisor = call.expressions
+                call.replace(exp.Paren(this=exp.IntDiv(this=dividend, expression=divisor)))
         return tree.sql(dialect=engine, unsupported_level=ErrorLevel.RAISE, copy=False)
     except SqlglotError as error:
         raise wrong(f"the query cannot be said in the SQL of {engine}: {error}") from error

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from sqlalchemy import BigInteger, Double, column, select, table
 
 from analysis.warehouse.export import export_facts
+from analysis.warehouse.translation import translate, write
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from tests.integration.analysis_rows import DAY, START
@@ -22,6 +24,7 @@ from tests.integration.warehouse_rows import (
     the_same,
     worth,
 )
+from tests.unit.analysis.constructs import CONSTRUCTS
 
 
 def tables_in(file: Path, folder: Path) -> None:
@@ -71,3 +74,37 @@ def test_names_are_values_and_never_sql(sqlite_url: str, tmp_path: Path, format_
     assert [worth(engine, name) for name in NAMES] == list(range(1, len(NAMES) + 1))
     assert worth(engine, "nobody") == 0
     database.dispose()
+
+
+CELLS = [
+    (1, 7, "a", 2.5, 3, '{"k": "One"}'), (2, 7, "b", -4.25, 4, '{"k": 5.5}'), (3, 8, "a", None, 0, '{"k": null}'),
+    (4, 9, "b", 9.0, 7, "{}"), (5, 8, "q", 3.75, -3, '{"k": [1]}'), (6, 9, "a", 6.0, -4, '{"k": true}'),
+]  # fmt: skip
+
+
+def test_what_facts_may_be_made_of_means_the_same_in_duckdb(postgres_url: str) -> None:
+    database, copy = Database(postgres_url), duckdb.connect()
+    with database.transaction() as session:
+        asked = session.connection().exec_driver_sql
+        asked("CREATE TABLE t (id BIGINT, u BIGINT, v TEXT, x DOUBLE PRECISION, y BIGINT, d JSONB)")
+        copy.execute("CREATE TABLE t (id BIGINT, u BIGINT, v TEXT, x DOUBLE, y BIGINT, d TEXT)")
+        for cells in CELLS:
+            asked("INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s)", cells)
+            copy.execute("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", cells)
+        t = table("t", column("id", BigInteger), column("y", BigInteger), column("x", Double))
+        divided = select(t.c.id, t.c.y // 2, t.c.y // -2, t.c.y / 2, t.c.x // 2, t.c.x / t.c.id).order_by(
+            t.c.id
+        )
+        here = [tuple(row) for row in session.connection().execute(divided)]
+        there = copy.execute(translate(divided, "duckdb")).fetchall()
+        assert [tuple(map(float, row[:-2])) for row in there] == [tuple(map(float, row[:-2])) for row in here]
+        for query in CONSTRUCTS:
+            here = [tuple(row) for row in asked(query.replace("%", "%%"), ()).fetchall()]
+            there = copy.execute(write(query, "duckdb")).fetchall()
+            assert here, query
+            assert there == [pytest.approx(row, rel=1e-9) if _plain(row) else row for row in here], query
+    database.dispose()
+
+
+def _plain(row: tuple[object, ...]) -> bool:
+    return all(isinstance(cell, int | float) for cell in row)

@@ -72,7 +72,7 @@ def one_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.mark.parametrize("format_", ["parquet", "csv"])
 def test_spark_says_what_the_database_says(sqlite_url: str, tmp_path: Path, format_: str) -> None:
     database = Database(sqlite_url)
-    folder = tmp_path / "facts"
+    folder = tmp_path / "facts here"
     engine = opened(f"spark:///{folder}")
     a_world(database, 1)
     for hours in (1, 2):
