@@ -40,6 +40,7 @@ def filled(database: Database) -> None:
 
 def test_rows_arrive_as_they_are_stored(database: Database, tmp_path: Path, clock: SteppedClock) -> None:
     filled(database)
+    tmp_path = tmp_path / "facts"
     seen: list[tuple[str, int, int]] = []
     done = export_facts(database, clock, folder=tmp_path, page=2, progress=lambda *step: seen.append(step))
     events = pq.read_table(tmp_path / "events.parquet").to_pylist()
