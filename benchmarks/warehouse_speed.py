@@ -15,7 +15,7 @@ from benchmarks.stage import CLOCK, empty_database
 
 @benchmark("warehouse")
 def facts_of_many(
-    say: Say, *, users: int = 100_000, events: int = 500_000, repeats: int = 3
+    say: Say, *, users: int = 50_000, events: int = 250_000, repeats: int = 3
 ) -> Sequence[Figure]:
     """Five metrics with CUPED: what the application database takes (SQLite), and what DuckDB takes over its export."""
     with empty_database() as (database, folder):
