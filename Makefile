@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench certify lock clean
+.PHONY: help setup demo test lint format bench certify test-spark lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Touchstone needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -23,6 +23,11 @@ demo: setup ## A two-week campaign in about a minute: API on :8000, dashboard on
 
 test: setup lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL)
 	$(BIN)/pytest -n 2 --dist loadgroup -q
+
+test-spark: setup ## The same facts on Spark as everywhere (brings pyspark; skipped where there is no Java)
+	@if ! java -version >/dev/null 2>&1; then echo "not run: there is no Java, which Spark needs (17 or newer)"; else \
+	    $(BIN)/pip install -qq --disable-pip-version-check --target $(VENV)/spark 'pyspark>=4,<5' && \
+	    PYTHONPATH=$(VENV)/spark $(BIN)/pytest -n 0 -q -m spark tests/integration; fi
 
 lint: setup ## Format check, lint, types, floors
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """What happened: facts -> sufficient statistics -> pure statistics -> decision -> report.
 
-Lives here: `facts.py` and `*_facts.py` (SQL that aggregates in the database), `engines.py` (where that SQL runs), `inputs.py` (what a report is
+Lives here: `facts.py` and `*_facts.py` (SQL that aggregates in the database), `engines.py` (where that SQL runs),
+`warehouse/` (copies of the tables in files, on DuckDB and Spark), `copies.py` (what a report allows for then), `inputs.py` (what a report is
 made from), `stats/` (pure mathematics), `compare.py` and `effects.py` (pairs of arms, families of comparisons), `health.py`,
 `decision.py`, `report.py` (puts them together, into `findings.py`), `service.py` (looks and stored reports), `files.py` (the same
 for a CSV or Parquet file). Kept reports: `evidence.py` (what one was made from, hashed), `replay.py`, `history.py` (lists, effects over time), over

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
-from analysis import cautions, repository
+from analysis import cautions, copies, repository
 from analysis import facts as fact_queries
 from analysis.engines import FactsEngine, SessionFacts
 from analysis.evidence import Evidence, ReportInputs
@@ -138,11 +138,16 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
     experiment_id = _id(experiment)
     design = design_of(experiment)
     as_of = clock.now()
+    copied = copies.copied_by(facts)
+    known_until = copies.known_until(copied, as_of)
+    of_the_copy = copies.told(
+        copied, as_of=as_of, begun=experiment.started_at or as_of, definitions=design.metric_definitions()
+    )
     found = fact_queries.gather(
         facts or SessionFacts(session),
         experiment_id=experiment_id,
         definitions=design.metric_definitions(),
-        as_of=as_of,
+        as_of=known_until,
     )
     assigned = sum(sum(arm.assigned.values()) for arm in found.arms.values())
     enrolment = repository.enrolment_of(session, experiment_id)
@@ -150,7 +155,12 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
     is_over = experiment.status == ExperimentStatus.STOPPED or (
         comes_at_once and enrolment is not None and enrolment.finished_at is not None
     )
-    expected = expected_users(assigned, enrolment, is_over=is_over, highest_user=highest_user(session))
+    if copied is not None:
+        ended_at = experiment.stopped_at or (enrolment.finished_at if enrolment else None)
+        is_over = is_over and ended_at is not None and ended_at <= known_until
+    # Those whom a copy does not know of yet are to come.
+    joined = assigned if copied is None else max(assigned, copies.assigned_by_now(enrolment))
+    expected = expected_users(joined, enrolment, is_over=is_over, highest_user=highest_user(session))
     mature = {key: sum(arm.n for arm in by_variant.values()) for key, by_variant in found.metrics.items()}
     newest = repository.newest_report(session, experiment_id)
     primary = primary_metric(design)
@@ -179,6 +189,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         checks=cautions.changed_weights(design, found, epochs),
         warnings=(
             *found.warnings,
+            *of_the_copy,
             *cautions.shared_units(design),
             *cautions.open_windows(design, primary=primary, mature=mature, assigned=assigned),
         ),

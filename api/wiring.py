@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from analysis.engines import FactsEngine, open_replica
+from analysis.engines import FactsCopy, FactsEngine, ReplicaFacts, open_replica
 from api import migrations
 from api.evaluation_memory import Exposed, PayloadShelf
 from api.group_commit import GroupCommitter
@@ -132,6 +132,8 @@ class Wiring:
             self.dispatcher.close()
         if "leadership" in self.__dict__:
             self.leadership.close()
+        if isinstance(self.facts, ReplicaFacts | FactsCopy):
+            self.facts.dispose()
         self.database.dispose()
 
     def prepare_database(self, *, create: bool = False) -> None:

@@ -26,6 +26,7 @@ from benchmarks import (
     segments_speed,
     targeting_speed,
     tracking_speed,
+    warehouse_speed,
     webhook_speed,
 )
 from benchmarks.figures import BENCHMARKS, Figure
@@ -39,6 +40,7 @@ MODULES: Final = (
     webhook_speed,
     scaling_speed,
     analysis_speed,
+    warehouse_speed,
 )
 LONGEST_SECONDS: Final = 90.0
 """A benchmark that takes longer is ended and says so."""

@@ -28,7 +28,8 @@ class Settings(BaseSettings):
         "sqlite:///touchstone.db", description="SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://.."
     )
     facts_url: str | None = Field(
-        None, description="Where analysis reads its facts; the application database when unset"
+        None,
+        description="Where analysis reads its facts: duckdb:///FOLDER, spark:///FOLDER or a replica; the application database when unset",
     )
     public_url: str = Field(
         "http://127.0.0.1:8000", description="The address under which this API is reached from outside"

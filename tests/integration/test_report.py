@@ -321,7 +321,7 @@ def test_a_replica_that_does_not_answer_is_unavailable() -> None:
     replica.dispose()
 
 
-@pytest.mark.parametrize("url", ["spark://127.0.0.1:7077", "duckdb:///facts.db", "no url"])
+@pytest.mark.parametrize("url", ["snowflake://account/facts", "clickhouse://127.0.0.1/facts", "no url"])
 def test_an_engine_that_we_cannot_query_is_refused_by_name(url: str) -> None:
     with pytest.raises(Invalid, match=r"TOUCHSTONE_FACTS_URL.*postgresql"):
         engines.open_replica(Settings(facts_url=url))
