@@ -67,13 +67,16 @@ def gather(
 ) -> ExperimentFacts:
     """Everything that is known about one experiment at `as_of`.
 
-    Three queries, one more per group of metrics, and one that counts users where a group has a quantile.
+    Three queries, one more per group of metrics (two where values cannot be used), and one that counts users where a group
+    has a quantile.
     """
     metrics: dict[str, dict[str, Summary]] = {key: {} for key in definitions}
     found: dict[str, list[Row]] = {}
     for group in group_metrics(definitions):
         sizes = _sizes(engine, experiment_id, group, as_of=as_of)
-        rows = engine.fetch(metric_query(experiment_id, group, as_of=as_of, sizes=sizes))
+        rows = engine.fetch(metric_query(experiment_id, group, as_of=as_of, sizes=sizes, exact=False))
+        if any(row.get(f"bad{i}") for row in rows for i in range(len(group.metrics))):
+            rows = engine.fetch(metric_query(experiment_id, group, as_of=as_of, sizes=sizes))
         for i, (key, metric) in enumerate(group.metrics):
             metrics[key] = {row["variant"]: summary_of(row, i, metric, sizes) for row in rows}
             found[key] = [_named(row, i) for row in rows]
@@ -98,19 +101,25 @@ def nobody(metric: MetricDefinition) -> Summary:
 
 
 def metric_query(
-    experiment_id: int, group: MetricGroup, *, as_of: datetime, sizes: Mapping[str, int] | None = None
+    experiment_id: int,
+    group: MetricGroup,
+    *,
+    as_of: datetime,
+    sizes: Mapping[str, int] | None = None,
+    exact: bool = True,
 ) -> Select[Any]:
     """Per variant, over its mature users: `n`, and for metric number i of the group the sums of its outcome Y
     (`y<i>`, `yy<i>`, `largest<i>`), denominator D (`d<i>`, `dd<i>`, `yd<i>`) and covariate X (`x<i>`, `xx<i>`, `xy<i>`,
-    `dx<i>`), shifted by `shift_y<i>` and so on; for a quantile the order statistics `at<rank>_<i>`; `bad<i>` values that
-    could not be used; `cap<i>` the largest outcome that a cap left.
+    `dx<i>`), shifted by `shift_y<i>` and so on; for a quantile the order statistics `at<place>_<i>`; `bad<i>` values that
+    could not be used.
 
-    sizes: users per variant, which say which order statistics a quantile needs.
+    sizes: users per variant, which say which order statistics a quantile needs. exact: False is quicker and holds only where
+    no `bad<i>` is above 0.
 
     Sums of money are shifted by the arm's own mean before they are squared (two passes), for sums of raw squares
     lose the variance of data far from zero. Counts need no shift: whole numbers add up exactly.
     """
-    return summed(group, outcomes(experiment_id, group, as_of=as_of), sizes or {})
+    return summed(group, outcomes(experiment_id, group, as_of=as_of, exact=exact), sizes or {})
 
 
 def _sizes(

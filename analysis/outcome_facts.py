@@ -8,7 +8,9 @@ Messages are those of the experiment, so none is older than the assignment, what
 Users whose variant was forced (testers) count nowhere: chance did not put them into their arm.
 
 Columns of metric number i: `y<i>` the outcome (numerator of a ratio), `d<i>` the denominator; `x<i>` the covariate, of a
-ratio at first its numerator `p<i>` and denominator `q<i>`; `bad<i>` how many values could not be used.
+ratio at first its numerator `p<i>` and denominator `q<i>`; `bad<i>` how many values could not be used. To count them costs
+as much again as to add up the others, so at first they are only marked: `bad<i>` is then 1 for a user with any, whose other
+columns mean nothing, and the same query is asked once more, `exact`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +38,7 @@ from sqlalchemy import (
 )
 
 from analysis.fact_tables import ASSIGNMENTS, EVENTS, MESSAGES, STAGES, micros
-from analysis.property_facts import NumberIn, UnusableIn, holds
+from analysis.property_facts import MARK, MarkedNumberIn, NumberIn, UnusableIn, holds
 from delivery.outbox.retry import NEVER_REASONS
 from delivery.whatsapp.error_table import OPTED_OUT, UNDELIVERABLE
 from experiments.clock import MICROSECOND, to_micros
@@ -46,6 +48,9 @@ from experiments.vocabulary import MessageStage, MessageState, MetricKind
 
 BLOCKED_REASONS: Final = tuple(NEVER_REASONS[code] for code in (OPTED_OUT, UNDELIVERABLE))
 """Why a message failed for good because of its person: marketing stopped in WhatsApp, or unreachable (as after a block)."""
+
+LEAST_TOTAL: Final = 1e-50
+"""A smaller total is none: what is divided by it could be too large for a double, which PostgreSQL takes for an error."""
 
 _BEFORE: Final = {"y": "x", "d": "q"}
 Source = tuple[str, str]
@@ -115,10 +120,17 @@ class Slicing:
 
 
 def outcomes(
-    experiment_id: int, group: MetricGroup, *, as_of: datetime, slicing: Slicing | None = None
+    experiment_id: int,
+    group: MetricGroup,
+    *,
+    as_of: datetime,
+    exact: bool = True,
+    slicing: Slicing | None = None,
 ) -> CTE:
     """The rows: variant, the columns of each metric, capped and with the covariates of ratios made, and `slice` if asked."""
-    found = _counted(experiment_id, group, as_of=as_of, slicing=slicing)
+    found = _counted(experiment_id, group, as_of=as_of, exact=exact, slicing=slicing)
+    if not exact:
+        found = _with_marks(group, found)
     return _with_ratio_covariates(group, _capped(group, found))
 
 
@@ -139,7 +151,9 @@ def is_mature(experiment_id: int, window: timedelta, *, as_of: datetime) -> Sequ
     return (a.experiment_id == experiment_id, not_(a.forced), micros(a.assigned_at) <= latest)
 
 
-def _counted(experiment_id: int, group: MetricGroup, *, as_of: datetime, slicing: Slicing | None) -> CTE:
+def _counted(
+    experiment_id: int, group: MetricGroup, *, as_of: datetime, exact: bool, slicing: Slicing | None
+) -> CTE:
     a, e, m = ASSIGNMENTS.c, EVENTS.c, MESSAGES.c
     mature = is_mature(experiment_id, group.window, as_of=as_of)
     user: list[Label[Any]] = [func.min(a.variant).label("variant")]
@@ -155,7 +169,7 @@ def _counted(experiment_id: int, group: MetricGroup, *, as_of: datetime, slicing
         EVENTS, and_(e.user_pk == a.user_pk, named, micros(e.at) >= first, micros(e.at) < _end(group.window))
     )
     messages = people.outerjoin(MESSAGES, and_(m.experiment_id == a.experiment_id, m.user_pk == a.user_pk))
-    of_events, of_messages = _event_columns(group), _message_columns(group)
+    of_events, of_messages = _event_columns(group, exact=exact), _message_columns(group)
 
     def per_user(source: Any, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
         return select(*columns).select_from(source).where(*mature).group_by(a.user_pk)
@@ -184,7 +198,7 @@ def _counted(experiment_id: int, group: MetricGroup, *, as_of: datetime, slicing
     )
 
 
-def _event_columns(group: MetricGroup) -> list[Label[Any]]:
+def _event_columns(group: MetricGroup, *, exact: bool) -> list[Label[Any]]:
     e = EVENTS.c
     assigned, at = micros(ASSIGNMENTS.c.assigned_at), micros(e.at)
     columns: list[Label[Any]] = []
@@ -204,13 +218,17 @@ def _event_columns(group: MetricGroup) -> list[Label[Any]]:
             after = [] if group.longest_covariate is None else [at >= assigned]
             if metric.after is not None:
                 after = [at >= assigned + metric.after // MICROSECOND]
-            columns.append(_of_events(metric, part, [*after, *counts]).label(f"{letter}{i}"))
+            columns.append(_of_events(metric, part, [*after, *counts], exact=exact).label(f"{letter}{i}"))
             since = after
             if metric.covariate is not None:
                 since = [at >= assigned - metric.covariate // MICROSECOND]
                 name = "p" if metric.kind == MetricKind.RATIO and letter == "y" else _BEFORE[letter]
-                columns.append(_of_events(metric, part, [*since, at < assigned, *counts]).label(f"{name}{i}"))
-            if part.value is not None:
+                columns.append(
+                    _of_events(metric, part, [*since, at < assigned, *counts], exact=exact).label(
+                        f"{name}{i}"
+                    )
+                )
+            if part.value is not None and exact:
                 unusable.append(case((_all(*since, *counts), UnusableIn(e.properties, part.value)), else_=0))
         if unusable:
             total = unusable[0] if len(unusable) == 1 else unusable[0] + unusable[1]
@@ -219,12 +237,13 @@ def _event_columns(group: MetricGroup) -> list[Label[Any]]:
 
 
 def _of_events(
-    metric: MetricDefinition, part: QuantityFields, counts: Sequence[ColumnElement[bool]]
+    metric: MetricDefinition, part: QuantityFields, counts: Sequence[ColumnElement[bool]], *, exact: bool
 ) -> ColumnElement[float]:
     """What the joined events amount to for one user, over those for which all of `counts` holds."""
     if part.value is None:
         return _of_rows(metric, part, _all(*counts))
-    amount = case((_all(*counts), NumberIn(EVENTS.c.properties, part.value)), else_=_double(0))
+    number = (NumberIn if exact else MarkedNumberIn)(EVENTS.c.properties, part.value)
+    amount = case((_all(*counts), number), else_=_double(0))
     return func.coalesce(func.sum(amount), _double(0), type_=Double())
 
 
@@ -259,6 +278,21 @@ def _of_rows(
 
 def _all(*counts: ColumnElement[bool]) -> ColumnElement[bool]:
     return and_(*counts) if counts else EVENTS.c.id.is_not(None)
+
+
+def _with_marks(group: MetricGroup, found: CTE) -> CTE:
+    flags = []
+    for i, (_, metric) in enumerate(group.metrics):
+        letters = [letter for letter, part in metric.quantities.items() if part.value is not None]
+        names = [
+            f"{name}{i}"
+            for letter in letters
+            for name in (letter, _BEFORE[letter], "p" if letter == "y" else "q")
+        ]
+        marked = [found.c[name] > _double(MARK / 2) for name in dict.fromkeys(names) if name in found.c]
+        if marked:
+            flags.append(case((or_(*marked), 1), else_=0).label(f"bad{i}"))
+    return select(*found.c, *flags).cte("marked") if flags else found
 
 
 def _capped(group: MetricGroup, found: CTE) -> CTE:
@@ -316,7 +350,9 @@ def _with_ratio_covariates(group: MetricGroup, found: CTE) -> CTE:
     totals = [func.sum(found.c[f"q{i}"]) for i in ratios]
     rates = select(
         *(
-            case((total != 0, func.sum(found.c[f"p{i}"]) / total), else_=_double(0)).label(f"rate{i}")
+            case(
+                (func.abs(total) > _double(LEAST_TOTAL), func.sum(found.c[f"p{i}"]) / total), else_=_double(0)
+            ).label(f"rate{i}")
             for i, total in zip(ratios, totals, strict=True)
         )
     ).cte("rates")

@@ -34,6 +34,8 @@ from targeting.conditions.values import is_number, number_written_as
 
 LARGEST_VALUE: Final = 1e100
 """A larger number in an event is no quantity of anything, and its square would overflow the sums of everybody else."""
+MARK: Final = 1e120
+"""No sum of usable values comes near it, and the square of many of it is still a double."""
 LONGEST_NUMBER: Final = 120
 """Characters of a number as the database prints it. PostgreSQL spells out 1e-400, and then cannot make a float of it."""
 
@@ -54,6 +56,16 @@ class _OfProperty(FunctionElement[Any]):
 
 class NumberIn(_OfProperty):
     """The number; NULL when there is none, or one beyond `LARGEST_VALUE`."""
+
+    type = Double()
+    inherit_cache = True
+
+
+class MarkedNumberIn(_OfProperty):
+    """The number; 0 when nothing is there, and `MARK` where `NumberIn` finds none in what is there.
+
+    So a sum tells by its size whether anything in it could not be used, at no cost.
+    """
 
     type = Double()
     inherit_cache = True
@@ -191,11 +203,22 @@ def _place(element: _OfProperty, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(NumberIn, "sqlite")
 def _number_in_sqlite(element: NumberIn, compiler: SQLCompiler, **kw: Any) -> str:
     place = _place(element, compiler, **kw)
-    within = f"max(min(json_extract({place}), {_BEYOND!r}), -{_BEYOND!r})"
+    return f"CASE WHEN json_type({place}) IN ('integer', 'real') THEN CAST({_sane(place)} AS DOUBLE) END"
+
+
+@compiles(MarkedNumberIn, "sqlite")
+def _marked_number_in_sqlite(element: MarkedNumberIn, compiler: SQLCompiler, **kw: Any) -> str:
+    place = _place(element, compiler, **kw)
+    number = f"coalesce(CAST({_sane(place)} AS DOUBLE), {MARK!r})"
     return (
-        f"CASE WHEN json_type({place}) IN ('integer', 'real')"
-        f" THEN CAST(nullif(nullif({within}, {_BEYOND!r}), -{_BEYOND!r}) AS DOUBLE) END"
+        f"CASE coalesce(json_type({place}), 'null') WHEN 'real' THEN {number} WHEN 'integer' THEN {number}"
+        f" WHEN 'null' THEN 0.0 ELSE {MARK!r} END"
     )
+
+
+def _sane(place: str) -> str:
+    within = f"max(min(json_extract({place}), {_BEYOND!r}), -{_BEYOND!r})"
+    return f"nullif(nullif({within}, {_BEYOND!r}), -{_BEYOND!r})"
 
 
 @compiles(UnusableIn, "sqlite")
@@ -243,6 +266,18 @@ def _number_in(element: NumberIn, compiler: SQLCompiler, **kw: Any) -> str:
     return (
         f"CASE WHEN {first} IN {_DIGITS} AND length({written}) <= {LONGEST_NUMBER}"
         f" THEN CASE WHEN {value} BETWEEN -{LARGEST_VALUE} AND {LARGEST_VALUE} THEN {value} END END"
+    )
+
+
+@compiles(MarkedNumberIn)
+def _marked_number_in(element: MarkedNumberIn, compiler: SQLCompiler, **kw: Any) -> str:
+    written, first, text = _as_json(element, compiler, **kw)
+    value, mark = f"CAST({text} AS DOUBLE PRECISION)", f"CAST({MARK!r} AS DOUBLE PRECISION)"
+    return (
+        f"CASE WHEN coalesce({first}, 'n') = 'n' THEN CAST(0 AS DOUBLE PRECISION)"
+        f" WHEN {first} IN {_DIGITS} AND length({written}) <= {LONGEST_NUMBER}"
+        f" THEN CASE WHEN {value} BETWEEN -{LARGEST_VALUE} AND {LARGEST_VALUE} THEN {value} ELSE {mark} END"
+        f" ELSE {mark} END"
     )
 
 

@@ -75,7 +75,7 @@ METRICS: dict[str, MetricDefinition] = {
 }
 
 
-def random_world(seed: int, *, users: int = 180) -> World:
+def random_world(seed: int, *, users: int = 180, odd: float = 0.1) -> World:
     """Everything happens on the full hour, so that window edges are hit often."""
     rng = np.random.default_rng(seed)
     assigned = [
@@ -85,7 +85,7 @@ def random_world(seed: int, *, users: int = 180) -> World:
     happened = []
     for _ in range(7 * users):
         properties: dict[str, Any] = {"revenue": round(float(rng.lognormal(3, 1)), 2)}
-        if rng.random() < 0.1:
+        if rng.random() < odd:
             properties["revenue"] = (None, "12.5", True, [3], -7.25, 10**101)[rng.integers(6)]
         country = ("NL", "DE", "BR", None, 5, True)[rng.integers(6)]
         if country is not None:
@@ -199,6 +199,46 @@ def test_every_kind_agrees_with_numpy(database: Database, seed: int) -> None:
             busy.add(key)
     assert busy == METRICS.keys()
     assert found.metrics["sum"] == found.metrics["mean"]
+
+
+def test_the_quick_query_is_enough_where_every_value_can_be_used(database: Database) -> None:
+    store_world(database, random_world(6, odd=0))
+    for group in facts.group_metrics(METRICS):
+        with database.snapshot() as session:
+            engine = SessionFacts(session)
+            sizes = dict.fromkeys(VARIANTS, 50)
+            quick, exact = (
+                engine.fetch(facts.metric_query(1, group, as_of=AS_OF, sizes=sizes, exact=way))
+                for way in (False, True)
+            )
+        for fast, slow in zip(quick, exact, strict=True):
+            names = slow.keys() - {"variant"}
+            assert fast["variant"] == slow["variant"]
+            assert [fast[name] for name in names] == pytest.approx(
+                [slow[name] for name in names], rel=1e-12, abs=1e-9
+            )
+
+
+@pytest.mark.parametrize("where", ["numerator", "denominator", "before"])
+def test_one_odd_value_anywhere_leaves_the_others_as_they_are(database: Database, where: str) -> None:
+    at = START - DAY if where == "before" else START
+    odd = {"revenue": "x"} if where != "denominator" else {"items": [1], "revenue": 2}
+    happened = [Happened(user, "Order", START, {"revenue": user, "items": 1}) for user in range(1, 9)]
+    happened += [Happened(user, "Order", START - DAY, {"revenue": user, "items": 2}) for user in range(1, 9)]
+    store(
+        database,
+        assigned=[Assigned(user, VARIANTS[user % 2], START) for user in range(1, 9)],
+        happened=[*happened, Happened(3, "Order", at, odd)],
+    )
+    each = {"numerator": REVENUE, "denominator": {"event": "Order", "value": "items"}}
+    found = gather(database, {"each": metric(kind="ratio", covariate="7d", **each)}, as_of=AS_OF)
+    assert found.warnings == (
+        "each: 1 value of `revenue` and `items` could not be used (no number, or an absurd one) and counted as 0",
+    )
+    reminder = found.metrics["each"]["reminder"]
+    assert isinstance(reminder, Aggregate)
+    assert reminder.mean == pytest.approx((1 + 3 + 5 + 7 + (2 if where == "denominator" else 0)) / 4)
+    assert reminder.mean_d == pytest.approx(1)
 
 
 def test_caps_bite_in_the_outcome_and_in_the_covariate(database: Database) -> None:
