@@ -9,10 +9,14 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, literal, select
 from sqlglot import exp
 
 from analysis import facts
+from analysis.arm_facts import arms_query, suppressed_query
+from analysis.event_facts import events_query, names_in
+from analysis.outcome_facts import mature_query
 from analysis.warehouse.translation import ENGINES, render, translate, write
 from experiments.errors import Unavailable
 from experiments.metrics import MetricDefinition
 from tests.integration.analysis_rows import START
+from tests.integration.test_metric_kinds import METRICS
 from tests.unit.analysis.constructs import CONSTRUCTS
 
 ODD = "it's \\ \\' \"x\" 😀 %s :y -- /* \n"
@@ -30,11 +34,20 @@ def queries() -> dict[str, Any]:
         ),
         "bought": MetricDefinition(kind="proportion", event="Order", window=timedelta(days=7)),
     }
-    groups = facts.group_metrics(definitions)
+    groups = facts.group_metrics(definitions | METRICS)
+    sizes = {"silence": 10, "reminder": 11}
     return {
-        "arms": facts.arms_query(1, as_of=START),
-        "suppressed": facts.suppressed_query(1),
-        **{group.event: facts.metric_query(1, group, as_of=START) for group in groups},
+        "arms": arms_query(1, as_of=START),
+        "suppressed": suppressed_query(1),
+        "mature": mature_query(1, timedelta(days=7), as_of=START),
+        "events": events_query(1, names_in(definitions | METRICS), as_of=START),
+        **{
+            f"{group.metrics[0][0]}, exact: {exact}": facts.metric_query(
+                1, group, as_of=START, sizes=sizes, exact=exact
+            )
+            for group in groups
+            for exact in (False, True)
+        },
     }
 
 
