@@ -11,7 +11,7 @@ from experiments.metrics import PositiveDuration
 
 MOST_USERS: Final = 10**9
 MOST_DAYS: Final = 365
-MOST_RUNS: Final = 10_000
+MOST_RUNS: Final = 5_000
 """Simulated experiments in one request."""
 
 _Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]

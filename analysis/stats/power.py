@@ -26,6 +26,7 @@ SMALL_ARM = 500
 """Up to so many units in the smaller arm the test of one look is planned with Student's t instead of the normal."""
 MOST_UNITS = 10**12
 LARGEST_LIFT = 1e6
+ITERATIONS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,21 +290,27 @@ def _fewest(
         )
         return found >= power
 
-    drift = monitoring.drift_for(power, one_sided=one_sided)
-    guess = drift * drift * total / (distance * distance)
-    if guess > MOST_UNITS:
-        raise InsufficientData("it would take more than 1e12 users")
+    guess, units = 0.0, None
+    for _ in range(ITERATIONS):
+        # A sequence that is tuned to another number of users has bounds that depend on theirs.
+        drift = monitoring.drift_for(power, units, one_sided=one_sided)
+        before, guess = guess, drift * drift * total / (distance * distance)
+        if guess > MOST_UNITS:
+            raise InsufficientData("it would take more than 1e12 users")
+        units = shares.both * guess
+        if monitoring.tuned_to is None or abs(guess - before) < 0.25:
+            break
     return _first(enough, max(math.ceil(guess), 2))
 
 
 def _first(enough: Callable[[float], bool], guess: int) -> int:
     """The smallest whole number (above 1) that is enough, looked for around a guess that is nearly right."""
-    high, stride = guess, max(guess // 1000, 1)
+    high, stride = guess, 1
     while not enough(high):
         if high > MOST_UNITS:
             raise InsufficientData("it would take more than 1e12 users")
         high, stride = high + stride, stride * 2
-    low, stride = high - 1, max(guess // 1000, 1)
+    low, stride = high - 1, 1
     while low > 1 and enough(low):
         high, low, stride = low, low - stride, stride * 2
     low = max(low, 1)

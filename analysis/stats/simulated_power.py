@@ -129,27 +129,48 @@ def simulate(
     weights = trial.weights
     step = np.diff(units, prepend=0.0).astype(np.int64)
     bounds = _holm_bounds(trial, monitoring, units, len(weights))
-    means, found = trial.observed_means(), []
+    means, counts = trial.observed_means(), _Counts.none(len(days), len(weights))
     for start in range(0, runs, AT_A_TIME):
         some = min(AT_A_TIME, runs - start)
         z = _statistics(trial, means, weights, step, some, rng)
-        found.append(_rejected(z, bounds, only_last=monitoring.method == "fixed"))
+        counts.add(_rejected(z, bounds, only_last=monitoring.method == "fixed"), days)
         if progress is not None:
             progress(start + some, runs)
-    # (runs, looks, comparisons): found in the report at this look.
-    rejected = np.concatenate(found)
-    ever = np.asarray(rejected.any(axis=1))
-    by_then = np.logical_or.accumulate(rejected.any(axis=2), axis=1)
-    first = np.where(by_then.any(axis=1), days[by_then.argmax(axis=1)], days[-1])
     return SimulatedPower(
         runs=runs,
-        each=tuple(ever.mean(axis=0).tolist()),
-        any_found=float(np.mean(np.any(ever, axis=1))),
-        all_found=float(np.mean(np.all(ever, axis=1))),
-        by_look=tuple(by_then.mean(axis=0).tolist()),
+        each=tuple((counts.each / runs).tolist()),
+        any_found=counts.any_found / runs,
+        all_found=counts.all_found / runs,
+        by_look=tuple((counts.by_look / runs).tolist()),
         look_days=tuple(days.tolist()),
-        mean_days=float(first.mean()),
+        mean_days=counts.days / runs,
     )
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Runs in which something was found, summed as they come, so that a million of them need no memory."""
+
+    each: np.ndarray
+    by_look: np.ndarray
+    any_found: int = 0
+    all_found: int = 0
+    days: float = 0.0
+
+    @classmethod
+    def none(cls, looks: int, comparisons: int) -> "_Counts":
+        return cls(each=np.zeros(comparisons), by_look=np.zeros(looks))
+
+    def add(self, rejected: np.ndarray, days: np.ndarray) -> None:
+        """rejected: found in the report of a look, shape (runs, looks, comparisons)."""
+        ever = np.asarray(rejected.any(axis=1))
+        by_then = np.logical_or.accumulate(rejected.any(axis=2), axis=1)
+        found = by_then[:, -1]
+        self.each += ever.sum(axis=0)
+        self.by_look += by_then.sum(axis=0)
+        self.any_found += int(found.sum())
+        self.all_found += int(np.all(ever, axis=1).sum())
+        self.days += float(np.where(found, days[by_then.argmax(axis=1)], days[-1]).sum())
 
 
 def main_effects(
