@@ -14,9 +14,10 @@ MOST_DAYS: Final = 365
 MOST_RUNS: Final = 5_000
 """Simulated experiments in one request."""
 
-_Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
-_Spread = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
-_Correlation = Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)]
+LEAST_REACH: Final = 0.001
+_Mean = Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False)]
+_Spread = Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False)]
+_Correlation = Annotated[float, Field(ge=-0.999, le=0.999, allow_inf_nan=False)]
 
 
 class Assumptions(BaseModel):
@@ -24,7 +25,7 @@ class Assumptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    baseline: dict[str, _Number] = Field(
+    baseline: dict[str, _Mean] = Field(
         {}, max_length=50, description="Mean of a user of the control in one window; a share for a proportion"
     )
     sd: dict[str, _Spread] = Field(
@@ -34,7 +35,11 @@ class Assumptions(BaseModel):
         {}, max_length=50, description="Correlation with the covariate of CUPED"
     )
     reach: float | None = Field(
-        None, gt=0, le=1, allow_inf_nan=False, description="Share of the messaged arms that messages get to"
+        None,
+        ge=LEAST_REACH,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the messaged arms that messages get to",
     )
     users: int | None = Field(
         None, ge=1, le=MOST_USERS, description="Users who take part at the start, all arms together"

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.plan_findings import Point
+from analysis.plan_inputs import LEAST_REACH, MOST_USERS
 from analysis.stats import power as planning
 from analysis.stats.errors import InsufficientData
 from analysis.stats.monitoring import MOST_LOOKS, Monitoring, evenly
@@ -18,6 +19,9 @@ from experiments.vocabulary import Method
 
 POINTS: Final = 30
 MOST_ARMS: Final = 50
+MOST_WEIGHT: Final = 1e6
+MOST_ENTRY_DAYS: Final = 3650
+LEAST_EFFECT, MOST_EFFECT = 1e-6, 100.0
 _DAY: Final = timedelta(days=1)
 
 
@@ -55,30 +59,47 @@ class Question:
         caught = 1.0 if self.half_life is None else 1 - 2 ** (-(self.window / self.half_life))
         return self.reach * caught
 
+    def _bounded(self) -> dict[str, tuple[float | None, float, float]]:
+        """Options with the least and the most that they may be."""
+        return {
+            "--baseline": (self.baseline, 1e-9, 1e12),
+            "--margin": (self.margin, 1e-12, 1e12),
+            "--sd": (self.sd, 1e-9, 1e12),
+            "--rho": (self.rho, -0.999, 0.999),
+            "--reach": (self.reach, LEAST_REACH, 1),
+            "--looks": (self.looks, 1, MOST_LOOKS),
+            "--alpha": (self.alpha, 1e-6, 0.49),
+            "--users": (self.users, 2, MOST_USERS),
+            "--per-day": (self.per_day, 1e-3, MOST_USERS),
+        }
+
     def check(self) -> None:
         """Raises Invalid with every option that cannot be."""
-        wrong = {
-            "--baseline": None
-            if self.baseline > 0 and (self.sd is not None or self.baseline < 1)
-            else "is a share between 0 and 1; for a mean, above 0, give --sd too",
-            "--mde": "is not 0" if self.mde == 0 else None,
-            "--margin": "is above 0" if self.margin is not None and not self.margin > 0 else None,
-            "--sd": "is above 0" if self.sd is not None and not self.sd > 0 else None,
-            "--rho": None if -1 < self.rho < 1 else "lies between -1 and 1",
-            "--reach": None if 0 < self.reach <= 1 else "is a share above 0, at most 1",
-            "--weights": None
-            if 2 <= len(self.weights) <= MOST_ARMS and all(0 < weight < math.inf for weight in self.weights)
-            else f"are 2 to {MOST_ARMS} positive numbers, the control first",
-            "--looks": None if 1 <= self.looks <= MOST_LOOKS else f"are 1 to {MOST_LOOKS}",
-            "--alpha": None if 1e-6 <= self.alpha < 0.5 else "lies between 0.000001 and 0.5",
-            "--power": None if self.alpha < self.power < 1 else "is above --alpha and below 1",
-            "--users": "are at least 2" if self.users is not None and self.users < 2 else None,
-            "--per-day": "is above 0" if self.per_day is not None and not self.per_day > 0 else None,
-        }
-        numbers = (self.baseline, self.mde, self.margin, self.sd, self.rho, self.reach, self.per_day)
-        problems = [Problem(option, f"{words}") for option, words in wrong.items() if words is not None]
-        if any(number is not None and not math.isfinite(number) for number in numbers):
-            problems.append(Problem("plan size", "takes finite numbers only"))
+        rate = (
+            ""
+            if self.sd is not None or self.baseline < 1
+            else "is a share below 1; for a mean, give --sd too"
+        )
+        problems = [Problem("--baseline", rate)] if rate else []
+        for option, (number, least, most) in self._bounded().items():
+            if number is not None and not least <= number <= most:
+                problems.append(Problem(option, f"is a number from {least:g} to {most:g}, not {number:g}"))
+        if self.mde is not None and not LEAST_EFFECT <= abs(self.mde) <= MOST_EFFECT:
+            problems.append(
+                Problem(
+                    "--mde",
+                    f"is a relative effect of {LEAST_EFFECT:g} to {MOST_EFFECT:g}, up or down, such as 0.1",
+                )
+            )
+        if not 2 <= len(self.weights) <= MOST_ARMS or not all(
+            1 / MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in self.weights
+        ):
+            words = (
+                f"are 2 to {MOST_ARMS} numbers from {1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g}, the control first"
+            )
+            problems.append(Problem("--weights", words))
+        if not self.alpha < self.power < 1:
+            problems.append(Problem("--power", f"is above --alpha and below 1, not {self.power:g}"))
         if self.mde is not None and self.margin is not None:
             problems.append(Problem("--margin", "is for a guardrail, --mde for an effect: give one of them"))
         if self.mde is None and self.margin is None and self.users is None:
@@ -262,6 +283,9 @@ def _simulation(
         reasons.append("no simulation: it needs --mde")
         return None
     entering = question.looks if question.per_day is None else max(math.ceil(n / question.per_day), 1)
+    if entering > MOST_ENTRY_DAYS:
+        reasons.append(f"no simulation: at so few a day, it would take {entering:,} days")
+        return None
     window = question.window / _DAY
     outcome, base = _outcome(question), question.baseline
     delta = base * question.mde * question.reach

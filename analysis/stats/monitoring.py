@@ -80,7 +80,7 @@ class Monitoring:
     def detection(self, drift: float, units: float | None = None, *, one_sided: bool = False) -> float:
         """P(significant at some look) for this drift; one_sided: only upwards, as for a margin that must not be reached."""
         bounds = self.bounds(units)
-        if drift > bounds[-1] + CERTAIN:
+        if drift >= bounds[-1] + CERTAIN:
             return 1.0
         exits = exit_probabilities(self.looks, bounds, drift)
         return min(1.0, sum(up if one_sided else down + up for down, up in exits))

@@ -25,7 +25,7 @@ from analysis.stats.monitoring import CERTAIN, Monitoring
 SMALL_ARM = 500
 """Up to so many units in the smaller arm the test of one look is planned with Student's t instead of the normal."""
 MOST_UNITS = 10**12
-LARGEST_LIFT = 1e6
+SMALLEST_LIFT, LARGEST_LIFT = 1e-12, 1e6
 ITERATIONS = 12
 
 
@@ -172,8 +172,10 @@ def minimum_detectable_effect(
             f"with {n:,.0f} users not even the largest effect there can be would be found this surely"
         )
     low = largest
-    while missing(low) >= 0 and low > 1e-12:
+    while missing(low) >= 0:
         low /= 4
+        if low < SMALLEST_LIFT:
+            return sign * low
     return sign * float(optimize.brentq(missing, low, min(low * 4, largest), xtol=1e-12))
 
 
@@ -294,8 +296,9 @@ def _fewest(
     for _ in range(ITERATIONS):
         # A sequence that is tuned to another number of users has bounds that depend on theirs.
         drift = monitoring.drift_for(power, units, one_sided=one_sided)
-        before, guess = guess, drift * drift * total / (distance * distance)
-        if guess > MOST_UNITS:
+        times = drift / distance
+        before, guess = guess, times * times * total
+        if not guess <= MOST_UNITS:
             raise InsufficientData("it would take more than 1e12 users")
         units = shares.both * guess
         if monitoring.tuned_to is None or abs(guess - before) < 0.25:

@@ -93,7 +93,7 @@ def test_a_size_needs_no_database(touchstone: CommandLine, tmp_path: Path) -> No
     ("options", "words"),
     [
         (("--baseline", "7"), "--baseline: is a share"),
-        (("--mde", "0"), "--mde: is not 0"),
+        (("--mde", "0"), "--mde: is a relative effect"),
         (("--weights", "1,x"), "--weights: write numbers"),
         (("--window", "week"), "--window: "),
         (("--half-life", "0s"), "--half-life: "),

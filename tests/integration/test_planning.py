@@ -272,7 +272,6 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"plan": {"power": 0.04}}, {}, "plan.power"),
     ({}, {"baseline": {"sold": 0.1}}, "assumptions.baseline.sold"),
     ({}, {"baseline": {"bought": 5}}, "assumptions.baseline.bought"),
-    ({}, {"baseline": {"revenue": 0}}, "assumptions.baseline.revenue"),
     ({}, {"sd": {"bought": 0.3}}, "assumptions.sd.bought"),
     ({}, {"rho": {"bought": 0.3}}, "assumptions.rho.bought"),
 ]
