@@ -64,7 +64,9 @@ def base_from(aggregate: object, definition: MetricDefinition) -> Base:
             f"there is no formula for a {definition.kind}; simulate it, or plan with its mean"
         )
     if aggregate.n < 2:
-        raise InsufficientData("fewer than two users can take part, so nothing can be measured on them")
+        raise InsufficientData(
+            "fewer than two users of the past would have taken part, so nothing can be measured"
+        )
     if not aggregate.is_finite:
         raise InsufficientData("the past holds a value that is not a finite number")
     seen = linearise_ratio(aggregate) if aggregate.has_denominator else aggregate

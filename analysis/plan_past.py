@@ -8,7 +8,7 @@ from typing import Final
 from sqlmodel import Session
 
 from analysis import facts, planning_facts
-from analysis.plan_audience import Looked
+from analysis.plan_audience import LOOKBACK, Looked
 from analysis.plan_findings import Base
 from analysis.plan_inputs import Assumptions
 from analysis.plan_metrics import base_from
@@ -16,6 +16,7 @@ from analysis.planning_facts import PastAssignments
 from analysis.stats.errors import InsufficientData
 from experiments.design import ExperimentDesign
 from experiments.metrics import MetricDefinition
+from experiments.triggers import EventTrigger, InactivityTrigger
 from experiments.vocabulary import MetricKind
 
 FEWEST_MESSAGES: Final = 100
@@ -43,16 +44,21 @@ def reach_of(
 
 def bases_of(
     session: Session,
+    design: ExperimentDesign,
     looked: Looked,
     definitions: Mapping[str, MetricDefinition],
     assumptions: Assumptions,
     now: datetime,
 ) -> dict[str, Known]:
-    """What a user is like, for each metric, or why nobody knows: measured in the last window, as if all had been assigned then."""
+    """What a user is like, for each metric, or why nobody knows: measured in a window of the past.
+
+    Users are taken as if they had been assigned when the last window began. Where an event lets them in: when they first did it, of the 90
+    days before that (whatever its properties); where silence on an event does: those who had been silent long enough by then.
+    """
     found: dict[str, Known] = {}
     for window in {definition.window for definition in definitions.values()}:
         some = {key: each for key, each in definitions.items() if each.window == window}
-        engine = PastAssignments(session, looked.eligible, at=now - window)
+        engine = _past(session, design, looked, at=now - window)
         past = facts.gather(engine, experiment_id=engine.experiment_id, definitions=some, as_of=now).metrics
         for key, definition in some.items():
             aggregate = past.get(key, {}).get(planning_facts.PAST, facts.NOBODY)
@@ -101,3 +107,13 @@ def _given(
         return None, (*reasons, "give its sd too")
     known = rho if rho is not None else (measured.rho if measured is not None else 0.0)
     return Base(mean=mean, sd=sd, rho=known, users=None, source="given"), ()
+
+
+def _past(session: Session, design: ExperimentDesign, looked: Looked, *, at: datetime) -> PastAssignments:
+    trigger, users = design.trigger, looked.eligible
+    if isinstance(trigger, EventTrigger):
+        return PastAssignments(session, users, at=at, event=trigger.event, since=at - LOOKBACK * _DAY)
+    if isinstance(trigger, InactivityTrigger) and trigger.event is not None:
+        last = planning_facts.last_times(session, users, event=trigger.event, since=None, until=at)
+        users = tuple(pk for pk, moment in last.items() if moment <= at - trigger.after)
+    return PastAssignments(session, users, at=at)

@@ -71,7 +71,8 @@ def simulate_plan(
         },
         any_found=made.any_found,
         all_found=made.all_found,
-        mean_days=made.mean_days,
+        # The first to enter do so on day 0.
+        mean_days=max(made.mean_days - 1, 0.0),
     )
 
 

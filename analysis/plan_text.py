@@ -1,5 +1,6 @@
 """Plans for the terminal: the verdict first, then who, what is sent, each metric, and a picture of power against users."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -121,7 +122,8 @@ def _who(plan: CampaignPlan) -> RenderableType:
             f"by the end of {days(entry.days)}", f"{entry.by_the_end:,}", f"{entry.per_day:,.1f} join a day"
         )
     if sending is not None:
-        took = f"{sending.days:.1f} days" if sending.days >= 1 else f"{sending.days * 24 * 60:.0f} minutes"
+        minutes = math.ceil(sending.days * 1440)
+        took = f"{sending.days:.1f} days" if sending.days >= 1 else f"{minutes} minute{'s' * (minutes != 1)}"
         words = f"to {sending.people:,} people, in {took} at {sending.limited_by}"
         table.add_row("messages", f"{sending.messages:,}", words)
     table.add_row("reached", f"{plan.reach:.1%}", "")

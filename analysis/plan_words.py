@@ -7,7 +7,7 @@ from typing import Final
 from analysis.plan_findings import AudienceFigures, Entry, MetricPlan, Sending
 from analysis.plan_metrics import Frame
 from experiments.design import ExperimentDesign
-from experiments.triggers import OnceTrigger
+from experiments.triggers import EventTrigger, OnceTrigger
 from experiments.vocabulary import Method, MetricRole
 
 WORTH_SAYING: Final = 0.05
@@ -124,8 +124,10 @@ def assumptions_of(
     said = [f"users: {entry.source}", f"reach {reach[0]:.1%}: {reach[1]}"]
     measured = sorted({metric.base.users for metric in metrics if metric.base and metric.base.users})
     if measured:
+        event = design.trigger.event if isinstance(design.trigger, EventTrigger) else None
+        when = "as in the last window" if event is None else f"as they did in the window after {event!r}"
         said.append(
-            f"users go on as in the last window: base and spread of {measured[0]:,} of them, all arms alike without the campaign"
+            f"users go on {when}: base and spread of {measured[0]:,} of them, all arms alike without the campaign"
         )
     said += [
         f"{metric.metric}: given, not measured"
@@ -161,10 +163,12 @@ def warnings_of(design: ExperimentDesign, sending: Sending | None, *, window: ti
 def percent(share: float | None) -> str:
     """A relative effect, with its sign.
 
-    >>> percent(0.1), percent(-0.034)
-    ('+10%', '-3.4%')
+    >>> percent(0.1), percent(-0.034), percent(12.5)
+    ('+10%', '-3.4%', '+1,250%')
     """
-    return "cannot tell" if share is None else f"{share * 100:+.3g}%"
+    if share is None:
+        return "cannot tell"
+    return f"{share:+,.0%}" if abs(share) >= 1 else f"{share * 100:+.3g}%"
 
 
 def days(number: float) -> str:

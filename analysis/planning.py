@@ -81,7 +81,7 @@ def plan_campaign(
     arriving, source = plan_past.reach_of(session, design, assumptions, now)
     in_time = plan_sending.share_in_time(sending, days=inflow.entry.days, window=window)
     frame = _frame(design, assumptions, inflow, reach=arriving * in_time)
-    bases = plan_past.bases_of(session, looked, definitions, assumptions, now)
+    bases = plan_past.bases_of(session, design, looked, definitions, assumptions, now)
     metrics = tuple(
         plan_metric(
             use.key,

@@ -45,20 +45,41 @@ _NOBODY: Final = 0
 
 
 class PastAssignments:
-    """A `FactsEngine` for which these users were all assigned at one moment, to one variant, and nobody else was."""
+    """A `FactsEngine` for which these users were all assigned to one variant in the past, and nobody else was.
 
-    def __init__(self, session: Session, user_pks: Collection[int], *, at: datetime) -> None:
+    All at one moment, `at`; or, with `event`, each when they first did it in [since, at], and those who did not were not assigned.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        user_pks: Collection[int],
+        *,
+        at: datetime,
+        event: str | None = None,
+        since: datetime | None = None,
+    ) -> None:
         self._session, self._user_pks = session, list(user_pks)
+        when = type_coerce(EVENTS.c.at, BigInteger)
         said: dict[str, ColumnElement[Any]] = {
             "experiment_id": literal(_NOBODY, BigInteger),
-            "user_pk": USERS.c.id,
+            "user_pk": USERS.c.id if event is None else EVENTS.c.user_pk,
             "variant": literal(PAST, String),
             "epoch": literal(1, BigInteger),
             "forced": false(),
-            "assigned_at": literal(to_micros(at), BigInteger),
+            "assigned_at": literal(to_micros(at), BigInteger) if event is None else func.min(when),
         }
         columns = [said.get(column.name, null()).label(column.name) for column in ASSIGNMENTS.columns]
-        self._assigned = select(*columns).where(among(USERS.c.id)).cte(ASSIGNMENTS.name)
+        query = select(*columns)
+        if event is None:
+            query = query.where(among(USERS.c.id))
+        else:
+            first = to_micros(since) if since is not None else 0
+            query = query.where(among(EVENTS.c.user_pk), EVENTS.c.name == event).where(
+                when.between(first, to_micros(at))
+            )
+            query = query.group_by(EVENTS.c.user_pk)
+        self._assigned = query.cte(ASSIGNMENTS.name)
 
     @property
     def experiment_id(self) -> int:

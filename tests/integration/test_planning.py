@@ -212,6 +212,15 @@ def test_users_who_come_by_an_event_come_as_in_the_past(
     assert made.entry.per_day == pytest.approx(made.entry.by_the_end / 10)
     assert (made.method, made.looks) == ("always_valid", 10)
     assert any("instead of spending" in said for said in made.assumptions)
+    # What a user is like is counted from their own first cart, of those whose window has closed.
+    first = [Assigned(row.user, "past", row.at) for row in carts if row.at <= now - 14 * DAY]
+    definition = MetricDefinition.model_validate(
+        {k: v for k, v in METRICS[1].items() if k not in {"key", "role"}}
+    )
+    y, _ = outcomes(definition, first, past, as_of=now, variant="past")
+    revenue = metric(made, "revenue")
+    assert revenue.base.users == len(first) < 200
+    assert (revenue.base.mean, revenue.base.sd) == pytest.approx((y.mean(), y.std(ddof=1)))
     worthy = plan(
         database, clock, document(trigger={**trigger, "properties": {"value": {"$gte": 50}}}, plan=PLAN)
     )
@@ -226,7 +235,9 @@ def test_users_who_come_by_an_event_come_as_in_the_past(
 def test_an_event_that_nobody_knows_yet(
     database: Database, clock: SteppedClock, past: list[Happened]
 ) -> None:
-    made = plan(database, clock, document(trigger={"type": "event", "event": "Cart"}))
+    said = document(trigger={"type": "event", "event": "Cart"})
+    assert "fewer than two users" in metric(plan(database, clock, said), "bought").reasons[0]
+    made = plan(database, clock, said, baseline={"bought": 0.1})
     assert made.entry.by_the_end is None
     assert made.sending is None
     bought = metric(made, "bought")
@@ -251,6 +262,8 @@ def test_users_who_fall_silent_and_users_who_are_new(
     silent = plan(database, clock, document(trigger={"type": "inactivity", "after": "30d", "event": "Visit"}))
     assert silent.entry.at_once == sum(row.at <= now - 30 * DAY for row in seen)
     assert silent.entry.per_day == pytest.approx(2.0)
+    # A window ago they had been silent for 30 days: last seen 44 days ago or before.
+    assert metric(silent, "bought").base.users == sum(row.at <= now - 44 * DAY for row in seen)
     weekly = plan(database, clock, document(trigger={"type": "recurring", "cron": "0 9 * * 1"}))
     assert weekly.entry.at_once == 314
     assert weekly.entry.per_day == pytest.approx(314 / 28)
