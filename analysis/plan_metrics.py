@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -46,15 +46,8 @@ class Frame:
         return self.reach * caught
 
     def watched(self, comparisons: int) -> Monitoring:
-        m = self.monitoring
-        return Monitoring(
-            method=m.method,
-            alpha=m.alpha,
-            comparisons=comparisons,
-            fractions=m.fractions,
-            kind=m.kind,
-            tuned_to=m.tuned_to,
-        )
+        """How one of so many comparisons is judged."""
+        return replace(self.monitoring, comparisons=comparisons)
 
 
 def base_from(aggregate: object, definition: MetricDefinition) -> Base:
@@ -107,41 +100,34 @@ def plan_metric(
     effect = None if frame.effect is None or keeps else frame.effect * good
     if effect is not None and role == MetricRole.GUARDRAIL:
         effect = -effect
-    said = list(reasons)
-    if base is None:
-        return MetricPlan(
-            metric=key,
-            kind=definition.kind,
-            role=role,
-            direction=definition.direction,
-            effect=effect,
-            margin=margin,
-            comparisons=comparisons,
-            reasons=tuple(said),
-        )
-    outcome, watched = outcome_of(base, definition, frame), frame.watched(comparisons)
-    if (
-        base.users is not None
-        and definition.kind == MetricKind.PROPORTION
-        and base.users * base.mean < FEW_EVENTS
-    ):
-        said.append(f"the rate rests on {base.users * base.mean:.0f} users who did it, so it is a guess")
-    if effect is None and not keeps:
-        said.append("the plan names no `mde`, so there is no effect to find")
-    needed = _users_needed(outcome, watched, frame, effect, margin if keeps else None, said)
-    day = None if needed is None else frame.day_of(needed)
-    return MetricPlan(
+    unknown = MetricPlan(
         metric=key,
         kind=definition.kind,
         role=role,
         direction=definition.direction,
-        base=base,
         effect=effect,
-        assigned_effect=None if effect is None else outcome.effect_of(effect),
         margin=margin,
         comparisons=comparisons,
-        power=_power(outcome, watched, frame, effect, margin if keeps else None, said),
-        minimum_effect=None if keeps else _smallest(outcome, watched, frame, effect, good, said),
+        reasons=tuple(reasons),
+    )
+    if base is None:
+        return unknown
+    said = list(reasons)
+    outcome, watched = outcome_of(base, definition, frame), frame.watched(comparisons)
+    if definition.kind == MetricKind.PROPORTION and (base.users or math.inf) * base.mean < FEW_EVENTS:
+        said.append(f"the rate rests on fewer than {FEW_EVENTS} users who did it, so it is a guess")
+    if effect is None and not keeps:
+        said.append("the plan names no `mde`, so there is no effect to find")
+    needed = _users_needed(outcome, watched, frame, effect, margin if keeps else None, said)
+    day = None if needed is None else frame.day_of(needed)
+    power = _power(outcome, watched, frame, effect, margin if keeps else None, said)
+    smallest = None if keeps else _smallest(outcome, watched, frame, effect, good, said)
+    return replace(
+        unknown,
+        base=base,
+        assigned_effect=None if effect is None else outcome.effect_of(effect),
+        power=power,
+        minimum_effect=smallest,
         users_needed=needed,
         days_needed=None if day is None else day + math.ceil(definition.window / _DAY),
         reasons=tuple(dict.fromkeys(said)),

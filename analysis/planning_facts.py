@@ -67,7 +67,8 @@ class PastAssignments:
             "variant": literal(PAST, String),
             "epoch": literal(1, BigInteger),
             "forced": false(),
-            "assigned_at": literal(to_micros(at), BigInteger) if event is None else func.min(when),
+            # An assignment follows its event, which is thus no outcome itself.
+            "assigned_at": literal(to_micros(at), BigInteger) if event is None else func.min(when) + 1,
         }
         columns = [said.get(column.name, null()).label(column.name) for column in ASSIGNMENTS.columns]
         query = select(*columns)

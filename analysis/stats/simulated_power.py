@@ -6,7 +6,7 @@ users come by and by and count only once their window has closed, effects that t
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -199,13 +199,7 @@ def main_effects(
 def _holm_bounds(trial: Trial, monitoring: Monitoring, units: np.ndarray, comparisons: int) -> np.ndarray:
     """Bounds on the ordered |z|, largest first, at each look: shape (looks, comparisons)."""
     fractions = tuple((units / units[-1]).tolist())
-    watched = Monitoring(
-        method=monitoring.method,
-        alpha=monitoring.alpha,
-        fractions=fractions,
-        kind=monitoring.kind,
-        tuned_to=monitoring.tuned_to,
-    )
+    watched = replace(monitoring, fractions=fractions)
     taking_part = np.abs(trial.weights[0]) > 0
     both = float(np.array(trial.shares)[taking_part].sum() * units[-1])
     steps = [watched.bounds(both, level=monitoring.alpha / left) for left in range(comparisons, 0, -1)]

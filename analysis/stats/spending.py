@@ -134,7 +134,7 @@ def exit_probabilities(
     return tuple(found)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _survivors(fractions: tuple[float, ...], bounds: tuple[float, ...]) -> tuple["_Density | None", ...]:
     """Of the paths under H0 that reach look k: what `_advance` says; None before the first."""
     _check(fractions)

@@ -20,7 +20,7 @@ from experiments.errors import Invalid, Problem
 from experiments.vocabulary import Method
 
 SEED = 20_261_201
-"""The same question gets the same answer twice."""
+"""The same question gets the same answer twice, as long as there is time to look at everybody."""
 MOST_RUNS = 1_000_000
 CAMPAIGN = "campaign"
 

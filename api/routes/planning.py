@@ -14,7 +14,7 @@ router = APIRouter(
     prefix="/v1/plan", tags=["plan"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
 )
 SEED = 20_261_201
-"""The same question gets the same answer twice."""
+"""The same question gets the same answer twice, as long as there is time to look at everybody."""
 
 
 def _rng() -> np.random.Generator:

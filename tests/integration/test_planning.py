@@ -232,6 +232,24 @@ def test_users_who_come_by_an_event_come_as_in_the_past(
     assert 14 < simulated.mean_days <= 25
 
 
+def test_the_event_that_lets_a_user_in_is_no_outcome(
+    database: Database, clock: SteppedClock, past: list[Happened]
+) -> None:
+    trigger = {"type": "event", "event": "Order"}
+    base = metric(plan(database, clock, document(trigger=trigger)), "bought").base
+    closed = clock.now() - 14 * DAY
+    first = {
+        row.user: row.at for row in sorted(past, key=lambda row: row.at, reverse=True) if row.at <= closed
+    }
+    mine = {user: at for user, at in first.items() if user <= ABLE}
+    again = {
+        row.user for row in past if row.user in mine and mine[row.user] < row.at < mine[row.user] + 14 * DAY
+    }
+    assert base.users == len(mine)
+    assert base.mean == pytest.approx(len(again) / len(mine))
+    assert 0 < base.mean < 1
+
+
 def test_an_event_that_nobody_knows_yet(
     database: Database, clock: SteppedClock, past: list[Happened]
 ) -> None:
