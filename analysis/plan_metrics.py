@@ -14,11 +14,12 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.monitoring import Monitoring
 from analysis.stats.power import Outcome, Shares
 from experiments.metrics import MetricDefinition
-from experiments.vocabulary import Direction, MetricKind, MetricRole
+from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 
 FEW_EVENTS: Final = 20
 """Conversions below which a rate from history is a guess."""
 POINTS: Final = 30
+EXACT_WORDS: Final = "the report judges it by an e-process, which has no formula: planned with always_valid, it may need more users"
 _DAY: Final = timedelta(days=1)
 Value = TypeVar("Value")
 
@@ -114,6 +115,11 @@ def plan_metric(
         return unknown
     said = list(reasons)
     outcome, watched = outcome_of(base, definition, frame), frame.watched(comparisons)
+    if role == MetricRole.GUARDRAIL:
+        watched = watched.one_sided()
+        if definition.kind == MetricKind.PROPORTION and watched.method != Method.FIXED:
+            watched = replace(watched, method=str(Method.ALWAYS_VALID))
+            said.append(EXACT_WORDS)
     if definition.kind == MetricKind.PROPORTION and (base.users or math.inf) * base.mean < FEW_EVENTS:
         said.append(f"the rate rests on fewer than {FEW_EVENTS} users who did it, so it is a guess")
     if effect is None and not keeps:

@@ -138,6 +138,8 @@ def assumptions_of(
         said.append(
             "users come by and by and nobody knows how many, so the report uses always_valid instead of spending"
         )
+    if design.plan.method == Method.EXACT:
+        said.append("the method exact has no formula: planned with always_valid, it may need more users")
     if frame.half_life is not None:
         said.append(f"half of an effect has come in after {frame.half_life / _DAY:g} days")
     return tuple(said)

@@ -198,6 +198,9 @@ def _frame(design: ExperimentDesign, assumptions: Assumptions, inflow: Inflow, *
     if method == Method.SPENDING and not at_once:
         # Nobody knows how many users will come by and by, so the report cannot tell how much alpha is to be spent.
         method = Method.ALWAYS_VALID
+    if method == Method.EXACT:
+        # An e-process has no formula; the sequence that stands in is what `exact` itself uses for means.
+        method = Method.ALWAYS_VALID
     # Those who were assigned at once count at once, so that only one look finds anything new.
     looks = assumptions.looks or min(max(entry.days, 1), MOST_LOOKS)
     shares, control = design.shares, design.control.key

@@ -98,6 +98,8 @@ class Question:
                 f"are 2 to {MOST_ARMS} numbers from {1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g}, the control first"
             )
             problems.append(Problem("--weights", words))
+        if self.method == Method.EXACT:
+            problems.append(Problem("--method", "there is no formula for exact; plan with always_valid"))
         if not self.alpha < self.power < 1:
             problems.append(Problem("--power", f"is above --alpha and below 1, not {self.power:g}"))
         if self.mde is not None and self.margin is not None:
@@ -173,6 +175,7 @@ def size(
         comparisons=comparisons,
         fractions=evenly(1 if question.method == Method.FIXED else question.looks),
     )
+    watched = watched.one_sided() if keeps else watched
     needed = _needed(question, watched, reasons)
     found, smallest = _with_users(question, watched, reasons)
     return Sizing(

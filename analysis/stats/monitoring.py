@@ -8,7 +8,7 @@ so that what is true of a method is computed once, whatever the metric is.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from scipy import optimize, stats
@@ -18,6 +18,7 @@ from analysis.stats.spending import LARGEST_BOUND, exit_probabilities, spending_
 
 METHODS = ("fixed", "spending", "always_valid")
 MOST_LOOKS = 200
+LARGEST_ALPHA = 0.499
 CERTAIN = 9.0
 """A comparison whose drift is so far above its last bound is found for certain."""
 _UNITS = 10**6
@@ -58,6 +59,10 @@ class Monitoring:
     def looks(self) -> tuple[float, ...]:
         """The looks that count."""
         return (1.0,) if self.method == "fixed" else self.fractions
+
+    def one_sided(self) -> "Monitoring":
+        """The same with all of alpha on one side, as guardrails are judged: two-sided bounds at twice alpha (below 1/2)."""
+        return replace(self, alpha=min(2 * self.alpha, LARGEST_ALPHA))
 
     def bounds(self, units: float | None = None, *, level: float | None = None) -> tuple[float, ...]:
         """The bounds on |z| at the looks. units: planned for both arms together; only `always_valid` with `tuned_to` asks.

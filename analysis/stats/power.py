@@ -186,8 +186,8 @@ def non_inferiority_power(
 
         one look:  Phi( margin sqrt(N) / sqrt(v_C/s_C + v_T/s_T) - z_{1 - alpha/2} )         (v_T = v_C)
 
-    margin: in units of the metric, above 0. Only the side of harm counts, at alpha/2, as the report judges guardrails; those are
-    not split over the family (leave `comparisons` at 1). Reach does not matter where nothing happens.
+    margin: in units of the metric, above 0. Only the side of harm counts, at half of the two-sided level; the report spends all of alpha on
+    that side (`Monitoring.one_sided`) and does not split it over the guardrails (leave `comparisons` at 1). Reach does not matter where nothing happens.
 
     >>> round(non_inferiority_power(Outcome.rate(0.01), Monitoring(method="fixed"), margin=0.002, n=80_000), 3)
     0.811

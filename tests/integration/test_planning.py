@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from analysis.stats.monitoring import Monitoring
-from analysis.stats.power import Outcome, Shares, minimum_detectable_effect, power, sample_size
+from analysis.stats.power import Outcome, Shares, minimum_detectable_effect, non_inferiority_size, power, sample_size
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
@@ -162,7 +162,15 @@ def test_what_is_given_replaces_what_is_measured(
     assert bought.base.source == "given"
     assert metric(made, "revenue").base.sd == 25.0
     assert metric(made, "revenue").base.rho == 0.6
-    assert guard.users_needed is not None
+    # The report asks one side only, at all of alpha, at any time.
+    assert guard.users_needed == non_inferiority_size(
+        Outcome.rate(0.01, reach=0.75),
+        Monitoring(method="always_valid", alpha=0.1),
+        margin=0.002,
+        power=0.8,
+        shares=THIRDS,
+    )
+    assert "e-process" in guard.reasons[0]
     assert guard.effect is None
     assert any(
         line.startswith("opted_out: enough") or "to show that the harm" in line for line in made.verdict
@@ -338,6 +346,14 @@ def test_factors_are_simulated_as_factors(
     # Each level is compared over all of the users, so that it is found far more surely than one cell of four.
     assert set(made.simulation.found) == {"text.coupon", "hour.late"}
     assert min(made.simulation.found.values()) > metric(made, "bought").power + 0.1
+
+
+def test_the_exact_method_is_planned_by_what_stands_in_for_it(
+    database: Database, clock: SteppedClock, past: list[Happened]
+) -> None:
+    made = plan(database, clock, document(plan={**PLAN, "method": "exact"}))
+    assert made.method == "always_valid"
+    assert any("exact has no formula" in said for said in made.assumptions)
 
 
 def test_days_are_counted_from_the_start(

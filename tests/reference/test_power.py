@@ -80,15 +80,15 @@ def test_power_at_uneven_looks():
 
 
 @pytest.mark.parametrize("method", ["spending", "always_valid"])
-@pytest.mark.parametrize("drift", [0.0, 1.0, 3.0, 6.0, 9.0])
+@pytest.mark.parametrize("drift", [0.0, 3.0, 9.0])
 def test_detection_against_the_multivariate_normal(method, drift):
-    """P(all five |Z_k| below their bounds) by Genz's integration (scipy), which knows nothing of recursion."""
-    watched = Monitoring(method=method, fractions=evenly(5))
-    times, bounds = np.array(evenly(5)), np.array(watched.bounds())
+    """P(all four |Z_k| below their bounds) by Genz's integration (scipy), which knows nothing of recursion."""
+    watched = Monitoring(method=method, fractions=evenly(4))
+    times, bounds = np.array(evenly(4)), np.array(watched.bounds())
     correlation = np.sqrt(np.minimum.outer(times, times) / np.maximum.outer(times, times))
-    law = stats.multivariate_normal(drift * np.sqrt(times), correlation, seed=1, abseps=1e-7, maxpts=400_000)
+    law = stats.multivariate_normal(drift * np.sqrt(times), correlation, seed=1, abseps=1e-7, maxpts=100_000)
     inside = float(law.cdf(bounds, lower_limit=-bounds))
-    assert watched.detection(drift) == pytest.approx(1 - inside, abs=2e-6)
+    assert watched.detection(drift) == pytest.approx(1 - inside, abs=1e-5)
 
 
 @pytest.mark.parametrize("effect", [0.05, 0.3, 1.0])
