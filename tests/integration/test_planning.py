@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from analysis.stats.monitoring import Monitoring
-from analysis.stats.power import Outcome, Shares, minimum_detectable_effect, non_inferiority_size, power, sample_size
+from analysis.stats.power import (
+    Outcome,
+    Shares,
+    minimum_detectable_effect,
+    non_inferiority_size,
+    power,
+    sample_size,
+)
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
