@@ -74,6 +74,8 @@ def bases_of(
 
 
 def _check_past(session: Session, definition: MetricDefinition, now: datetime) -> None:
+    if definition.event is None:
+        raise InsufficientData("it counts the campaign's own messages, of which there are none yet")
     first = planning_facts.first_event(session, definition.event)
     if first is None:
         raise InsufficientData(f"{definition.event!r} has never happened")
