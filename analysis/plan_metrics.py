@@ -66,7 +66,7 @@ def base_from(aggregate: object, definition: MetricDefinition) -> Base:
     seen = linearise_ratio(aggregate) if aggregate.has_denominator else aggregate
     if not aggregate.mean > 0 or not seen.variance > 0:
         raise InsufficientData(
-            f"none of {aggregate.n:,} users of this audience did {definition.event!r} in a window of the past"
+            f"none of {aggregate.n:,} users of this audience did {definition.event or 'what it counts'!r} in a window of the past"
             " (an audience that is chosen by what it did not do looks like this)"
             if aggregate.mean == 0
             else "what these users did in the past does not vary, or does not add up to more than 0"

@@ -74,8 +74,11 @@ def bases_of(
 
 
 def _check_past(session: Session, definition: MetricDefinition, now: datetime) -> None:
-    if definition.event is None:
+    if definition.message is not None:
         raise InsufficientData("it counts the campaign's own messages, of which there are none yet")
+    if definition.event is None:
+        # A ratio has an event above and one below; whether there are any, its base says.
+        return
     first = planning_facts.first_event(session, definition.event)
     if first is None:
         raise InsufficientData(f"{definition.event!r} has never happened")
