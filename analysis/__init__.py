@@ -6,6 +6,8 @@ made from), `stats/` (pure mathematics), `compare.py` and `effects.py` (pairs of
 `decision.py`, `report.py` (puts them together, into `findings.py`), `service.py` (looks and stored reports), `files.py` (the same
 for a CSV or Parquet file). Kept reports: `evidence.py` (what one was made from, hashed), `replay.py`, `history.py` (lists, effects over time), over
 `canonical.py` and `dataclass_json.py`. Shown: `report_text.py` (terminal), `report_html.py` (page; words, pictures, `pages/`), `report_csv.py`.
+Plans before the start: `planning.py` (over the users there are, with the `plan_*.py` beside it and the SQL of `planning_facts.py`),
+`sizing.py` (without data), `plan_text.py`.
 May import: delivery, targeting, experiments. `stats/` imports none of our code and does no I/O.
 Start reading: `report.py`.
 """

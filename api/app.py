@@ -18,6 +18,7 @@ from api.routes import (
     imports,
     library,
     ops,
+    planning,
     policy,
     pulls,
     reports,
@@ -85,6 +86,7 @@ def create_app(wiring: Wiring) -> FastAPI:
         app.include_router(module.router)
     app.include_router(whatsapp.intake_router, max_body_size=whatsapp.MAX_BODY)
     app.include_router(conditions.router)
+    app.include_router(planning.router)
     app.include_router(delivery.router)
     app.include_router(templates.router)
     app.include_router(evaluation.router)

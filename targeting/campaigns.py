@@ -43,6 +43,11 @@ class Applied:
     outcome: Outcome
 
 
+def read(session: Session, *, document: Mapping[str, Any]) -> ExperimentDesign:
+    """The design in a document, checked as `create` checks it. Stores nothing. Raises Invalid with every problem."""
+    return _validated(session, document)[1]
+
+
 def create(session: Session, clock: Clock, *, actor: str, document: Mapping[str, Any]) -> Experiment:
     """Store a new draft. Raises Invalid with every problem of the design and of its audience, or Conflict."""
     document, _design = _validated(session, document)

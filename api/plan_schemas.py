@@ -1,0 +1,137 @@
+"""What travels over HTTP about plans."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from analysis.plan_findings import CampaignPlan
+from analysis.plan_inputs import MOST_RUNS, Assumptions
+from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PlanRequest(BaseModel):
+    """`simulate`: so many experiments beside the formulas, for Holm, factors and delays; 0: none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    campaign: dict[str, Any] = Field(description="A campaign: the document that `POST /v1/experiments` takes")
+    assumptions: Assumptions = Assumptions()
+    simulate: int = Field(0, ge=0, le=MOST_RUNS, strict=True)
+
+
+class PlanAudience(_Answer):
+    """`matched` users meet the condition now (an estimate unless `exact`, between `lower` and `upper`); `left_out` counts those who
+    cannot take part, by the first reason; `taking_part` are left. All but `matched` come from `looked_at` users.
+    """
+
+    matched: int
+    exact: bool
+    lower: int
+    upper: int
+    left_out: dict[str, int]
+    taking_part: int
+    looked_at: int
+
+
+class PlanEntry(_Answer):
+    """How users come in: `at_once` at the start, `per_day` after that, for `days`; null where nobody knows."""
+
+    at_once: int
+    per_day: float | None
+    days: int
+    by_the_end: int | None
+    source: str
+
+
+class PlanSending(_Answer):
+    """`days` until the last message is out, and what makes it take that long."""
+
+    messages: int
+    people: int
+    per_day: int
+    days: float
+    limited_by: str
+
+
+class PlanBase(_Answer):
+    """What one user is like without the campaign; `source` is history (of so many `users`) or given."""
+
+    mean: float
+    sd: float
+    rho: float
+    users: int | None
+    source: str
+
+
+class PlanMetric(_Answer):
+    """`effect` is relative, on those who are reached; `assigned_effect` is what becomes of it in the whole arm, in the metric's unit. `power`
+    is that of the users there are, `minimum_effect` what these find. What is null has its reason in `reasons`.
+    """
+
+    metric: str
+    kind: MetricKind
+    role: MetricRole
+    direction: Direction
+    base: PlanBase | None
+    effect: float | None
+    assigned_effect: float | None
+    margin: float | None
+    comparisons: int
+    power: float | None
+    minimum_effect: float | None
+    users_needed: int | None
+    days_needed: int | None
+    reasons: list[str]
+
+
+class PlanPoint(_Answer):
+    users: int
+    power: float
+
+
+class PlanSimulation(_Answer):
+    """Shares of the simulated experiments, with their Monte-Carlo standard errors; `found` by comparison, after Holm."""
+
+    metric: str
+    runs: int
+    found: dict[str, float]
+    standard_errors: dict[str, float]
+    any_found: float
+    all_found: float
+    mean_days: float
+
+
+class PlanAnswer(_Answer):
+    """`method` is what the report will use; `verdict` says the plan in words, `limits` what keeps it from more, `assumptions` what it
+    rests on; `curve` is the power of the first primary metric.
+    """
+
+    experiment: str
+    as_of: datetime
+    method: Method
+    alpha: float
+    power: float
+    effect: float | None
+    looks: int
+    reach: float
+    reach_source: str
+    arms: dict[str, float]
+    audience: PlanAudience
+    entry: PlanEntry
+    sending: PlanSending | None
+    metrics: list[PlanMetric]
+    curve: list[PlanPoint]
+    simulation: PlanSimulation | None
+    verdict: list[str]
+    limits: list[str]
+    assumptions: list[str]
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, plan: CampaignPlan) -> Self:
+        return cls.model_validate(plan.to_json())

@@ -1,0 +1,91 @@
+"""`POST /v1/plan`: who may ask, what is answered, what is refused by the name of its field, and that nothing is stored."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.wiring import Wiring
+from experiments.clock import SteppedClock
+from experiments.database import Database
+from tests.integration.planned_world import document, settle
+
+
+@pytest.fixture
+def reader(http: TestClient, keys: dict[str, str]) -> TestClient:
+    http.headers["Authorization"] = f"Bearer {keys['read']}"
+    return http
+
+
+def fields(answer: Any) -> list[str]:
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return [problem["field"] for problem in answer.json()["errors"]]
+
+
+def test_a_plan_over_real_users(
+    reader: TestClient, database: Database, clock: SteppedClock, wiring: Wiring
+) -> None:
+    with database.transaction() as session:
+        settle(session, clock)
+    asked = {"campaign": document(), "assumptions": {"reach": 0.9, "rho": {"revenue": 0.5}}, "simulate": 200}
+    answer = reader.post("/v1/plan", json=asked)
+    assert answer.status_code == 200, answer.text
+    made = answer.json()
+    assert made["experiment"] == "spring"
+    assert made["audience"]["left_out"] == {"consent": 40, "phone": 10}
+    assert made["audience"]["taking_part"] == 300
+    assert made["reach"] == 0.9
+    bought, revenue, opted_out = made["metrics"]
+    assert bought["users_needed"] > 300 > 0
+    assert bought["power"] < 0.8
+    assert bought["minimum_effect"] > 0.5
+    assert revenue["base"]["rho"] == 0.5
+    assert opted_out["power"] is None
+    assert opted_out["reasons"] == ["'Opted Out' has never happened"]
+    assert set(made["simulation"]["found"]) == {"reminder", "coupon"}
+    assert made["curve"][-1]["power"] > 0.8
+    # The same question gets the same answer, and leaves nothing behind.
+    assert reader.post("/v1/plan", json=asked).json() == made
+    assert reader.get("/v1/experiments").json()["items"] == []
+
+
+def test_conditions_may_be_text(reader: TestClient) -> None:
+    said = document(audience={"condition": 'country = "NL"'})
+    assert reader.post("/v1/plan", json={"campaign": said}).status_code == 200
+
+
+def test_what_is_wrong_is_named_where_it_was_written(reader: TestClient) -> None:
+    def refused(**body: Any) -> list[str]:
+        return fields(reader.post("/v1/plan", json=body))
+
+    assert refused() == ["campaign"]
+    assert refused(campaign=[]) == ["campaign"]
+    assert "campaign.key" in refused(campaign={})
+    assert refused(campaign=document(plan={"mde": -1})) == ["campaign.plan.mde"]
+    assert refused(campaign=document(audience={"condition": {"a": {"$in": 5}}}))[0].startswith(
+        "campaign.audience.condition"
+    )
+    assert refused(campaign=document(audience={"condition": {"$segment": "nobody"}}))[0].startswith(
+        "campaign.audience.condition"
+    )
+    good = document()
+    assert refused(campaign=good, simulate=5_001) == ["simulate"]
+    assert refused(campaign=good, simulate="many") == ["simulate"]
+    assert refused(campaign=good, assumptions={"reach": 0}) == ["assumptions.reach"]
+    assert refused(campaign=good, assumptions={"luck": 1}) == ["assumptions.luck"]
+    assert refused(campaign=good, assumptions={"half_life": "soon"}) == ["assumptions.half_life"]
+    assert refused(campaign=good, assumptions={"half_life": "0s"}) == ["assumptions.half_life"]
+    assert refused(campaign=good, assumptions={"baseline": {"sold": 0.1}}) == ["assumptions.baseline.sold"]
+    assert refused(campaign=good, assumptions={"baseline": {"bought": 1.5}}) == [
+        "assumptions.baseline.bought"
+    ]
+    assert refused(campaign=good, size=3) == ["size"]
+
+
+def test_reading_is_enough_and_less_is_not(http: TestClient, keys: dict[str, str]) -> None:
+    body = {"campaign": document()}
+    assert http.post("/v1/plan", json=body).status_code == 401
+    for scope, status in (("ingest", 403), ("evaluate", 403), ("read", 200), ("write", 200)):
+        answer = http.post("/v1/plan", json=body, headers={"Authorization": f"Bearer {keys[scope]}"})
+        assert answer.status_code == status, answer.text
