@@ -97,15 +97,19 @@ class FileFacts:
         )
         return [row[0] for row in rows]
 
-    def load(self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None) -> UnitCounts:
+    def load(
+        self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None, cluster: str | None = None
+    ) -> UnitCounts:
         """Type, check and group the rows; returns who is in which variant.
 
         With `unit`, a unit's rows are summed (a proportion: any of them; a covariate: their mean), and units seen in two
-        variants are left out. Raises Invalid naming the option for an empty file or a value that does not fit its kind.
+        variants are left out. `cluster` is a column to keep beside them, as `cluster`. Raises Invalid naming the option for an empty file or a value that does not fit its kind.
         """
         parts = [f"CAST({_name(variant)} AS VARCHAR) AS variant"]
         if unit is not None:
             parts.append(f"CAST({_name(unit)} AS VARCHAR) AS unit")
+        if cluster is not None:
+            parts.append(f"CAST({_name(cluster)} AS VARCHAR) AS cluster")
         for i, metric in enumerate(metrics):
             for letter, column in _columns(metric):
                 value = self._value(metric, letter, column)
@@ -115,7 +119,12 @@ class FileFacts:
                 ]
         self._connection.execute(f"CREATE TEMP TABLE typed AS SELECT {', '.join(parts)} FROM source")
         self._check(metrics)
-        return self._group(metrics, by_unit=unit is not None)
+        return self._group(metrics, by_unit=unit is not None, with_cluster=cluster is not None)
+
+    def columns_of(self, sql: str) -> dict[str, Any]:
+        """The columns of a query over `units` (variant, cluster, y0, x0 ..) as numpy arrays, by name."""
+        columns: dict[str, Any] = self._connection.execute(sql).fetchnumpy()
+        return columns
 
     def aggregates(self, metrics: Sequence[FileMetric]) -> dict[str, dict[str, Aggregate | Quantile]]:
         """Per variant and metric name, the sufficient statistics; a quantile that cannot be bracketed is absent."""
@@ -158,7 +167,7 @@ class FileFacts:
                         _complaint(metric, letter, column, bad, example), field=_option(metric, letter)
                     )
 
-    def _group(self, metrics: Sequence[FileMetric], *, by_unit: bool) -> UnitCounts:
+    def _group(self, metrics: Sequence[FileMetric], *, by_unit: bool, with_cluster: bool) -> UnitCounts:
         self._by_unit = by_unit
         letters = [f"{letter}{i}" for i, metric in enumerate(metrics) for letter, _ in _columns(metric)]
         without_variant = self._all("SELECT count(*) FROM typed WHERE variant IS NULL")[0][0]
@@ -172,6 +181,7 @@ class FileFacts:
                 for i, metric in enumerate(metrics)
                 for letter, _ in _columns(metric)
             )
+            grouped += ", min(cluster) AS cluster" if with_cluster else ""
             self._connection.execute(
                 f"CREATE TEMP TABLE every_unit AS SELECT unit, min(variant) AS variant, min(variant) <> max(variant) AS several, "
                 f"{grouped} FROM typed WHERE variant IS NOT NULL AND unit IS NOT NULL GROUP BY unit"
@@ -179,6 +189,7 @@ class FileFacts:
             several = self._all("SELECT count(*) FROM every_unit WHERE several")[0][0]
             self._connection.execute("CREATE VIEW units AS SELECT * FROM every_unit WHERE NOT several")
         else:
+            letters += ["cluster"] if with_cluster else []
             self._connection.execute(
                 f"CREATE VIEW units AS SELECT variant, {', '.join(letters)} FROM typed WHERE variant IS NOT NULL"
             )
