@@ -252,13 +252,15 @@ def _because(
 
 
 def _ratio_alarms(weights: list[float], assigned: int, runs: int, rng: np.random.Generator) -> RatioAlarms:
-    chi_square, e_value = (np.ma.array(np.zeros(runs, dtype=bool), mask=True) for _ in range(2))
-    for i, sizes in enumerate(rng.multinomial(assigned, weights, size=runs).tolist()):
+    drawn, again = np.unique(rng.multinomial(assigned, weights, size=runs), axis=0, return_inverse=True)
+    chi_square, e_value = (np.ma.array(np.zeros(len(drawn), dtype=bool), mask=True) for _ in range(2))
+    for i, sizes in enumerate(drawn.tolist()):
         e_value[i] = srm.log_e_value(sizes, weights) >= math.log(srm.ALARM_E)
         try:
             chi_square[i] = srm.chi_square(sizes, weights) < srm.ALARM_P
         except InsufficientData:
             continue
+    chi_square, e_value = chi_square[again.ravel()], e_value[again.ravel()]
     return RatioAlarms(
         runs=runs,
         assigned=assigned,
