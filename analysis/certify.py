@@ -48,7 +48,7 @@ class MetricData:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certified:
     """One variant against the control on one metric. because: the verdict in words. largest_share: of the total that the
-    largest unit holds (None for a proportion, and where the total has no sign). sample: share of the users that the runs were made from.
+    largest unit holds (None for a proportion, and where all are 0). sample: share of the users that the runs were made from.
     """
 
     metric: str
@@ -199,20 +199,23 @@ def _certified(
 
 
 def concentration(pool: Pool) -> tuple[float | None, float | None]:
-    """The shares of the total that the largest unit, and the largest hundredth of the units, hold; None for totals of 0
-    or of both signs.
+    """The shares of the total that the largest unit, and the largest hundredth of the units, hold, each by its size
+    whatever its sign; None when all are 0.
+
+    >>> from analysis.rerandomise import pool_of_users
+    >>> concentration(pool_of_users([299, 1], y=[1.0, 101.0]))
+    (0.2525, 0.2575)
     """
-    totals = pool.totals
-    negligible = 1e-9 * float(np.abs(totals).max(initial=0.0))
-    low, high = float(totals.min(initial=0.0)), float(totals.max(initial=0.0))
-    if high <= negligible or low < -negligible:
+    sizes = np.abs(pool.totals)
+    sizes[sizes < 1e-9 * sizes.max(initial=0.0)] = 0.0
+    whole = float((sizes * pool.times).sum())
+    if not whole > 0:
         return None, None
-    order = np.argsort(-totals)
-    values, times = np.maximum(totals[order], 0.0), pool.times[order]
-    whole = float((values * times).sum())
+    order = np.argsort(-sizes)
+    values, times = sizes[order], pool.times[order]
     before = np.concatenate([[0], np.cumsum(times)[:-1]])
     taken = np.clip(math.ceil(pool.units / 100) - before, 0, times)
-    return float(values[0]) / whole, float((values * taken).sum()) / whole
+    return round(float(values[0]) / whole, 6), round(float((values * taken).sum()) / whole, 6)
 
 
 def _because(
