@@ -110,15 +110,17 @@ class FileFacts:
             parts.append(f"CAST({_name(unit)} AS VARCHAR) AS unit")
         if cluster is not None:
             parts.append(f"CAST({_name(cluster)} AS VARCHAR) AS cluster")
+        wrong = []
         for i, metric in enumerate(metrics):
             for letter, column in _columns(metric):
                 value = self._value(metric, letter, column)
-                parts += [
-                    f"{value} AS {letter}{i}",
-                    f"CASE WHEN {_bad(metric, letter, value)} THEN COALESCE(CAST({_name(column)} AS VARCHAR), '') END AS {letter}{i}_bad",
-                ]
-        self._connection.execute(f"CREATE TEMP TABLE typed AS SELECT {', '.join(parts)} FROM source")
-        self._check(metrics)
+                parts.append(f"{value} AS {letter}{i}")
+                wrong.append(_bad(metric, letter, f"{letter}{i}"))
+        self._connection.execute(
+            f"CREATE TEMP TABLE typed AS SELECT *, {' OR '.join(wrong)} AS is_bad FROM (SELECT {', '.join(parts)} FROM source)"
+        )
+        if self._all("SELECT bool_or(is_bad) FROM typed")[0][0]:
+            self._complain(metrics)
         return self._group(metrics, by_unit=unit is not None, with_cluster=cluster is not None)
 
     def columns_of(self, sql: str) -> dict[str, Any]:
@@ -153,15 +155,14 @@ class FileFacts:
             return f"CASE lower({text}) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE {number} END"
         return number
 
-    def _check(self, metrics: Sequence[FileMetric]) -> None:
-        asked = []
-        for i, metric in enumerate(metrics):
-            for letter, _ in _columns(metric):
-                asked += [f"count({letter}{i}_bad)", f"any_value({letter}{i}_bad)"]
-        counts = list(self._all(f"SELECT {', '.join(asked)} FROM typed")[0])
+    def _complain(self, metrics: Sequence[FileMetric]) -> None:
+        """Raise Invalid for the first metric with a value that does not fit; looks at the source once more, to quote it."""
         for metric in metrics:
             for letter, column in _columns(metric):
-                bad, example = counts.pop(0), counts.pop(0)
+                wrong = _bad(metric, letter, self._value(metric, letter, column))
+                bad, example = self._all(
+                    f"SELECT count(*), any_value(COALESCE(CAST({_name(column)} AS VARCHAR), '')) FROM source WHERE {wrong}"
+                )[0]
                 if bad:
                     raise Invalid(
                         _complaint(metric, letter, column, bad, example), field=_option(metric, letter)
