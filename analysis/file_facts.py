@@ -56,6 +56,8 @@ def open_file(path: Path) -> Iterator["FileFacts"]:
             }
         )
         try:
+            # It would be drawn over what is printed, also over JSON, once a query takes two seconds.
+            connection.execute("SET enable_progress_bar = false")
             yield FileFacts(connection, path, kind)
         except duckdb.Error as error:
             first_line = str(error).strip().splitlines()[0]
