@@ -6,6 +6,7 @@ made from), `stats/` (pure mathematics), `compare.py` and `effects.py` (pairs of
 `decision.py`, `report.py` (puts them together, into `findings.py`), `service.py` (looks and stored reports), `files.py` (the same
 for a CSV or Parquet file). Kept reports: `evidence.py` (what one was made from, hashed), `replay.py`, `history.py` (lists, effects over time), over
 `canonical.py` and `dataclass_json.py`. Shown: `report_text.py` (terminal), `report_html.py` (page; words, pictures, `pages/`), `report_csv.py`.
+Do the statistics hold on these data: `certify.py` over `rerandomise.py` and `calibration.py`; `certify_sources.py`.
 May import: delivery, targeting, experiments. `stats/` imports none of our code and does no I/O.
 Start reading: `report.py`.
 """
