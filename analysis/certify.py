@@ -255,18 +255,10 @@ def _because(
 
 
 def _ratio_alarms(weights: list[float], assigned: int, runs: int, rng: np.random.Generator) -> RatioAlarms:
-    drawn, again = np.unique(rng.multinomial(assigned, weights, size=runs), axis=0, return_inverse=True)
-    chi_square, e_value = (np.ma.array(np.zeros(len(drawn), dtype=bool), mask=True) for _ in range(2))
-    for i, sizes in enumerate(drawn.tolist()):
-        e_value[i] = srm.log_e_value(sizes, weights) >= math.log(srm.ALARM_E)
-        try:
-            chi_square[i] = srm.chi_square(sizes, weights) < srm.ALARM_P
-        except InsufficientData:
-            continue
-    chi_square, e_value = chi_square[again.ravel()], e_value[again.ravel()]
-    return RatioAlarms(
-        runs=runs,
-        assigned=assigned,
-        chi_square=share_of(chi_square) if chi_square.count() else None,
-        e_value=share_of(e_value),
-    )
+    sizes = rng.multinomial(assigned, weights, size=runs)
+    try:
+        chi_square = share_of(np.ma.array(srm.chi_squares(sizes, weights) < srm.ALARM_P))
+    except InsufficientData:
+        chi_square = None
+    e_value = share_of(np.ma.array(srm.log_e_values(sizes, weights) >= math.log(srm.ALARM_E)))
+    return RatioAlarms(runs=runs, assigned=assigned, chi_square=chi_square, e_value=e_value)
