@@ -1,8 +1,8 @@
 # ruff: noqa: S608 - what enters the text of a query is our own: numbers, letters and column names
 """What `certify` needs of the data: how the outcomes of all users are distributed, whatever their arm was.
 
-The database counts users who are alike, so that what travels to Python is at most `BOUND` rows, however many users there
-are. Where more differ from each other, a uniform sample of them is taken by a hash of the user (or of the cluster).
+The database counts users who are alike, so that few rows travel to Python. Where there are more than `BOUND` users (in a file:
+different ones), a uniform sample is taken by a hash of the user (or of the cluster).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from targeting.models import User
 
 USERS: Final[Table] = User.__table__  # type: ignore[attr-defined]
 BOUND: Final = 200_000
-"""Rows of one metric that may travel to Python: users who are alike are one row."""
+"""Users of one metric, and so rows at most, that may travel to Python: users who are alike are one row."""
 _PRIME: Final = 2_147_483_647
 _GOLDEN: Final = 1_327_217_885
 """_PRIME divided by the golden ratio: neighbours are sent far from each other (Knuth's multiplicative hash)."""
@@ -56,35 +56,31 @@ def drawn_users(
     variants: Sequence[str],
     clusters: Sequence[str],
     as_of: datetime,
+    users: int,
     bound: int = BOUND,
 ) -> Drawn:
     """The mature users of the variants with their outcomes of metric `number` of the group.
 
-    clusters: names of attributes; users who share the first of them that they have were drawn together. Empty: one by one.
+    users: how many were assigned. clusters: names of attributes; users who share the first of them that they have were drawn together. Empty: one by one.
     """
-    each = outcomes_per_user(experiment_id, group, as_of=as_of).subquery("each")
+    share = min(1.0, bound / max(users, 1))
+    people = outcomes_per_user(experiment_id, group, as_of=as_of)
+    if not clusters:
+        # Before the join with the events, so that nobody else's are looked at.
+        people = people.where(*_sampled(ASSIGNMENTS.c.user_pk, share))
+    each = people.subquery("each")
     letters = [letter for letter in "ydx" if f"{letter}{number}" in each.c]
     values = {letter: each.c[f"{letter}{number}"] for letter in letters}
     chosen = each.c.variant.in_(variants)
     if not clusters:
-
-        def alike(share: float) -> Select[Any]:
-            query = select(*(value.label(letter) for letter, value in values.items()), _times())
-            return query.where(chosen, *_sampled(each.c.user_pk, share)).group_by(*values.values())
-
-        rows, share = _bounded(engine, alike, bound)
-        return Drawn(pool=_of_users(rows, letters), share=share)
-
+        query = select(*(value.label(letter) for letter, value in values.items()), _times()).where(chosen)
+        return Drawn(pool=_of_users(engine.fetch(query.group_by(*values.values())), letters), share=share)
     centre = engine.fetch(select(*(func.avg(v).label(k) for k, v in values.items())).where(chosen))[0]
     if centre["y"] is None:
         return Drawn(pool=None)
     shifts = {letter: float(centre[letter]) for letter in letters}
-
-    def alike_clusters(share: float) -> Select[Any]:
-        sums = _per_cluster(each, values, shifts, clusters, chosen, share)
-        return select(*sums.c, _times()).group_by(*sums.c)
-
-    rows, share = _bounded(engine, alike_clusters, bound)
+    sums = _per_cluster(each, values, shifts, clusters, chosen, share)
+    rows = engine.fetch(select(*sums.c, _times()).group_by(*sums.c))
     return Drawn(pool=_of_clusters(_columns(rows), shifts), share=share)
 
 
@@ -128,15 +124,6 @@ def _sampled(user_pk: ColumnElement[int], share: float) -> list[ColumnElement[bo
     if share >= 1:
         return []
     return [user_pk % _PRIME * _GOLDEN % _PRIME < int(share * _PRIME)]
-
-
-def _bounded(engine: FactsEngine, query: Any, bound: int) -> tuple[Sequence[Row], float]:
-    rows = engine.fetch(query(1.0).limit(bound + 1))
-    if len(rows) <= bound:
-        return rows, 1.0
-    kinds = engine.fetch(select(func.count().label("kinds")).select_from(query(1.0).subquery("kinds")))
-    share = 0.9 * bound / int(kinds[0]["kinds"])
-    return engine.fetch(query(share)), share
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, Any]:

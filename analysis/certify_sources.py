@@ -1,6 +1,7 @@
 """Where `certify` gets its users from: an experiment in the database, or a file that somebody else made."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +70,7 @@ def certify_experiment(
     clusters = [] if together[0] == USER_ID else [name for name in together if name != USER_ID]
     metrics: list[MetricData] = []
     for group in group_metrics(design.metric_definitions()):
-        for number, (metric, definition) in enumerate(group.metrics):
+        for metric, definition in group.metrics:
             if definition.kind == MetricKind.QUANTILE:
                 metrics.append(
                     MetricData(key=metric, kind=definition.kind, drawn=_NOBODY, reason=NO_QUANTILES)
@@ -78,11 +79,12 @@ def certify_experiment(
             pooled = certify_facts.drawn_users(
                 engine,
                 experiment_id=experiment.id,
-                group=group,
-                number=number,
+                group=replace(group, metrics=((metric, definition),)),
+                number=0,
                 variants=list(weights),
                 clusters=clusters,
                 as_of=as_of,
+                users=assigned,
             )
             metrics.append(MetricData(key=metric, kind=definition.kind, drawn=pooled))
     order = [use.key for use in design.metrics]
