@@ -20,7 +20,7 @@ from analysis.rerandomise import Pool, rerandomise
 from analysis.stats import srm
 from analysis.stats.errors import InsufficientData
 from experiments.errors import Invalid
-from experiments.vocabulary import MetricKind
+from experiments.vocabulary import SHARE_KINDS, MetricKind
 
 RUNS: Final = 10_000
 SEED: Final = 20_261_201
@@ -164,7 +164,7 @@ def _certified(
             )
             for variant in others
         ]  # fmt: skip
-    largest, tail = (None, None) if metric.kind == MetricKind.PROPORTION else concentration(pool)
+    largest, tail = (None, None) if metric.kind in SHARE_KINDS else concentration(pool)
     used = pool if thin >= 1 else pool.thinned(thin, rng)
     arms = dict(
         zip(

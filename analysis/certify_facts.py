@@ -16,8 +16,9 @@ from sqlalchemy import ColumnElement, Select, Subquery, Table, func, not_, selec
 from sqlalchemy.sql.functions import coalesce
 
 from analysis.engines import FactsEngine, Row
-from analysis.facts import ASSIGNMENTS, MetricGroup, outcomes_per_user
+from analysis.facts import ASSIGNMENTS, MetricGroup
 from analysis.file_facts import FileFacts
+from analysis.outcome_facts import Slicing, outcomes
 from analysis.rerandomise import SUMS, Pool, pool_of_users
 from targeting.models import User
 
@@ -64,16 +65,18 @@ def drawn_users(
     users: how many were assigned. clusters: names of attributes; users who share the first of them that they have were drawn together. Empty: one by one.
     """
     share = min(1.0, bound / max(users, 1))
-    people = outcomes_per_user(experiment_id, group, as_of=as_of)
-    if not clusters:
-        # Before the join with the events, so that nobody else's are looked at.
-        people = people.where(*_sampled(ASSIGNMENTS.c.user_pk, share))
-    each = people.subquery("each")
+    # The users themselves are the slices: one row each, after caps, which are of everybody.
+    by_user = Slicing(people=ASSIGNMENTS, slice_of=ASSIGNMENTS.c.user_pk)
+    found = outcomes(experiment_id, group, as_of=as_of, slicing=by_user)
+    each = select(
+        *(column.label("user_pk") if column.name == "slice" else column for column in found.c)
+    ).subquery("each")
     letters = [letter for letter in "ydx" if f"{letter}{number}" in each.c]
     values = {letter: each.c[f"{letter}{number}"] for letter in letters}
     chosen = each.c.variant.in_(variants)
     if not clusters:
-        query = select(*(value.label(letter) for letter, value in values.items()), _times()).where(chosen)
+        query = select(*(value.label(letter) for letter, value in values.items()), _times())
+        query = query.where(chosen, *_sampled(each.c.user_pk, share))
         return Drawn(pool=_of_users(engine.fetch(query.group_by(*values.values())), letters), share=share)
     centre = engine.fetch(select(*(func.avg(v).label(k) for k, v in values.items())).where(chosen))[0]
     if centre["y"] is None:

@@ -11,7 +11,7 @@ from analysis.stats.aggregates import Aggregate
 from analysis.stats.comparisons import Sums, Told
 from analysis.stats.errors import InsufficientData
 from analysis.stats.reasons import words
-from experiments.vocabulary import MetricKind
+from experiments.vocabulary import SHARE_KINDS, MetricKind
 
 LEVEL: Final = 0.05
 EXACT_RUNS: Final = 2_000
@@ -50,7 +50,7 @@ def compare_runs(control: Sums, treatment: Sums, *, kind: MetricKind) -> Runs:
         error=found.standard_error,
         why=words(reasons.most_common(1)[0][0]) if reasons else "",
     )
-    if kind != MetricKind.PROPORTION:
+    if kind not in SHARE_KINDS:
         return runs
     pairs = [
         (Aggregate(n=round(n_c), mean=m_c, variance=v_c), Aggregate(n=round(n_t), mean=m_t, variance=v_t))

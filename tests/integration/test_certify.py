@@ -72,7 +72,7 @@ def certified(database: Database, clock: SteppedClock, **options: Any) -> Certif
 
 
 def pooled(database: Database, *, clusters: Sequence[str] = (), bound: int = 10_000) -> certify_facts.Drawn:
-    group = MetricGroup(event="Order", window=timedelta(days=7), metrics=(("revenue", DEFINITION),))
+    group = MetricGroup(window=timedelta(days=7), metrics=(("revenue", DEFINITION),))
     with database.snapshot() as session:
         return certify_facts.drawn_users(
             SessionFacts(session), experiment_id=1, group=group, number=0, variants=["silence", "coupon"],
