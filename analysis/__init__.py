@@ -8,6 +8,7 @@ for a CSV or Parquet file). Kept reports: `evidence.py` (what one was made from,
 `canonical.py` and `dataclass_json.py`. Shown: `report_text.py` (terminal), `report_html.py` (page; words, pictures, `pages/`), `report_csv.py`.
 Plans before the start: `planning.py` (over the users there are, with the `plan_*.py` beside it and the SQL of `planning_facts.py`),
 `sizing.py` (without data), `plan_text.py`.
+Do the statistics hold on these data: `certify.py` over `rerandomise.py` and `calibration.py`; `certify_sources.py`.
 May import: delivery, targeting, experiments. `stats/` imports none of our code and does no I/O.
 Start reading: `report.py`.
 """

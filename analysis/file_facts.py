@@ -56,6 +56,8 @@ def open_file(path: Path) -> Iterator["FileFacts"]:
             }
         )
         try:
+            # It would be drawn over what is printed, also over JSON, once a query takes two seconds.
+            connection.execute("SET enable_progress_bar = false")
             yield FileFacts(connection, path, kind)
         except duckdb.Error as error:
             first_line = str(error).strip().splitlines()[0]
@@ -97,25 +99,36 @@ class FileFacts:
         )
         return [row[0] for row in rows]
 
-    def load(self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None) -> UnitCounts:
+    def load(
+        self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None, cluster: str | None = None
+    ) -> UnitCounts:
         """Type, check and group the rows; returns who is in which variant.
 
         With `unit`, a unit's rows are summed (a proportion: any of them; a covariate: their mean), and units seen in two
-        variants are left out. Raises Invalid naming the option for an empty file or a value that does not fit its kind.
+        variants are left out. `cluster` is a column to keep beside them, as `cluster`. Raises Invalid naming the option for an empty file or a value that does not fit its kind.
         """
         parts = [f"CAST({_name(variant)} AS VARCHAR) AS variant"]
         if unit is not None:
             parts.append(f"CAST({_name(unit)} AS VARCHAR) AS unit")
+        if cluster is not None:
+            parts.append(f"CAST({_name(cluster)} AS VARCHAR) AS cluster")
+        wrong = []
         for i, metric in enumerate(metrics):
             for letter, column in _columns(metric):
                 value = self._value(metric, letter, column)
-                parts += [
-                    f"{value} AS {letter}{i}",
-                    f"CASE WHEN {_bad(metric, letter, value)} THEN COALESCE(CAST({_name(column)} AS VARCHAR), '') END AS {letter}{i}_bad",
-                ]
-        self._connection.execute(f"CREATE TEMP TABLE typed AS SELECT {', '.join(parts)} FROM source")
-        self._check(metrics)
-        return self._group(metrics, by_unit=unit is not None)
+                parts.append(f"{value} AS {letter}{i}")
+                wrong.append(_bad(metric, letter, f"{letter}{i}"))
+        self._connection.execute(
+            f"CREATE TEMP TABLE typed AS SELECT *, {' OR '.join(wrong)} AS is_bad FROM (SELECT {', '.join(parts)} FROM source)"
+        )
+        if self._all("SELECT bool_or(is_bad) FROM typed")[0][0]:
+            self._complain(metrics)
+        return self._group(metrics, by_unit=unit is not None, with_cluster=cluster is not None)
+
+    def columns_of(self, sql: str) -> dict[str, Any]:
+        """The columns of a query over `units` (variant, cluster, y0, x0 ..) as numpy arrays, by name."""
+        columns: dict[str, Any] = self._connection.execute(sql).fetchnumpy()
+        return columns
 
     def aggregates(self, metrics: Sequence[FileMetric]) -> dict[str, dict[str, Aggregate | Quantile]]:
         """Per variant and metric name, the sufficient statistics; a quantile that cannot be bracketed is absent."""
@@ -144,21 +157,20 @@ class FileFacts:
             return f"CASE lower({text}) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE {number} END"
         return number
 
-    def _check(self, metrics: Sequence[FileMetric]) -> None:
-        asked = []
-        for i, metric in enumerate(metrics):
-            for letter, _ in _columns(metric):
-                asked += [f"count({letter}{i}_bad)", f"any_value({letter}{i}_bad)"]
-        counts = list(self._all(f"SELECT {', '.join(asked)} FROM typed")[0])
+    def _complain(self, metrics: Sequence[FileMetric]) -> None:
+        """Raise Invalid for the first metric with a value that does not fit; looks at the source once more, to quote it."""
         for metric in metrics:
             for letter, column in _columns(metric):
-                bad, example = counts.pop(0), counts.pop(0)
+                wrong = _bad(metric, letter, self._value(metric, letter, column))
+                bad, example = self._all(
+                    f"SELECT count(*), any_value(COALESCE(CAST({_name(column)} AS VARCHAR), '')) FROM source WHERE {wrong}"
+                )[0]
                 if bad:
                     raise Invalid(
                         _complaint(metric, letter, column, bad, example), field=_option(metric, letter)
                     )
 
-    def _group(self, metrics: Sequence[FileMetric], *, by_unit: bool) -> UnitCounts:
+    def _group(self, metrics: Sequence[FileMetric], *, by_unit: bool, with_cluster: bool) -> UnitCounts:
         self._by_unit = by_unit
         letters = [f"{letter}{i}" for i, metric in enumerate(metrics) for letter, _ in _columns(metric)]
         without_variant = self._all("SELECT count(*) FROM typed WHERE variant IS NULL")[0][0]
@@ -172,6 +184,7 @@ class FileFacts:
                 for i, metric in enumerate(metrics)
                 for letter, _ in _columns(metric)
             )
+            grouped += ", min(cluster) AS cluster" if with_cluster else ""
             self._connection.execute(
                 f"CREATE TEMP TABLE every_unit AS SELECT unit, min(variant) AS variant, min(variant) <> max(variant) AS several, "
                 f"{grouped} FROM typed WHERE variant IS NOT NULL AND unit IS NOT NULL GROUP BY unit"
@@ -179,6 +192,7 @@ class FileFacts:
             several = self._all("SELECT count(*) FROM every_unit WHERE several")[0][0]
             self._connection.execute("CREATE VIEW units AS SELECT * FROM every_unit WHERE NOT several")
         else:
+            letters += ["cluster"] if with_cluster else []
             self._connection.execute(
                 f"CREATE VIEW units AS SELECT variant, {', '.join(letters)} FROM typed WHERE variant IS NOT NULL"
             )

@@ -54,7 +54,7 @@ def file_inputs(
         if unit is not None:
             known_column(unit, facts.columns, "--unit")
         wanted = parse_metrics(metrics, covariates, facts.columns)
-        names = _variants(facts.variants(variant, limit=MAX_VARIANTS + 1), variant, control)
+        names = variants_of(facts.variants(variant, limit=MAX_VARIANTS + 1), variant, control)
         counts = facts.load(wanted, variant=variant, unit=unit)
         aggregates = facts.aggregates(wanted)
     arms = [
@@ -90,7 +90,8 @@ def _method(method: Method | str) -> Method:
         ) from error
 
 
-def _variants(names: Sequence[str], column: str, control: str) -> list[str]:
+def variants_of(names: Sequence[str], column: str, control: str) -> list[str]:
+    """The variants of a file, the control first. Raises Invalid naming --variant or --control."""
     if not names:
         raise Invalid(f"column {column!r} is empty in every row", field="--variant")
     if len(names) > MAX_VARIANTS:

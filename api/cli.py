@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from api.commands import (
     analyze,
     campaigns,
+    certifying,
     conditions,
     data,
     delivery,
@@ -48,6 +49,7 @@ for family in (
     conditions,
     analyze,
     exports,
+    certifying,
     users,
     rules,
     segments,

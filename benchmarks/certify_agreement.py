@@ -59,7 +59,7 @@ def _draw(rng: np.random.Generator) -> tuple[Floats, Floats]:
     return scale * rng.gamma(shape, size=n_c), scale * rng.uniform(0.7, 1.4) * rng.gamma(shape, size=n_t)
 
 
-def _of(y: Floats, d: Floats | None = None, x: Floats | None = None) -> Aggregate:
+def aggregate_of(y: Floats, d: Floats | None = None, x: Floats | None = None) -> Aggregate:
     def sums(a: Floats | None, b: Floats | None) -> float | None:
         return None if a is None or b is None else math.fsum(a * b)
 
@@ -78,7 +78,7 @@ def _of(y: Floats, d: Floats | None = None, x: Floats | None = None) -> Aggregat
 
 def _means(rng: np.random.Generator) -> Pairs:
     control, treatment = _draw(rng)
-    ours = difference(_of(control), _of(treatment))
+    ours = difference(aggregate_of(control), aggregate_of(treatment))
     yield "Welch p-value, scipy", p_value(ours), stats.ttest_ind(treatment, control, equal_var=False).pvalue
     compared = CompareMeans(DescrStatsW(treatment), DescrStatsW(control))
     low, high = compared.tconfint_diff(ALPHA, usevar="unequal")
@@ -90,7 +90,7 @@ def _means(rng: np.random.Generator) -> Pairs:
 
 def _ratios(rng: np.random.Generator) -> Pairs:
     arms = [(y, 1 + rng.poisson(2, len(y)) + 0.1 * y / y.mean()) for y in _draw(rng)]
-    ours = difference(*(_of(y, d=d) for y, d in arms))
+    ours = difference(*(aggregate_of(y, d=d) for y, d in arms))
     # The delta method is Welch's test of the linearised outcome y / mean d, corrected for d.
     by_unit = [y.mean() / d.mean() + (y - y.mean() / d.mean() * d) / d.mean() for y, d in arms]
     theirs = stats.ttest_ind(by_unit[1], by_unit[0], equal_var=False)
@@ -99,7 +99,7 @@ def _ratios(rng: np.random.Generator) -> Pairs:
 
 def _cuped(rng: np.random.Generator) -> Pairs:
     arms = [(y, 0.5 * y + rng.normal(y.mean(), y.std(), len(y))) for y in _draw(rng)]
-    control, treatment = (_of(y, x=x) for y, x in arms)
+    control, treatment = (aggregate_of(y, x=x) for y, x in arms)
     theta = cuped_theta(control, treatment)
     y, x = (np.concatenate([arms[0][i], arms[1][i]]) for i in (0, 1))
     treated = np.repeat([0.0, 1.0], [len(arms[0][0]), len(arms[1][0])])

@@ -41,11 +41,17 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {}
 """By name, in the order in which they run."""
 
 
-def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
+ON_REQUEST: Final[set[str]] = set()
+"""Names of those that take too long to run unless they are asked for."""
+
+
+def benchmark(name: str, *, on_request: bool = False) -> Callable[[Benchmark], Benchmark]:
     """Register a function as the benchmark `name`; it gets a function to say how far it is."""
 
     def register(function: Benchmark) -> Benchmark:
         BENCHMARKS[name] = function
+        if on_request:
+            ON_REQUEST.add(name)
         return function
 
     return register

@@ -8,11 +8,40 @@ import math
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, Final, Self
+
+MOMENTS: Final = (
+    "mean", "variance", "mean_d", "variance_d", "covariance_yd",
+    "mean_x", "variance_x", "covariance_xy", "covariance_dx",
+)  # fmt: skip
+
+
+class Parts:
+    """What `Aggregate` and its many-at-once sister `welch.Arms` have in common: which of the optional parts are there."""
+
+    __slots__ = ()
+
+    @property
+    def has_denominator(self) -> bool:
+        return not _lacks(self, "mean_d", "variance_d", "covariance_yd")
+
+    @property
+    def has_covariate(self) -> bool:
+        if _lacks(self, "mean_x", "variance_x", "covariance_xy"):
+            return False
+        return not (self.has_denominator and _lacks(self, "covariance_dx"))
+
+    def moments(self) -> dict[str, Any]:
+        """Means, variances and covariances by name, those that are there."""
+        return {name: value for name in MOMENTS if (value := getattr(self, name)) is not None}
+
+
+def _lacks(parts: Parts, *names: str) -> bool:
+    return any(getattr(parts, name) is None for name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aggregate:
+class Aggregate(Parts):
     """n units with outcome Y; optionally a denominator D (ratio of means) and a covariate X (CUPED).
 
     mean, mean_d, mean_x: sample means. variance, variance_d, variance_x: sample variances (divisor n - 1; 0 when
@@ -34,24 +63,8 @@ class Aggregate:
     maximum: float | None = None
 
     @property
-    def has_denominator(self) -> bool:
-        return None not in (self.mean_d, self.variance_d, self.covariance_yd)
-
-    @property
-    def has_covariate(self) -> bool:
-        ready = None not in (self.mean_x, self.variance_x, self.covariance_xy)
-        return ready and not (self.has_denominator and self.covariance_dx is None)
-
-    @property
     def is_finite(self) -> bool:
-        return all(math.isfinite(value) for value in self._moments().values())
-
-    def _moments(self) -> dict[str, float]:
-        names = (
-            "mean", "variance", "mean_d", "variance_d", "covariance_yd",
-            "mean_x", "variance_x", "covariance_xy", "covariance_dx",
-        )  # fmt: skip
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return all(map(math.isfinite, self.moments().values()))
 
     @classmethod
     def from_sums(

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special, stats
+from numpy.typing import ArrayLike
+from scipy import special
 
 from analysis.stats.errors import InsufficientData
 
@@ -32,12 +33,11 @@ def chi_square(
     >>> round(chi_square([5100, 4900], [1, 1]), 5)
     0.0455
     """
-    kept, theta = _shares(counts, weights)
+    kept, theta = _shares([counts], weights)
     n = kept.sum()
-    expected = n * theta
-    if n == 0 or expected.min() < SMALLEST_EXPECTED:
+    if n * theta.min() < SMALLEST_EXPECTED:
         raise InsufficientData("too few users to compare the sizes of the arms")
-    statistic = float(((kept - expected) ** 2 / expected).sum())
+    statistic = float(_pearson(kept, theta)[0])
     if totals is not None:
         remaining = 1 - float(n) / sum(totals)
         if statistic < 1e-12:
@@ -45,7 +45,24 @@ def chi_square(
         if remaining <= 0:
             raise InsufficientData("everybody got this far, so there is nothing to compare")
         statistic /= remaining
-    return float(stats.chi2.sf(statistic, len(kept) - 1))
+    return float(special.chdtrc(len(theta) - 1, statistic))
+
+
+def chi_squares(counts: ArrayLike, weights: Sequence[float]) -> np.ndarray:
+    """`chi_square` of each row of counts, shape (k, arms); all rows must be large enough for it.
+
+    >>> chi_squares([[5100, 4900], [5000, 5000]], [1, 1]).round(5).tolist()
+    [0.0455, 1.0]
+    """
+    kept, theta = _shares(counts, weights)
+    if len(kept) and kept.sum(axis=1).min() * theta.min() < SMALLEST_EXPECTED:
+        raise InsufficientData("too few users to compare the sizes of the arms")
+    return np.asarray(special.chdtrc(len(theta) - 1, _pearson(kept, theta)))
+
+
+def _pearson(kept: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    expected = kept.sum(axis=1, keepdims=True) * theta
+    return np.asarray(((kept - expected) ** 2 / expected).sum(axis=1))
 
 
 def log_e_value(
@@ -62,23 +79,31 @@ def log_e_value(
     >>> log_e_value([5000, 5000], [1, 1]) < 0 < log_e_value([5400, 4600], [1, 1])
     True
     """
+    return float(log_e_values([counts], weights, concentrations=concentrations)[0])
+
+
+def log_e_values(
+    counts: ArrayLike, weights: Sequence[float], *, concentrations: Sequence[float] = CONCENTRATIONS
+) -> np.ndarray:
+    """`log_e_value` of each row of counts, shape (k, arms)."""
     kept, theta = _shares(counts, weights)
+    n = kept.sum(axis=1)
     logs = []
     for c in concentrations:
         a = c * theta
-        dirichlet = special.gammaln(a + kept).sum() - special.gammaln(a.sum() + kept.sum())
+        dirichlet = special.gammaln(a + kept).sum(axis=1) - special.gammaln(a.sum() + n)
         prior = special.gammaln(a).sum() - special.gammaln(a.sum())
-        logs.append(float(dirichlet - prior - (kept * np.log(theta)).sum()))
-    return float(special.logsumexp(logs)) - math.log(len(logs))
+        logs.append(dirichlet - prior - (kept * np.log(theta)).sum(axis=1))
+    return np.asarray(np.logaddexp.reduce(logs, axis=0)) - math.log(len(logs))
 
 
-def _shares(counts: Sequence[int], weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    if len(counts) != len(weights):
-        raise ValueError("counts and weights must have the same length")
+def _shares(counts: ArrayLike, weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     size, weight = np.asarray(counts, dtype=float), np.asarray(weights, dtype=float)
+    if size.shape[-1] != len(weight):
+        raise ValueError("counts and weights must have the same length")
     if not (np.isfinite(weight).all() and (weight >= 0).all() and (size >= 0).all()):
         raise ValueError("counts and weights must be finite and not negative")
-    if (size[weight == 0] > 0).any():
+    if (size[:, weight == 0] > 0).any():
         raise ValueError("an arm of weight 0 has users")
     active = weight > 0
     if active.sum() < 2:
@@ -87,4 +112,4 @@ def _shares(counts: Sequence[int], weights: Sequence[float]) -> tuple[np.ndarray
     theta /= theta.sum()
     if theta.min() < SMALLEST_SHARE:
         raise InsufficientData("an arm has next to no weight, so its size cannot be judged")
-    return size[active], theta
+    return size[:, active], theta

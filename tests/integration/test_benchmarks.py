@@ -8,6 +8,7 @@ import pytest
 
 from analysis.stats.spending import spending_boundaries
 from benchmarks import (
+    analysis_speed,
     certify,
     certify_exact,
     certify_joint,
@@ -20,7 +21,7 @@ from benchmarks import (
 )
 from benchmarks.certify_page import page_of
 from benchmarks.claims import QUICK, Claim, Findings, at_most
-from benchmarks.figures import BENCHMARKS, Figure
+from benchmarks.figures import BENCHMARKS, ON_REQUEST, Figure
 
 TINY = replace(QUICK, runs=60, rates=(0.02, 0.3), users=(200,), looks=(1, 5))
 
@@ -44,6 +45,28 @@ def test_segments_are_measured():
     figures = segments_speed.previews(lambda _text: None, users=300)
     assert len(figures) == 7
     assert all(figure.figure > 0 for figure in figures)
+
+
+@pytest.mark.slow
+def test_comparisons_and_tables_are_measured():
+    at_once, alone = analysis_speed.comparisons(lambda _text: None, count=50, one_by_one=5)
+    (table,) = analysis_speed.table_of_a_million(lambda _text: None, rows=2000, repeats=1)
+    assert min(at_once.figure, alone.figure, table.figure) > 0
+    assert "the ratio metric agrees" in table.note
+
+
+def test_what_takes_very_long_runs_only_when_it_is_asked_for():
+    ran = []
+
+    def runner(name):
+        ran.append(name)
+        return []
+
+    run.main([], runner=runner)
+    assert ON_REQUEST.isdisjoint(ran)
+    assert set(ran) == set(BENCHMARKS) - ON_REQUEST
+    run.main(["report_whole"], runner=runner)
+    assert ran[-1] == "report_whole"
 
 
 def test_the_command_writes_json_and_knows_its_names(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from analysis.stats.errors import InsufficientData
-from analysis.stats.srm import chi_square, log_e_value
+from analysis.stats.srm import chi_square, chi_squares, log_e_value, log_e_values
 
 
 def test_chi_square_is_scipys():
@@ -62,3 +62,15 @@ def test_ninety_daily_looks_raise_no_false_alarm_and_a_skew_is_found():
 
     assert alarms(0.5, 90, 400) <= 0.005
     assert alarms(0.53, 14, 60) >= 0.9
+
+
+def test_many_sizes_at_once_are_one_by_one():
+    rng = np.random.default_rng(3)
+    weights = [3.0, 0.0, 1.0, 2.0]
+    sizes = rng.multinomial(900, np.array(weights) / 6, size=50)
+    assert chi_squares(sizes, weights).tolist() == [chi_square(row, weights) for row in sizes.tolist()]
+    assert log_e_values(sizes, weights).tolist() == [log_e_value(row, weights) for row in sizes.tolist()]
+    theirs = [stats.chisquare(row[[0, 2, 3]], [450, 150, 300]).pvalue for row in sizes]
+    assert chi_squares(sizes, weights) == pytest.approx(theirs, rel=1e-12)
+    with pytest.raises(InsufficientData):
+        chi_squares([[3, 0, 1, 2]], weights)
