@@ -1,22 +1,33 @@
 """What to do now. One rule fires, the first that applies, and says so in words with its numbers.
 
-1 guardrail      a variant is surely worse than a guardrail's margin                    -> stop_harm
+1 guardrail      a variant is surely worse than a guardrail's margin, and that guardrail may stop one -> stop_harm
 2 health         the split itself is broken, so no effect can be trusted                -> continue (at the end inconclusive)
 3 minimum_users  too few users for any other decision                                   -> continue (at the end inconclusive)
 4 not_yet        the fixed method before its planned end                                -> continue
-5 winner         a primary metric is better, none is worse, every guardrail is cleared  -> ship
-6 worse          every variant is worse on a primary metric                             -> keep_control
+5 minimum_weeks  too short a run: a variant that is worse on a primary metric           -> stop_harm
+                 otherwise                                                       -> continue (once stopped, inconclusive)
+6 winner         a primary metric is better, none is worse, every guardrail is cleared  -> ship
+7 worse          every variant is worse on a primary metric                             -> keep_control
                  some variant is, while others may still win                            -> stop_harm
-7 too_small      at the end, every lift is surely below the smallest worth finding      -> keep_control
-8 undecided      at the end -> inconclusive; before -> continue
+8 too_small      at an end, every lift is surely below the smallest worth finding       -> keep_control
+9 power_reached  this look would have found that effect with the planned power          -> inconclusive
+10 futility      the planned end would hardly find it any more                          -> inconclusive
+11 undecided     at the end -> inconclusive; before -> continue
+
+The end is the planned one; reaching the planned power is one as well where the plan says so (rules 8 and 9). A plan declares
+its rules (`plan.rules` of a campaign); none of them lowers a bound, so none of them adds false positives.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
 
-from analysis.findings import ArmSummary, Decision, Effect, HealthCheck, MetricFinding
+from analysis.findings import ArmSummary, Decision, Effect, HealthCheck, MetricFinding, Progress
 from analysis.inputs import AnalysisPlan
 from analysis.stats.difference import Interval
 from experiments.vocabulary import DecisionAction, Direction, Method, MetricRole
+
+WEEK: Final = timedelta(weeks=1)
 
 
 def decide(
@@ -27,11 +38,15 @@ def decide(
     arms: Sequence[ArmSummary],
     health: Sequence[HealthCheck],
     metrics: Sequence[MetricFinding],
+    progress: Sequence[Progress] = (),
 ) -> Decision:
     """The decision at this look. finished: the planned end is reached, so nothing is gained by waiting."""
-    case = _Case(plan, method=method, finished=finished, arms=arms, health=health, metrics=metrics)
+    case = _Case(
+        plan, method=method, finished=finished, arms=arms, health=health, metrics=metrics, progress=progress
+    )
     rules: tuple[Callable[[], Decision | None], ...] = (
-        case.guardrail, case.broken, case.minimum_users, case.not_yet, case.winner, case.worse, case.too_small,
+        case.guardrail, case.broken, case.minimum_users, case.not_yet, case.minimum_weeks, case.winner, case.worse,
+        case.too_small, case.power_reached, case.futility,
     )  # fmt: skip
     return next((decision for rule in rules if (decision := rule()) is not None), None) or case.undecided()
 
@@ -54,8 +69,10 @@ class _Case:
         arms: Sequence[ArmSummary],
         health: Sequence[HealthCheck],
         metrics: Sequence[MetricFinding],
+        progress: Sequence[Progress],
     ) -> None:
         self.plan, self.method, self.finished, self.arms, self.health = plan, method, finished, arms, health
+        self.progress = progress
         self.primary = [finding for finding in metrics if finding.role == MetricRole.PRIMARY]
         self.guardrails = [finding for finding in metrics if finding.role == MetricRole.GUARDRAIL]
         self.treatments = [arm.variant for arm in arms if not arm.control]
@@ -68,10 +85,19 @@ class _Case:
     def valid_now(self) -> bool:
         return self.finished or self.method != Method.FIXED
 
+    @property
+    def at_power(self) -> bool:
+        """Whether the plan ends here because every comparison has had its planned chance."""
+        if not self.plan.stop_at_power or self.method == Method.FIXED or not self.progress:
+            return False
+        return all(each.power is not None and each.power >= self.plan.power for each in self.progress)
+
     def guardrail(self) -> Decision | None:
         if not self.valid_now:
             return None
         for finding in self.guardrails:
+            if finding.metric in self.plan.quiet_guardrails:
+                continue
             for effect in finding.effects:
                 if effect.guardrail is not None and effect.guardrail.breached:
                     return Decision(
@@ -112,6 +138,28 @@ class _Case:
             "the fixed method allows one look, at the planned end, and that is not reached; until then its numbers decide nothing",
         )
 
+    def minimum_weeks(self) -> Decision | None:
+        weeks, ran = self.plan.minimum_weeks, self.plan.run_time
+        if ran is None or ran >= weeks * WEEK:
+            return None
+        losers = self._losers()
+        if losers and not self.plan.stopped:
+            return Decision(
+                action=DecisionAction.STOP_HARM,
+                variant=losers[0],
+                because=f"{self._words(losers[0], self._worse(losers[0]))}; harm does not wait for the minimum run time",
+                rule="worse",
+            )
+        asked = "1 whole week" if weeks == 1 else f"{weeks} whole weeks"
+        # Time goes on although every window may have closed: only a stop makes the run too short for good.
+        return Decision(
+            action=DecisionAction.INCONCLUSIVE if self.plan.stopped else DecisionAction.CONTINUE,
+            variant=None,
+            because=f"it has run for {ran.days} days, and the plan asks for {asked} before anything is shipped or given up, so "
+            "that all days of the week count alike",
+            rule="minimum_weeks",
+        )
+
     def winner(self) -> Decision | None:
         winners = [
             variant for variant in self.treatments if self._better(variant) and not self._worse(variant)
@@ -134,9 +182,7 @@ class _Case:
         return Decision(action=DecisionAction.SHIP, variant=best, because=because, rule="winner")
 
     def worse(self) -> Decision | None:
-        losers = [
-            variant for variant in self.treatments if self._worse(variant) and not self._better(variant)
-        ]
+        losers = self._losers()
         if losers and len(losers) == len(self.treatments):
             because = "; ".join(self._words(variant, self._worse(variant)) for variant in losers)
             return Decision(action=DecisionAction.KEEP_CONTROL, variant=None, because=because, rule="worse")
@@ -147,7 +193,7 @@ class _Case:
 
     def too_small(self) -> Decision | None:
         smallest = self.plan.minimum_effect
-        if not self.finished or smallest is None:
+        if smallest is None or not (self.finished or self.at_power):
             return None
         finding = self.primary[0]
         ends = [_best_lift(finding, effect) for effect in finding.effects]
@@ -161,11 +207,49 @@ class _Case:
             rule="too_small",
         )
 
+    def power_reached(self) -> Decision | None:
+        if self.finished or not self.at_power:
+            return None
+        least = min(each.power or 0.0 for each in self.progress)
+        return Decision(
+            action=DecisionAction.INCONCLUSIVE,
+            variant=None,
+            because=f"the planned power is reached and no difference is established: this look would have found "
+            f"{self._smallest} with a chance of at least {least:.2f}, and {self.plan.power:g} was planned",
+            rule="power_reached",
+        )
+
+    def futility(self) -> Decision | None:
+        threshold = self.plan.futility
+        chances = [each.conditional_power for each in self.progress]
+        if threshold is None or self.finished or not chances:
+            return None
+        # What cannot be told may still be found.
+        if any(chance is None or chance >= threshold for chance in chances):
+            return None
+        best = max(self.progress, key=lambda each: each.conditional_power or 0.0)
+        return Decision(
+            action=DecisionAction.INCONCLUSIVE,
+            variant=None,
+            because=f"even if the true effect is {self._smallest}, the planned end would establish it with a chance of "
+            f"{best.conditional_power or 0.0:.3f} at best ({best.metric}, {best.variant}); the plan gives up below {threshold:g}",
+            rule="futility",
+        )
+
+    @property
+    def _smallest(self) -> str:
+        """The smallest effect worth finding in the first primary metric, as a change for the better."""
+        sign = 1 if self.primary[0].direction == Direction.INCREASE else -1
+        return f"{sign * (self.plan.minimum_effect or 0.0):+.1%}"
+
     def undecided(self) -> Decision:
         finding = self.primary[0]
         told = [_say(finding, effect, self.plan.alpha) for effect in finding.effects]
         ending = "the planned end is reached" if self.finished else "more data may decide"
         return self.wait("undecided", f"no difference is established yet ({'; '.join(told)}); {ending}")
+
+    def _losers(self) -> list[str]:
+        return [variant for variant in self.treatments if self._worse(variant) and not self._better(variant)]
 
     def _better(self, variant: str) -> list[MetricFinding]:
         return self._significant(variant, lambda estimate: estimate > 0)

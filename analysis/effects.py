@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from analysis.compare import Comparison, Look, compare, dominated_by_one_user
 from analysis.findings import Effect, GuardrailVerdict, MetricArm, MetricFinding
-from analysis.inputs import ArmFacts, MetricSpec
+from analysis.inputs import ArmFacts, MetricSpec, share_of
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import Interval, linearise_ratio
 from analysis.stats.errors import InsufficientData
@@ -34,9 +34,8 @@ def findings_of(
 ) -> tuple[MetricFinding, ...]:
     """Every metric compared between every variant and the control; reasons for what is None are appended to `said`."""
     control = next(arm for arm in arms if arm.control)
-    weights = sum(arm.weight for arm in arms)
     rows = [
-        _Row(spec, arm.variant, compare(spec, control, arm, look=look, share=_share(control, arm, weights)))
+        _Row(spec, arm.variant, compare(spec, control, arm, look=look, share=share_of(arms, arm)))
         for spec in metrics
         for arm in arms
         if not arm.control
@@ -69,11 +68,6 @@ def findings_of(
         )
         for spec in metrics
     )
-
-
-def _share(control: ArmFacts, arm: ArmFacts, weights: float) -> float:
-    share = (control.weight + arm.weight) / weights if weights > 0 else 1.0
-    return share if 0 < share <= 1 else 1.0
 
 
 def _adjusted(rows: Sequence[_Row]) -> list[float | None]:

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from analysis.canonical import canonical, content_hash
 from analysis.dataclass_json import from_plain, to_plain
 from analysis.findings import HealthCheck, Report
-from analysis.inputs import AnalysisPlan, ArmFacts, MetricSpec
+from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, MetricSpec
 from analysis.report import build_report
 
 REPORT_SCHEMA: Final = 1
@@ -35,6 +35,7 @@ class ReportInputs:
     plan: AnalysisPlan
     metrics: tuple[MetricSpec, ...]
     arms: tuple[ArmFacts, ...]
+    factors: tuple[FactorSpec, ...] = ()
     checks: tuple[HealthCheck, ...] = ()
     warnings: tuple[str, ...] = ()
 

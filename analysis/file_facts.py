@@ -4,11 +4,10 @@
 The rows stay in DuckDB, which spills to disk what does not fit; only sums and a few order statistics come to Python.
 """
 
-import csv
-import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,17 +15,17 @@ from typing import Any
 import duckdb
 
 from analysis.file_metrics import FileMetric
+from analysis.file_source import header_of, kind_of
 from analysis.stats.aggregates import Aggregate
+from analysis.stats.covariates import Moments, with_covariates
 from analysis.stats.difference import linearise_ratio
 from analysis.stats.errors import InsufficientData
 from analysis.stats.quantiles import Quantile, order_statistic_ranks
 from experiments.errors import Invalid
 from experiments.vocabulary import MetricKind
 
-CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-_DELIMITERS = ",;\t|"
-_LONGEST_HEADER = 1_000_000
+_COVARIATES = "xabcefghk"
+"""Letters of covariates; one alone is x, as in `Aggregate`."""
 _NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN")  # fmt: skip
 
 
@@ -46,7 +45,7 @@ def open_file(path: Path) -> Iterator["FileFacts"]:
 
     Raises Invalid naming FILE when it is missing, empty, or neither CSV nor Parquet.
     """
-    kind = _kind(path)
+    kind = kind_of(path)
     with TemporaryDirectory(prefix="touchstone-") as spill:
         connection = duckdb.connect(
             config={
@@ -75,7 +74,7 @@ class FileFacts:
             source = f"SELECT * FROM read_parquet({_text(str(path))})"
         else:
             # Nothing is guessed: a dialect sniffer skips rows that do not fit, and a type sniffer looks at the first rows only.
-            delimiter, names = _header(path)
+            delimiter, names = header_of(path)
             columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in names)
             source = (
                 f"SELECT * FROM read_csv({_text(str(path))}, auto_detect = false, header = true, delim = {_text(delimiter)}, "
@@ -86,6 +85,8 @@ class FileFacts:
             raise Invalid(f"{path.name} has no rows", field="FILE")
         self._types: dict[str, str] = {row[0]: row[1] for row in self._all("DESCRIBE source")}
         self._by_unit = False
+        self.compliance: dict[str, dict[str, Aggregate]] = {}
+        """Per variant and metric, once `aggregates` has been asked: outcomes with whether the unit was reached."""
 
     @property
     def columns(self) -> list[str]:
@@ -98,6 +99,22 @@ class FileFacts:
             f"SELECT DISTINCT CAST({name} AS VARCHAR) AS v FROM source WHERE {name} IS NOT NULL ORDER BY v LIMIT {limit:d}"
         )
         return [row[0] for row in rows]
+
+    def levels(self, variant: str, column: str) -> dict[str, str]:
+        """The value of another column for each variant that has one. Raises Invalid naming --factor when one has two."""
+        of, name = _name(variant), _name(column)
+        rows = self._all(
+            f"SELECT CAST({of} AS VARCHAR), min(CAST({name} AS VARCHAR)), max(CAST({name} AS VARCHAR)) FROM source "
+            f"WHERE {of} IS NOT NULL AND trim(CAST({name} AS VARCHAR)) <> '' GROUP BY {of}"
+        )
+        for own, low, high in rows:
+            if low != high:
+                raise Invalid(
+                    f"variant {own!r} has several values in column {column!r} ({low!r}, {high!r}), and a level belongs to a whole "
+                    "variant",
+                    field="--factor",
+                )
+        return {own: low for own, low, _ in rows}
 
     def load(
         self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None, cluster: str | None = None
@@ -153,7 +170,7 @@ class FileFacts:
             return f"CAST({name} AS DOUBLE)"
         text = f"trim(CAST({name} AS VARCHAR))"
         number = f"TRY_CAST({text} AS DOUBLE)"
-        if metric.kind == MetricKind.PROPORTION and letter == "y":
+        if _is_yes_or_no(metric, letter):
             return f"CASE lower({text}) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE {number} END"
         return number
 
@@ -208,33 +225,45 @@ class FileFacts:
         # Two passes: the pooled means first, so that the squares are of deviations and keep their digits.
         letters = [f"{letter}{i}" for i, metric in metrics for letter, _ in _columns(metric)]
         means = self._all(f"SELECT {', '.join(f'favg({letter})' for letter in letters)} FROM units")[0]
-        shift = {letter: float(mean or 0.0) for letter, mean in zip(letters, means, strict=True)}
+        # Whether a unit was reached is 0 or 1, which add up exactly: nobody reached must be 0 to the last digit.
+        shift = {
+            letter: 0.0 if letter.startswith("r") else float(mean or 0.0)
+            for letter, mean in zip(letters, means, strict=True)
+        }
         asked, names = ["variant", "count(*)"], []
         for i, metric in metrics:
             deviations = {
                 letter: f"({letter}{i} - {shift[f'{letter}{i}']!r})" for letter, _ in _columns(metric)
             }
-            for name in ("y", "yy", "d", "dd", "yd", "x", "xx", "xy", "dx"):
-                if all(letter in deviations for letter in name):
-                    asked.append(f"fsum({' * '.join(deviations[letter] for letter in name)})")
-                    names.append((i, name))
+            for name in _products(deviations):
+                asked.append(f"fsum({' * '.join(deviations[letter] for letter in name)})")
+                names.append((i, name))
             asked.append(f"max(y{i})")
             names.append((i, "maximum"))
         found: dict[str, dict[str, Aggregate | Quantile]] = {}
+        together: dict[str, dict[str, Moments]] = {
+            metric.name: {} for _, metric in metrics if metric.more_covariates
+        }
         for variant, n, *values in self._all(f"SELECT {', '.join(asked)} FROM units GROUP BY variant"):
             sums: dict[int, dict[str, float]] = {}
             for (i, name), value in zip(names, values, strict=True):
                 sums.setdefault(i, {})[name] = value
-            found[variant] = {
-                metric.name: Aggregate.from_sums(
-                    n,
-                    sums[i].pop("y"),
-                    sums[i].pop("yy"),
-                    **sums[i],
-                    **{f"shift_{letter}": shift[f"{letter}{i}"] for letter, _ in _columns(metric)},
-                )
-                for i, metric in metrics
-            }
+            mine = found.setdefault(variant, {})
+            for i, metric in metrics:
+                own = {letter: shift[f"{letter}{i}"] for letter, _ in _columns(metric)}
+                if metric.name in together:
+                    together[metric.name][variant] = _moments(n, sums[i], own)
+                    continue
+                mine[metric.name] = _aggregate(n, sums[i], own)
+                if metric.reached is not None:
+                    as_d = {
+                        name.replace("r", "d"): value for name, value in sums[i].items() if "d" not in name
+                    }
+                    reached = {letter.replace("r", "d"): value for letter, value in own.items()}
+                    self.compliance.setdefault(variant, {})[metric.name] = _aggregate(n, as_d, reached)
+        for name, arms in together.items():
+            for variant, aggregate in zip(arms, with_covariates(list(arms.values())), strict=True):
+                found[variant][name] = aggregate
         return found
 
     def _quantiles(self, i: int, level: float) -> dict[str, Quantile]:
@@ -276,79 +305,78 @@ class FileFacts:
         return units, effect if effect > 0 else 1.0
 
 
-def _kind(path: Path) -> str:
-    if not path.exists():
-        raise Invalid(f"{path} does not exist", field="FILE")
-    if not path.is_file():
-        raise Invalid(f"{path} is not a file", field="FILE")
-    if path.stat().st_size == 0:
-        raise Invalid(f"{path} is empty", field="FILE")
-    name = path.name.lower()
-    if name.endswith(PARQUET_SUFFIXES):
-        return "parquet"
-    if name.endswith(CSV_SUFFIXES):
-        return "csv"
-    raise Invalid(
-        f"{path.name} is neither CSV nor Parquet ({', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))})",
-        field="FILE",
+def _columns(metric: FileMetric) -> list[tuple[str, str]]:
+    """The columns that a metric needs, with the letter of `Aggregate.from_sums` for each."""
+    wanted = (
+        ("y", metric.column),
+        ("d", metric.denominator),
+        ("r", metric.reached),
+        *zip(_COVARIATES, (metric.covariate, *metric.more_covariates), strict=False),
+    )
+    return [(letter, column) for letter, column in wanted if column is not None]
+
+
+_PAIRS = {"dy": "yd", "ry": "yr"}
+
+
+def _products(letters: Iterable[str]) -> list[str]:
+    """What is summed: each letter, its square, and each pair once, named as `Aggregate.from_sums` names them (r as d)."""
+    known = "".join(letter for letter in "drxy" + _COVARIATES[1:] if letter in letters)
+    pairs = (a + b for a, b in combinations_with_replacement(known, 2))
+    return [*known, *(_PAIRS.get(pair, pair) for pair in pairs)]
+
+
+def _aggregate(n: int, sums: Mapping[str, float], shift: Mapping[str, float]) -> Aggregate:
+    names = ("d", "dd", "yd", "x", "xx", "xy", "dx", "maximum")
+    return Aggregate.from_sums(
+        n,
+        sums["y"],
+        sums["yy"],
+        **{name: sums[name] for name in names if name in sums},
+        **{f"shift_{letter}": value for letter, value in shift.items() if letter in "ydx"},
     )
 
 
-def _header(path: Path) -> tuple[str, list[str]]:
-    """The delimiter and the names of the columns, from the first line; a name that is taken gets a number."""
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            first = file.readline(_LONGEST_HEADER)
-            if "\0" in first:
-                raise Invalid(f"{path.name} is not text, so it is no CSV that can be read", field="FILE")
-            delimiter = max(_DELIMITERS, key=first.count)
-            file.seek(0)
-            cells = next(csv.reader(file, delimiter=delimiter), [])
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise Invalid(
-            f"{path.name} is not UTF-8 text, so it is no CSV that can be read", field="FILE"
-        ) from error
-    names: list[str] = []
-    taken: set[str] = set()
-    for i, cell in enumerate(cells):
-        name = cell.strip() or f"column{i}"
-        while name.casefold() in taken:
-            name += "_1"
-        taken.add(name.casefold())
-        names.append(name)
-    if not names:
-        raise Invalid(f"{path.name} has no header", field="FILE")
-    return delimiter, names
+def _moments(n: int, sums: Mapping[str, float], shift: Mapping[str, float]) -> Moments:
+    def product(a: str, b: str) -> float:
+        return sums[a + b] if a + b in sums else sums[b + a]
 
-
-def _columns(metric: FileMetric) -> list[tuple[str, str]]:
-    """The columns that a metric needs, with the letter of `Aggregate.from_sums` for each."""
-    wanted = (("y", metric.column), ("d", metric.denominator), ("x", metric.covariate))
-    return [(letter, column) for letter, column in wanted if column is not None]
+    return Moments.from_sums(
+        n,
+        [sums[letter] for letter in shift],
+        [[product(a, b) for b in shift] for a in shift],
+        shift=list(shift.values()),
+        maximum=sums["maximum"],
+    )
 
 
 def _per_unit(metric: FileMetric, letter: str) -> str:
     # A covariate repeated on each row must not grow with their number, which comes after the assignment.
-    if letter == "x":
+    if letter in _COVARIATES:
         return "avg"
+    if letter == "r":
+        return "max"
     return "max" if metric.kind == MetricKind.PROPORTION else "sum"
 
 
 def _bad(metric: FileMetric, letter: str, value: str) -> str:
-    if metric.kind == MetricKind.PROPORTION and letter == "y":
+    if _is_yes_or_no(metric, letter):
         return f"COALESCE({value} NOT IN (0, 1), true)"
     return f"COALESCE(NOT isfinite({value}), true)"
 
 
+def _is_yes_or_no(metric: FileMetric, letter: str) -> bool:
+    return letter == "r" or (letter == "y" and metric.kind == MetricKind.PROPORTION)
+
+
 def _option(metric: FileMetric, letter: str) -> str:
-    return f"--covariate {metric.name}" if letter == "x" else metric.option
+    if letter == "r":
+        return "--reached"
+    return f"--covariate {metric.name}" if letter in _COVARIATES else metric.option
 
 
 def _complaint(metric: FileMetric, letter: str, column: str, bad: int, example: str) -> str:
-    wanted = (
-        "0, 1, true or false" if metric.kind == MetricKind.PROPORTION and letter == "y" else "a finite number"
-    )
+    wanted = "0, 1, true or false" if _is_yes_or_no(metric, letter) else "a finite number"
     rows = "1 row" if bad == 1 else f"{bad} rows"
     if example == "":
         return f"column {column!r} is empty in {rows}; write {wanted} for every user (0 for one without an outcome)"

@@ -10,18 +10,25 @@ from experiments.vocabulary import MetricKind
 
 FILE_KINDS = (MetricKind.PROPORTION, MetricKind.MEAN, MetricKind.RATIO, MetricKind.QUANTILE)
 MEDIAN = 0.5
+MOST_COVARIATES = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileMetric:
-    """A metric of a file. column: the outcome (or numerator); denominator: of a ratio; level: of a quantile."""
+    """A metric of a file. column: the outcome (or numerator); denominator: of a ratio; level: of a quantile.
+
+    covariate: the first one; more_covariates: the others, for a regression on all of them. reached: 1 for a unit whom a message
+    reached, else 0.
+    """
 
     name: str
     kind: MetricKind
     column: str
     denominator: str | None = None
     covariate: str | None = None
+    more_covariates: tuple[str, ...] = ()
     level: float = MEDIAN
+    reached: str | None = None
 
     @property
     def option(self) -> str:
@@ -39,14 +46,23 @@ def parse_metrics(
     """Read the metrics and covariates of the command line against the columns that the file has.
 
     A metric is NAME=KIND:COLUMN; a ratio NAME=ratio:COLUMN/COLUMN; a quantile NAME=quantile:COLUMN@LEVEL with a level
-    in (0, 1), by default 0.5, the median. A covariate is NAME=COLUMN, NAME being a metric.
+    in (0, 1), by default 0.5, the median. A covariate is NAME=COLUMN, NAME being a metric; a metric may have several.
     Raises Invalid that names the option.
 
     >>> parse_metrics(["p95=quantile:latency@0.95"], {}, ["latency"])[0].level
     0.95
     """
-    pairs = covariates.items() if isinstance(covariates, Mapping) else [_pair(text) for text in covariates]
-    given = {name: known_column(column, columns, f"--covariate {name}") for name, column in pairs}
+    pairs = (
+        covariates.items()
+        if isinstance(covariates, Mapping)
+        else [_pair(text, "--covariate") for text in covariates]
+    )
+    given: dict[str, list[str]] = {}
+    for name, column in pairs:
+        mine = given.setdefault(name, [])
+        if known_column(column, columns, f"--covariate {name}") in mine:
+            raise Invalid(f"column {column!r} is given twice", field=f"--covariate {name}")
+        mine.append(column)
     metrics: list[FileMetric] = []
     for text in texts:
         metric = _metric(text, columns, given)
@@ -55,14 +71,33 @@ def parse_metrics(
         metrics.append(metric)
     if not metrics:
         raise Invalid("at least one is needed, such as bought=proportion:bought", field="--metric")
-    for name in given:
+    for name, mine in given.items():
         metric_of = next((metric for metric in metrics if metric.name == name), None)
         if metric_of is None:
             known = ", ".join(metric.name for metric in metrics)
             raise Invalid(f"there is no metric of this name; there are {known}", field=f"--covariate {name}")
         if metric_of.kind == MetricKind.QUANTILE:
             raise Invalid("a quantile takes no covariate", field=f"--covariate {name}")
+        if metric_of.kind == MetricKind.RATIO and metric_of.more_covariates:
+            raise Invalid("a ratio takes one covariate", field=f"--covariate {name}")
+        if len(mine) > MOST_COVARIATES:
+            raise Invalid(f"{MOST_COVARIATES} are the most that are taken", field=f"--covariate {name}")
     return metrics
+
+
+def parse_factors(texts: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    """Factor -> its column, from NAME=COLUMN. Raises Invalid that names --factor.
+
+    >>> parse_factors(["hour=sent_at"], ["arm", "sent_at"])
+    {'hour': 'sent_at'}
+    """
+    factors: dict[str, str] = {}
+    for text in texts:
+        name, column = _pair(text, "--factor")
+        if name in factors:
+            raise Invalid(f"{name!r} is used twice", field="--factor")
+        factors[name] = known_column(column, columns, "--factor")
+    return factors
 
 
 def known_column(name: str, columns: Sequence[str], option: str) -> str:
@@ -86,14 +121,14 @@ def suggest(name: str, known: Sequence[str]) -> str:
     return f"; there are: {shown}{', ..' if len(known) > 20 else ''}"
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str, option: str) -> tuple[str, str]:
     name, equals, column = text.partition("=")
     if not (name.strip() and equals and column.strip()):
-        raise Invalid(f"write NAME=COLUMN, not {text!r}", field="--covariate")
+        raise Invalid(f"write NAME=COLUMN, not {text!r}", field=option)
     return name.strip(), column.strip()
 
 
-def _metric(text: str, columns: Sequence[str], covariates: Mapping[str, str]) -> FileMetric:
+def _metric(text: str, columns: Sequence[str], covariates: Mapping[str, Sequence[str]]) -> FileMetric:
     name, equals, rest = text.partition("=")
     kind_text, colon, column = rest.partition(":")
     name, kind_text, column = name.strip(), kind_text.strip(), column.strip()
@@ -103,17 +138,28 @@ def _metric(text: str, columns: Sequence[str], covariates: Mapping[str, str]) ->
     if kind_text not in FILE_KINDS:
         raise Invalid(f"unknown kind {kind_text!r}; use one of {', '.join(FILE_KINDS)}", field=option)
     kind = MetricKind(kind_text)
-    covariate = covariates.get(name)
+    covariate, *others = covariates.get(name) or (None,)
+    more = tuple(each for each in others if each is not None)
     if kind == MetricKind.RATIO:
         numerator, denominator = _ratio(column, columns, option)
         return FileMetric(
-            name=name, kind=kind, column=numerator, denominator=denominator, covariate=covariate
+            name=name,
+            kind=kind,
+            column=numerator,
+            denominator=denominator,
+            covariate=covariate,
+            more_covariates=more,
         )
     level = MEDIAN
     if kind == MetricKind.QUANTILE and column not in columns:
         column, level = _quantile(column, option)
     return FileMetric(
-        name=name, kind=kind, column=known_column(column, columns, option), covariate=covariate, level=level
+        name=name,
+        kind=kind,
+        column=known_column(column, columns, option),
+        covariate=covariate,
+        more_covariates=more,
+        level=level,
     )
 
 

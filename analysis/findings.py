@@ -46,6 +46,8 @@ class Effect:
     absolute, relative: intervals at the plain level 1 - alpha of the method. p_value: valid for the method (at every
     look for a sequential one). adjusted_p_value, significant, interval_adjusted: after multiplicity in the metric's
     family; interval_adjusted excludes 0 exactly where significant. test: welch, exact, exact_sequential or order_statistics.
+    cace: per user reached, at the plain level (`stats/iv.py`); None where delivery is not known or says too little, the reason
+    in the notes.
     """
 
     variant: str
@@ -74,6 +76,28 @@ class MetricArm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FactorEffect:
+    """What a level of a factor does against the factor's first level, averaged evenly over the levels of all others.
+
+    kind: main (one factor) or interaction (two: how much the effect of one level changes with the other). factors, levels,
+    against: in step, one entry for main, two for interaction. Intervals and p-values as in `Effect`, after the multiplicity
+    of their own families (`crossing.py`); relative to the mean of the variants with the first level, for main only.
+    """
+
+    kind: str
+    factors: tuple[str, ...]
+    levels: tuple[str, ...]
+    against: tuple[str, ...]
+    absolute: Interval | None = None
+    relative: Interval | None = None
+    p_value: float | None = None
+    adjusted_p_value: float | None = None
+    significant: bool | None = None
+    interval_adjusted: Interval | None = None
+    variance_reduction: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFinding:
     metric: str
     kind: MetricKind
@@ -81,6 +105,7 @@ class MetricFinding:
     direction: Direction
     arms: tuple[MetricArm, ...]
     effects: tuple[Effect, ...]
+    factors: tuple[FactorEffect, ...] = ()
 
     def effect_of(self, variant: str) -> Effect | None:
         return next((effect for effect in self.effects if effect.variant == variant), None)
@@ -96,6 +121,20 @@ class ArmSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one primary comparison has come, for the plan's smallest effect worth finding.
+
+    power: the chance that this look would have established it. conditional_power: the chance that the look at the planned
+    end still does, given the data so far; only where the plan has a rule for futility, before the end.
+    """
+
+    metric: str
+    variant: str
+    power: float | None = None
+    conditional_power: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What to do, for which variant, and why; `rule` names the rule that fired."""
 
@@ -107,7 +146,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The whole answer. `information`: share of the planned users that this look rests on, where it is known."""
+    """The whole answer.
+
+    information: share of the planned users that this look rests on, where it is known. warnings: what is wrong or cannot be
+    told. notes: what must be taken for granted to read a number, and why an optional one is not shown.
+    """
 
     experiment: str
     as_of: datetime
@@ -118,7 +161,9 @@ class Report:
     health: tuple[HealthCheck, ...]
     metrics: tuple[MetricFinding, ...]
     decision: Decision
+    progress: tuple[Progress, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values, in the contract's shape; never NaN or infinite."""

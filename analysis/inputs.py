@@ -4,8 +4,9 @@
 warnings=()) -> Report` reads them. All are frozen values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.quantiles import Quantile
@@ -58,6 +59,8 @@ class ArmFacts:
     changed); 0 means that nobody should be in it. assigned: users assigned. mature: those whose window has closed.
     sends: False for a holdout arm. messages and reached are None where there are no messages at all (a file).
     aggregates: metric key -> sufficient statistics over the mature users; a metric that could not be computed is absent.
+    compliance: the same for metrics that are to be told per user reached, with D = 1 for a user whom a message reached.
+    levels: factor -> level, for an arm that was made by crossing factors.
     """
 
     variant: str
@@ -69,6 +72,16 @@ class ArmFacts:
     messages: Messages | None = None
     reached: Reached | None = None
     aggregates: Mapping[str, Aggregate | Quantile] = field(default_factory=dict)
+    compliance: Mapping[str, Aggregate] = field(default_factory=dict)
+    levels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorSpec:
+    """One factor of a crossing. levels: in the order of the design; the others are compared with the first."""
+
+    key: str
+    levels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +93,12 @@ class AnalysisPlan:
     mature / planned_n. looks: the fractions of all earlier looks at which a report was shown. ended: no more data
     will come (stopped, or past its end with every window closed); the last look then spends all alpha that is left.
     minimum_effect: the smallest relative lift worth finding; at the end, an interval wholly below it says keep_control.
-    minimum_users: no decision but stop_harm before every arm has so many mature users.
+    minimum_users: no decision but stop_harm before every arm has so many mature users. minimum_weeks: nor before so many
+    whole weeks have run; run_time: how long it has run (None: not known, so that weeks are not asked for); stopped: and that
+    it will not run longer.
+    power: planned; stop_at_power: a look that would have established minimum_effect with this probability is an end.
+    futility: give up when the conditional power of every comparison falls below this. quiet_guardrails: those whose breach
+    stops nothing (it still holds a winner up).
     """
 
     method: Method = Method.SPENDING
@@ -92,3 +110,18 @@ class AnalysisPlan:
     spending: str = "obrien_fleming"
     minimum_effect: float | None = None
     minimum_users: int = 100
+    minimum_weeks: int = 0
+    run_time: timedelta | None = None
+    stopped: bool = False
+    power: float = 0.8
+    stop_at_power: bool = False
+    futility: float | None = None
+    quiet_guardrails: tuple[str, ...] = ()
+
+
+def share_of(arms: Sequence[ArmFacts], treatment: ArmFacts) -> float:
+    """The share of all traffic that goes to the control and this arm together; 1 where weights do not say."""
+    weights = sum(arm.weight for arm in arms)
+    pair = treatment.weight + sum(arm.weight for arm in arms if arm.control)
+    share = pair / weights if weights > 0 else 1.0
+    return share if 0 < share <= 1 else 1.0

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from analysis.compare import Look, effective_information
-from analysis.decision import decide
+from analysis.compliers import with_complier_effects
+from analysis.crossing import with_factor_effects
+from analysis.decision import WEEK, decide
 from analysis.effects import findings_of
-from analysis.findings import ArmSummary, HealthCheck, Report
+from analysis.findings import ArmSummary, Decision, HealthCheck, Report
 from analysis.health import check_health, first_skew
-from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec
+from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, Messages, MetricSpec
+from analysis.progress import progress_of
 from analysis.stats.sequential import spending_rule
 from experiments.errors import Invalid
 from experiments.vocabulary import Method
@@ -27,12 +30,13 @@ def build_report(
     plan: AnalysisPlan,
     metrics: Sequence[MetricSpec],
     arms: Sequence[ArmFacts],
+    factors: Sequence[FactorSpec] = (),
     checks: Sequence[HealthCheck] = (),
     warnings: Sequence[str] = (),
 ) -> Report:
     """The report of one experiment at one moment.
 
-    as_of: aware datetime. checks, warnings: what the source of the facts found (unknown variants, left-out rows); they
+    as_of: aware datetime. factors: of a crossing, whose arms say their `levels`. checks, warnings: what the source of the facts found (unknown variants, left-out rows); they
     join the report's own. Data never make it fail: what cannot be told is None, with a reason among the warnings.
     Raises Invalid when there is not exactly one control, a name is used twice, or alpha is outside (0, 1).
     """
@@ -50,7 +54,10 @@ def build_report(
         if not check.ok or check.p_value is None
     ]
     said += _about_users(arms)
-    findings = findings_of(metrics, arms, look, said)
+    notes: list[str] = []
+    findings = with_complier_effects(findings_of(metrics, arms, look, said), arms, look, notes)
+    findings = with_factor_effects(findings, factors, arms, look, said, notes)
+    progress = progress_of(plan, findings, arms, look, information, said)
     summaries = tuple(
         ArmSummary(
             variant=arm.variant, control=arm.control, assigned=arm.assigned, mature=arm.mature,
@@ -62,6 +69,16 @@ def build_report(
         said.append(
             "the fixed method is valid at its planned end only, which is not reached: do not act on these numbers yet"
         )
+    decision = decide(
+        plan,
+        method=look.method,
+        finished=finished,
+        arms=summaries,
+        health=health,
+        metrics=findings,
+        progress=progress,
+    )
+    said += _about_weekdays(plan, decision)
     return Report(
         experiment=experiment,
         as_of=as_of,
@@ -71,10 +88,10 @@ def build_report(
         arms=summaries,
         health=health,
         metrics=findings,
-        decision=decide(
-            plan, method=look.method, finished=finished, arms=summaries, health=health, metrics=findings
-        ),
+        decision=decision,
+        progress=progress,
         warnings=tuple(dict.fromkeys(said)),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -115,3 +132,17 @@ def _about_users(arms: Sequence[ArmFacts]) -> list[str]:
     if immature:
         said.append(f"{immature} users are left out because their window is still open")
     return said
+
+
+def _about_weekdays(plan: AnalysisPlan, decision: Decision) -> list[str]:
+    if (
+        plan.run_time is None
+        or plan.run_time >= WEEK
+        or decision.rule not in {"winner", "worse", "too_small"}
+    ):
+        return []
+    warning = (
+        f"this was decided after {plan.run_time.days} days, so not all days of the week are in it; plan.rules.min_weeks makes decisions "
+        "wait for whole weeks"
+    )
+    return [warning]

@@ -1,6 +1,6 @@
 """A report for the terminal: decision first, then health, arms and effects, each effect with a picture of its interval."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich import box
@@ -38,9 +38,14 @@ class _ReportText:
         yield _arms(self._said)
         for metric in self._said["metrics"]:
             yield _metric(metric, wide=wide)
+            yield from _reached(metric)
+            if metric.get("factors"):
+                yield _factors(metric["factors"])
         yield _health(self._said["health"])
         if self._said["warnings"]:
             yield _lines("Warnings", self._said["warnings"])
+        if self._said.get("notes"):
+            yield _lines("Notes", self._said["notes"])
 
 
 def interval_picture(
@@ -76,8 +81,21 @@ def _decision(said: Mapping[str, Any]) -> RenderableType:
     if decision["variant"] is not None:
         words.append(f" {decision['variant']}")
     words.append(f"\n{decision['because']}", style="not bold default")
+    if decision.get("rule"):
+        words.append(f"\nrule: {decision['rule']}", style="not bold dim")
+    words.append(_progress(said.get("progress", ())), style="not bold dim")
     title = f"{said['experiment']} · {said['method']} · alpha {said['alpha']:g} · {said['as_of']}"
     return Panel(words, title=Text(title), title_align="left", box=box.ROUNDED)
+
+
+def _progress(comparisons: Sequence[Mapping[str, Any]]) -> str:
+    """What the smallest effect worth finding had for a chance, over all comparisons: the least now, the best still to come."""
+    powers = [each["power"] for each in comparisons if each["power"] is not None]
+    chances = [each["conditional_power"] for each in comparisons if each["conditional_power"] is not None]
+    text = f"\npower of this look for the smallest effect worth finding: {min(powers):.0%}" if powers else ""
+    if chances:
+        text += f"; chance still left by the planned end: {max(chances):.0%} at best"
+    return text
 
 
 def _arms(said: Mapping[str, Any]) -> RenderableType:
@@ -145,6 +163,42 @@ def _effect(effect: Mapping[str, Any], low: float, high: float, *, wide: bool) -
     yield Text(_number(effect["adjusted_p_value"], digits=2), style=style)
     if wide:
         yield Text("–" if bayes is None else f"{bayes['probability_better']:.1%}")
+
+
+def _factors(effects: Iterable[Mapping[str, Any]]) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    table.add_column("by factor")
+    for heading in ("difference", "interval", "lift", "adj. p"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for effect in effects:
+        style = "bold" if effect["significant"] else ""
+        name = Text(
+            " x ".join(map(_levels, *(effect[part] for part in ("factors", "levels", "against")))), style
+        )
+        absolute, lift = effect["absolute"], effect["relative"]
+        if absolute is None:
+            table.add_row(name, Text("cannot tell", style="dim"))
+            continue
+        table.add_row(
+            name,
+            Text(f"{absolute['estimate']:+.3g}", style),
+            Text(f"[{absolute['lower']:.3g}, {absolute['upper']:.3g}]"),
+            Text("–" if lift is None else f"{lift['estimate']:+.0%}"),
+            Text(_number(effect["adjusted_p_value"], digits=2), style),
+        )
+    return table
+
+
+def _levels(factor: str, level: str, against: str) -> str:
+    return f"{factor}: {level} against {against}"
+
+
+def _reached(metric: Mapping[str, Any]) -> Iterable[RenderableType]:
+    for effect in metric["effects"]:
+        cace = effect["cace"]
+        if cace is not None:
+            numbers = f"{cace['estimate']:+.3g} [{cace['lower']:.3g}, {cace['upper']:.3g}]"
+            yield Text(f"  per user reached, {effect['variant']}: {numbers}", style="dim")
 
 
 def _health(checks: Iterable[Mapping[str, Any]]) -> RenderableType:

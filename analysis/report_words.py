@@ -105,6 +105,16 @@ def span(interval: Mapping[str, Any], kind: str) -> str:
     return " to ".join(_fixed(interval[end] * scale, decimals, sign=True) for end in ("lower", "upper"))
 
 
+def factor_term(effect: Mapping[str, Any]) -> str:
+    """What an effect by factor compares.
+
+    >>> factor_term({"factors": ["content", "hour"], "levels": ["coupon", "pm"], "against": ["plain", "am"]})
+    'content: coupon against plain × hour: pm against am'
+    """
+    parts = zip(effect["factors"], effect["levels"], effect["against"], strict=True)
+    return " × ".join(f"{factor}: {level} against {first}" for factor, level, first in parts)
+
+
 def percent(interval: Mapping[str, Any]) -> str:
     """A relative effect: `+12 %`."""
     return f"{_fixed(interval['estimate'] * 100, decimals_of(interval, 100.0), sign=True)}%"

@@ -8,17 +8,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlmodel import Session
 
 from analysis import cautions, copies, repository
 from analysis import facts as fact_queries
+from analysis.compliance_facts import primary_compliance
 from analysis.engines import FactsEngine, SessionFacts
 from analysis.evidence import Evidence, ReportInputs
 from analysis.facts import ExperimentFacts
-from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec, Reached
+from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, Messages, MetricSpec, Reached
 from analysis.models import StoredReport
+from analysis.stats.aggregates import Aggregate
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
@@ -149,6 +152,9 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         definitions=design.metric_definitions(),
         as_of=known_until,
     )
+    compliance = primary_compliance(
+        facts or SessionFacts(session), design, found, experiment_id=experiment_id, as_of=as_of
+    )
     assigned = sum(sum(arm.assigned.values()) for arm in found.arms.values())
     enrolment = repository.enrolment_of(session, experiment_id)
     comes_at_once = is_walked_once(design)
@@ -171,6 +177,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         else 0.0
     )
     epochs = repository.epochs_of(session, experiment_id)
+    rules = design.plan.rules
     plan = AnalysisPlan(
         method=design.plan.method,
         alpha=design.plan.alpha,
@@ -179,13 +186,29 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         looks=earlier_looks(repository.informations(session, experiment_id), information),
         ended=is_over and min(mature.values()) == assigned,
         minimum_effect=design.plan.mde,
+        minimum_users=rules.min_users,
+        minimum_weeks=rules.min_weeks,
+        run_time=run_time(experiment, as_of),
+        stopped=experiment.status == ExperimentStatus.STOPPED,
+        power=design.plan.power,
+        stop_at_power=rules.stop_at_power,
+        futility=rules.futility,
+        quiet_guardrails=tuple(
+            use.key
+            for use in design.metrics
+            if use.role == MetricRole.GUARDRAIL and not rules.stops_for(use.key)
+        ),
     )
     inputs = ReportInputs(
         experiment=experiment.key,
         as_of=as_of,
         plan=plan,
         metrics=metric_specs(design),
-        arms=arms_of(design, found, epochs=epochs),
+        arms=arms_of(design, found, epochs=epochs, compliance=compliance),
+        factors=tuple(
+            FactorSpec(key=factor.key, levels=tuple(level.key for level in factor.levels))
+            for factor in design.factors
+        ),
         checks=cautions.changed_weights(design, found, epochs),
         warnings=(
             *found.warnings,
@@ -296,7 +319,11 @@ def metric_specs(design: ExperimentDesign) -> tuple[MetricSpec, ...]:
 
 
 def arms_of(
-    design: ExperimentDesign, found: ExperimentFacts, *, epochs: Sequence[Epoch]
+    design: ExperimentDesign,
+    found: ExperimentFacts,
+    *,
+    epochs: Sequence[Epoch],
+    compliance: Mapping[str, Mapping[str, Aggregate]] = MappingProxyType({}),
 ) -> tuple[ArmFacts, ...]:
     """The arms in the order of the design, then any variant that has users but is not in the design (weight 0)."""
     shares = traffic_shares(design, found, {epoch.number: epoch.weights for epoch in epochs})
@@ -320,6 +347,10 @@ def arms_of(
                     metric: by_variant.get(key, fact_queries.nobody(definitions[metric]))
                     for metric, by_variant in found.metrics.items()
                 },
+                compliance={
+                    metric: by_variant[key] for metric, by_variant in compliance.items() if key in by_variant
+                },
+                levels=known[key].levels if key in known else {},
             )
         )
     return tuple(arms)
@@ -340,6 +371,13 @@ def traffic_shares(
         variant: sum(users * weights[number].get(variant, 0.0) for number, users in drawn.items()) / total
         for variant in {variant for number in drawn for variant in weights[number]}
     }
+
+
+def run_time(experiment: Experiment, as_of: datetime) -> timedelta | None:
+    """How long an experiment has run; one that was stopped ran until then."""
+    if experiment.started_at is None:
+        return None
+    return min(as_of, experiment.stopped_at or as_of) - experiment.started_at
 
 
 def _says_something_else(look: Look, newest: StoredReport) -> bool:

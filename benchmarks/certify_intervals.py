@@ -9,6 +9,7 @@ from scipy import special, stats
 
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import Difference, absolute, difference, lift_variance, relative
+from analysis.stats.iv import complier_effect
 from analysis.stats.quantiles import Quantile, quantile_difference
 from benchmarks.claims import ALPHA, Claim, Findings, Size, at_least, at_most, percent, standard_error
 from benchmarks.simulation import Floats, Twin
@@ -202,4 +203,46 @@ def not_delivered(size: Size, seed: int, findings: Findings, advance: Advance) -
             met=None,
         ),
     ]
+    findings.claims += [_per_user_reached(*each, size=size, seed=seed) for each in enumerate(reach)]
     advance()
+
+
+def _per_user_reached(number: int, reach: tuple[float, float], *, size: Size, seed: int) -> Claim:
+    """Coverage of the effect per user reached against a silent arm; eager users are reached and gain differently."""
+    runs, half = size.runs, 2500
+    rng = np.random.default_rng([seed, 13, number])
+    base, gain = np.array([0.15, 0.05]), np.array([0.03, 0.01])
+    truth = float(np.average(gain, weights=reach))
+    silent = rng.binomial(half, base, (runs, 2)).sum(axis=1)
+    got = rng.binomial(half, reach, (runs, 2))
+    reached = rng.binomial(got, base + gain)
+    bought = reached + rng.binomial(half - got, base)
+    found = [
+        complier_effect(
+            Aggregate.from_sums(2 * half, c, c, d=0, dd=0, yd=0),
+            Aggregate.from_sums(2 * half, y, y, d=d, dd=d, yd=yd),
+        )
+        for c, y, d, yd in np.stack(
+            [silent, *(each.sum(axis=1) for each in (bought, got, reached))], axis=1
+        ).tolist()
+    ]
+    estimate, error, freedom = np.array(
+        [(e.estimate, e.standard_error, e.degrees_of_freedom) for e in found]
+    ).T
+    half_width = -special.stdtrit(freedom, ALPHA / 2) * error
+    for i in range(0, runs, max(1, runs // SAMPLE)):
+        interval = found[i].interval(ALPHA)
+        if not np.allclose(
+            (estimate[i] - half_width[i], estimate[i] + half_width[i]), (interval.lower, interval.upper)
+        ):
+            raise Twin(f"per user reached: {estimate[i]} -+ {half_width[i]}, in production {interval}")
+    share = float((np.abs(estimate - truth) <= half_width).mean())
+    return Claim(
+        topic="non-delivery",
+        claim=f"coverage per user reached (CACE), {reach[0]:.0%} of eager and {reach[1]:.0%} of other users reached, 5000 per arm",
+        bar="94-96 %",
+        obtained=percent(share),
+        error=percent(standard_error(share, runs)),
+        runs=f"{runs:,}",
+        met=at_least(0.94, runs) <= share <= at_most(0.96, runs),
+    )

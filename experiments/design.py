@@ -15,11 +15,12 @@ from experiments import content
 from experiments.errors import Invalid, Problem
 from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, crossed
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
+from experiments.plan import Plan, rule_problems
 from experiments.quantities import INSIDE
 from experiments.timing import last_send_offset, series_problems
 from experiments.treatments import Treatment, Variant
 from experiments.triggers import Moment, OnceTrigger, Trigger
-from experiments.vocabulary import Category, Method, MetricRole
+from experiments.vocabulary import Category, MetricRole
 
 SHARES_TOLERANCE: Final = 1e-6
 _BRANCH: Final = re.compile(
@@ -103,23 +104,6 @@ class Expiry(_Value):
         """From when on a message that was first due at `due` no longer goes out; `ttl` where nothing is said."""
         last = due + (self.after or ttl)
         return last if self.at is None else min(last, self.at)
-
-
-class Plan(_Value):
-    """The analysis plan, fixed before the first look."""
-
-    method: Method = Method.SPENDING
-    alpha: float = Field(0.05, gt=0, lt=0.5, strict=True)
-    power: float = Field(0.8, gt=0, lt=1, strict=True)
-    mde: float | None = Field(
-        None,
-        ge=1e-6,
-        le=100,
-        strict=True,
-        allow_inf_nan=False,
-        description="Smallest relative effect worth finding: 0.1 is a tenth more",
-    )
-    ends_after: PositiveDuration | None = None
 
 
 class Allocation(_Value):
@@ -206,7 +190,12 @@ def _read_whole(
         raise Invalid.of([*problems, *problems_of(items)]) from error
     if problems:
         raise Invalid.of(problems)
-    problems += [*_variant_problems(design), *_audience_problems(design), *_content_problems(design)]
+    problems += [
+        *_variant_problems(design),
+        *_audience_problems(design),
+        *_content_problems(design),
+        *_rule_problems(design),
+    ]
     resolved, metric_problems = _resolve_metrics(design, dict(library))
     problems += metric_problems
     if not problems:
@@ -347,6 +336,14 @@ def _content_problems(design: ExperimentDesign) -> list[Problem]:
         for path, source in variant.message.sources().items()
         for problem in content.problems_in(source, field=f"variants[{i}].message.{path}")
     ]
+
+
+def _rule_problems(design: ExperimentDesign) -> list[Problem]:
+    return rule_problems(
+        design.plan,
+        guardrails=[use.key for use in design.metrics if use.role == MetricRole.GUARDRAIL],
+        planned_end=isinstance(design.trigger, OnceTrigger),
+    )
 
 
 def _resolve_metrics(

@@ -32,7 +32,21 @@ def analyze(
     ] = None,
     covariate: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=COLUMN: a quantity from before the experiment, for that metric."),
+        typer.Option(
+            help="NAME=COLUMN: a quantity from before the experiment, for that metric. May be repeated, also for one metric."
+        ),
+    ] = None,
+    reached: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that is 1 for a user whom a message reached, 0 else; for a silent control."
+        ),
+    ] = None,
+    factor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=COLUMN, for variants that cross factors: the level of each. May be repeated."
+        ),
     ] = None,
     weight: Annotated[
         list[str] | None,
@@ -77,6 +91,8 @@ def analyze(
         "unit": unit,
         "metrics": metric,
         "covariates": covariate or [],
+        "reached": reached,
+        "factors": factor or [],
         "method": method,
         "alpha": alpha,
         "weights": read_weights(weight or []),
