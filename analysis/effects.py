@@ -23,7 +23,9 @@ _WIDEST = 0.99
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
+    """One variant against the control on one metric, before its family is known."""
+
     spec: MetricSpec
     variant: str
     comparison: Comparison
@@ -35,7 +37,7 @@ def findings_of(
     """Every metric compared between every variant and the control; reasons for what is None are appended to `said`."""
     control = next(arm for arm in arms if arm.control)
     rows = [
-        _Row(spec, arm.variant, compare(spec, control, arm, look=look, share=share_of(arms, arm)))
+        Row(spec, arm.variant, compare(spec, control, arm, look=look, share=share_of(arms, arm)))
         for spec in metrics
         for arm in arms
         if not arm.control
@@ -61,7 +63,7 @@ def findings_of(
             direction=spec.direction,
             arms=tuple(_metric_arm(spec, arm, said) for arm in arms),
             effects=tuple(
-                _effect(row, control.variant, adjusted[i], look.alpha, guards, said)
+                effect_of(row, control.variant, adjusted[i], look.alpha, guards, said)
                 for i, row in enumerate(rows)
                 if row.spec is spec
             ),
@@ -70,7 +72,7 @@ def findings_of(
     )
 
 
-def _adjusted(rows: Sequence[_Row]) -> list[float | None]:
+def _adjusted(rows: Sequence[Row]) -> list[float | None]:
     result: list[float | None] = [None] * len(rows)
     for role, adjust in (
         (MetricRole.PRIMARY, holm),
@@ -83,9 +85,10 @@ def _adjusted(rows: Sequence[_Row]) -> list[float | None]:
     return result
 
 
-def _effect(
-    row: _Row, control: str, adjusted: float | None, alpha: float, guards: int, said: list[str]
+def effect_of(
+    row: Row, control: str, adjusted: float | None, alpha: float, guards: int, said: list[str]
 ) -> Effect:
+    """The effect of a row whose family gave it the p-value `adjusted`. guards: guardrail comparisons that share alpha."""
     comparison = row.comparison
     absolute = _at(comparison.rule, comparison.interval, alpha)
     if comparison.interval is not None and absolute is None:
@@ -131,7 +134,7 @@ def _agree(interval: Interval | None, significant: bool) -> Interval | None:
     return Interval(interval.estimate, min(interval.lower, 0.0), max(interval.upper, 0.0))
 
 
-def _verdict(row: _Row, alpha: float, guards: int) -> GuardrailVerdict:
+def _verdict(row: Row, alpha: float, guards: int) -> GuardrailVerdict:
     # Each verdict asks about one side, and one end of an interval at 2 alpha errs with alpha: non_inferior at the alpha of the
     # plan, breached at an alpha that all guardrails share.
     margin = row.spec.margin

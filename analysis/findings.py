@@ -167,20 +167,21 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values, in the contract's shape; never NaN or infinite."""
-        plain = _plain(self)
+        plain = plain_json(self)
         if not isinstance(plain, dict):
             raise TypeError("a report is an object")
         plain["as_of"] = format_moment(self.as_of)
         return plain
 
 
-def _plain(value: object) -> Any:
+def plain_json(value: object) -> Any:
+    """Findings as plain JSON values; a number that is not finite is null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return {each.name: plain_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain_json(each) for key, each in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(each) for each in value]
+        return [plain_json(each) for each in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, str):

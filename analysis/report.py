@@ -44,7 +44,7 @@ def build_report(
     said: list[str] = list(warnings)
     mature = sum(arm.mature for arm in arms)
     information = effective_information(plan, mature)
-    look = _look(plan, information, said)
+    look = look_of(plan, information, said)
     finished = plan.ended or (information is not None and information >= 1)
     health = (*check_health(arms, look.method), *checks)
     said += [skew] if (skew := first_skew(health)) is not None else []
@@ -109,7 +109,8 @@ def _validate(plan: AnalysisPlan, metrics: Sequence[MetricSpec], arms: Sequence[
                 raise Invalid(f"{name!r} is used twice", field=field)
 
 
-def _look(plan: AnalysisPlan, information: float | None, said: list[str]) -> Look:
+def look_of(plan: AnalysisPlan, information: float | None, said: list[str]) -> Look:
+    """How a look at this information is judged; what stands in for the planned method is appended to `said`."""
     method = plan.method
     if method == Method.SPENDING and information is None:
         method = Method.ALWAYS_VALID

@@ -43,9 +43,9 @@ class _ReportText:
                 yield _factors(metric["factors"])
         yield _health(self._said["health"])
         if self._said["warnings"]:
-            yield _lines("Warnings", self._said["warnings"])
+            yield lines("Warnings", self._said["warnings"])
         if self._said.get("notes"):
-            yield _lines("Notes", self._said["notes"])
+            yield lines("Notes", self._said["notes"])
 
 
 def interval_picture(
@@ -117,7 +117,7 @@ def _arms(said: Mapping[str, Any]) -> RenderableType:
 
 def _metric(metric: Mapping[str, Any], *, wide: bool) -> RenderableType:
     title = f"{metric['metric']} ({metric['kind']}, {metric['role']})"
-    means = ", ".join(f"{arm['variant']} {_number(arm['mean'])}" for arm in metric["arms"])
+    means = ", ".join(f"{arm['variant']} {number(arm['mean'])}" for arm in metric["arms"])
     table = Table(
         box=None,
         padding=(0, 2, 0, 0),
@@ -160,7 +160,7 @@ def _effect(effect: Mapping[str, Any], low: float, high: float, *, wide: bool) -
         yield Text(f"{relative['estimate']:+.1%} [{relative['lower']:+.1%}, {relative['upper']:+.1%}]")
     else:
         yield Text(f"{relative['estimate']:+.0%}")
-    yield Text(_number(effect["adjusted_p_value"], digits=2), style=style)
+    yield Text(number(effect["adjusted_p_value"], digits=2), style=style)
     if wide:
         yield Text("–" if bayes is None else f"{bayes['probability_better']:.1%}")
 
@@ -184,7 +184,7 @@ def _factors(effects: Iterable[Mapping[str, Any]]) -> RenderableType:
             Text(f"{absolute['estimate']:+.3g}", style),
             Text(f"[{absolute['lower']:.3g}, {absolute['upper']:.3g}]"),
             Text("–" if lift is None else f"{lift['estimate']:+.0%}"),
-            Text(_number(effect["adjusted_p_value"], digits=2), style),
+            Text(number(effect["adjusted_p_value"], digits=2), style),
         )
     return table
 
@@ -213,12 +213,14 @@ def _health(checks: Iterable[Mapping[str, Any]]) -> RenderableType:
     return words
 
 
-def _lines(heading: str, lines: Iterable[str]) -> RenderableType:
+def lines(heading: str, said: Iterable[str]) -> RenderableType:
+    """A heading with one dash for each sentence."""
     words = Text(f"{heading}\n", style="bold")
-    for line in lines:
+    for line in said:
         words.append(f"  - {line}\n", style="not bold default")
     return words
 
 
-def _number(value: float | None, *, digits: int = 4) -> str:
+def number(value: float | None, *, digits: int = 4) -> str:
+    """A number as short as it can be, or that it cannot be told."""
     return "cannot tell" if value is None else f"{value:.{digits}g}"

@@ -7,7 +7,7 @@ Caps and the ratios that covariates are measured against stay those of all users
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
 
@@ -25,6 +25,8 @@ from experiments.quantities import is_property_name
 MOST_SLICES: Final = 50
 UNKNOWN: Final = ""
 """The slice of users without the attribute (or with an empty text, a list or an object in it)."""
+DAY: Final = "day"
+"""How the day of assignment is asked for; an attribute of that name cannot be."""
 OTHERS: Final = "(others)"
 """The slice of all values beyond the `MOST_SLICES` most frequent ones."""
 _DAY: Final = timedelta(days=1) // MICROSECOND
@@ -42,6 +44,11 @@ class By:
     def __post_init__(self) -> None:
         if self.attribute is not None and not is_property_name(self.attribute):
             raise Invalid(f"{self.attribute!r} is not the name of an attribute at the top", field="by")
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """`day`, or the name of an attribute. Raises Invalid (field `by`) for what cannot be one."""
+        return cls() if text == DAY else cls(attribute=text)
 
 
 def gather_by(
@@ -67,6 +74,21 @@ def gather_by(
                 assert isinstance(value, Aggregate)  # noqa: S101  # quantiles are left out above
                 found[key].setdefault(name, {})[row["variant"]] = value
     return found
+
+
+def is_known(engine: FactsEngine, *, experiment_id: int, by: By, as_of: datetime) -> bool:
+    """Whether any user of the experiment has the attribute as a text, a number or a truth value; true while there are none."""
+    if by.attribute is None:
+        return True
+    query: Any = (
+        select(
+            func.count().label("users"), func.count(WordIn(USERS.c.attributes, by.attribute)).label("told")
+        )
+        .select_from(ASSIGNMENTS.join(USERS, USERS.c.id == ASSIGNMENTS.c.user_pk))
+        .where(*is_mature(experiment_id, timedelta(0), as_of=as_of))
+    )
+    (row,) = engine.fetch(query)
+    return bool(row["told"]) or not row["users"]
 
 
 def sliced_query(experiment_id: int, group: MetricGroup, slicing: Slicing, *, as_of: datetime) -> Select[Any]:

@@ -48,11 +48,23 @@ def report(
     number: Annotated[
         int | None, typer.Option("--id", min=1, help="A kept report by its id, instead of a new look.")
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="By slice: an attribute of users, or day (of assignment). As text or json."),
+    ] = None,
+    as_document: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Make the report of an experiment and show it. Every report is a look at the data, and is kept; with --id a kept one is shown.
 
+    With --by, its effects by slice of the users and whether they differ: for finding questions, not for deciding.
     Example: touchstone report spring-wakeup --format html --out report.html
+    Example: touchstone report spring-wakeup --by country
     """
+    if as_document and form not in (Format.TEXT, Format.JSON):
+        raise Invalid(f"is json, and --format is {form}; say one of them", field="--json")
+    form = Format.JSON if as_document else form
+    if by is not None and form not in (Format.TEXT, Format.JSON):
+        raise Invalid(f"slices are shown as text or json, not as {form}", field="--format")
     # scipy takes a second to load, which no other command should wait for.
     from analysis import history, service
 
@@ -64,6 +76,9 @@ def report(
     else:
         with wiring.database.snapshot() as session:
             stored = history.find(session, report_id=min(number, LARGEST_ID), key=key)
+    if by is not None:
+        _show_segments(wiring, stored, by=by, form=form, out=out)
+        return
     if form == Format.TEXT and out is None:
         make_console().print(_text(stored.body))
         return
@@ -119,7 +134,7 @@ def _forms(wiring: Wiring, stored: "StoredReport") -> dict[Format, Callable[[], 
     from api.reporting import page_of
 
     return {
-        Format.TEXT: lambda: _plain(stored.body),
+        Format.TEXT: lambda: _plain(_text(stored.body)),
         Format.HTML: lambda: page_of(wiring.database, stored),
         Format.CSV: lambda: render_csv(stored.body),
         Format.JSON: lambda: as_json(history.exported(stored)),
@@ -132,9 +147,24 @@ def _text(body: Mapping[str, Any]) -> Any:
     return render(body)
 
 
-def _plain(body: Mapping[str, Any]) -> str:
+def _show_segments(
+    wiring: Wiring, stored: "StoredReport", *, by: str, form: Format, out: Path | None
+) -> None:
+    from analysis.segment_reports import segment_report
+    from analysis.segment_text import render_segments
+
+    said = segment_report(wiring.database, stored, by=by, facts=wiring.facts).to_json()
+    if form == Format.JSON:
+        _write(as_json(said), out)
+    elif out is None:
+        make_console().print(render_segments(said))
+    else:
+        _write(_plain(render_segments(said)), out)
+
+
+def _plain(shown: Any) -> str:
     page = StringIO()
-    Console(file=page, width=WIDTH_WITHOUT_TERMINAL).print(_text(body))
+    Console(file=page, width=WIDTH_WITHOUT_TERMINAL).print(shown)
     return page.getvalue()
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from analysis import history, service
 from analysis.models import StoredReport
 from analysis.report_csv import render_csv
+from analysis.segment_reports import segment_report
 from api.dependencies import (
     MANAGEMENT,
     MAX_ID,
@@ -77,6 +78,19 @@ def report_page(wiring: WiringOf, current: Current) -> HTMLResponse:
 def report_table(current: Current) -> Response:
     """The same for spreadsheets: one row for each metric and variant."""
     return Response(render_csv(current.body), media_type="text/csv", headers=LOCKED_UP)
+
+
+@router.get("/{key}/report/segments", responses=NOT_STARTED)
+def segments(
+    wiring: WiringOf,
+    current: Current,
+    by: Annotated[
+        CleanText,
+        Query(min_length=1, max_length=200, description="An attribute of users; or day, of assignment"),
+    ],
+) -> dict[str, Any]:
+    """The newest report by slice of the users, and whether the slices differ; as of its moment, so no look of its own."""
+    return segment_report(wiring.database, current, by=by, facts=wiring.facts).to_json()
 
 
 @router.get("/{key}/report/series")
