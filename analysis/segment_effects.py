@@ -38,8 +38,8 @@ NO_SLICE_DIFFERS: Final = "no slice differs: the effects vary between slices no 
 ATTRIBUTES_OF_NOW: Final = "attributes are those that users have now: slices by one that the campaign can change compare users who are not alike"
 HOW_TOLD: Final = "whether slices differ is tested on differences, not on lifts: where the level differs, an equal lift is another difference"
 ABOUT_LOOKS: Final = (
-    "p_value_of_this_look of heterogeneity is Cochran's, for one look; p_value levels it by the rule of this look, which is exact "
-    "for two slices and near it for more"
+    "whether slices differ is Cochran's test, whose p is of one look (p_value_of_this_look); the rule of this look levels it "
+    "(p_value), exactly for two slices and nearly for more"
 )
 
 Adjust = Callable[[Sequence[float | None]], list[float | None]]

@@ -35,9 +35,9 @@ def _table(metric: Mapping[str, Any], control: str) -> RenderableType:
         title=Text(f"\n{metric['metric']} ({metric['kind']}, {metric['role']})", style="bold"),
         title_justify="left",
     )
-    table.add_column("slice")
+    table.add_column("slice", min_width=6)
     table.add_column("variant")
-    for heading in (control, "users", "difference", "interval", "lift", "adj. p"):
+    for heading in (f"n {control}", "n", "difference", "interval", "lift", "adj. p"):
         table.add_column(heading, justify="right", no_wrap=True)
     before = None
     for each in metric["slices"]:
@@ -64,7 +64,7 @@ def _row(each: Mapping[str, Any], *, is_new: bool) -> Iterable[Text]:
 
 
 def _name(slice_: str) -> str:
-    return "(unknown)" if slice_ == UNKNOWN else slice_
+    return "(none)" if slice_ == UNKNOWN else slice_
 
 
 def _heterogeneity(metric: Mapping[str, Any]) -> Iterable[RenderableType]:

@@ -138,7 +138,7 @@ def test_as_text_each_slice_is_named_once_with_its_counts() -> None:
     text = page.getvalue()
     assert "spring by country · report 3 · fixed" in text
     lines = text.splitlines()
-    assert [line.split()[0] for line in lines if " b " in line] == ["NL", "BR", "(unknown)", "DE"]
+    assert [line.split()[0] for line in lines if " b " in line] == ["NL", "BR", "(none)", "DE"]
     assert "cannot tell" in next(line for line in lines if line.startswith("DE"))
     assert "b: the effect differs between the 3 slices by more than chance" in text
     assert f"c: {NO_SLICE_DIFFERS}"[:60] in text
