@@ -12,7 +12,8 @@ from analysis import copies
 from analysis.engines import FactsEngine, SessionFacts
 from analysis.evidence import read_inputs
 from analysis.models import StoredReport
-from analysis.segment_effects import SegmentReport, segment_effects
+from analysis.segment_effects import segment_effects
+from analysis.segment_findings import SegmentReport
 from analysis.slice_facts import By, gather_by, is_known
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid

@@ -9,14 +9,8 @@ from rich.console import Console
 
 from analysis.evidence import ReportInputs
 from analysis.inputs import AnalysisPlan, ArmFacts, MetricSpec
-from analysis.segment_effects import (
-    ATTRIBUTES_OF_NOW,
-    FEWEST_USERS,
-    MOST_SHOWN,
-    NO_SLICE_DIFFERS,
-    SegmentReport,
-    segment_effects,
-)
+from analysis.segment_effects import FEWEST_USERS, MOST_SHOWN, segment_effects
+from analysis.segment_findings import ATTRIBUTES_OF_NOW, NO_SLICE_DIFFERS, SegmentReport
 from analysis.segment_text import render_segments
 from analysis.slice_facts import OTHERS, UNKNOWN
 from analysis.stats.aggregates import Aggregate
