@@ -115,16 +115,21 @@ def _arms(said: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def _metric(metric: Mapping[str, Any], *, wide: bool) -> RenderableType:
-    title = f"{metric['metric']} ({metric['kind']}, {metric['role']})"
-    means = ", ".join(f"{arm['variant']} {number(arm['mean'])}" for arm in metric["arms"])
-    table = Table(
+def titled(title: str) -> Table:
+    """The table of a metric, without columns yet."""
+    return Table(
         box=None,
         padding=(0, 2, 0, 0),
         header_style="dim",
-        title=Text(f"\n{title}: {means}", style="bold"),
+        title=Text(f"\n{title}", style="bold"),
         title_justify="left",
     )
+
+
+def _metric(metric: Mapping[str, Any], *, wide: bool) -> RenderableType:
+    title = f"{metric['metric']} ({metric['kind']}, {metric['role']})"
+    means = ", ".join(f"{arm['variant']} {number(arm['mean'])}" for arm in metric["arms"])
+    table = titled(f"{title}: {means}")
     table.add_column("variant", min_width=13)
     table.add_column("difference", justify="right", no_wrap=True)
     table.add_column("interval", justify="right", no_wrap=True)

@@ -34,7 +34,8 @@ def read_segments(
 ) -> SegmentReport:
     """The slices of a report as of its moment; only reads.
 
-    by: the name of an attribute, or `day`. facts: where the facts are read; the database of `session` by default.
+    by: the name of an attribute, or `day`. facts: where the facts are read; the database of `session` by default, and for
+    attributes that a copy does not hold.
     Raises Invalid (field `by`) for an attribute that no user of the experiment has, and Conflict for a report that does not
     say what it was made from.
     """
@@ -47,8 +48,10 @@ def read_segments(
     inputs = read_inputs(report.inputs["data"])
     experiment = get_experiment(session, inputs.experiment)
     definitions = design_of(experiment).metric_definitions()
-    engine = facts or SessionFacts(session)
     copied = copies.copied_by(facts)
+    # Copies hold no attributes, on purpose; the database tells them, of the users that the copy knows to be mature.
+    is_lacking = copied is not None and slicing.attribute is not None
+    engine = SessionFacts(session) if facts is None or is_lacking else facts
     told = copies.told(
         copied, as_of=inputs.as_of, begun=experiment.started_at or inputs.as_of, definitions=definitions
     )

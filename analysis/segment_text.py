@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from analysis.report_text import lines, number
+from analysis.report_text import lines, number, titled
 from analysis.slice_facts import UNKNOWN
 
 
@@ -28,13 +27,7 @@ def render_segments(said: Mapping[str, Any]) -> RenderableType:
 
 
 def _table(metric: Mapping[str, Any], control: str) -> RenderableType:
-    table = Table(
-        box=None,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
-        title=Text(f"\n{metric['metric']} ({metric['kind']}, {metric['role']})", style="bold"),
-        title_justify="left",
-    )
+    table = titled(f"{metric['metric']} ({metric['kind']}, {metric['role']})")
     table.add_column("slice", min_width=6)
     table.add_column("variant")
     for heading in (f"n {control}", "n", "difference", "interval", "lift", "adj. p"):

@@ -1,5 +1,7 @@
 """Reports by slice on both databases, against scipy and statsmodels on the users' own rows."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,12 +10,14 @@ from statsmodels.stats.multitest import multipletests
 
 from analysis.segment_findings import NO_SLICE_DIFFERS, SegmentReport
 from analysis.segment_reports import segment_report
+from analysis.warehouse.export import export_facts
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid
 from tests.integration.analysis_rows import DAY
 from tests.integration.segmented import COUNTRIES, World, segmented
 from tests.integration.test_report import look, start, stored, two_arms
+from tests.integration.warehouse_rows import opened
 
 
 def by(database: Database, clock: SteppedClock, name: str) -> SegmentReport:
@@ -105,6 +109,24 @@ def test_who_comes_later_is_not_in_the_slices_of_a_kept_report(
     now = by(database, clock, "country")
     assert sum(each.n for each in now.metrics[0].slices) == (world.variant == "coupon").sum()
     assert sum(each.n for each in before.metrics[0].slices) < (world.variant == "coupon").sum()
+
+
+def test_a_copy_of_the_facts_has_no_attributes_and_the_database_tells_them(
+    sqlite_url: str, clock: SteppedClock, tmp_path: Path
+) -> None:
+    database = Database(sqlite_url)
+    segmented(database, clock, lifts=(6.0, 0.0, 0.0))
+    report = look(database, clock)
+    export_facts(database, clock, folder=tmp_path / "copy", format_="parquet", page=700)
+    engine = opened(f"duckdb:///{tmp_path / 'copy'}")
+    assert segment_report(database, report, by="country", facts=engine) == segment_report(
+        database, report, by="country"
+    )
+    here, there = (segment_report(database, report, by="day", facts=facts) for facts in (None, engine))
+    assert [each.n for each in here.metrics[0].slices] == [each.n for each in there.metrics[0].slices]
+    assert here.metrics[0].heterogeneity[0].q == pytest.approx(there.metrics[0].heterogeneity[0].q)
+    engine.dispose()
+    database.dispose()
 
 
 def test_what_cannot_be_told_is_said(database: Database, clock: SteppedClock) -> None:
