@@ -211,8 +211,8 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         ),
         checks=cautions.changed_weights(design, found, epochs),
         warnings=(
-            *found.warnings,
             *of_the_copy,
+            *found.warnings,
             *cautions.shared_units(design),
             *cautions.open_windows(design, primary=primary, mature=mature, assigned=assigned),
         ),

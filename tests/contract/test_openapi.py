@@ -34,7 +34,7 @@ from experiments.database import Database
 from experiments.settings import Settings
 from experiments.vocabulary import Scope
 
-EXAMPLES: Final = {"sqlite": 14, "postgresql": 5}
+EXAMPLES: Final = {"sqlite": 8, "postgresql": 4}
 """Requests for each operation and for each of valid and broken."""
 CHECKS: Final = [
     not_a_server_error,
