@@ -153,7 +153,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         as_of=known_until,
     )
     compliance = primary_compliance(
-        facts or SessionFacts(session), design, found, experiment_id=experiment_id, as_of=as_of
+        facts or SessionFacts(session), design, found, experiment_id=experiment_id, as_of=known_until
     )
     assigned = sum(sum(arm.assigned.values()) for arm in found.arms.values())
     enrolment = repository.enrolment_of(session, experiment_id)
