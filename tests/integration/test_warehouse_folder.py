@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from analysis import engines, facts, service
+from analysis.evidence import read_inputs
 from analysis.warehouse import folder as folders
 from analysis.warehouse.export import export_facts
 from experiments import service as experiments
@@ -18,6 +19,7 @@ from experiments.errors import Invalid, Unavailable
 from experiments.lifecycle import Move
 from experiments.settings import Settings
 from tests.integration.analysis_rows import DAY, HOUR, START, Assigned, design, enrolment, store
+from tests.integration.test_compliance_facts import deliver
 from tests.integration.warehouse_rows import opened
 
 AT = to_micros(START)
@@ -188,6 +190,7 @@ def test_a_report_tells_how_old_its_copy_is_and_a_new_copy_is_seen(
         experiments.move(session, clock, actor="test", key="spring", move=Move.START)
     store(database, assigned=[Assigned(user, "coupon", START) for user in range(1, 5)])
     enrolment(database, last_user=4, finished_at=START)
+    deliver(database, [(user, START + HOUR, None) for user in range(1, 5)])
     engine = opened(f"duckdb:///{tmp_path}")
 
     def look() -> service.Look:
@@ -209,6 +212,9 @@ def test_a_report_tells_how_old_its_copy_is_and_a_new_copy_is_seen(
     assert old.as_of == clock.now()
     assert old.body["warnings"][0].startswith("data as of 2026-12-07T10:00:00Z: the facts come from a copy")
     assert [arm["mature"] for arm in old.body["arms"]] == [0, 0, 0]
+    # Who was reached is asked as of the copy too: else users count whose purchases it does not know.
+    kept = read_inputs(old.evidence.inputs["data"]).arms
+    assert sum(each.n for arm in kept for each in arm.compliance.values()) == 0
     export_facts(database, clock, folder=tmp_path)
     new = look()
     assert [arm["mature"] for arm in new.body["arms"]] == [0, 0, 4]
