@@ -60,7 +60,7 @@ def project_webhooks(wiring: Wiring) -> Any:
 def refresh_reports(wiring: Wiring) -> Any:
     """Make the report of every running experiment anew."""
     # scipy takes a second to load, which no other job should wait for.
-    from analysis import service as reports
+    from analysis.reports import service as reports
 
     return reports.refresh_tick(wiring.database, wiring.clock, facts=wiring.facts)
 

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.plan_findings import CampaignPlan
-from analysis.plan_inputs import MOST_RUNS, Assumptions
+from analysis.planning.plan_findings import CampaignPlan
+from analysis.planning.plan_inputs import MOST_RUNS, Assumptions
 from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 
 

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.history import Kept, LookPoint
+from analysis.reports.history import Kept, LookPoint
 
 
 class _Answer(BaseModel):

@@ -1,8 +1,8 @@
 """A stored report in the form that somebody asked for; one way for HTTP and the command line."""
 
-from analysis import history
-from analysis.models import StoredReport
-from analysis.report_html import render_html
+from analysis.reports import history
+from analysis.reports.models import StoredReport
+from analysis.reports.report_html import render_html
 from experiments.database import Database
 
 

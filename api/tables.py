@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import MetaData
 from sqlmodel import SQLModel
 
-import analysis.models
+import analysis.reports.models
 import api.models
 import delivery.models
 import experiments.audit
@@ -17,7 +17,7 @@ TABLE_MODULES: Final = (
     experiments.audit,
     targeting.models,
     delivery.models,
-    analysis.models,
+    analysis.reports.models,
     api.models,
 )
 metadata: Final[MetaData] = SQLModel.metadata

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from analysis.engines import FactsCopy, FactsEngine, ReplicaFacts, open_replica
+from analysis.facts.engines import FactsCopy, FactsEngine, ReplicaFacts, open_replica
 from api import migrations
 from api.evaluation_memory import Exposed, PayloadShelf
 from api.group_commit import GroupCommitter

@@ -16,11 +16,11 @@ import tea_tasting
 from pyarrow import parquet
 from scipy import stats
 
-from analysis import facts
-from analysis import service as reports
-from analysis.certify_sources import certify_experiment, certify_file
-from analysis.engines import SessionFacts
-from analysis.files import analyze_file
+from analysis.certification.certify_sources import certify_experiment, certify_file
+from analysis.facts import facts
+from analysis.facts.engines import SessionFacts
+from analysis.files.files import analyze_file
+from analysis.reports import service as reports
 from analysis.stats import comparisons as many
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import absolute, difference, p_value

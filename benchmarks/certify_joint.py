@@ -176,7 +176,7 @@ def check(
     lifted: Limits,
     sample: int,
 ) -> None:
-    """Compare a sample of these intervals with those of `analysis.compare.compare`. Raises Twin."""
+    """Compare a sample of these intervals with those of `analysis.verdicts.compare.compare`. Raises Twin."""
     looks = x_c.shape[1]
     for _ in range(sample):
         run, k = int(rng.integers(len(x_c))), int(rng.integers(1, looks + 1))

@@ -15,7 +15,7 @@ stated for each claim.
 How to read it. *Error* is the standard error of the simulation itself (Monte-Carlo). Where a bar is a limit that the
 truth may touch, the simulation may cross it by chance; the allowance in brackets is what all cells of that claim
 together exceed in one of a hundred runs if every one of them lies exactly at the bar. Decisions and intervals are those of
-`analysis.compare`; what is computed for many experiments at once is compared with it on a sample in the same run, and
+`analysis.verdicts.compare`; what is computed for many experiments at once is compared with it on a sample in the same run, and
 the run stops when they differ by more than rounding.
 """
 MISSING: Final = """\

@@ -1,8 +1,8 @@
-"""Many experiments at once: the same decisions as `analysis.compare` takes, in numpy, and the proof that they are the same.
+"""Many experiments at once: the same decisions as `analysis.verdicts.compare` takes, in numpy, and the proof that they are the same.
 
 Only what would be too slow one by one is written again here (Welch's p-value, its interval, Newcombe's interval).
 Exact p-values, e-values and the levels of each look come from the production functions themselves. `check` compares a sample of
-simulated looks with `analysis.compare.compare` in every run, and stops the run when they differ.
+simulated looks with `analysis.verdicts.compare.compare` in every run, and stops the run when they differ.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from analysis.compare import FEW_CONVERSIONS, Comparison, Look, compare
 from analysis.inputs import ArmFacts, MetricSpec
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.eprocess import bet_size, log_e_value
@@ -21,6 +20,7 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.proportions import SMALL_CELL, exact_p_value
 from analysis.stats.sequential import AlwaysValid, spending_rule, tightest_at
 from analysis.stats.spending import spending_boundaries
+from analysis.verdicts.compare import FEW_CONVERSIONS, Comparison, Look, compare
 from benchmarks.claims import ALPHA
 from experiments.vocabulary import Method, MetricKind
 
@@ -132,7 +132,7 @@ def judged(method: str, looks: int, users: int, x_c: Counts, x_t: Counts, p: Flo
 
 
 def is_few(x_c: Counts, x_t: Counts, n: Floats) -> NDArray[np.bool_]:
-    """Where `always_valid` goes by the e-process, as `analysis.compare` says for equal arms."""
+    """Where `always_valid` goes by the e-process, as `analysis.verdicts.compare` says for equal arms."""
     least = np.minimum(np.minimum(x_c, x_t), n - np.maximum(x_c, x_t))
     return np.asarray(least < FEW_CONVERSIONS)
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import facts
-from analysis.engines import SessionFacts
+from analysis.facts import facts
+from analysis.facts.engines import SessionFacts
 from analysis.warehouse.duckdb_facts import DuckDbFolder
 from analysis.warehouse.export import export_facts
 from benchmarks.analysis_speed import _definitions, _fill

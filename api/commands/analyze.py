@@ -79,11 +79,11 @@ def analyze(
     Example: touchstone analyze orders.csv --variant arm --control A --metric bought=proportion:bought --metric spend=mean:spend
     """
     # scipy takes a second to load, which no other command should wait for.
-    from analysis.evidence import Evidence
-    from analysis.files import file_inputs
-    from analysis.report_csv import render_csv
-    from analysis.report_html import render_html
-    from analysis.report_text import render
+    from analysis.files.files import file_inputs
+    from analysis.reports.evidence import Evidence
+    from analysis.reports.report_csv import render_csv
+    from analysis.reports.report_html import render_html
+    from analysis.reports.report_text import render
 
     asked: dict[str, Any] = {
         "variant": variant,

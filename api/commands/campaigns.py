@@ -141,8 +141,8 @@ def report(
 ) -> None:
     """Make the report anew and print it. Every report is a look at the data, and is stored as such."""
     # scipy takes a second to load, which no other command should wait for.
-    from analysis import service as reports
-    from analysis.report_text import render
+    from analysis.reports import service as reports
+    from analysis.reports.report_text import render
 
     wiring = _wiring()
     made = reports.current_report(

@@ -86,14 +86,14 @@ def certify(
     if json:
         typer.echo(dumps(found.to_json(), indent=2, allow_nan=False))
         return
-    from analysis.certify_text import render
+    from analysis.certification.certify_text import render
 
     make_console().print(render(found))
 
 
 def _experiment(key: str, runs: int, seed: int) -> Any:
     # scipy takes a second to load, which no other command should wait for.
-    from analysis.certify_sources import certify_experiment
+    from analysis.certification.certify_sources import certify_experiment
 
     wiring = Wiring.from_environment()
     wiring.prepare_database(create=False)
@@ -104,7 +104,7 @@ def _experiment(key: str, runs: int, seed: int) -> Any:
 
 
 def _file(path: Path, options: dict[str, Any]) -> Any:
-    from analysis.certify_sources import certify_file
+    from analysis.certification.certify_sources import certify_file
 
     with _progress() as advance:
         return certify_file(path, **options, advance=advance)

@@ -106,9 +106,9 @@ def plan_file(
     # scipy takes a second to load, which no other command should wait for.
     import numpy as np
 
-    from analysis.plan_inputs import Assumptions
-    from analysis.plan_text import render_plan
-    from analysis.planning import plan_campaign
+    from analysis.planning.plan_inputs import Assumptions
+    from analysis.planning.plan_text import render_plan
+    from analysis.planning.planning import plan_campaign
 
     document = read_document(file)
     given = {
@@ -193,8 +193,8 @@ def plan_size(
     # scipy takes a second to load, which no other command should wait for.
     import numpy as np
 
-    from analysis.plan_text import render_size
-    from analysis.sizing import Question, size
+    from analysis.planning.plan_text import render_size
+    from analysis.planning.sizing import Question, size
 
     question = Question(
         baseline=baseline,

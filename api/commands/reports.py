@@ -16,7 +16,7 @@ from api.wiring import Wiring
 from experiments.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
-    from analysis.models import StoredReport
+    from analysis.reports.models import StoredReport
 
 LARGEST_ID: Final = 2**62
 
@@ -66,7 +66,7 @@ def report(
     if by is not None and form not in (Format.TEXT, Format.JSON):
         raise Invalid(f"slices are shown as text or json, not as {form}", field="--format")
     # scipy takes a second to load, which no other command should wait for.
-    from analysis import history, service
+    from analysis.reports import history, service
 
     wiring = _wiring()
     if number is None:
@@ -98,8 +98,8 @@ def replay(
     Exit status 1 when it is not, with the first difference. Nothing is read but sums and counts, and nothing is stored.
     Example: touchstone replay 12
     """
-    from analysis import history
-    from analysis.replay import replay as replayed
+    from analysis.reports import history
+    from analysis.reports.replay import replay as replayed
 
     if report.isdecimal():
         wiring = _wiring()
@@ -129,8 +129,8 @@ def as_json(document: Mapping[str, Any]) -> str:
 
 
 def _forms(wiring: Wiring, stored: "StoredReport") -> dict[Format, Callable[[], str]]:
-    from analysis import history
-    from analysis.report_csv import render_csv
+    from analysis.reports import history
+    from analysis.reports.report_csv import render_csv
     from api.reporting import page_of
 
     return {
@@ -142,7 +142,7 @@ def _forms(wiring: Wiring, stored: "StoredReport") -> dict[Format, Callable[[], 
 
 
 def _text(body: Mapping[str, Any]) -> Any:
-    from analysis.report_text import render
+    from analysis.reports.report_text import render
 
     return render(body)
 
@@ -150,8 +150,8 @@ def _text(body: Mapping[str, Any]) -> Any:
 def _show_segments(
     wiring: Wiring, stored: "StoredReport", *, by: str, form: Format, out: Path | None
 ) -> None:
-    from analysis.segment_reports import segment_report
-    from analysis.segment_text import render_segments
+    from analysis.reports.segment_reports import segment_report
+    from analysis.reports.segment_text import render_segments
 
     said = segment_report(wiring.database, stored, by=by, facts=wiring.facts).to_json()
     if form == Format.JSON:

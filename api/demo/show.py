@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from analysis.report_text import render
+from analysis.reports.report_text import render
 from api.dashboarding import dashboard_command
 from api.demo.people import write_people
 from api.demo.rehearsal import Rehearsal, wait_until

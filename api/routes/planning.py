@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Depends
 
-from analysis.planning import plan_campaign
+from analysis.planning.planning import plan_campaign
 from api.dependencies import MANAGEMENT, ClockOf, Reader, ReadSession, SettingsOf
 from api.idempotency import IdempotentRoute
 from api.plan_schemas import PlanAnswer, PlanRequest

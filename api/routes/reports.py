@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
-from analysis import history, service
-from analysis.models import StoredReport
-from analysis.report_csv import render_csv
-from analysis.segment_reports import segment_report
+from analysis.reports import history, service
+from analysis.reports.models import StoredReport
+from analysis.reports.report_csv import render_csv
+from analysis.reports.segment_reports import segment_report
 from api.dependencies import (
     MANAGEMENT,
     MAX_ID,

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from analysis.report_text import render
+from analysis.reports.report_text import render
 from api.terminal import make_console
 from examples.hillstrom.run import rehearse
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis import service
-from analysis.models import StoredReport
+from analysis.reports import service
+from analysis.reports.models import StoredReport
 from delivery.models import Message
 from experiments import service as experiments
 from experiments.clock import SteppedClock

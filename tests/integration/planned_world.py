@@ -7,9 +7,9 @@ import numpy as np
 from sqlalchemy import insert
 from sqlmodel import Session
 
-from analysis.plan_findings import CampaignPlan
-from analysis.plan_inputs import Assumptions
-from analysis.planning import plan_campaign
+from analysis.planning.plan_findings import CampaignPlan
+from analysis.planning.plan_inputs import Assumptions
+from analysis.planning.planning import plan_campaign
 from delivery.models import Message
 from experiments.clock import SteppedClock
 from experiments.database import Database

@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 from typer.testing import CliRunner
 
-from analysis.files import analyze_file
+from analysis.files.files import analyze_file
 from api.cli import app
 from experiments.errors import Invalid
 from tests.reference.test_covariates import interacted

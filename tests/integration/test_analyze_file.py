@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from analysis.files import analyze_file
+from analysis.files.files import analyze_file
 from analysis.stats.difference import absolute, difference
 from analysis.stats.quantiles import Quantile, quantile_difference
 from experiments.clock import SteppedClock

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from analysis.replay import replay
+from analysis.reports.replay import replay
 from api.wiring import Wiring
 from experiments.clock import SteppedClock
 from tests.integration.analysis_rows import DAY, HOUR

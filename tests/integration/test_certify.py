@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from analysis import certify_facts
-from analysis.calibration import Verdict
-from analysis.certify import Certificate
-from analysis.certify_sources import certify_experiment, certify_file
-from analysis.engines import SessionFacts
-from analysis.facts import MetricGroup
-from analysis.rerandomise import Pool
+from analysis.certification import certify_facts
+from analysis.certification.calibration import Verdict
+from analysis.certification.certify import Certificate
+from analysis.certification.certify_sources import certify_experiment, certify_file
+from analysis.certification.rerandomise import Pool
+from analysis.facts.engines import SessionFacts
+from analysis.facts.facts import MetricGroup
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound

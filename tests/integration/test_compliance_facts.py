@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from analysis import facts, service
-from analysis.compliance_facts import compliance_query, gather_compliance
-from analysis.engines import SessionFacts
+from analysis.facts import facts
+from analysis.facts.compliance_facts import compliance_query, gather_compliance
+from analysis.facts.engines import SessionFacts
+from analysis.reports import service
 from delivery.models import Message
 from experiments.clock import SteppedClock
 from experiments.database import Database

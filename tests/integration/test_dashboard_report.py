@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec, Reached
-from analysis.report import build_report
 from analysis.stats.aggregates import Aggregate
+from analysis.verdicts.report import build_report
 from dashboard import charts, verdicts
 from dashboard.documents import Report
 from dashboard.formats import NBSP

@@ -12,9 +12,9 @@ import sqlglot
 from sqlalchemy import Select, insert, select, text
 from sqlalchemy.dialects import postgresql
 
-from analysis import facts
-from analysis.engines import SessionFacts
-from analysis.facts import ExperimentFacts
+from analysis.facts import facts
+from analysis.facts.engines import SessionFacts
+from analysis.facts.facts import ExperimentFacts
 from analysis.stats.aggregates import Aggregate
 from delivery.models import Message
 from experiments.database import Database

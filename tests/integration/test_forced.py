@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from analysis import service as reports
+from analysis.reports import service as reports
 from delivery.models import Message
 from delivery.planning import planner
 from delivery.watch.summary import summary

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, text
 
-from analysis import facts
-from analysis.engines import SessionFacts
+from analysis.facts import facts
+from analysis.facts.engines import SessionFacts
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import linearise_ratio
 from analysis.stats.quantiles import Quantile

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import facts
-from analysis.service import refresh_report
+from analysis.facts import facts
+from analysis.reports.service import refresh_report
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.metrics import MetricDefinition

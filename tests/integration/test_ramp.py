@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 
-from analysis import service as reports
+from analysis.reports import service as reports
 from delivery.planning import planner
 from delivery.watch.summary import summary
 from experiments import repository, service

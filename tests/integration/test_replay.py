@@ -11,10 +11,10 @@ from alembic import command
 from sqlalchemy import text
 from sqlmodel import select
 
-from analysis import history, service
-from analysis.canonical import canonical
-from analysis.models import StoredReport
-from analysis.replay import replay
+from analysis.reports import history, service
+from analysis.reports.canonical import canonical
+from analysis.reports.models import StoredReport
+from analysis.reports.replay import replay
 from api import migrations
 from experiments import service as experiments
 from experiments.clock import SteppedClock

@@ -10,9 +10,10 @@ from scipy import stats
 from sqlalchemy import Select
 from sqlmodel import select
 
-from analysis import engines, facts, service
-from analysis.engines import Row, SessionFacts
-from analysis.models import StoredReport
+from analysis.facts import engines, facts
+from analysis.facts.engines import Row, SessionFacts
+from analysis.reports import service
+from analysis.reports.models import StoredReport
 from experiments import service as experiments
 from experiments.clock import SteppedClock
 from experiments.database import Database

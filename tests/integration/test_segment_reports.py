@@ -8,8 +8,8 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
 
-from analysis.segment_findings import NO_SLICE_DIFFERS, SegmentReport
-from analysis.segment_reports import segment_report
+from analysis.reports.segment_findings import NO_SLICE_DIFFERS, SegmentReport
+from analysis.reports.segment_reports import segment_report
 from analysis.warehouse.export import export_facts
 from experiments.clock import SteppedClock
 from experiments.database import Database

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from analysis.engines import SessionFacts
-from analysis.slice_facts import MOST_SLICES, OTHERS, UNKNOWN, By, Slices, gather_by
+from analysis.facts.engines import SessionFacts
+from analysis.facts.slice_facts import MOST_SLICES, OTHERS, UNKNOWN, By, Slices, gather_by
 from analysis.stats.aggregates import Aggregate
 from experiments.database import Database
 from experiments.errors import Invalid

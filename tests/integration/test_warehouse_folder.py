@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from analysis import engines, facts, service
-from analysis.evidence import read_inputs
+from analysis.facts import engines, facts
+from analysis.reports import service
+from analysis.reports.evidence import read_inputs
 from analysis.warehouse import folder as folders
 from analysis.warehouse.export import export_facts
 from experiments import service as experiments

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, text
 
-from analysis import facts
-from analysis.engines import FactsCopy, FactsEngine, SessionFacts, open_replica
-from analysis.facts import ExperimentFacts
+from analysis.facts import facts
+from analysis.facts.engines import FactsCopy, FactsEngine, SessionFacts, open_replica
+from analysis.facts.facts import ExperimentFacts
 from analysis.stats.aggregates import Aggregate
 from delivery.models import Message
 from experiments.database import Database

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.canonical import canonical, content_hash, first_difference
-from analysis.dataclass_json import from_plain, to_plain
 from analysis.inputs import ArmFacts
+from analysis.reports.canonical import canonical, content_hash, first_difference
+from analysis.reports.dataclass_json import from_plain, to_plain
 from analysis.stats.aggregates import Aggregate
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from analysis.inputs import FactorSpec
-from analysis.report import build_report
-from analysis.report_text import render
+from analysis.reports.report_text import render
 from analysis.stats.covariates import Moments, with_covariates
 from analysis.stats.factorial import cells_of, interaction, main_effect
+from analysis.verdicts.report import build_report
 from experiments.vocabulary import DecisionAction, MetricRole
 from tests.property.test_stats import (
     check_finite,

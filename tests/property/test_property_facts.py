@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from analysis.property_facts import KindIn, NumberIn, TextIn, UnusableIn, holds
+from analysis.facts.property_facts import KindIn, NumberIn, TextIn, UnusableIn, holds
 from experiments.database import JsonDocument
 from experiments.metrics import MetricDefinition
 from targeting.conditions import matches

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.canonical import canonical
-from analysis.evidence import Evidence, ReportInputs
 from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec, Reached
-from analysis.replay import replay
+from analysis.reports.canonical import canonical
+from analysis.reports.evidence import Evidence, ReportInputs
+from analysis.reports.replay import replay
 from analysis.stats.aggregates import Aggregate
 from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 from tests.property.test_canonical_json import shuffled

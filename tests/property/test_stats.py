@@ -10,14 +10,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec, Reached
-from analysis.report import build_report
-from analysis.report_text import render
+from analysis.reports.report_text import render
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.bayes import beta_binomial
 from analysis.stats.difference import absolute, difference, p_value, relative
 from analysis.stats.errors import InsufficientData
 from analysis.stats.proportions import exact_p_value, newcombe_interval
 from analysis.stats.quantiles import Quantile
+from analysis.verdicts.report import build_report
 from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: round(v, 3))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.files import analyze_file
+from analysis.files.files import analyze_file
 
 METRICS = ["visit=proportion:visit", "conversion=proportion:conversion", "spend=mean:spend"]
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from analysis.findings import Report
 from analysis.inputs import AnalysisPlan, ArmFacts, MetricSpec
-from analysis.report import build_report
 from analysis.stats.aggregates import Aggregate
+from analysis.verdicts.report import build_report
 from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 
 AS_OF = datetime(2026, 12, 1, 10, tzinfo=UTC)

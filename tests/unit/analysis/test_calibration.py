@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.calibration import Verdict, calibrate, judged, share_of
-from analysis.certify_text import histogram
+from analysis.certification.calibration import Verdict, calibrate, judged, share_of
+from analysis.certification.certify_text import histogram
 
 
 def calibration_of(p: np.ndarray, *, mask: np.ndarray | None = None, scatter: float = 1.0):

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from analysis.canonical import ABSENT, canonical, content_hash, first_difference
+from analysis.reports.canonical import ABSENT, canonical, content_hash, first_difference
 
 
 @pytest.mark.parametrize(

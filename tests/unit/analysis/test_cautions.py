@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from analysis import cautions, service
+from analysis.reports import cautions, service
 from experiments.models import Epoch
 from targeting.models import Enrolment
 from tests.unit.analysis.test_service import arm, design, found

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from analysis.calibration import Verdict
-from analysis.certify import Certificate, MetricData, certify, check_runs, concentration
-from analysis.certify_facts import Drawn
-from analysis.rerandomise import Pool, pool_of_users
+from analysis.certification.calibration import Verdict
+from analysis.certification.certify import Certificate, MetricData, certify, check_runs, concentration
+from analysis.certification.certify_facts import Drawn
+from analysis.certification.rerandomise import Pool, pool_of_users
 from experiments.errors import Invalid
 from experiments.vocabulary import MetricKind
 

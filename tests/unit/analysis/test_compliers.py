@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.inputs import AnalysisPlan
-from analysis.report_html import render_html
+from analysis.reports.report_html import render_html
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.iv import complier_effect
 from experiments.vocabulary import Method

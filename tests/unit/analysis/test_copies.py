@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from analysis import copies
+from analysis.reports import copies
 from analysis.warehouse.tables import Copied
 from experiments.errors import Unavailable
 from experiments.metrics import MetricDefinition

@@ -6,7 +6,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from analysis.inputs import AnalysisPlan, FactorSpec, MetricSpec
-from analysis.report_html import render_html
+from analysis.reports.report_html import render_html
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.quantiles import Quantile
 from experiments.vocabulary import Method, MetricKind, MetricRole

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from analysis.dataclass_json import from_plain, to_plain
-from analysis.evidence import ReportInputs
-from analysis.report import build_report
+from analysis.reports.dataclass_json import from_plain, to_plain
+from analysis.reports.evidence import ReportInputs
+from analysis.verdicts.report import build_report
 from experiments.errors import Invalid
 from experiments.vocabulary import Method
 

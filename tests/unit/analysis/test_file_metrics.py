@@ -1,6 +1,6 @@
 import pytest
 
-from analysis.file_metrics import parse_metrics
+from analysis.files.file_metrics import parse_metrics
 from experiments.errors import Invalid
 from experiments.vocabulary import MetricKind
 

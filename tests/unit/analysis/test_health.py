@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.health import check_health, first_skew
 from analysis.inputs import Messages, Reached
+from analysis.verdicts.health import check_health, first_skew
 from experiments.vocabulary import Method
 from tests.unit.analysis.facts_of import arm
 

@@ -4,7 +4,7 @@ from datetime import time, timedelta
 
 import pytest
 
-from analysis.plan_sending import open_share, sending_of, share_in_time
+from analysis.planning.plan_sending import open_share, sending_of, share_in_time
 from delivery.limits.policy import DeliveryPolicy, QuietHours
 from experiments.design import read_design
 from tests.integration.people import campaign

@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from analysis.canonical import canonical
-from analysis.evidence import Evidence, ReportInputs, made_with
 from analysis.inputs import AnalysisPlan, Messages, Reached
-from analysis.replay import replay
+from analysis.reports.canonical import canonical
+from analysis.reports.evidence import Evidence, ReportInputs, made_with
+from analysis.reports.replay import replay
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.quantiles import Quantile
 from experiments.errors import Conflict, Invalid
@@ -118,7 +118,7 @@ def test_what_is_no_report_or_has_nothing_kept_is_refused(change, error, says):
 
 def rehashed(**changes):
     """As somebody would who alters the data and the hash with it."""
-    from analysis.evidence import hashes_of
+    from analysis.reports.evidence import hashes_of
 
     document = exported()
     document["inputs"]["data"] |= changes

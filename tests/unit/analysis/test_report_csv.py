@@ -4,7 +4,7 @@ from io import StringIO
 import pytest
 
 from analysis.inputs import AnalysisPlan
-from analysis.report_csv import COLUMNS, render_csv
+from analysis.reports.report_csv import COLUMNS, render_csv
 from tests.unit.analysis.facts_of import SPEND, VISIT, arm, report, two, visits
 
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from analysis.evidence import Evidence, ReportInputs
-from analysis.history import EffectPoint, LookPoint
 from analysis.inputs import AnalysisPlan, Messages, Reached
-from analysis.report_html import render_html
+from analysis.reports.evidence import Evidence, ReportInputs
+from analysis.reports.history import EffectPoint, LookPoint
+from analysis.reports.report_html import render_html
 from analysis.stats.aggregates import Aggregate
 from experiments.vocabulary import Method
 from tests.unit.analysis.facts_of import AS_OF, OPTED_OUT, SPEND, VISIT, arm, report, two, visits

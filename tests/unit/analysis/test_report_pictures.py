@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from analysis.history import evenly
-from analysis.report_pictures import Axis, interval_picture, round_values, time_picture
+from analysis.reports.history import evenly
+from analysis.reports.report_pictures import Axis, interval_picture, round_values, time_picture
 from tests.unit.analysis.facts_of import AS_OF, OPTED_OUT, arm, report, two
 from tests.unit.analysis.test_report_html import looks
 

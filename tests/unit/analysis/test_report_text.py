@@ -3,7 +3,7 @@ from io import StringIO
 from rich.console import Console
 
 from analysis.inputs import Messages
-from analysis.report_text import PICTURE_WIDTH, interval_picture, render
+from analysis.reports.report_text import PICTURE_WIDTH, interval_picture, render
 from tests.unit.analysis.facts_of import SPEND, VISIT, arm, report, two, visits
 
 

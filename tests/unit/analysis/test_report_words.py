@@ -1,6 +1,6 @@
 import pytest
 
-from analysis import report_words as words
+from analysis.reports import report_words as words
 from analysis.stats.aggregates import Aggregate
 from tests.unit.analysis.facts_of import OPTED_OUT, SPEND, VISIT, arm, report, two, visits
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.rerandomise import DEALT_ONE_BY_ONE, SUMS, Pool, pool_of_users, rerandomise
+from analysis.certification.rerandomise import DEALT_ONE_BY_ONE, SUMS, Pool, pool_of_users, rerandomise
 
 
 def pool(seed: int = 1) -> Pool:

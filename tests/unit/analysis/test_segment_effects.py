@@ -7,12 +7,12 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from analysis.evidence import ReportInputs
+from analysis.facts.slice_facts import OTHERS, UNKNOWN
 from analysis.inputs import AnalysisPlan, ArmFacts, MetricSpec
-from analysis.segment_effects import FEWEST_USERS, MOST_SHOWN, segment_effects
-from analysis.segment_findings import ATTRIBUTES_OF_NOW, NO_SLICE_DIFFERS, SegmentReport
-from analysis.segment_text import render_segments
-from analysis.slice_facts import OTHERS, UNKNOWN
+from analysis.reports.evidence import ReportInputs
+from analysis.reports.segment_effects import FEWEST_USERS, MOST_SHOWN, segment_effects
+from analysis.reports.segment_findings import ATTRIBUTES_OF_NOW, NO_SLICE_DIFFERS, SegmentReport
+from analysis.reports.segment_text import render_segments
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.sequential import spending_rule
 from experiments.vocabulary import Method, MetricKind, MetricRole

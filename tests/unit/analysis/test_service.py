@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from analysis import service
-from analysis.facts import ArmCounts, ExperimentFacts
+from analysis.facts.facts import ArmCounts, ExperimentFacts
 from analysis.inputs import Messages, Reached
+from analysis.reports import service
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.spending import spending_boundaries
 from experiments.design import ExperimentDesign, read_design

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from analysis.plan_text import power_picture, render_size
-from analysis.sizing import Question, size
+from analysis.planning.plan_text import power_picture, render_size
+from analysis.planning.sizing import Question, size
 from analysis.stats.monitoring import Monitoring, evenly
 from analysis.stats.power import Outcome, Shares, sample_size
 from experiments.errors import Invalid

@@ -8,10 +8,10 @@ import sqlglot
 from sqlalchemy import Column, Integer, MetaData, String, Table, literal, select
 from sqlglot import exp
 
-from analysis import facts
-from analysis.arm_facts import arms_query, suppressed_query
-from analysis.event_facts import events_query, names_in
-from analysis.outcome_facts import mature_query
+from analysis.facts import facts
+from analysis.facts.arm_facts import arms_query, suppressed_query
+from analysis.facts.event_facts import events_query, names_in
+from analysis.facts.outcome_facts import mature_query
 from analysis.warehouse.translation import ENGINES, render, translate, write
 from experiments.errors import Unavailable
 from experiments.metrics import MetricDefinition

@@ -1,0 +1,103 @@
+"""The primary metric of a plan by simulation: the arms, the weights, the arrivals and the looks of the campaign itself."""
+
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+
+from analysis.planning.plan_audience import Inflow
+from analysis.planning.plan_findings import MetricPlan, Simulation
+from analysis.planning.plan_metrics import Frame, outcome_of
+from analysis.stats.errors import InsufficientData
+from analysis.stats.simulated_power import Progress, Trial, main_effects, simulate
+from experiments.design import ExperimentDesign
+from experiments.metrics import MetricDefinition
+from experiments.vocabulary import MetricKind
+
+_DAY: Final = timedelta(days=1)
+
+
+def simulate_plan(
+    design: ExperimentDesign,
+    definition: MetricDefinition,
+    plan: MetricPlan,
+    *,
+    inflow: Inflow,
+    frame: Frame,
+    looks: int | None,
+    runs: int,
+    rng: np.random.Generator,
+    progress: Progress | None,
+) -> Simulation:
+    """Simulate one metric. Every variant (with factors: every level but the first of its factor) has the planned effect.
+
+    looks: how many; None: daily, as long as anybody new counts. Raises InsufficientData without a base, an effect or users.
+    """
+    if plan.base is None or plan.effect is None or not frame.available:
+        raise InsufficientData("it needs a base, an `mde` and users who take part")
+    outcome, window = outcome_of(plan.base, definition, frame), definition.window / _DAY
+    # What comes after the window is lost in the simulation itself.
+    delta = plan.base.mean * plan.effect * frame.reach
+    names, contrasts, moved = _comparisons(design)
+    drawn_as_rates = definition.kind == MetricKind.PROPORTION and plan.base.rho == 0
+    by_day, days = inflow.by_day, inflow.entry.days
+    arrivals = (by_day[0], *(by_day[day] - by_day[day - 1] for day in range(1, days + 1)))
+    made = simulate(
+        Trial(
+            shares=tuple(design.shares[key] for key in _control_first(design)),
+            means=tuple(plan.base.mean + delta * steps for steps in moved),
+            sds=None
+            if drawn_as_rates
+            else tuple(math.sqrt(outcome.variances(delta * steps)[1 if steps else 0]) for steps in moved),
+            arrivals=arrivals,
+            looks=_days_of_looks(len(arrivals), math.ceil(window), looks),
+            window=window,
+            half_life=None if frame.half_life is None else frame.half_life / _DAY,
+            contrasts=contrasts,
+        ),
+        monitoring=frame.monitoring,
+        runs=runs,
+        rng=rng,
+        progress=progress,
+    )
+    return Simulation(
+        metric=plan.metric,
+        runs=runs,
+        found=dict(zip(names, made.each, strict=True)),
+        standard_errors={
+            name: made.standard_error(share) for name, share in zip(names, made.each, strict=True)
+        },
+        any_found=made.any_found,
+        all_found=made.all_found,
+        # The first to enter do so on day 0.
+        mean_days=max(made.mean_days - 1, 0.0),
+    )
+
+
+def _days_of_looks(entering: int, window: int, looks: int | None) -> tuple[float, ...]:
+    first, last = 1 + window, entering + window
+    # From the end backwards, so that one look is the last.
+    chosen = np.linspace(last, first, min(looks or last, last - first + 1))
+    return tuple(np.unique(chosen.round()).tolist())
+
+
+def _comparisons(
+    design: ExperimentDesign,
+) -> tuple[Sequence[str], tuple[tuple[float, ...], ...] | None, Sequence[int]]:
+    """Names of the comparisons, their contrasts (None: each variant minus the control), and how many effects each arm has."""
+    variants = [design.variant(key) for key in _control_first(design)]
+    if not design.factors:
+        return [each.key for each in variants[1:]], None, [int(not each.control) for each in variants]
+    first = {factor.key: factor.levels[0].key for factor in design.factors}
+    effects = main_effects(
+        [each.levels for each in variants],
+        {factor.key: [level.key for level in factor.levels] for factor in design.factors},
+    )
+    moved = [sum(level != first[factor] for factor, level in each.levels.items()) for each in variants]
+    return list(effects), tuple(effects.values()), moved
+
+
+def _control_first(design: ExperimentDesign) -> list[str]:
+    return sorted((each.key for each in design.variants), key=lambda key: key != design.control.key)

@@ -1,0 +1,327 @@
+"""`touchstone plan size`: how many users a comparison needs, from a few numbers and without any data. Pure."""
+
+import math
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from analysis.planning.plan_findings import Point
+from analysis.planning.plan_inputs import LEAST_REACH, MOST_USERS
+from analysis.stats import power as planning
+from analysis.stats.errors import InsufficientData
+from analysis.stats.monitoring import MOST_LOOKS, Monitoring, evenly
+from analysis.stats.power import Outcome, Shares
+from analysis.stats.simulated_power import Progress, Trial, simulate
+from experiments.errors import Invalid, Problem
+from experiments.vocabulary import Method
+
+POINTS: Final = 30
+MOST_ARMS: Final = 50
+MOST_WEIGHT: Final = 1e6
+MOST_ENTRY_DAYS: Final = 3650
+LEAST_EFFECT, MOST_EFFECT = 1e-6, 100.0
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked. baseline: mean of the control (a share unless `sd` is given). mde: relative, on those who are reached; negative for
+    a fall; margin: instead of it, the harm that a guardrail may have. users: of all arms, when there are so many and no more.
+    weights: of the arms, the control first.
+    """
+
+    baseline: float
+    mde: float | None = None
+    margin: float | None = None
+    users: int | None = None
+    sd: float | None = None
+    rho: float = 0.0
+    reach: float = 1.0
+    weights: tuple[float, ...] = (1.0, 1.0)
+    method: Method = Method.SPENDING
+    looks: int = 14
+    alpha: float = 0.05
+    power: float = 0.8
+    per_day: float | None = None
+    window: timedelta = timedelta(days=7)
+    half_life: timedelta | None = None
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        total = math.fsum(self.weights)
+        return tuple(weight / total for weight in self.weights)
+
+    @property
+    def seen(self) -> float:
+        """The share of an effect on those who are reached that is seen in the whole arm within the window."""
+        caught = 1.0 if self.half_life is None else 1 - 2 ** (-(self.window / self.half_life))
+        return self.reach * caught
+
+    def _bounded(self) -> dict[str, tuple[float | None, float, float]]:
+        """Options with the least and the most that they may be."""
+        return {
+            "--baseline": (self.baseline, 1e-9, 1e12),
+            "--margin": (self.margin, 1e-12, 1e12),
+            "--sd": (self.sd, 1e-9, 1e12),
+            "--rho": (self.rho, -0.999, 0.999),
+            "--reach": (self.reach, LEAST_REACH, 1),
+            "--looks": (self.looks, 1, MOST_LOOKS),
+            "--alpha": (self.alpha, 1e-6, 0.49),
+            "--users": (self.users, 2, MOST_USERS),
+            "--per-day": (self.per_day, 1e-3, MOST_USERS),
+        }
+
+    def check(self) -> None:
+        """Raises Invalid with every option that cannot be."""
+        rate = (
+            ""
+            if self.sd is not None or self.baseline < 1
+            else "is a share below 1; for a mean, give --sd too"
+        )
+        problems = [Problem("--baseline", rate)] if rate else []
+        for option, (number, least, most) in self._bounded().items():
+            if number is not None and not least <= number <= most:
+                problems.append(Problem(option, f"is a number from {least:g} to {most:g}, not {number:g}"))
+        if self.mde is not None and not LEAST_EFFECT <= abs(self.mde) <= MOST_EFFECT:
+            problems.append(
+                Problem(
+                    "--mde",
+                    f"is a relative effect of {LEAST_EFFECT:g} to {MOST_EFFECT:g}, up or down, such as 0.1",
+                )
+            )
+        if not 2 <= len(self.weights) <= MOST_ARMS or not all(
+            1 / MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in self.weights
+        ):
+            words = (
+                f"are 2 to {MOST_ARMS} numbers from {1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g}, the control first"
+            )
+            problems.append(Problem("--weights", words))
+        if self.method == Method.EXACT:
+            problems.append(Problem("--method", "there is no formula for exact; plan with always_valid"))
+        if not self.alpha < self.power < 1:
+            problems.append(Problem("--power", f"is above --alpha and below 1, not {self.power:g}"))
+        if self.mde is not None and self.margin is not None:
+            problems.append(Problem("--margin", "is for a guardrail, --mde for an effect: give one of them"))
+        if self.mde is None and self.margin is None and self.users is None:
+            problems.append(
+                Problem("--mde", "give the effect to find, or with --users how many there are, or both")
+            )
+        if problems:
+            raise Invalid.of(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedSize:
+    """found: of each variant against the control, after Holm; with its Monte-Carlo standard error."""
+
+    runs: int
+    found: tuple[float, ...]
+    standard_errors: tuple[float, ...]
+    any_found: float
+    all_found: float
+    mean_days: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizing:
+    """The answer. users_needed: of all arms, arms: of each; days_needed: at `per_day`, the last window included. level: the error of one
+    comparison. inflation: times the users of one fixed look at that level; power and minimum_effect: with the `users` there are.
+    What is null has its reason in `reasons`.
+    """
+
+    method: str
+    looks: int
+    comparisons: int
+    level: float
+    inflation: float
+    effect: float | None
+    margin: float | None
+    seen: float
+    users_needed: int | None
+    arms: tuple[int, ...]
+    days_needed: int | None
+    users: int | None
+    power: float | None
+    minimum_effect: float | None
+    planned_power: float
+    curve: tuple[Point, ...]
+    simulation: SimulatedSize | None
+    reasons: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def size(
+    question: Question,
+    *,
+    runs: int = 0,
+    rng: np.random.Generator | None = None,
+    progress: Progress | None = None,
+) -> Sizing:
+    """Answer a question; raises Invalid for an option that cannot be. What cannot be told is None with a reason.
+
+    runs: experiments to simulate beside the formulas, with `rng`. The smallest variant is planned for; the others find as much or more.
+    """
+    question.check()
+    reasons: list[str] = []
+    keeps = question.margin is not None
+    comparisons = 1 if keeps else len(question.weights) - 1
+    watched = Monitoring(
+        method=str(question.method),
+        alpha=question.alpha,
+        comparisons=comparisons,
+        fractions=evenly(1 if question.method == Method.FIXED else question.looks),
+    )
+    watched = watched.one_sided() if keeps else watched
+    needed = _needed(question, watched, reasons)
+    found, smallest = _with_users(question, watched, reasons)
+    return Sizing(
+        method=watched.method,
+        looks=len(watched.looks),
+        comparisons=comparisons,
+        level=watched.level,
+        inflation=watched.inflation(question.power),
+        effect=question.mde,
+        margin=question.margin,
+        seen=question.seen,
+        users_needed=needed,
+        arms=() if needed is None else tuple(math.ceil(share * needed) for share in question.shares),
+        days_needed=_days(question, needed),
+        users=question.users,
+        power=found,
+        minimum_effect=smallest,
+        planned_power=question.power,
+        curve=_curve(question, watched, needed),
+        simulation=_simulation(question, watched, needed, runs, rng, progress, reasons),
+        reasons=tuple(dict.fromkeys(reasons)),
+    )
+
+
+def _outcome(question: Question) -> Outcome:
+    if question.sd is None:
+        return Outcome.rate(question.baseline, rho=question.rho, reach=question.seen)
+    return Outcome(mean=question.baseline, sd=question.sd, rho=question.rho, reach=question.seen)
+
+
+def _pair(question: Question) -> Shares:
+    return Shares(control=question.shares[0], treatment=min(question.shares[1:]))
+
+
+def _needed(question: Question, watched: Monitoring, reasons: list[str]) -> int | None:
+    outcome, shares = _outcome(question), _pair(question)
+    try:
+        if question.margin is not None:
+            return planning.non_inferiority_size(
+                outcome, watched, margin=question.margin, power=question.power, shares=shares
+            )
+        if question.mde is not None:
+            return planning.sample_size(
+                outcome, watched, effect=question.mde, power=question.power, shares=shares
+            )
+    except InsufficientData as cannot:
+        reasons.append(cannot.reason)
+    return None
+
+
+def _with_users(
+    question: Question, watched: Monitoring, reasons: list[str]
+) -> tuple[float | None, float | None]:
+    """Power and the smallest effect with the users there are."""
+    outcome, shares, users = _outcome(question), _pair(question), question.users
+    if users is None:
+        return None, None
+    found: float | None = None
+    try:
+        if question.margin is not None:
+            return planning.non_inferiority_power(
+                outcome, watched, margin=question.margin, n=users, shares=shares
+            ), None
+        if question.mde is not None:
+            found = planning.power(outcome, watched, effect=question.mde, n=users, shares=shares)
+        falls = (question.mde or 0) < 0
+        return found, planning.minimum_detectable_effect(
+            outcome, watched, n=users, power=question.power, shares=shares, falls=falls
+        )
+    except InsufficientData as cannot:
+        reasons.append(cannot.reason)
+        return found, None
+
+
+def _days(question: Question, needed: int | None) -> int | None:
+    if needed is None or question.per_day is None:
+        return None
+    return math.ceil(needed / question.per_day) + math.ceil(question.window / _DAY)
+
+
+def _curve(question: Question, watched: Monitoring, needed: int | None) -> tuple[Point, ...]:
+    effect = question.mde
+    if effect is None or needed is None:
+        return ()
+    last = max(needed * 1.6, min(question.users or 0, needed * 3) * 1.1)
+    counts = sorted({max(round(last * step / POINTS), 2) for step in range(1, POINTS + 1)})
+    outcome, shares = _outcome(question), _pair(question)
+    return tuple(
+        Point(users=n, power=planning.power(outcome, watched, effect=effect, n=n, shares=shares))
+        for n in counts
+    )
+
+
+def _simulation(
+    question: Question,
+    watched: Monitoring,
+    needed: int | None,
+    runs: int,
+    rng: np.random.Generator | None,
+    progress: Progress | None,
+    reasons: list[str],
+) -> SimulatedSize | None:
+    """The users there are (else those that are needed) enter evenly, as many on each day as there are looks, or `per_day`."""
+    n = question.users or needed
+    if not runs or rng is None:
+        return None
+    if question.mde is None or n is None:
+        reasons.append("no simulation: it needs --mde")
+        return None
+    entering = question.looks if question.per_day is None else max(math.ceil(n / question.per_day), 1)
+    if entering > MOST_ENTRY_DAYS:
+        reasons.append(f"no simulation: at so few a day, it would take {entering:,} days")
+        return None
+    window = question.window / _DAY
+    outcome, base = _outcome(question), question.baseline
+    delta = base * question.mde * question.reach
+    spread = tuple(math.sqrt(variance) for variance in outcome.variances(delta))
+    others = len(question.weights) - 1
+    last = entering + math.ceil(window)
+    looks = np.unique(np.linspace(last, math.ceil(window) + 1, min(question.looks, entering)).round())
+    try:
+        made = simulate(
+            Trial(
+                shares=question.shares,
+                means=(base, *(base + delta,) * others),
+                sds=None
+                if question.sd is None and question.rho == 0
+                else (spread[0], *(spread[1],) * others),
+                arrivals=(n / entering,) * entering,
+                looks=tuple(looks.tolist()),
+                window=window,
+                half_life=None if question.half_life is None else question.half_life / _DAY,
+            ),
+            monitoring=watched,
+            runs=runs,
+            rng=rng,
+            progress=progress,
+        )
+    except InsufficientData as cannot:
+        reasons.append(f"no simulation: {cannot.reason}")
+        return None
+    return SimulatedSize(
+        runs=runs,
+        found=made.each,
+        standard_errors=tuple(made.standard_error(share) for share in made.each),
+        any_found=made.any_found,
+        all_found=made.all_found,
+        mean_days=made.mean_days,
+    )

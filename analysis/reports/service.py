@@ -1,0 +1,396 @@
+"""Reports of experiments: make one, keep it, find the newest. Each kept report is a look at the data.
+
+`prepare` only reads, `keep` writes one row. `refresh_report` does both in the caller's transaction; `current_report` and `refresh_tick`
+read in a snapshot, so that a long computation never holds SQLite's write lock.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from analysis.facts import facts as fact_queries
+from analysis.facts.compliance_facts import primary_compliance
+from analysis.facts.engines import FactsEngine, SessionFacts
+from analysis.facts.facts import ExperimentFacts
+from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, Messages, MetricSpec, Reached
+from analysis.reports import cautions, copies, repository
+from analysis.reports.evidence import Evidence, ReportInputs
+from analysis.reports.models import StoredReport
+from analysis.stats.aggregates import Aggregate
+from experiments.clock import Clock
+from experiments.database import Database
+from experiments.design import ExperimentDesign
+from experiments.errors import Conflict, TouchstoneError
+from experiments.models import Epoch, Experiment
+from experiments.repository import get_experiment
+from experiments.service import design_of
+from experiments.vocabulary import ExperimentStatus, MetricRole
+from targeting.enrolment import is_walked_once
+from targeting.models import Enrolment
+from targeting.repository import highest_user
+
+LOOK_EVERY: Final = timedelta(hours=1)
+"""How often the scheduler looks. More often costs alpha-spending looks and tells nobody more."""
+SMALLEST_STEP: Final = 1e-3
+"""Looks closer together than this share of the information count as one. Their statistics have a correlation above
+0.9995, while counting thousands of them would make every report slow (the boundaries are integrated look by look)."""
+MEDIAN: Final = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A report that is not kept yet. previous_id: the newest kept report when it was made."""
+
+    experiment_id: int
+    key: str
+    as_of: datetime
+    information: float
+    evidence: Evidence
+    previous_id: int | None
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The report as JSON."""
+        return self.evidence.body
+
+
+def refresh_report(
+    session: Session, clock: Clock, *, key: str, facts: FactsEngine | None = None
+) -> StoredReport:
+    """Make a report as of now and keep it.
+
+    facts: where the facts are read; the database of `session` by default. Raises NotFound, or Conflict for a draft.
+    """
+    return keep(session, prepare(session, clock, key=key, facts=facts))
+
+
+def current_report(
+    database: Database, clock: Clock, *, key: str, max_age: timedelta, facts: FactsEngine | None = None
+) -> StoredReport:
+    """The newest kept report when it is no older than `max_age`, else a new one. Raises as `refresh_report` does.
+
+    Opens its own transactions, like `refresh_tick`: what takes long only reads.
+    """
+    with database.snapshot() as session:
+        experiment = _started(session, key)
+        newest = repository.newest_report(session, _id(experiment))
+        if newest is not None and clock.now() - newest.as_of <= max_age:
+            return newest
+        look = prepare(session, clock, key=key, facts=facts)
+    with database.transaction() as session:
+        return keep(session, look)
+
+
+def refresh_tick(
+    database: Database, clock: Clock, *, facts: FactsEngine | None = None, every: timedelta = LOOK_EVERY
+) -> int:
+    """Make a new report of each started experiment whose newest one is older than `every`; returns how many.
+
+    A stopped experiment is looked at until its last window has closed. One experiment that fails does not keep the
+    others from their reports; its error is raised when they are done.
+    """
+    now = clock.now()
+    with database.snapshot() as session:
+        due = [
+            experiment.key
+            for experiment, last in repository.started_experiments(session)
+            if is_due(experiment, last=last, now=now, every=every)
+        ]
+    failure: TouchstoneError | None = None
+    made = 0
+    for key in due:
+        try:
+            with database.snapshot() as session:
+                look = prepare(session, clock, key=key, facts=facts)
+        except TouchstoneError as error:
+            _log.warning("no report of %s: %s", key, error)
+            failure = failure or error
+            continue
+        with database.transaction() as session:
+            keep(session, look)
+        made += 1
+    if failure is not None:
+        raise failure
+    return made
+
+
+def is_due(experiment: Experiment, *, last: datetime | None, now: datetime, every: timedelta) -> bool:
+    """Whether a started experiment, looked at for the last time at `last`, should be looked at again."""
+    if last is None:
+        return True
+    if experiment.stopped_at is not None:
+        longest = max(metric.window for metric in design_of(experiment).metric_definitions().values())
+        if last >= experiment.stopped_at + longest:
+            return False
+    return now - last >= every
+
+
+def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | None = None) -> Look:
+    """Make a report as of now without keeping it; only reads. The same data and time give the same report.
+
+    Raises NotFound, or Conflict for an experiment that was never started.
+    """
+    experiment = _started(session, key)
+    experiment_id = _id(experiment)
+    design = design_of(experiment)
+    as_of = clock.now()
+    copied = copies.copied_by(facts)
+    known_until = copies.known_until(copied, as_of)
+    of_the_copy = copies.told(
+        copied, as_of=as_of, begun=experiment.started_at or as_of, definitions=design.metric_definitions()
+    )
+    found = fact_queries.gather(
+        facts or SessionFacts(session),
+        experiment_id=experiment_id,
+        definitions=design.metric_definitions(),
+        as_of=known_until,
+    )
+    compliance = primary_compliance(
+        facts or SessionFacts(session), design, found, experiment_id=experiment_id, as_of=known_until
+    )
+    assigned = sum(sum(arm.assigned.values()) for arm in found.arms.values())
+    enrolment = repository.enrolment_of(session, experiment_id)
+    comes_at_once = is_walked_once(design)
+    is_over = experiment.status == ExperimentStatus.STOPPED or (
+        comes_at_once and enrolment is not None and enrolment.finished_at is not None
+    )
+    if copied is not None:
+        ended_at = experiment.stopped_at or (enrolment.finished_at if enrolment else None)
+        is_over = is_over and ended_at is not None and ended_at <= known_until
+    # Those whom a copy does not know of yet are to come.
+    joined = assigned if copied is None else max(assigned, copies.assigned_by_now(enrolment))
+    expected = expected_users(joined, enrolment, is_over=is_over, highest_user=highest_user(session))
+    mature = {key: sum(arm.n for arm in by_variant.values()) for key, by_variant in found.metrics.items()}
+    newest = repository.newest_report(session, experiment_id)
+    primary = primary_metric(design)
+    # Nobody knows how many users will come by and by, so there is no planned end and no share of it.
+    information = (
+        information_fraction(mature[primary], expected, known=newest.information if newest else 0.0)
+        if comes_at_once
+        else 0.0
+    )
+    epochs = repository.epochs_of(session, experiment_id)
+    rules = design.plan.rules
+    plan = AnalysisPlan(
+        method=design.plan.method,
+        alpha=design.plan.alpha,
+        planned_n=(expected or None) if comes_at_once else None,
+        information=information if comes_at_once else None,
+        looks=earlier_looks(repository.informations(session, experiment_id), information),
+        ended=is_over and min(mature.values()) == assigned,
+        minimum_effect=design.plan.mde,
+        minimum_users=rules.min_users,
+        minimum_weeks=rules.min_weeks,
+        run_time=run_time(experiment, as_of),
+        stopped=experiment.status == ExperimentStatus.STOPPED,
+        power=design.plan.power,
+        stop_at_power=rules.stop_at_power,
+        futility=rules.futility,
+        quiet_guardrails=tuple(
+            use.key
+            for use in design.metrics
+            if use.role == MetricRole.GUARDRAIL and not rules.stops_for(use.key)
+        ),
+    )
+    inputs = ReportInputs(
+        experiment=experiment.key,
+        as_of=as_of,
+        plan=plan,
+        metrics=metric_specs(design),
+        arms=arms_of(design, found, epochs=epochs, compliance=compliance),
+        factors=tuple(
+            FactorSpec(key=factor.key, levels=tuple(level.key for level in factor.levels))
+            for factor in design.factors
+        ),
+        checks=cautions.changed_weights(design, found, epochs),
+        warnings=(
+            *of_the_copy,
+            *found.warnings,
+            *cautions.shared_units(design),
+            *cautions.open_windows(design, primary=primary, mature=mature, assigned=assigned),
+        ),
+    )
+    return Look(
+        experiment_id=experiment_id,
+        key=key,
+        as_of=as_of,
+        information=information,
+        evidence=Evidence.of(inputs, specification=design.model_dump(mode="json")),
+        previous_id=newest.id if newest else None,
+    )
+
+
+def keep(session: Session, look: Look) -> StoredReport:
+    """Store a look, and return it.
+
+    When somebody else has looked since it was prepared, theirs is returned and ours was never shown, so that it does
+    not count as a look. When nothing but the time has changed within LOOK_EVERY, ours is returned without being stored,
+    so that a page that is open all day does not fill the table.
+    """
+    get_experiment(session, look.key, for_update=True)  # one at a time
+    newest = repository.newest_report(session, look.experiment_id)
+    if newest is not None and newest.id != look.previous_id:
+        return newest
+    evidence = look.evidence
+    report = StoredReport(
+        experiment_id=look.experiment_id,
+        as_of=look.as_of,
+        information=look.information,
+        body=dict(evidence.body),
+        inputs=dict(evidence.inputs),
+        hashes=dict(evidence.hashes),
+        made_with=dict(evidence.made_with),
+    )
+    if newest is None or look.as_of - newest.as_of >= LOOK_EVERY or _says_something_else(look, newest):
+        session.add(report)
+        session.flush()
+    return report
+
+
+def expected_users(assigned: int, enrolment: Enrolment | None, *, is_over: bool, highest_user: int) -> int:
+    """How many users will have been assigned once enrolment is over.
+
+    Enrolment walks the users in order of their internal id, so while it runs, the users still to be looked at are taken
+    to join at the rate of those before them. A second walk, after the coverage was raised, knows what to expect.
+    """
+    if is_over or enrolment is None:
+        return assigned
+    if "expected" in enrolment.counts:
+        return max(assigned, int(enrolment.counts["expected"]))
+    if enrolment.last_user_pk <= 0:
+        return assigned
+    return max(assigned, round(assigned * highest_user / enrolment.last_user_pk))
+
+
+def information_fraction(mature: int, expected: int, *, known: float) -> float:
+    """The share of the planned information that is in: mature users of the primary metric / expected users, at most 1.
+
+    It never falls below the fraction `known` of the look before: alpha that is spent stays spent, also when the
+    audience turns out larger than it seemed.
+
+    >>> information_fraction(50, 200, known=0.1)
+    0.25
+    """
+    return max(known, min(1.0, mature / expected) if expected else 0.0)
+
+
+def earlier_looks(informations: Sequence[float], now: float) -> tuple[float, ...]:
+    """The looks that count beside the one at information fraction `now`, ascending.
+
+    Looks without information (nobody mature) had no result to show; looks less than SMALLEST_STEP apart count as one,
+    and so does the last one when no more than that has come in since: the present look takes its place and boundary.
+
+    >>> earlier_looks([0.0, 0.2, 0.2004, 0.5], 0.5)
+    (0.2,)
+    """
+    kept: list[float] = []
+    for fraction in sorted(informations):
+        if fraction - (kept[-1] if kept else 0.0) >= SMALLEST_STEP and fraction <= now - SMALLEST_STEP:
+            kept.append(fraction)
+    return tuple(kept)
+
+
+def primary_metric(design: ExperimentDesign) -> str:
+    """The metric whose window says who is mature: the first primary one; every design has one."""
+    return next(use.key for use in design.metrics if use.role == MetricRole.PRIMARY)
+
+
+def metric_specs(design: ExperimentDesign) -> tuple[MetricSpec, ...]:
+    """The metrics of a design as the report takes them."""
+    definitions = design.metric_definitions()
+    return tuple(
+        MetricSpec(
+            key=use.key,
+            kind=definitions[use.key].kind,
+            role=use.role,
+            direction=definitions[use.key].direction,
+            margin=use.margin,
+            quantile=definitions[use.key].level or MEDIAN,
+        )
+        for use in design.metrics
+    )
+
+
+def arms_of(
+    design: ExperimentDesign,
+    found: ExperimentFacts,
+    *,
+    epochs: Sequence[Epoch],
+    compliance: Mapping[str, Mapping[str, Aggregate]] = MappingProxyType({}),
+) -> tuple[ArmFacts, ...]:
+    """The arms in the order of the design, then any variant that has users but is not in the design (weight 0)."""
+    shares = traffic_shares(design, found, {epoch.number: epoch.weights for epoch in epochs})
+    primary = found.metrics[primary_metric(design)]
+    known = {variant.key: variant for variant in design.variants}
+    definitions = design.metric_definitions()
+    arms = []
+    for key in [*known, *sorted(found.arms.keys() - known.keys())]:
+        counts = found.arms.get(key)
+        arms.append(
+            ArmFacts(
+                variant=key,
+                control=key in known and known[key].control,
+                weight=shares.get(key, 0.0),
+                assigned=sum(counts.assigned.values()) if counts else 0,
+                mature=primary[key].n if key in primary else 0,
+                sends=key in known and known[key].message is not None,
+                messages=counts.messages if counts else Messages(),
+                reached=counts.reached if counts else Reached(),
+                aggregates={
+                    metric: by_variant.get(key, fact_queries.nobody(definitions[metric]))
+                    for metric, by_variant in found.metrics.items()
+                },
+                compliance={
+                    metric: by_variant[key] for metric, by_variant in compliance.items() if key in by_variant
+                },
+                levels=known[key].levels if key in known else {},
+            )
+        )
+    return tuple(arms)
+
+
+def traffic_shares(
+    design: ExperimentDesign, found: ExperimentFacts, weights: Mapping[int, Mapping[str, float]]
+) -> Mapping[str, float]:
+    """The share of the traffic that each variant was meant to get: the weights of the epochs, by users drawn in each."""
+    drawn: dict[int, int] = {}
+    for arm in found.arms.values():
+        for number, users in arm.assigned.items():
+            drawn[number] = drawn.get(number, 0) + users
+    if not drawn or not drawn.keys() <= weights.keys():
+        return design.shares
+    total = sum(drawn.values())
+    return {
+        variant: sum(users * weights[number].get(variant, 0.0) for number, users in drawn.items()) / total
+        for variant in {variant for number in drawn for variant in weights[number]}
+    }
+
+
+def run_time(experiment: Experiment, as_of: datetime) -> timedelta | None:
+    """How long an experiment has run; one that was stopped ran until then."""
+    if experiment.started_at is None:
+        return None
+    return min(as_of, experiment.stopped_at or as_of) - experiment.started_at
+
+
+def _says_something_else(look: Look, newest: StoredReport) -> bool:
+    return {**look.body, "as_of": None} != {**newest.body, "as_of": None}
+
+
+def _started(session: Session, key: str) -> Experiment:
+    experiment = get_experiment(session, key)
+    if experiment.started_at is None:
+        raise Conflict(f"experiment {key!r} was never started, so there is nothing to report", field="status")
+    return experiment
+
+
+def _id(experiment: Experiment) -> int:
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    return experiment.id
