@@ -25,6 +25,7 @@ from experiments.settings import Settings
 from targeting import campaigns
 from targeting.models import Consent, User
 
+LOG: Final = logging.getLogger(__name__)
 TOPIC: Final = "delivery: crashes and withdrawals"
 RACE: Final = 10_000
 QUICK_RACE: Final = 1_000
@@ -36,6 +37,8 @@ def crashes(size: Size, seed: int, findings: Findings, advance: Callable[[], Non
     for name in ("SQLite", "PostgreSQL"):
         with _sqlite() if name == "SQLite" else _postgres() as database:
             outcome = crash_campaign(database, chosen, seed=seed)
+        for words in outcome.ended:
+            LOG.error("%s", words)
         findings.claims.append(_claim(name, outcome))
         advance()
 
@@ -75,13 +78,15 @@ def _claim(database: str, outcome: Outcome) -> Claim:
     return Claim(
         topic=TOPIC,
         claim=f"Workers killed at any moment over a bad network send nothing twice and lose nothing ({database})",
-        bar=f"0 doubled, 0 lost, books hold, {len(STEPS)} of {len(STEPS)} steps",
+        bar=f"0 doubled, 0 lost, books hold, {len(STEPS)} of {len(STEPS)} steps, no worker ended by itself",
         obtained=f"{outcome.doubled} POSTs doubled, {outcome.twice} messages accepted twice, {len(outcome.lost)} lost; "
-        f"the books {'hold' if outcome.holds else 'DO NOT HOLD'}; {steps} steps; {outcome.posts:,} POSTs, "
+        f"the books {'hold' if outcome.holds else 'DO NOT HOLD'}; {steps} steps; {len(outcome.ended)} ended by themselves; {outcome.posts:,} POSTs, "
         f"{outcome.unanswered:,} accepted without an answer; {states}",
         error="",
         runs=f"{outcome.messages:,} messages, {outcome.kills} kills, {outcome.seconds:.0f} s",
-        met=not (outcome.doubled or outcome.twice or outcome.lost) and outcome.holds and steps == len(STEPS),
+        met=not (outcome.doubled or outcome.twice or outcome.lost or outcome.ended)
+        and outcome.holds
+        and steps == len(STEPS),
     )
 
 

@@ -10,11 +10,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -46,6 +47,8 @@ WORKERS: Final = 3
 LEASE: Final = 1800.0
 UNKNOWN_AFTER: Final = 7200.0
 LATE: Final = 5400.0
+LAST_WORDS: Final = 4000
+"""How much is kept of what a worker said before it ended by itself, in bytes."""
 ROOT: Final = Path(__file__).resolve().parents[1]
 FAULTS: Final = Faults(
     server_error=0.02, drop=0.03, reset=0.02, server_error_after=0.02, slow=0.02, slow_seconds=0.3,
@@ -64,6 +67,7 @@ PLAN: Final = FaultPlan(
 class Outcome:
     """What was found. `doubled`: callback data POSTed again without a definite refusal; `twice`: messages accepted twice;
     `lost`: messages without an end, or whose end contradicts the ledger; `holds`: whether assigned slots = messages by state.
+    `ended`: the last words of workers that ended though nobody killed them.
     """
 
     messages: int = 0
@@ -75,6 +79,7 @@ class Outcome:
     doubled: int = 0
     twice: int = 0
     lost: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
     states: dict[str, int] = field(default_factory=dict)
     holds: bool = False
     seconds: float = 0.0
@@ -129,6 +134,7 @@ def crash_campaign(database: Database, size: Campaign, *, seed: int) -> Outcome:
         _wait_for_the_end(database, deadline)
         for nursery in nurseries:
             nursery.kill()
+            outcome.ended += nursery.ended
         receipts.project_tick(database, clock, settings=settings_of(order))
         _judge(database, _ledger(url), outcome)
     outcome.seconds = time.monotonic() - begun
@@ -141,13 +147,16 @@ class _Nursery:
     def __init__(self, order: dict[str, Any]) -> None:
         self._order = order
         self._pid = 0
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the nursery is
+        self.ended: list[str] = []
+        """The last words of workers that ended though nobody killed them."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.crash_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._words,
             text=True,
             cwd=ROOT,
         )
@@ -158,6 +167,7 @@ class _Nursery:
         assert self._process.stdin is not None  # it was asked for
         self._process.stdin.close()
         self._process.wait(timeout=10)
+        self._words.close()
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -180,20 +190,33 @@ class _Nursery:
         waiting.join(seconds)
         own = bool(status)
         if not own:
-            os.kill(self._pid, signal.SIGKILL)
+            self._signal()
             waiting.join()
-        self._pid = 0
-        return own and os.WTERMSIG(int(status[0])) == signal.SIGKILL
+        return self._buried(int(status[0])) and own
 
     def kill(self) -> bool:
         """Kill the worker; whether it lived."""
         if not self._pid:
             return False
-        os.kill(self._pid, signal.SIGKILL)
+        self._signal()
         assert self._process.stdout is not None
-        status = int(self._process.stdout.readline())
+        return self._buried(int(self._process.stdout.readline()))
+
+    def _signal(self) -> None:
+        # It may have ended by itself since: then its status waits to be read, and says so.
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+
+    def _buried(self, status: int) -> bool:
+        """Whether the worker that left this exit status was killed; if not, its words are kept."""
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if not killed:
+            self._words.seek(0, os.SEEK_END)
+            self._words.seek(max(0, self._words.tell() - LAST_WORDS))
+            words = self._words.read().decode(errors="replace").strip()
+            self.ended.append(f"worker {self._pid} ended with status {status}: {words or 'it said nothing'}")
         self._pid = 0
-        return os.WTERMSIG(status) == signal.SIGKILL
+        return killed
 
 
 def _kill_at_steps(

@@ -15,6 +15,7 @@ from experiments.database import Database
 def test_killed_at_any_moment_nothing_is_sent_twice_and_nothing_is_lost(database: Database) -> None:
     outcome = crash_campaign(database, SHORT, seed=20261201)
     assert [step for step in STEPS if not outcome.steps[step]] == []
+    assert outcome.ended == []
     assert (outcome.doubled, outcome.twice, outcome.lost) == (0, 0, [])
     assert outcome.holds
     assert set(outcome.states) <= {"sent", "delivered", "read", "unknown", "failed"}
