@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 import typer
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from api.commands import (
@@ -27,6 +28,7 @@ from api.commands import (
     users,
 )
 from experiments.errors import TouchstoneError
+from experiments.settings import Settings
 
 app = typer.Typer(
     name="touchstone",
@@ -68,7 +70,8 @@ def main() -> NoReturn:
         sys.exit(1)
     except OperationalError as error:
         typer.echo(
-            f"touchstone: the database does not answer: {' '.join(str(error.orig).split())}; see TOUCHSTONE_DATABASE_URL",
+            f"touchstone: the database does not answer: {' '.join(str(error.orig).split())}; "
+            f"see TOUCHSTONE_DATABASE_URL, now {make_url(Settings.from_environment().database_url).render_as_string()}",
             err=True,
         )
         sys.exit(1)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from experiments.design import ExperimentDesign
 from experiments.metrics import KEY_PATTERN, MetricDefinition
@@ -112,12 +112,21 @@ class UserRequest(_Request):
 
 
 class ConsentRequest(_Request):
-    """A grant needs its proof: where the person agreed, and to which words."""
+    """A grant needs its proof: where the person agreed, and to which words. A withdrawal needs none: it must never fail for a form."""
 
     category: Category = Category.MARKETING
     granted: bool
-    source: str = Field(min_length=1, max_length=100)
+    source: str = Field("", max_length=100, validate_default=True)
     evidence: str = Field("", max_length=1000)
+
+    @field_validator("source")
+    @classmethod
+    def _proof(cls, value: str, info: ValidationInfo) -> str:
+        if value.strip():
+            return value
+        if info.data.get("granted", True):
+            raise ValueError("a grant needs it: where did the person agree, such as checkout")
+        return "api"
 
 
 class MetricAnswer(_Answer):

@@ -212,7 +212,10 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise Invalid.of(
                 [
-                    Problem("TOUCHSTONE_" + "_".join(str(part) for part in item["loc"]).upper(), item["msg"])
+                    Problem(
+                        "TOUCHSTONE_" + "_".join(str(part) for part in item["loc"]).upper(),
+                        item["msg"].removeprefix("Value error, "),
+                    )
                     for item in error.errors()
                 ]
             ) from error

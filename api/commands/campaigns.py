@@ -13,6 +13,7 @@ from api import campaigning
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from delivery.planning import planner
+from delivery.sending import workers
 from experiments import repository
 from experiments.errors import Invalid, NotFound
 from experiments.models import Experiment
@@ -60,9 +61,10 @@ def read_document(
     if not file.is_file():
         raise NotFound(f"there is no file {file}", field="FILE")
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        with file.open(encoding="utf-8") as stream:  # a stream has a name, which errors tell
+            document = yaml.safe_load(stream)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Invalid(f"{file} is not valid YAML: {' '.join(str(error).split())}", field="FILE") from error
+        raise Invalid(f"is not valid YAML: {' '.join(str(error).split())}", field="FILE") from error
     except RecursionError as error:
         raise Invalid(f"{file} is nested too deeply", field="FILE") from error
     if not isinstance(document, dict):
@@ -89,8 +91,11 @@ def start(key: Key) -> None:
         started, warnings = campaigning.start(
             session, wiring.clock, settings=wiring.settings, actor=ACTOR, key=key
         )
+        sending = workers.alive(session, wiring.clock)
     typer.echo(f"{key}: {started.status}")
     _warn(warnings)
+    if not sending:
+        _warn(["no process enrols or sends at the moment; start `touchstone serve` (or `touchstone worker`)"])
 
 
 def _warn(warnings: Iterable[str]) -> None:

@@ -89,6 +89,8 @@ def import_users(
     print_lights(quality)
     if summary.rejected:
         typer.echo(f"{summary.rejected} rows were rejected; see {target}", err=True)
+    if summary.rejected and summary.rejected == summary.rows:
+        raise typer.Exit(1)  # whoever runs it every night must learn that nobody came
 
 
 def _read(mapping: Path) -> str:

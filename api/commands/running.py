@@ -193,9 +193,6 @@ def simulator(
 
     known = SimulatorConfig.realistic() if realistic else SimulatorConfig()
     plan = FaultPlan() if faults is None else load_fault_plan(faults)
-    typer.echo(
-        f"simulated WhatsApp at http://127.0.0.1:{port}; webhooks go to {webhook_url}; stop it with Ctrl-C"
-    )
     settings = Settings.from_environment()
     run_simulator(
         replace(
@@ -214,7 +211,10 @@ def simulator(
             limits=replace(known.limits, tier=tier),
             delays=known.delays.hurried(hurry),
             fault_plan=plan,
-        )
+        ),
+        listening=lambda: typer.echo(
+            f"simulated WhatsApp at http://127.0.0.1:{port}; webhooks go to {webhook_url}; stop it with Ctrl-C"
+        ),
     )
 
 

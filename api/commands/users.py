@@ -1,4 +1,4 @@
-"""`users export`, `users why`, `users erase`, `users readmit`: what belongs to a person, and what becomes of them."""
+"""`users export`, `users why`, `users consent`, `users erase`, `users readmit`: what belongs to a person, and what becomes of them."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,10 @@ from api.terminal import ACTOR
 from api.wiring import Wiring
 from delivery.watch.why import why
 from experiments.clock import format_moment
+from experiments.errors import Invalid
 from experiments.settings import WEAK_TOMBSTONES
+from experiments.vocabulary import Category
+from targeting import consent
 from targeting.privacy import readmit as readmit_user
 from targeting.users import find
 
@@ -63,6 +66,40 @@ def explain(
         typer.echo("takes part in no experiment, and none is running")
     if found.more:
         typer.echo("there are more; name one with --experiment")
+
+
+@users.command("consent")
+def set_consent(
+    user_id: UserId,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw/--grant", help="Nothing more from now on, or: they agreed.")
+    ],
+    category: Annotated[Category, typer.Option(help="Which messages it is about.")] = Category.MARKETING,
+    source: Annotated[
+        str, typer.Option(help="Where it was said, such as checkout; a grant needs it, as its proof.")
+    ] = "",
+    evidence: Annotated[str, typer.Option(help="The words that were agreed to, or a reference.")] = "",
+) -> None:
+    """Record that a person agreed to messages, or wants none any more; a withdrawal counts at once.
+
+    Example: touchstone users consent u1 --withdraw
+    """
+    if not withdraw and not source.strip():
+        raise Invalid("a grant needs it: where did the person agree, such as checkout", field="--source")
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    with wiring.database.transaction() as session:
+        consent.record(
+            session,
+            wiring.clock,
+            actor=ACTOR,
+            user_id=user_id,
+            category=category,
+            granted=not withdraw,
+            source=source.strip() or ACTOR,
+            evidence=evidence,
+        )
+    typer.echo(f"{user_id}: {category} {'withdrawn' if withdraw else 'granted'}")
 
 
 @users.command("erase")

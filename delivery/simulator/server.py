@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
@@ -153,9 +153,11 @@ def _bind(port: int) -> socket.socket:
     return listener
 
 
-def run(config: SimulatorConfig) -> None:
-    """Serve on loopback until the process is told to end; Unavailable when the port is taken."""
+def run(config: SimulatorConfig, *, listening: Callable[[], None] | None = None) -> None:
+    """Serve on loopback until the process is told to end, after calling `listening`; Unavailable when the port is taken."""
     with _bind(config.port) as listener:
+        if listening is not None:
+            listening()
         _server(config, None, listener.getsockname()[1]).run(sockets=[listener])
 
 

@@ -96,7 +96,7 @@ class TemplateApi:
             response = self._http.get(self._url, params=query)
         except httpx.HTTPError as error:
             raise Unavailable(
-                f"WhatsApp's list of templates cannot be read: {type(error).__name__}"
+                f"WhatsApp's list of templates cannot be read: {type(error).__name__} at {self._url}; see TOUCHSTONE_WHATSAPP_URL"
             ) from error
         try:
             body = response.json()

@@ -172,6 +172,9 @@ def test_consent_is_given_with_proof_and_withdrawn_at_once(writer: TestClient, k
     granted = {"granted": True, "source": "web form", "evidence": "I want news"}
     assert writer.post("/v1/users/ann/consent", json=granted).json()["consents"][0]["granted"] is True
     withdrawn = {"granted": False, "source": "call centre"}
+    refused = writer.post("/v1/users/ann/consent", json={"granted": True})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "source"
     assert writer.post("/v1/users/ann/consent", json=withdrawn).json()["consents"][0]["granted"] is False
     reader = writer.get("/v1/users/ann", headers={"Authorization": f"Bearer {keys['read']}"}).json()
     assert (reader["phone"], reader["has_phone"]) == (None, True)

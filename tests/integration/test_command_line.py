@@ -38,7 +38,9 @@ def test_from_a_file_of_people_to_a_running_campaign(touchstone: CommandLine, tm
     assert touchstone("apply", "campaign.yaml").stdout == "spring-wakeup: unchanged (draft)\n"
     write_campaign(tmp_path, name="Another name")
     assert touchstone("apply", "campaign.yaml").stdout == "spring-wakeup: changed (draft)\n"
-    assert touchstone("experiment", "start", "spring-wakeup").stdout == "spring-wakeup: running\n"
+    started = touchstone("experiment", "start", "spring-wakeup")
+    assert started.stdout == "spring-wakeup: running\n"
+    assert "no process enrols or sends at the moment; start `touchstone serve`" in started.stderr
     assert "cannot start an experiment that is running" in touchstone.fails(
         "experiment", "start", "spring-wakeup"
     )

@@ -33,6 +33,19 @@ def test_erasing_without_a_secret_is_warned_about(touchstone: CommandLine, tmp_p
     assert touchstone("users", "erase", "a", "--yes", TOUCHSTONE_ERASURE_SECRET="s").stderr == ""
 
 
+def test_a_withdrawal_needs_no_reason_and_a_grant_its_proof(touchstone: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    assert touchstone("import", "users", "people.csv").returncode == 0
+    assert touchstone("users", "consent", "a", "--withdraw").stdout == "a: marketing withdrawn\n"
+    assert "--source: a grant needs it" in touchstone.fails("users", "consent", "a", "--grant")
+    assert touchstone("users", "consent", "a", "--grant", "--source", "checkout").returncode == 0
+    kept = json.loads(touchstone("users", "export", "a").stdout)
+    assert [(each["granted"], each["source"]) for each in kept["consent_ledger"]][-2:] == [
+        (False, "command line"),
+        (True, "checkout"),
+    ]
+
+
 def test_a_port_that_is_taken_is_one_line(touchstone: CommandLine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

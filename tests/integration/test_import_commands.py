@@ -55,6 +55,15 @@ def parquet() -> bytes:
     return sink.getvalue()
 
 
+def test_an_import_that_takes_nobody_fails(touchstone: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "wrong.csv").write_text("user_id,phone\na,+1,x\nb,+1,x\n")
+    run = touchstone("import", "users", "wrong.csv")
+    assert run.returncode == 1
+    assert run.stderr.endswith("2 rows were rejected; see wrong.csv.rejects.csv\n")
+    (tmp_path / "some.csv").write_text("user_id\na\nb,x\n")
+    assert touchstone("import", "users", "some.csv").returncode == 0
+
+
 def test_a_mapping_file_is_rehearsed_and_then_used(touchstone: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "crm.csv").write_text(FILE)
     (tmp_path / "crm.yaml").write_text(MAPPING)

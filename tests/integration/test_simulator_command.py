@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from delivery.whatsapp.client import Accepted, Rejected
+from tests.integration.command_line import CommandLine
 from tests.integration.simulation import TOKEN, message, post, send
 
 PLAN = "steps:\n  - {fault: error, code: 131016, to: 2, by: posts}\n"
@@ -86,6 +87,13 @@ def test_options_reach_the_server(tmp_path):
         131048,
     ]
     assert listed.json() == {"data": []}
+
+
+def test_nothing_is_announced_at_a_port_that_is_taken(touchstone: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = touchstone("simulator", "--port", str(taken.getsockname()[1]))
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "cannot listen" in run.stderr
 
 
 @pytest.mark.parametrize("text", ["steps: [{fault: gremlin}]", "steps: ["])
