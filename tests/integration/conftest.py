@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
@@ -49,11 +50,27 @@ def keys(wiring: Wiring) -> dict[str, str]:
     return made
 
 
+@pytest.fixture(scope="session")
+def applications() -> dict[str, FastAPI]:
+    """Applications made so far, by all settings except where the database is."""
+    return {}
+
+
 @pytest.fixture
-def http(wiring: Wiring) -> Iterator[TestClient]:
-    """A client without a key."""
-    with TestClient(create_app(wiring), raise_server_exceptions=False, follow_redirects=False) as client:
+def http(wiring: Wiring, applications: dict[str, FastAPI]) -> Iterator[TestClient]:
+    """A client without a key.
+
+    Routes are made ready at their first request, which costs more than the request: the application is kept and each
+    test puts its own wiring, where all state is, into it.
+    """
+    settings = wiring.settings.model_dump_json(exclude={"database_url"})
+    app = applications.get(settings)
+    if app is None:
+        app = applications[settings] = create_app(wiring)
+    app.state.wiring = wiring
+    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
         yield client
+    del app.state.wiring
 
 
 @pytest.fixture
