@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Connection, make_url
 
 from api.tables import metadata
 from experiments.clock import SteppedClock
@@ -96,27 +96,32 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres_admin(postgres_server: str) -> Iterator[Connection]:
+    """The connection that makes and drops databases: one for all tests of a worker, and to none of their databases."""
+    engine = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+def postgres_url(postgres_admin: Connection) -> Iterator[str]:
     """URL of a fresh PostgreSQL database with all tables, empty; dropped afterwards."""
-    yield from _fresh_postgres(postgres_server, template="template_touchstone")
+    yield from _fresh_postgres(postgres_admin, template="template_touchstone")
 
 
 @pytest.fixture
-def blank_postgres_url(postgres_server: str) -> Iterator[str]:
+def blank_postgres_url(postgres_admin: Connection) -> Iterator[str]:
     """URL of a fresh PostgreSQL database without any table."""
-    yield from _fresh_postgres(postgres_server, template="template1")
+    yield from _fresh_postgres(postgres_admin, template="template1")
 
 
-def _fresh_postgres(server: str, *, template: str) -> Iterator[str]:
+def _fresh_postgres(admin: Connection, *, template: str) -> Iterator[str]:
     name = f"t_{uuid.uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
-    yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    admin.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+    yield admin.engine.url.set(database=name).render_as_string(hide_password=False)
+    admin.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")
