@@ -59,7 +59,9 @@ class PlanSending(_Answer):
 
 
 class PlanBase(_Answer):
-    """What one user is like without the campaign; `source` is history (of so many `users`) or given."""
+    """What one user is like without the campaign; `source` is history or campaigns (of so many `users`), or given. `sd` of a quantile is its
+    standard error times the root of the users.
+    """
 
     mean: float
     sd: float
@@ -89,6 +91,19 @@ class PlanMetric(_Answer):
     reasons: list[str]
 
 
+class PlanFactor(_Answer):
+    """A contrast of crossed variants: `kind` main or interaction, of `levels` against the first of their `factors`."""
+
+    kind: str
+    factors: list[str]
+    levels: list[str]
+    comparisons: int
+    power: float | None
+    minimum_effect: float | None
+    users_needed: int | None
+    reasons: list[str]
+
+
 class PlanPoint(_Answer):
     users: int
     power: float
@@ -108,7 +123,7 @@ class PlanSimulation(_Answer):
 
 class PlanAnswer(_Answer):
     """`method` is what the report will use; `verdict` says the plan in words, `limits` what keeps it from more, `assumptions` what it
-    rests on; `curve` is the power of the first primary metric.
+    rests on; `factors` and `curve` are of the first primary metric.
     """
 
     experiment: str
@@ -125,6 +140,7 @@ class PlanAnswer(_Answer):
     entry: PlanEntry
     sending: PlanSending | None
     metrics: list[PlanMetric]
+    factors: list[PlanFactor]
     curve: list[PlanPoint]
     simulation: PlanSimulation | None
     verdict: list[str]

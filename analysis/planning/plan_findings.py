@@ -11,7 +11,10 @@ from experiments.vocabulary import Direction, MetricKind, MetricRole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """What one user is like without the campaign. source: `history` or `given`; users: whose history it is."""
+    """What one user is like without the campaign. source: `history`, `campaigns` (earlier ones) or `given`; users: whose history it is.
+
+    sd of a quantile: its standard error times the root of the users.
+    """
 
     mean: float
     sd: float
@@ -86,6 +89,22 @@ class MetricPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FactorPlan:
+    """One contrast of crossed variants, of the first primary metric, at an effect of the planned size. kind: `main` (a level against the first,
+    over all cells) or `interaction` (how much one effect changes with another level); the rest as in `MetricPlan`.
+    """
+
+    kind: str
+    factors: tuple[str, ...]
+    levels: tuple[str, ...]
+    comparisons: int = 1
+    power: float | None = None
+    minimum_effect: float | None = None
+    users_needed: int | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """Power at a number of users, for the picture."""
 
@@ -113,7 +132,7 @@ class Simulation:
 class CampaignPlan:
     """The whole plan. method: what the report will use; looks: how often it finds new results; effect: the planned mde.
 
-    reach: share of the messaged arms that is reached in time, with reach_source. curve: power of the first primary metric. verdict: the plan in
+    reach: share of the messaged arms that is reached in time, with reach_source. factors: of crossed variants. curve: power of the first primary metric. verdict: the plan in
     words, the most important first; limits: what keeps it from more; assumptions: what it rests on that nobody measured.
     """
 
@@ -131,6 +150,7 @@ class CampaignPlan:
     entry: Entry
     sending: Sending | None
     metrics: tuple[MetricPlan, ...]
+    factors: tuple[FactorPlan, ...] = ()
     curve: tuple[Point, ...] = ()
     simulation: Simulation | None = None
     verdict: tuple[str, ...] = ()

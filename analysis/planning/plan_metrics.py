@@ -7,30 +7,34 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from analysis.planning.plan_findings import Base, MetricPlan, Point
-from analysis.stats import power as sizing
+from analysis.planning.plan_ways import Way, for_picture, way_for
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import linearise_ratio
 from analysis.stats.errors import InsufficientData
 from analysis.stats.monitoring import Monitoring
 from analysis.stats.power import Outcome, Shares
+from analysis.stats.quantiles import Quantile
 from experiments.metrics import MetricDefinition
-from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
+from experiments.vocabulary import Direction, Method, MetricRole
 
 FEW_EVENTS: Final = 20
 """Conversions below which a rate from history is a guess."""
+BRACKET_Z: Final = 1.96
 POINTS: Final = 30
-EXACT_WORDS: Final = "the report judges it by an e-process, which has no formula: planned with always_valid, it may need more users"
+FEW_CELL: Final = 10
+"""Conversions of an arm below which a report that is not peeked at tests exactly (`proportions.is_small`)."""
 _DAY: Final = timedelta(days=1)
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What all metrics of a campaign share. monitoring: for one comparison; families: comparisons by role; shares: of the
+    """What all metrics of a campaign share. method: the effective one; monitoring: for one comparison; families: comparisons by role; shares: of the
     control and of the smallest variant; effect: relative, above 0; available: users who count by the end, None when nobody knows;
-    day_of: by which day so many have come.
+    day_of: by which day so many have come. control_sends: whether users of the control get a message too.
     """
 
+    method: Method
     monitoring: Monitoring
     families: Mapping[MetricRole, int]
     power: float
@@ -40,33 +44,41 @@ class Frame:
     half_life: timedelta | None
     available: int | None
     day_of: Callable[[int], int | None]
+    control_sends: bool = False
 
     def reached(self, window: timedelta) -> float:
         """The share of the effect on those who are reached that is seen in the whole arm within a window."""
-        caught = 1.0 if self.half_life is None else 1 - 2 ** (-(window / self.half_life))
-        return self.reach * caught
+        return self.reach * self.caught(window)
+
+    def caught(self, window: timedelta) -> float:
+        """The share of an effect that comes within a window."""
+        return 1.0 if self.half_life is None else 1 - 2 ** (-(window / self.half_life))
 
     def watched(self, comparisons: int) -> Monitoring:
         """How one of so many comparisons is judged."""
         return replace(self.monitoring, comparisons=comparisons)
 
 
-def base_from(aggregate: object, definition: MetricDefinition) -> Base:
-    """What one user is like, from the past of many; raises InsufficientData with the reason why that says nothing."""
-    if not isinstance(aggregate, Aggregate):
-        raise InsufficientData(
-            f"there is no formula for a {definition.kind}; simulate it, or plan with its mean"
-        )
+def base_from(
+    aggregate: Aggregate | Quantile, definition: MetricDefinition, *, source: str = "history"
+) -> Base:
+    """What one user is like, from the past of many; raises InsufficientData with the reason why that says nothing.
+
+    A quantile has the sd that its mean would need to be as uncertain: the standard error of its order statistics times sqrt(n), which
+    estimates sqrt(p (1 - p)) / f, f the density there (so that no density has to be estimated).
+    """
     if aggregate.n < 2:
         raise InsufficientData(
             "fewer than two users of the past would have taken part, so nothing can be measured"
         )
-    if not aggregate.is_finite:
+    if not aggregate.is_finite and not (isinstance(aggregate, Quantile) and aggregate.z is None):
         raise InsufficientData("the past holds a value that is not a finite number")
+    if isinstance(aggregate, Quantile):
+        return _base_of_quantile(aggregate, source)
     seen = linearise_ratio(aggregate) if aggregate.has_denominator else aggregate
     if not aggregate.mean > 0 or not seen.variance > 0:
         raise InsufficientData(
-            f"none of {aggregate.n:,} users of this audience did {definition.event or 'what it counts'!r} in a window of the past"
+            f"none of {aggregate.n:,} users of this audience did {_counted(definition)} in a window of the past"
             " (an audience that is chosen by what it did not do looks like this)"
             if aggregate.mean == 0
             else "what these users did in the past does not vary, or does not add up to more than 0"
@@ -79,8 +91,28 @@ def base_from(aggregate: object, definition: MetricDefinition) -> Base:
         sd=math.sqrt(seen.variance),
         rho=min(max(rho, -0.999), 0.999),
         users=aggregate.n,
-        source="history",
+        source=source,
     )
+
+
+def _base_of_quantile(found: Quantile, source: str) -> Base:
+    sd = found.standard_error * math.sqrt(found.units)
+    if not (found.value or 0.0) > 0 or not sd > 0:
+        raise InsufficientData(
+            f"the {found.level:g} quantile of the past is not above 0, or most users are tied at it, so no effect is relative to it"
+        )
+    return Base(mean=found.value or 0.0, sd=sd, rho=0.0, users=found.units, source=source)
+
+
+def _about_spacing(users: int, level: float) -> str:
+    # The bracket of order statistics holds about so many rows, and the width of k spacings is known to 1/sqrt(k).
+    rows = 2 * BRACKET_Z * math.sqrt(users * level * (1 - level))
+    off = 2 / math.sqrt(rows)
+    return f"how dense users are around the quantile is known from {users:,} of them, so the users needed only to about {off:.0%}"
+
+
+def _counted(definition: MetricDefinition) -> str:
+    return repr(str(definition.event or definition.message or "what it counts"))
 
 
 def plan_metric(
@@ -114,20 +146,19 @@ def plan_metric(
     if base is None:
         return unknown
     said = list(reasons)
-    outcome, watched = outcome_of(base, definition, frame), frame.watched(comparisons)
-    if role == MetricRole.GUARDRAIL:
-        watched = watched.one_sided()
-        if definition.kind == MetricKind.PROPORTION and watched.method != Method.FIXED:
-            watched = replace(watched, method=str(Method.ALWAYS_VALID))
-            said.append(EXACT_WORDS)
-    if definition.kind == MetricKind.PROPORTION and (base.users or math.inf) * base.mean < FEW_EVENTS:
+    outcome = outcome_of(base, definition, frame)
+    way = way_of(definition, frame, role=role, comparisons=comparisons)
+    if definition.is_share and (base.users or math.inf) * base.mean < FEW_EVENTS:
         said.append(f"the rate rests on fewer than {FEW_EVENTS} users who did it, so it is a guess")
+    if definition.level is not None and base.users:
+        said.append(_about_spacing(base.users, definition.level))
     if effect is None and not keeps:
         said.append("the plan names no `mde`, so there is no effect to find")
-    needed = _users_needed(outcome, watched, frame, effect, margin if keeps else None, said)
+    needed = _users_needed(outcome, way, frame, effect, margin if keeps else None, said)
     day = None if needed is None else frame.day_of(needed)
-    power = _power(outcome, watched, frame, effect, margin if keeps else None, said)
-    smallest = None if keeps else _smallest(outcome, watched, frame, effect, good, said)
+    power = _power(outcome, way, frame, effect, margin if keeps else None, said)
+    smallest = None if keeps else _smallest(outcome, way, frame, effect, good, said)
+    said += _how_found(outcome, way, frame, needed, is_share=definition.is_share)
     return replace(
         unknown,
         base=base,
@@ -140,31 +171,66 @@ def plan_metric(
     )
 
 
+def counts_messages(definition: MetricDefinition) -> bool:
+    """Whether a metric counts the messages of the campaign itself."""
+    return any(part.message is not None for part in definition.quantities.values())
+
+
 def outcome_of(base: Base, definition: MetricDefinition, frame: Frame) -> Outcome:
-    """One user of the control, and how much of an effect is seen in the arm."""
+    """One user of the control, and how much of an effect is seen in the arm.
+
+    What counts messages of a control that sends some is reached in its base already: an effect on those reached is then, relatively,
+    the same in the whole arm.
+    """
     reach = frame.reached(definition.window)
-    if definition.kind == MetricKind.PROPORTION:
+    if counts_messages(definition) and frame.control_sends:
+        reach = frame.caught(definition.window)
+    if definition.is_share:
         return Outcome.rate(base.mean, rho=base.rho, reach=reach)
     return Outcome(mean=base.mean, sd=base.sd, rho=base.rho, reach=reach)
+
+
+def way_of(definition: MetricDefinition, frame: Frame, *, role: MetricRole, comparisons: int) -> Way:
+    """How the power of one of so many comparisons is found. Guardrails are asked about one side, with all of alpha."""
+    watched, guards = frame.watched(comparisons), role == MetricRole.GUARDRAIL
+    return way_for(
+        watched.one_sided() if guards else watched,
+        method=frame.method,
+        is_share=definition.is_share,
+        guards=guards,
+    )
+
+
+def _how_found(outcome: Outcome, way: Way, frame: Frame, needed: int | None, *, is_share: bool) -> list[str]:
+    """What has to be said about how the numbers were found."""
+    asked = [float(n) for n in (needed, frame.available) if n]
+    said = [words for n in asked if (words := way.found_by(outcome, n=n, shares=frame.shares)) is not None]
+    least = min(asked, default=math.inf) * min(frame.shares.control, frame.shares.treatment)
+    if not said and is_share and least * min(outcome.mean, 1 - outcome.mean) < FEW_CELL:
+        said.append(
+            f"with fewer than {FEW_CELL} conversions in an arm the report tests exactly, which finds a little less than planned here"
+        )
+    return said
 
 
 def curve_of(plan: MetricPlan, definition: MetricDefinition, frame: Frame) -> tuple[Point, ...]:
     """Power against users, from a few to beyond what is needed and what there is; empty when there is nothing to show."""
     if plan.base is None or plan.effect is None or plan.users_needed is None:
         return ()
-    outcome, watched = outcome_of(plan.base, definition, frame), frame.watched(plan.comparisons)
+    outcome = outcome_of(plan.base, definition, frame)
+    way = for_picture(way_of(definition, frame, role=plan.role, comparisons=plan.comparisons))
     last = max(plan.users_needed * 1.6, min(frame.available or 0, plan.users_needed * 3) * 1.1)
     points = []
     for step in range(1, POINTS + 1):
         users = max(round(last * step / POINTS), 2)
-        found = sizing.power(outcome, watched, effect=plan.effect, n=users, shares=frame.shares)
+        found = way.power(outcome, effect=plan.effect, n=users, shares=frame.shares)
         points.append(Point(users=users, power=found))
     return tuple(points)
 
 
 def _power(
     outcome: Outcome,
-    watched: Monitoring,
+    way: Way,
     frame: Frame,
     effect: float | None,
     margin: float | None,
@@ -175,16 +241,16 @@ def _power(
         return None
     if margin is not None:
         return _told(
-            lambda: sizing.non_inferiority_power(outcome, watched, margin=margin, n=n, shares=frame.shares),
+            lambda: way.non_inferiority_power(outcome, margin=margin, n=n, shares=frame.shares),
             said,
         )
     wanted = effect or 0.0
-    return _told(lambda: sizing.power(outcome, watched, effect=wanted, n=n, shares=frame.shares), said)
+    return _told(lambda: way.power(outcome, effect=wanted, n=n, shares=frame.shares), said)
 
 
 def _users_needed(
     outcome: Outcome,
-    watched: Monitoring,
+    way: Way,
     frame: Frame,
     effect: float | None,
     margin: float | None,
@@ -194,21 +260,19 @@ def _users_needed(
         return None
     if margin is not None:
         return _told(
-            lambda: sizing.non_inferiority_size(
-                outcome, watched, margin=margin, power=frame.power, shares=frame.shares
-            ),
+            lambda: way.non_inferiority_size(outcome, margin=margin, power=frame.power, shares=frame.shares),
             said,
         )
     wanted = effect or 0.0
     return _told(
-        lambda: sizing.sample_size(outcome, watched, effect=wanted, power=frame.power, shares=frame.shares),
+        lambda: way.sample_size(outcome, effect=wanted, power=frame.power, shares=frame.shares),
         said,
     )
 
 
 def _smallest(
     outcome: Outcome,
-    watched: Monitoring,
+    way: Way,
     frame: Frame,
     effect: float | None,
     good: float,
@@ -222,8 +286,8 @@ def _smallest(
         return None
     falls = (good if effect is None else effect) < 0
     return _told(
-        lambda: sizing.minimum_detectable_effect(
-            outcome, watched, n=n, power=frame.power, shares=frame.shares, falls=falls
+        lambda: way.minimum_detectable_effect(
+            outcome, n=n, power=frame.power, shares=frame.shares, falls=falls
         ),
         said,
     )

@@ -8,17 +8,16 @@ from typing import Final
 from sqlmodel import Session
 
 from analysis.facts import facts
-from analysis.planning import planning_facts
+from analysis.planning import plan_campaigns, planning_facts
 from analysis.planning.plan_audience import LOOKBACK, Looked
 from analysis.planning.plan_findings import Base
 from analysis.planning.plan_inputs import Assumptions
-from analysis.planning.plan_metrics import base_from
+from analysis.planning.plan_metrics import base_from, counts_messages
 from analysis.planning.planning_facts import PastAssignments
 from analysis.stats.errors import InsufficientData
 from experiments.design import ExperimentDesign
 from experiments.metrics import MetricDefinition
 from experiments.triggers import EventTrigger, InactivityTrigger
-from experiments.vocabulary import MetricKind
 
 FEWEST_MESSAGES: Final = 100
 """Messages of the last month from which it is learned how many arrive."""
@@ -50,13 +49,17 @@ def bases_of(
     definitions: Mapping[str, MetricDefinition],
     assumptions: Assumptions,
     now: datetime,
+    *,
+    reach: float,
 ) -> dict[str, Known]:
     """What a user is like, for each metric, or why nobody knows: measured in a window of the past.
 
     Users are taken as if they had been assigned when the last window began. Where an event lets them in: when they first did it, of the 90
     days before that (whatever its properties); where silence on an event does: those who had been silent long enough by then.
+    What no user does without a campaign is learned from earlier ones. reach: the share of messages that will arrive in time.
     """
     found: dict[str, Known] = {}
+    campaigns = plan_campaigns.earlier(session, design, definitions, now=now)
     for window in {definition.window for definition in definitions.values()}:
         some = {key: each for key, each in definitions.items() if each.window == window}
         engine = _past(session, design, looked, at=now - window)
@@ -66,17 +69,26 @@ def bases_of(
             measured: Base | None = None
             reasons: tuple[str, ...] = ()
             try:
-                _check_past(session, definition, now)
-                measured = base_from(aggregate, definition)
+                if plan_campaigns.needs_campaigns(definition):
+                    _check_control(design, definition)
+                    measured = campaigns.base(key, definition, reach=reach)
+                else:
+                    _check_past(session, definition, now)
+                    measured = base_from(aggregate, definition)
             except InsufficientData as cannot:
                 reasons = (cannot.reason,)
             found[key] = _given(key, definition, measured, reasons, assumptions)
     return found
 
 
+def _check_control(design: ExperimentDesign, definition: MetricDefinition) -> None:
+    if counts_messages(definition) and design.control.message is None:
+        raise InsufficientData(
+            f"the control {design.control.key!r} gets no message, so it has none to count, and no effect is relative to it"
+        )
+
+
 def _check_past(session: Session, definition: MetricDefinition, now: datetime) -> None:
-    if definition.message is not None:
-        raise InsufficientData("it counts the campaign's own messages, of which there are none yet")
     if definition.event is None:
         # A ratio has an event above and one below; whether there are any, its base says.
         return
@@ -105,7 +117,7 @@ def _given(
         return None, (*reasons, "give its baseline too")
     mean = mean if mean is not None or measured is None else measured.mean
     assert mean is not None  # noqa: S101  # one of the two is there
-    if definition.kind == MetricKind.PROPORTION:
+    if definition.is_share:
         sd = math.sqrt(mean * (1 - mean))
     elif sd is None and measured is not None:
         sd = measured.sd

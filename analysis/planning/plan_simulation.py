@@ -14,7 +14,7 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.simulated_power import Progress, Trial, main_effects, simulate
 from experiments.design import ExperimentDesign
 from experiments.metrics import MetricDefinition
-from experiments.vocabulary import MetricKind
+from experiments.vocabulary import Method
 
 _DAY: Final = timedelta(days=1)
 
@@ -39,9 +39,10 @@ def simulate_plan(
         raise InsufficientData("it needs a base, an `mde` and users who take part")
     outcome, window = outcome_of(plan.base, definition, frame), definition.window / _DAY
     # What comes after the window is lost in the simulation itself.
-    delta = plan.base.mean * plan.effect * frame.reach
+    delta = plan.base.mean * plan.effect * outcome.reach / frame.caught(definition.window)
     names, contrasts, moved = _comparisons(design)
-    drawn_as_rates = definition.kind == MetricKind.PROPORTION and plan.base.rho == 0
+    by_e_process = frame.method == Method.EXACT and definition.is_share and contrasts is None
+    drawn_as_rates = definition.is_share and (plan.base.rho == 0 or by_e_process)
     by_day, days = inflow.by_day, inflow.entry.days
     arrivals = (by_day[0], *(by_day[day] - by_day[day - 1] for day in range(1, days + 1)))
     made = simulate(
@@ -56,6 +57,7 @@ def simulate_plan(
             window=window,
             half_life=None if frame.half_life is None else frame.half_life / _DAY,
             contrasts=contrasts,
+            by_e_process=by_e_process,
         ),
         monitoring=frame.monitoring,
         runs=runs,

@@ -23,6 +23,8 @@ def render_plan(plan: CampaignPlan) -> RenderableType:
     """A renderable for `rich.console.Console.print`."""
     said = plan.to_json()
     parts: list[RenderableType] = [_verdict(said["verdict"]), _who(plan), _metrics(said["metrics"])]
+    if plan.factors:
+        parts.append(_factors(said["factors"]))
     if plan.curve:
         primary = next(metric for metric in plan.metrics if metric.role == "primary")
         parts.append(Text(f"\nPower for {primary.metric}, {percent(primary.effect)}\n", style="bold"))
@@ -31,6 +33,7 @@ def render_plan(plan: CampaignPlan) -> RenderableType:
     if plan.simulation is not None:
         parts.append(_simulation(said["simulation"]))
     reasons = [f"{metric.metric}: {reason}" for metric in plan.metrics for reason in metric.reasons]
+    reasons += [f"{' x '.join(each.levels)}: {reason}" for each in plan.factors for reason in each.reasons]
     for heading, lines in (
         ("What limits it", plan.limits),
         ("What it rests on", plan.assumptions),
@@ -54,7 +57,7 @@ def render_size(sizing: Sizing) -> RenderableType:
         points = [(point.users, point.power) for point in sizing.curve]
         parts.append(Text(power_picture(points, target=sizing.planned_power, there=sizing.users)))
     if sizing.reasons:
-        parts.append(_lines("Cannot tell", sizing.reasons))
+        parts.append(_lines("Cannot tell, or take care", sizing.reasons))
     return Group(*parts)
 
 
@@ -159,6 +162,24 @@ def _metrics(metrics: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
+def _factors(factors: Sequence[Mapping[str, Any]]) -> RenderableType:
+    table = Table(box=box.SIMPLE, padding=(0, 1))
+    table.add_column("factor", no_wrap=True)
+    for heading in ("power", "finds", "users needed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in factors:
+        names = " x ".join(
+            f"{factor}.{level}" for factor, level in zip(each["factors"], each["levels"], strict=True)
+        )
+        table.add_row(
+            f"{names} ({each['kind']})",
+            _number(each["power"], ".0%"),
+            _percent(each["minimum_effect"]),
+            _number(each["users_needed"], ","),
+        )
+    return table
+
+
 def _simulation(said: Mapping[str, Any]) -> RenderableType:
     table = Table(
         title=f"Simulated: {said['runs']:,} experiments, {said['metric']}",
@@ -196,7 +217,8 @@ def _size_rows(sizing: Sizing) -> Iterator[tuple[str, str, str]]:
                 f"with {sizing.users:,} users and power {sizing.planned_power:.0%}",
             )
     looks = "one look" if sizing.looks == 1 else f"{sizing.looks} looks"
-    yield "method", sizing.method, f"{looks}: {sizing.inflation:.3f} times the users of one fixed look"
+    times = "" if sizing.inflation is None else f": {sizing.inflation:.3f} times the users of one fixed look"
+    yield "method", sizing.method, f"{looks}{times}"
     if sizing.comparisons > 1:
         bound = "Bonferroni; the report's Holm finds at least as much"
         yield "comparisons", str(sizing.comparisons), f"each at {sizing.level:.4g} ({bound})"

@@ -96,12 +96,13 @@ def _limits(
             f"{comparisons} primary comparisons share alpha: each is planned at {frame.monitoring.alpha / comparisons:.4g} "
             "(Bonferroni; the report's Holm finds at least as much)"
         )
-    method = frame.monitoring.method
+    method = frame.method
     if method != Method.FIXED:
-        factor = frame.monitoring.inflation(frame.power) if frame.monitoring.tuned_to is None else None
+        has_one = frame.monitoring.tuned_to is None and method != Method.EXACT
+        factor = frame.monitoring.inflation(frame.power) if has_one else None
         looks = len(frame.monitoring.looks)
         times = "" if factor is None else f", for {factor:.2f} times the users of one fixed look"
-        if looks > 1 or method == Method.ALWAYS_VALID:
+        if looks > 1 or method in (Method.ALWAYS_VALID, Method.EXACT):
             yield f"{method} stays valid at {'its one look' if looks == 1 else f'{looks} looks'}{times}"
     if sending is not None and sending.days > 1:
         yield f"{sending.messages:,} messages take {sending.days:.1f} days to go out: {sending.limited_by}"
@@ -122,13 +123,24 @@ def assumptions_of(
 ) -> tuple[str, ...]:
     """What the plan rests on."""
     said = [f"users: {entry.source}", f"reach {reach[0]:.1%}: {reach[1]}"]
-    measured = sorted({metric.base.users for metric in metrics if metric.base and metric.base.users})
+    measured = sorted(
+        {
+            each.base.users
+            for each in metrics
+            if each.base and each.base.users and each.base.source == "history"
+        }
+    )
     if measured:
         event = design.trigger.event if isinstance(design.trigger, EventTrigger) else None
         when = "as in the last window" if event is None else f"as they did in the window after {event!r}"
         said.append(
             f"users go on {when}: base and spread of {measured[0]:,} of them, all arms alike without the campaign"
         )
+    said += [
+        f"{metric.metric}: as {metric.base.users:,} users of earlier {design.category} campaigns, at the reach of this one"
+        for metric in metrics
+        if metric.base and metric.base.source == "campaigns"
+    ]
     said += [
         f"{metric.metric}: given, not measured"
         for metric in metrics
@@ -138,8 +150,6 @@ def assumptions_of(
         said.append(
             "users come by and by and nobody knows how many, so the report uses always_valid instead of spending"
         )
-    if design.plan.method == Method.EXACT:
-        said.append("the method exact has no formula: planned with always_valid, it may need more users")
     if frame.half_life is not None:
         said.append(f"half of an effect has come in after {frame.half_life / _DAY:g} days")
     return tuple(said)

@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from analysis.planning import plan_audience, plan_past, plan_sending, plan_words
 from analysis.planning.plan_audience import Inflow
+from analysis.planning.plan_factors import plan_factors
 from analysis.planning.plan_findings import CampaignPlan
 from analysis.planning.plan_inputs import Assumptions
 from analysis.planning.plan_metrics import Frame, curve_of, plan_metric
@@ -31,7 +32,7 @@ from experiments.errors import Invalid, Problem
 from experiments.metrics import MetricDefinition
 from experiments.settings import Settings
 from experiments.triggers import OnceTrigger
-from experiments.vocabulary import Method, MetricKind, MetricRole
+from experiments.vocabulary import Method, MetricRole
 from targeting import campaigns
 
 MOST_LOOKS: Final = 90
@@ -81,7 +82,7 @@ def plan_campaign(
     arriving, source = plan_past.reach_of(session, design, assumptions, now)
     in_time = plan_sending.share_in_time(sending, days=inflow.entry.days, window=window)
     frame = _frame(design, assumptions, inflow, reach=arriving * in_time)
-    bases = plan_past.bases_of(session, design, looked, definitions, assumptions, now)
+    bases = plan_past.bases_of(session, design, looked, definitions, assumptions, now, reach=frame.reach)
     metrics = tuple(
         plan_metric(
             use.key,
@@ -115,7 +116,7 @@ def plan_campaign(
     return CampaignPlan(
         experiment=design.key,
         as_of=now,
-        method=frame.monitoring.method,
+        method=str(frame.method),
         alpha=design.plan.alpha,
         power=design.plan.power,
         effect=design.plan.mde,
@@ -127,6 +128,7 @@ def plan_campaign(
         entry=inflow.entry,
         sending=sending,
         metrics=metrics,
+        factors=plan_factors(design, definition, primary, frame),
         curve=curve_of(primary, definition, frame),
         simulation=simulation,
         verdict=plan_words.verdict_of(metrics, frame),
@@ -157,7 +159,7 @@ def _check(
     assumptions.check_keys(definitions, field=given)
     problems = []
     for key, value in assumptions.baseline.items():
-        if definitions[key].kind == MetricKind.PROPORTION and not 0 < value < 1:
+        if definitions[key].is_share and not 0 < value < 1:
             problems.append(Problem(f"{given}baseline.{key}", f"is a share between 0 and 1, not {value:g}"))
         elif not value > 0:
             problems.append(
@@ -168,7 +170,7 @@ def _check(
     problems += [
         Problem(f"{given}sd.{key}", "is not needed: that of a proportion follows from its baseline")
         for key in assumptions.sd
-        if definitions[key].kind == MetricKind.PROPORTION
+        if definitions[key].is_share
     ]
     problems += [
         Problem(
@@ -198,16 +200,16 @@ def _frame(design: ExperimentDesign, assumptions: Assumptions, inflow: Inflow, *
     if method == Method.SPENDING and not at_once:
         # Nobody knows how many users will come by and by, so the report cannot tell how much alpha is to be spent.
         method = Method.ALWAYS_VALID
-    if method == Method.EXACT:
-        # An e-process has no formula; the sequence that stands in is what `exact` itself uses for means.
-        method = Method.ALWAYS_VALID
+    # The sequence stands in for `exact` where that has no answer: for means, as in the report.
+    monitored = Method.ALWAYS_VALID if method == Method.EXACT else method
     # Those who were assigned at once count at once, so that only one look finds anything new.
     looks = assumptions.looks or min(max(entry.days, 1), MOST_LOOKS)
     shares, control = design.shares, design.control.key
     others = len(shares) - 1
     return Frame(
+        method=method,
         monitoring=Monitoring(
-            method=str(method),
+            method=str(monitored),
             alpha=design.plan.alpha,
             fractions=evenly(looks),
             tuned_to=None if at_once else DEFAULT_PLANNED_N,
@@ -225,4 +227,5 @@ def _frame(design: ExperimentDesign, assumptions: Assumptions, inflow: Inflow, *
         half_life=assumptions.half_life,
         available=entry.by_the_end,
         day_of=inflow.day_of,
+        control_sends=design.control.message is not None,
     )

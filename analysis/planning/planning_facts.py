@@ -28,6 +28,7 @@ from analysis.facts.engines import Row
 from analysis.facts.facts import ASSIGNMENTS, EVENTS, MESSAGES
 from delivery.outbox.id_lists import among
 from experiments.clock import from_micros, to_micros
+from experiments.models import Experiment
 from experiments.vocabulary import REACHED_WHATSAPP, RECEIVED_STATES, MessageState
 from targeting import repository as targeting_repository
 from targeting.conditions import compile_condition
@@ -41,6 +42,7 @@ CHUNK: Final = 1000
 MOST_EVENTS: Final = 500_000
 """Events whose properties are looked at for one plan."""
 PAST: Final = "past"
+EXPERIMENTS: Final = Experiment.__table__  # type: ignore[attr-defined]
 _NOBODY: Final = 0
 
 
@@ -152,6 +154,19 @@ def moments_of(session: Session, user_pks: Collection[int], *, column: str) -> d
     query = select(USERS.c.id, at).where(among(USERS.c.id), at.is_not(None))
     rows = session.connection().execute(query, {"ids": list(user_pks)})
     return {pk: from_micros(int(micros)) for pk, micros in rows}
+
+
+def lately_started(session: Session, *, category: str, since: datetime, most: int) -> Sequence[Experiment]:
+    """The newest experiments of a category that were started since, at most so many."""
+    e = EXPERIMENTS.c
+    query = (
+        select(Experiment)
+        .where(type_coerce(e.started_at, BigInteger) >= to_micros(since))
+        .where(e.definition["category"].as_string() == category)
+        .order_by(e.started_at.desc(), e.id.desc())
+        .limit(most)
+    )
+    return session.exec(query).scalars().all()
 
 
 def deliveries(session: Session, *, category: str, since: datetime, until: datetime) -> tuple[int, int]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from analysis.planning.plan_findings import Point
 from analysis.planning.plan_inputs import LEAST_REACH, MOST_USERS
-from analysis.stats import power as planning
+from analysis.planning.plan_ways import Way, for_picture, way_for
 from analysis.stats.errors import InsufficientData
+from analysis.stats.exact_power import ExactPower
 from analysis.stats.monitoring import MOST_LOOKS, Monitoring, evenly
 from analysis.stats.power import Outcome, Shares
 from analysis.stats.simulated_power import Progress, Trial, simulate
@@ -98,8 +99,13 @@ class Question:
                 f"are 2 to {MOST_ARMS} numbers from {1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g}, the control first"
             )
             problems.append(Problem("--weights", words))
-        if self.method == Method.EXACT:
-            problems.append(Problem("--method", "there is no formula for exact; plan with always_valid"))
+        if self.method == Method.EXACT and self.sd is not None:
+            problems.append(
+                Problem(
+                    "--method",
+                    "exact is for shares; with --sd the report uses always_valid, so plan with that",
+                )
+            )
         if not self.alpha < self.power < 1:
             problems.append(Problem("--power", f"is above --alpha and below 1, not {self.power:g}"))
         if self.mde is not None and self.margin is not None:
@@ -127,7 +133,7 @@ class SimulatedSize:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizing:
     """The answer. users_needed: of all arms, arms: of each; days_needed: at `per_day`, the last window included. level: the error of one
-    comparison. inflation: times the users of one fixed look at that level; power and minimum_effect: with the `users` there are.
+    comparison. inflation: times the users of one fixed look at that level, where there is a formula; power and minimum_effect: with the `users` there are.
     What is null has its reason in `reasons`.
     """
 
@@ -135,7 +141,7 @@ class Sizing:
     looks: int
     comparisons: int
     level: float
-    inflation: float
+    inflation: float | None
     effect: float | None
     margin: float | None
     seen: float
@@ -170,20 +176,27 @@ def size(
     keeps = question.margin is not None
     comparisons = 1 if keeps else len(question.weights) - 1
     watched = Monitoring(
-        method=str(question.method),
+        method=str(Method.ALWAYS_VALID if question.method == Method.EXACT else question.method),
         alpha=question.alpha,
         comparisons=comparisons,
         fractions=evenly(1 if question.method == Method.FIXED else question.looks),
     )
     watched = watched.one_sided() if keeps else watched
-    needed = _needed(question, watched, reasons)
-    found, smallest = _with_users(question, watched, reasons)
+    way = way_for(watched, method=question.method, is_share=question.sd is None, guards=keeps)
+    needed = _needed(question, way, reasons)
+    found, smallest = _with_users(question, way, reasons)
+    asked = [float(n) for n in (needed, question.users) if n]
+    reasons += [
+        words
+        for n in asked
+        if (words := way.found_by(_outcome(question), n=n, shares=_pair(question))) is not None
+    ]
     return Sizing(
-        method=watched.method,
+        method=str(question.method),
         looks=len(watched.looks),
         comparisons=comparisons,
         level=watched.level,
-        inflation=watched.inflation(question.power),
+        inflation=None if isinstance(way, ExactPower) else watched.inflation(question.power),
         effect=question.mde,
         margin=question.margin,
         seen=question.seen,
@@ -194,7 +207,7 @@ def size(
         power=found,
         minimum_effect=smallest,
         planned_power=question.power,
-        curve=_curve(question, watched, needed),
+        curve=_curve(question, for_picture(way), needed),
         simulation=_simulation(question, watched, needed, runs, rng, progress, reasons),
         reasons=tuple(dict.fromkeys(reasons)),
     )
@@ -210,25 +223,21 @@ def _pair(question: Question) -> Shares:
     return Shares(control=question.shares[0], treatment=min(question.shares[1:]))
 
 
-def _needed(question: Question, watched: Monitoring, reasons: list[str]) -> int | None:
+def _needed(question: Question, way: Way, reasons: list[str]) -> int | None:
     outcome, shares = _outcome(question), _pair(question)
     try:
         if question.margin is not None:
-            return planning.non_inferiority_size(
-                outcome, watched, margin=question.margin, power=question.power, shares=shares
+            return way.non_inferiority_size(
+                outcome, margin=question.margin, power=question.power, shares=shares
             )
         if question.mde is not None:
-            return planning.sample_size(
-                outcome, watched, effect=question.mde, power=question.power, shares=shares
-            )
+            return way.sample_size(outcome, effect=question.mde, power=question.power, shares=shares)
     except InsufficientData as cannot:
         reasons.append(cannot.reason)
     return None
 
 
-def _with_users(
-    question: Question, watched: Monitoring, reasons: list[str]
-) -> tuple[float | None, float | None]:
+def _with_users(question: Question, way: Way, reasons: list[str]) -> tuple[float | None, float | None]:
     """Power and the smallest effect with the users there are."""
     outcome, shares, users = _outcome(question), _pair(question), question.users
     if users is None:
@@ -236,14 +245,12 @@ def _with_users(
     found: float | None = None
     try:
         if question.margin is not None:
-            return planning.non_inferiority_power(
-                outcome, watched, margin=question.margin, n=users, shares=shares
-            ), None
+            return way.non_inferiority_power(outcome, margin=question.margin, n=users, shares=shares), None
         if question.mde is not None:
-            found = planning.power(outcome, watched, effect=question.mde, n=users, shares=shares)
+            found = way.power(outcome, effect=question.mde, n=users, shares=shares)
         falls = (question.mde or 0) < 0
-        return found, planning.minimum_detectable_effect(
-            outcome, watched, n=users, power=question.power, shares=shares, falls=falls
+        return found, way.minimum_detectable_effect(
+            outcome, n=users, power=question.power, shares=shares, falls=falls
         )
     except InsufficientData as cannot:
         reasons.append(cannot.reason)
@@ -256,17 +263,14 @@ def _days(question: Question, needed: int | None) -> int | None:
     return math.ceil(needed / question.per_day) + math.ceil(question.window / _DAY)
 
 
-def _curve(question: Question, watched: Monitoring, needed: int | None) -> tuple[Point, ...]:
+def _curve(question: Question, way: Way, needed: int | None) -> tuple[Point, ...]:
     effect = question.mde
     if effect is None or needed is None:
         return ()
     last = max(needed * 1.6, min(question.users or 0, needed * 3) * 1.1)
     counts = sorted({max(round(last * step / POINTS), 2) for step in range(1, POINTS + 1)})
     outcome, shares = _outcome(question), _pair(question)
-    return tuple(
-        Point(users=n, power=planning.power(outcome, watched, effect=effect, n=n, shares=shares))
-        for n in counts
-    )
+    return tuple(Point(users=n, power=way.power(outcome, effect=effect, n=n, shares=shares)) for n in counts)
 
 
 def _simulation(
@@ -293,7 +297,7 @@ def _simulation(
     outcome, base = _outcome(question), question.baseline
     delta = base * question.mde * question.reach
     spread = tuple(math.sqrt(variance) for variance in outcome.variances(delta))
-    others = len(question.weights) - 1
+    others, by_e_process = len(question.weights) - 1, question.method == Method.EXACT
     last = entering + math.ceil(window)
     looks = np.unique(np.linspace(last, math.ceil(window) + 1, min(question.looks, entering)).round())
     try:
@@ -302,12 +306,13 @@ def _simulation(
                 shares=question.shares,
                 means=(base, *(base + delta,) * others),
                 sds=None
-                if question.sd is None and question.rho == 0
+                if question.sd is None and (question.rho == 0 or by_e_process)
                 else (spread[0], *(spread[1],) * others),
                 arrivals=(n / entering,) * entering,
                 looks=tuple(looks.tolist()),
                 window=window,
                 half_life=None if question.half_life is None else question.half_life / _DAY,
+                by_e_process=by_e_process,
             ),
             monitoring=watched,
             runs=runs,

@@ -33,6 +33,7 @@ class Monitoring:
     exact when no other comparison of the family has an effect.
     fractions: shares of the units that are in at each look, ascending, the last one 1 (`fixed` looks at that one only).
     tuned_to: units (of both arms) for which `always_valid` is tightest; None: those of the plan.
+    tuned_for: the alpha of the plan where `alpha` is another one, for it is the plan's that sequences are tuned for.
     """
 
     method: str = "spending"
@@ -41,6 +42,7 @@ class Monitoring:
     fractions: tuple[float, ...] = (1.0,)
     kind: str = "obrien_fleming"
     tuned_to: int | None = None
+    tuned_for: float | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -62,7 +64,12 @@ class Monitoring:
 
     def one_sided(self) -> "Monitoring":
         """The same with all of alpha on one side, as guardrails are judged: two-sided bounds at twice alpha (below 1/2)."""
-        return replace(self, alpha=min(2 * self.alpha, LARGEST_ALPHA))
+        return replace(self, alpha=min(2 * self.alpha, LARGEST_ALPHA), tuned_for=self.tuning)
+
+    @property
+    def tuning(self) -> float:
+        """The alpha that the report tunes its sequences and bets for: that of the plan, whichever side is asked about."""
+        return self.alpha if self.tuned_for is None else self.tuned_for
 
     def bounds(self, units: float | None = None, *, level: float | None = None) -> tuple[float, ...]:
         """The bounds on |z| at the looks. units: planned for both arms together; only `always_valid` with `tuned_to` asks.
@@ -80,7 +87,7 @@ class Monitoring:
         if self.method == "spending":
             return _spending(self.fractions, of, self.kind)
         scale = 1.0 if self.tuned_to is None or units is None else units / self.tuned_to
-        return _sequence(self.fractions, self.alpha, of, scale)
+        return _sequence(self.fractions, self.tuning, of, scale)
 
     def detection(self, drift: float, units: float | None = None, *, one_sided: bool = False) -> float:
         """P(significant at some look) for this drift; one_sided: only upwards, as for a margin that must not be reached."""

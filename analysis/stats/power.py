@@ -120,7 +120,7 @@ def power(
     >>> round(power(Outcome.rate(0.1), Monitoring(method="fixed"), effect=0.1, n=14_000), 3)
     0.488
     """
-    delta = outcome.effect_of(_possible(outcome, effect))
+    delta = outcome.effect_of(possible(outcome, effect))
     return _detected(outcome, monitoring, delta=delta, distance=abs(delta), n=n, shares=shares)
 
 
@@ -135,7 +135,7 @@ def sample_size(
     >>> sample_size(Outcome.rate(0.1), Monitoring(method="fixed"), effect=0.1, power=0.8)
     29497
     """
-    delta = outcome.effect_of(_possible(outcome, effect))
+    delta = outcome.effect_of(possible(outcome, effect))
     if delta == 0:
         raise InsufficientData("an effect of 0 is found by no number of users")
     return _fewest(outcome, monitoring, delta=delta, distance=abs(delta), power=power, shares=shares)
@@ -160,23 +160,23 @@ def minimum_detectable_effect(
     if not outcome.mean > 0:
         raise InsufficientData("the base is not above 0, so that no effect is relative to it")
     sign = -1.0 if falls else 1.0
-    largest = _largest(outcome, falls=falls)
+    most = largest(outcome, falls=falls)
 
     def missing(effect: float) -> float:
         delta = outcome.effect_of(sign * effect)
         found = _detected(outcome, monitoring, delta=delta, distance=abs(delta), n=n, shares=shares)
         return found - power
 
-    if missing(largest) < 0:
+    if missing(most) < 0:
         raise InsufficientData(
             f"with {n:,.0f} users not even the largest effect there can be would be found this surely"
         )
-    low = largest
+    low = most
     while missing(low) >= 0:
         low /= 4
         if low < SMALLEST_LIFT:
             return sign * low
-    return sign * float(optimize.brentq(missing, low, min(low * 4, largest), xtol=1e-12))
+    return sign * float(optimize.brentq(missing, low, min(low * 4, most), xtol=1e-12))
 
 
 def non_inferiority_power(
@@ -212,17 +212,18 @@ def non_inferiority_size(
     )
 
 
-def _possible(outcome: Outcome, effect: float) -> float:
+def possible(outcome: Outcome, effect: float) -> float:
+    """The effect, if there can be such a one; raises InsufficientData when it would push a rate out of [0, 1]."""
     if not math.isfinite(effect):
         raise ValueError("an effect is a finite number")
-    if outcome.is_proportion and abs(effect) > _largest(outcome, falls=effect < 0) * (1 + 1e-12):
+    if outcome.is_proportion and abs(effect) > largest(outcome, falls=effect < 0) * (1 + 1e-12):
         raise InsufficientData(
             f"a rate of {outcome.mean:.4g} cannot change by {effect:+.4g} of itself: it would leave 0 to 1"
         )
     return effect
 
 
-def _largest(outcome: Outcome, *, falls: bool) -> float:
+def largest(outcome: Outcome, *, falls: bool) -> float:
     """The largest relative effect on those who are reached."""
     if not outcome.is_proportion:
         return LARGEST_LIFT

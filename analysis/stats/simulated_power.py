@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.stats.errors import InsufficientData
+from analysis.stats.exact_power import evidence
 from analysis.stats.monitoring import Monitoring
 
 AT_A_TIME = 500
@@ -30,6 +31,7 @@ class Trial:
     half_life: days until half of what an arm has more (or less) than the control has come in; the part that comes after the
     window is lost,  mean_a(window) = mean_C + (mean_a - mean_C)(1 - 2^(-window/half_life)).  None: nothing is lost.
     contrasts: weights of the arms in each comparison; None: each arm minus the control.
+    by_e_process: whether shares are judged by `eprocess`, as the method exact does; only without sds and contrasts.
     """
 
     shares: tuple[float, ...]
@@ -40,6 +42,7 @@ class Trial:
     window: float = 0.0
     half_life: float | None = None
     contrasts: tuple[tuple[float, ...], ...] | None = None
+    by_e_process: bool = False
 
     def __post_init__(self) -> None:
         arms = len(self.shares)
@@ -49,6 +52,8 @@ class Trial:
             raise ValueError("shares are positive and sum to 1")
         if self.sds is None and not all(0 <= mean <= 1 for mean in self.means):
             raise InsufficientData("a rate would lie outside of 0 to 1")
+        if self.by_e_process and (self.sds is not None or self.contrasts is not None):
+            raise ValueError("an e-process compares shares of two arms")
         if not self.looks or list(self.looks) != sorted(set(self.looks)):
             raise ValueError("looks are days in ascending order")
         if any(len(contrast) != arms for contrast in self.contrasts or ()):
@@ -120,7 +125,8 @@ def simulate(
 
         z = c'm / sqrt( sum_a c_a^2 s2_a/n_a )        (m: means of the arms, s2: sample variances; c: the contrast)
 
-    against the bounds of Holm's steps at that look: |z|_(1) at alpha/m, |z|_(2) at alpha/(m-1) .. `comparisons` of the monitoring
+    against the bounds of Holm's steps at that look: |z|_(1) at alpha/m, |z|_(2) at alpha/(m-1) .. (by e-process: log E against
+    log(2 m/alpha), log(2 (m-1)/alpha) ..). `comparisons` of the monitoring
     is not used, nor are its fractions: both follow from the trial. Means of arms that are not proportions are drawn as normal,
     with known sd. Not for small arms (the report then tests exactly).
     progress: called with (runs done, runs) every so often. Raises InsufficientData when nobody counts by the last look.
@@ -132,7 +138,7 @@ def simulate(
     means, counts = trial.observed_means(), _Counts.none(len(days), len(weights))
     for start in range(0, runs, AT_A_TIME):
         some = min(AT_A_TIME, runs - start)
-        z = _statistics(trial, means, weights, step, some, rng)
+        z = _statistics(trial, means, weights, step, some, rng, monitoring)
         counts.add(_rejected(z, bounds, only_last=monitoring.method == "fixed"), days)
         if progress is not None:
             progress(start + some, runs)
@@ -198,6 +204,9 @@ def main_effects(
 
 def _holm_bounds(trial: Trial, monitoring: Monitoring, units: np.ndarray, comparisons: int) -> np.ndarray:
     """Bounds on the ordered |z|, largest first, at each look: shape (looks, comparisons)."""
+    if trial.by_e_process:
+        needed = [math.log(2 * left / monitoring.alpha) for left in range(comparisons, 0, -1)]
+        return np.broadcast_to(np.array(needed), (len(units), comparisons))
     fractions = tuple((units / units[-1]).tolist())
     watched = replace(monitoring, fractions=fractions)
     taking_part = np.abs(trial.weights[0]) > 0
@@ -213,10 +222,14 @@ def _statistics(
     step: np.ndarray,
     runs: int,
     rng: np.random.Generator,
+    monitoring: Monitoring,
 ) -> np.ndarray:
-    """The z of each comparison at each look: shape (runs, looks, comparisons)."""
+    """The z (or the log of the evidence) of each comparison at each look: shape (runs, looks, comparisons)."""
     drawn = np.stack([rng.multinomial(count, trial.shares, size=runs) for count in step], axis=1)
     n = np.cumsum(drawn, axis=1)
+    if trial.by_e_process:
+        x = np.cumsum(rng.binomial(drawn, means), axis=1)
+        return _evidence(trial, n.astype(float), x.astype(float), int(step.sum()), monitoring)
     with np.errstate(divide="ignore", invalid="ignore"):
         if trial.sds is None:
             mean = np.cumsum(rng.binomial(drawn, means), axis=1) / n
@@ -228,6 +241,21 @@ def _statistics(
         z = (mean @ weights.T) / np.sqrt((variance / n) @ (weights.T**2))
     # What cannot be told (an arm without users, nothing varies) is no finding.
     return np.asarray(np.nan_to_num(z, nan=0.0, posinf=0.0, neginf=0.0))
+
+
+def _evidence(trial: Trial, n: np.ndarray, x: np.ndarray, units: int, monitoring: Monitoring) -> np.ndarray:
+    found = []
+    for arm in range(1, len(trial.shares)):
+        both = trial.shares[0] + trial.shares[arm]
+        found.append(
+            evidence(
+                n[..., 0], x[..., 0], n[..., arm], x[..., arm],
+                share=trial.shares[arm] / both,
+                planned=monitoring.tuned_to or round(units * both),
+                alpha=monitoring.alpha,
+            )
+        )  # fmt: skip
+    return np.stack(found, axis=2)
 
 
 def _rejected(z: np.ndarray, bounds: np.ndarray, *, only_last: bool) -> np.ndarray:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.stats.exact_power import ExactPower
 from analysis.stats.monitoring import Monitoring
 from analysis.stats.power import (
     Outcome,
     Shares,
     minimum_detectable_effect,
-    non_inferiority_size,
     power,
     sample_size,
 )
@@ -84,7 +84,9 @@ def test_the_audience_its_past_and_what_follows(
     )
     opted_out = metric(made, "opted_out")
     assert opted_out.base is None
-    assert opted_out.reasons == ("'Opted Out' has never happened",)
+    assert opted_out.reasons == (
+        "it comes of messages, and earlier campaigns of this category have 0 users to learn from (at least 100): give its baseline",
+    )
     # Two arms of three are written to; the coupon goes out twice.
     assert made.sending is not None
     assert (made.sending.people, made.sending.messages) == (200, 300)
@@ -169,15 +171,14 @@ def test_what_is_given_replaces_what_is_measured(
     assert bought.base.source == "given"
     assert metric(made, "revenue").base.sd == 25.0
     assert metric(made, "revenue").base.rho == 0.6
-    # The report asks one side only, at all of alpha, at any time.
-    assert guard.users_needed == non_inferiority_size(
-        Outcome.rate(0.01, reach=0.75),
-        Monitoring(method="always_valid", alpha=0.1),
-        margin=0.002,
-        power=0.8,
-        shares=THIRDS,
+    # The report asks one side only, at all of alpha, at any time, by the e-process.
+    exact = ExactPower(monitoring=Monitoring(method="always_valid").one_sided(), one_sided=True)
+    assert guard.users_needed == exact.non_inferiority_size(
+        Outcome.rate(0.01, reach=0.75), margin=0.002, power=0.8, shares=THIRDS
     )
-    assert "e-process" in guard.reasons[0]
+    assert guard.reasons == (
+        "simulated, 4,000 runs, seed 20261201: the e-process that judges it has no formula",
+    )
     assert guard.effect is None
     assert any(
         line.startswith("opted_out: enough") or "to show that the harm" in line for line in made.verdict
@@ -355,12 +356,20 @@ def test_factors_are_simulated_as_factors(
     assert min(made.simulation.found.values()) > metric(made, "bought").power + 0.1
 
 
-def test_the_exact_method_is_planned_by_what_stands_in_for_it(
+def test_the_exact_method_is_planned_by_simulation(
     database: Database, clock: SteppedClock, past: list[Happened]
 ) -> None:
     made = plan(database, clock, document(plan={**PLAN, "method": "exact"}))
-    assert made.method == "always_valid"
-    assert any("exact has no formula" in said for said in made.assumptions)
+    assert made.method == "exact"
+    bought, revenue = metric(made, "bought"), metric(made, "revenue")
+    exact = ExactPower(monitoring=Monitoring(method="always_valid", comparisons=2))
+    outcome = Outcome.rate(bought.base.mean)
+    assert bought.users_needed == exact.sample_size(outcome, effect=0.5, power=0.8, shares=THIRDS)
+    assert bought.power == exact.power(outcome, effect=0.5, n=ABLE, shares=THIRDS)
+    assert any("simulated, 4,000 runs" in reason for reason in bought.reasons)
+    # A mean is no share: there `always_valid` stands in, as in the report.
+    assert not revenue.reasons
+    assert revenue.users_needed is not None
 
 
 def test_days_are_counted_from_the_start(

@@ -104,7 +104,7 @@ def test_what_cannot_be_told_has_a_reason():
         ({"baseline": 0.1, "mde": 0.1, "users": 1}, "--users"),
         ({"baseline": 0.1, "mde": 0.1, "per_day": 0.0}, "--per-day"),
         ({"baseline": 0.1, "mde": math.nan}, "--mde"),
-        ({"baseline": 0.1, "mde": 0.1, "method": Method.EXACT}, "--method"),
+        ({"baseline": 10.0, "sd": 3.0, "mde": 0.1, "method": Method.EXACT}, "--method"),
         ({"baseline": math.nan, "mde": 0.1}, "--baseline"),
     ],
 )
