@@ -15,11 +15,11 @@ from experiments import content
 from experiments.errors import Invalid, Problem
 from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, crossed
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
-from experiments.plan import Plan, rule_problems
+from experiments.plan import Plan, end_problems, rule_problems
 from experiments.quantities import INSIDE
 from experiments.timing import last_send_offset, series_problems
 from experiments.treatments import Treatment, Variant
-from experiments.triggers import Moment, OnceTrigger, Trigger
+from experiments.triggers import Moment, OnceTrigger, RecurringTrigger, Trigger
 from experiments.vocabulary import Category, MetricRole
 
 SHARES_TOLERANCE: Final = 1e-6
@@ -200,6 +200,7 @@ def _read_whole(
     problems += metric_problems
     if not problems:
         problems += series_problems(resolved.variants) or _window_problems(resolved)
+        problems += _end_problems(resolved)
     if problems:
         raise Invalid.of(problems)
     return resolved
@@ -369,6 +370,14 @@ def _resolve_metrics(
     if not any(use.role == MetricRole.PRIMARY for use in design.metrics):
         problems.append(Problem("metrics", "no metric is primary; the decision needs one with role: primary"))
     return design.model_copy(update={"metrics": tuple(uses)}), problems
+
+
+def _end_problems(design: ExperimentDesign) -> list[Problem]:
+    # Once, everybody is there at the start; at the last occasions of a recurring trigger people join who count after its end.
+    if isinstance(design.trigger, OnceTrigger | RecurringTrigger):
+        return []
+    longest = max(metric.window for metric in design.metric_definitions().values())
+    return end_problems(design.plan, longest_window=longest)
 
 
 def _window_problems(design: ExperimentDesign) -> list[Problem]:

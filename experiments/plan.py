@@ -1,10 +1,12 @@
 """The analysis plan of a campaign: how it is compared, and the rules by which it ends. Fixed before the first look."""
 
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 
+from experiments.clock import format_duration
 from experiments.errors import Problem
 from experiments.metrics import PositiveDuration
 from experiments.vocabulary import Method
@@ -76,7 +78,10 @@ class Plan(_Value):
         allow_inf_nan=False,
         description="Smallest relative effect worth finding: 0.1 is a tenth more",
     )
-    ends_after: PositiveDuration | None = None
+    ends_after: PositiveDuration | None = Field(
+        None,
+        description="From the opening to the planned end: who would not count by then no longer enters, and the report concludes",
+    )
     rules: DecisionRules = DecisionRules()
 
 
@@ -124,3 +129,14 @@ def rule_problems(plan: Plan, *, guardrails: Collection[str], planned_end: bool)
             )
         )
     return problems
+
+
+def end_problems(plan: Plan, *, longest_window: timedelta) -> list[Problem]:
+    """Whether anybody who comes by and by could enter and still count by the planned end."""
+    if plan.ends_after is None or plan.ends_after > longest_window:
+        return []
+    words = (
+        f"is not longer than the longest window, {format_duration(longest_window)}, so nobody could enter and count by the planned end; "
+        "lengthen it, or leave it out"
+    )
+    return [Problem("plan.ends_after", words)]

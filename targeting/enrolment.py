@@ -21,11 +21,13 @@ from sqlmodel import Session
 from experiments import service
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
+from experiments.ending import closes_at, is_closed
 from experiments.models import Experiment
-from experiments.triggers import WALKED, has_closed
+from experiments.triggers import WALKED
 from targeting import repository
 from targeting.eligibility import needs_attributes
 from targeting.enrolment_terms import Terms, settle, terms_of
+from targeting.models import Enrolment
 from targeting.repository import Candidate, Unplanned
 
 AUDIENCE_SOURCE: Final = "audience"
@@ -122,7 +124,7 @@ def enrol_users(
     """
     terms = terms_of(session, clock, experiment, ineligible=ineligible, global_holdout=global_holdout)
     if terms is None:
-        over = has_closed(service.design_of(experiment).trigger, clock.now())
+        over = is_closed(service.design_of(experiment), experiment.started_at, clock.now())
         return dict.fromkeys(user_pks, EnrolmentOutcome(None, CLOSED if over else NOT_RUNNING))
     if walks(terms.design):
         # Its plan counts on an audience that is complete once it has been walked.
@@ -141,6 +143,22 @@ def walks(design: ExperimentDesign) -> bool:
 def is_walked_once(design: ExperimentDesign) -> bool:
     """Whether everybody is there once the audience has been walked; otherwise users come by and by."""
     return design.trigger.type == "once"
+
+
+def closed_since(
+    experiment: Experiment, design: ExperimentDesign, progress: Enrolment | None, *, now: datetime
+) -> datetime | None:
+    """From when on nobody has entered any more: the walk has ended, or the trigger is closed; None while somebody may yet."""
+    walked = progress.finished_at if progress else None
+    if is_walked_once(design) or experiment.started_at is None:
+        return walked
+    closes = closes_at(design, experiment.started_at)
+    if closes is None or now < closes:
+        return None
+    # The last occasion of a recurring trigger is walked to its end, however long that takes.
+    if walks(design) and progress is not None:
+        return None if walked is None else max(walked, closes)
+    return closes
 
 
 def reopen(session: Session, *, experiment_id: int, growth: float) -> None:

@@ -11,9 +11,9 @@ from experiments import repository as experiment_repository
 from experiments import service
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
+from experiments.ending import is_closed
 from experiments.models import Experiment
 from experiments.timing import opens_at
-from experiments.triggers import has_closed
 from targeting import repository
 from targeting.eligibility import Decision, decide, reasons_against
 from targeting.relations import peers_of
@@ -52,7 +52,7 @@ def terms_of(
     held = experiment_repository.reread(session, experiment_id)
     design, now = service.design_of(held), clock.now()
     opens = None if held.started_at is None else opens_at(design.trigger, held.started_at)
-    if opens is None or opens > now or has_closed(design.trigger, now):
+    if opens is None or opens > now or is_closed(design, held.started_at, now):
         return None
     epoch = experiment_repository.current_epoch(session, experiment_id)
     return Terms(

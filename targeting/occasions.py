@@ -15,6 +15,7 @@ from experiments import service
 from experiments.clock import MICROSECOND, Clock
 from experiments.cron import last_time
 from experiments.design import ExperimentDesign
+from experiments.ending import closes_at
 from experiments.models import Experiment
 from experiments.triggers import RecurringTrigger
 from targeting import repository
@@ -109,7 +110,8 @@ def _newest(
     if not isinstance(design.trigger, RecurringTrigger) or experiment.started_at is None:
         return None
     trigger, since = design.trigger, experiment.started_at - MICROSECOND
+    closes = closes_at(design, experiment.started_at)
     after = max(since, now - (design.expires.after or ttl), begun or since)
-    upto = now if trigger.until is None else min(now, trigger.until - MICROSECOND)
+    upto = now if closes is None else min(now, closes - MICROSECOND)
     newest = last_time(trigger.cron, time_zone=trigger.time_zone, after=after, upto=upto)
     return newest if newest is not None and now < design.expires.of(newest, ttl=ttl) else None

@@ -22,6 +22,7 @@ from analysis.planning.plan_inputs import MOST_DAYS, Assumptions
 from analysis.planning.planning_facts import within_days
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
+from experiments.ending import longest_window
 from experiments.models import Experiment
 from experiments.triggers import EventTrigger, InactivityTrigger, OnceTrigger, RecurringTrigger
 from targeting.eligibility import decide, needs_attributes, reasons_against
@@ -194,7 +195,8 @@ def _days(design: ExperimentDesign, assumptions: Assumptions, *, window: timedel
         return assumptions.days
     left = []
     if design.plan.ends_after is not None:
-        left.append(design.plan.ends_after - window)
+        # Whoever does not count by the planned end does not enter any more (`experiments.ending`).
+        left.append(design.plan.ends_after - max(window, longest_window(design)))
     if design.trigger.until is not None:
         left.append(design.trigger.until - now)
     days = min(left) / _DAY if left else float(RECENT)

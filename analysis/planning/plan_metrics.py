@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from analysis.planning.plan_findings import Base, MetricPlan, Point
-from analysis.planning.plan_ways import Way, for_picture, way_for
+from analysis.planning.plan_ways import Way, for_picture, found_by, way_for
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import linearise_ratio
 from analysis.stats.errors import InsufficientData
@@ -204,7 +204,7 @@ def way_of(definition: MetricDefinition, frame: Frame, *, role: MetricRole, comp
 def _how_found(outcome: Outcome, way: Way, frame: Frame, needed: int | None, *, is_share: bool) -> list[str]:
     """What has to be said about how the numbers were found."""
     asked = [float(n) for n in (needed, frame.available) if n]
-    said = [words for n in asked if (words := way.found_by(outcome, n=n, shares=frame.shares)) is not None]
+    said = [words for n in asked if (words := found_by(way, outcome, n=n, shares=frame.shares)) is not None]
     least = min(asked, default=math.inf) * min(frame.shares.control, frame.shares.treatment)
     if not said and is_share and least * min(outcome.mean, 1 - outcome.mean) < FEW_CELL:
         said.append(

@@ -22,10 +22,6 @@ SWITCHES_EARLY: Final = 4 / 3
 class Way(Protocol):
     """The answers of `stats.power`, of one comparison, however they are found."""
 
-    def found_by(self, outcome: Outcome, *, n: float, shares: Shares) -> str | None:
-        """How an answer about so many units is found, in words; None: by a formula."""
-        ...
-
     def power(self, outcome: Outcome, *, effect: float, n: float, shares: Shares) -> float:
         """P(significant by the planned end)."""
         ...
@@ -54,9 +50,6 @@ class Formula:
     """The formulas of `stats.power` for one way of monitoring."""
 
     monitoring: Monitoring
-
-    def found_by(self, outcome: Outcome, *, n: float, shares: Shares) -> None:
-        return None
 
     def power(self, outcome: Outcome, *, effect: float, n: float, shares: Shares) -> float:
         return formulas.power(outcome, self.monitoring, effect=effect, n=n, shares=shares)
@@ -87,26 +80,24 @@ class UntilMany:
     simulated: ExactPower
     formula: Formula
 
-    def found_by(self, outcome: Outcome, *, n: float, shares: Shares) -> str | None:
-        return self._way(outcome, n, shares).found_by(outcome, n=n, shares=shares)
-
-    def _way(self, outcome: Outcome, n: float, shares: Shares) -> Way:
+    def chosen(self, outcome: Outcome, n: float, shares: Shares) -> ExactPower | Formula:
+        """Which of the two answers for so many units."""
         least = n * min(shares.control, shares.treatment) * min(outcome.mean, 1 - outcome.mean)
         return self.simulated if least < FEW * SWITCHES_EARLY else self.formula
 
     def power(self, outcome: Outcome, *, effect: float, n: float, shares: Shares) -> float:
-        return self._way(outcome, n, shares).power(outcome, effect=effect, n=n, shares=shares)
+        return self.chosen(outcome, n, shares).power(outcome, effect=effect, n=n, shares=shares)
 
     def sample_size(self, outcome: Outcome, *, effect: float, power: float, shares: Shares) -> int:
         guess = self.formula.sample_size(outcome, effect=effect, power=power, shares=shares)
-        return self._way(outcome, guess, shares).sample_size(
+        return self.chosen(outcome, guess, shares).sample_size(
             outcome, effect=effect, power=power, shares=shares
         )
 
     def minimum_detectable_effect(
         self, outcome: Outcome, *, n: float, power: float, shares: Shares, falls: bool = False
     ) -> float:
-        return self._way(outcome, n, shares).minimum_detectable_effect(
+        return self.chosen(outcome, n, shares).minimum_detectable_effect(
             outcome, n=n, power=power, shares=shares, falls=falls
         )
 
@@ -128,6 +119,12 @@ def way_for(monitoring: Monitoring, *, method: Method, is_share: bool, guards: b
     if is_share and method == Method.ALWAYS_VALID:
         return UntilMany(simulated=ExactPower(monitoring=monitoring, while_few=True), formula=formula)
     return formula
+
+
+def found_by(way: Way, outcome: Outcome, *, n: float, shares: Shares) -> str | None:
+    """How an answer about so many units is found, in words; None: by a formula."""
+    chosen = way.chosen(outcome, n, shares) if isinstance(way, UntilMany) else way
+    return chosen.words if isinstance(chosen, ExactPower) else None
 
 
 def for_picture(way: Way) -> Way:

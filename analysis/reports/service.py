@@ -30,7 +30,7 @@ from experiments.models import Epoch, Experiment
 from experiments.repository import get_experiment
 from experiments.service import design_of
 from experiments.vocabulary import ExperimentStatus, MetricRole
-from targeting.enrolment import is_walked_once
+from targeting.enrolment import closed_since, is_walked_once
 from targeting.models import Enrolment
 from targeting.repository import highest_user
 
@@ -158,11 +158,10 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
     assigned = sum(sum(arm.assigned.values()) for arm in found.arms.values())
     enrolment = repository.enrolment_of(session, experiment_id)
     comes_at_once = is_walked_once(design)
-    is_over = experiment.status == ExperimentStatus.STOPPED or (
-        comes_at_once and enrolment is not None and enrolment.finished_at is not None
-    )
+    entered_until = closed_since(experiment, design, enrolment, now=as_of)
+    is_over = experiment.status == ExperimentStatus.STOPPED or entered_until is not None
     if copied is not None:
-        ended_at = experiment.stopped_at or (enrolment.finished_at if enrolment else None)
+        ended_at = experiment.stopped_at or entered_until
         is_over = is_over and ended_at is not None and ended_at <= known_until
     # Those whom a copy does not know of yet are to come.
     joined = assigned if copied is None else max(assigned, copies.assigned_by_now(enrolment))

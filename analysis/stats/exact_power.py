@@ -52,8 +52,9 @@ class ExactPower:
     runs: int = RUNS
     seed: int = SEED
 
-    def found_by(self, outcome: Outcome, *, n: float, shares: Shares = EQUAL_HALVES) -> str:
-        """How the answers are found, in words, whatever they are about."""
+    @property
+    def words(self) -> str:
+        """How the answers are found."""
         return f"simulated, {self.runs:,} runs, seed {self.seed}: the e-process that judges it has no formula"
 
     def power(self, outcome: Outcome, *, effect: float, n: float, shares: Shares = EQUAL_HALVES) -> float:
@@ -196,7 +197,7 @@ class _Counts:
 def evidence(
     n_c: Floats, x_c: Floats, n_t: Floats, x_t: Floats, *, share: float, planned: int | None, alpha: float
 ) -> Floats:
-    """log max(E_up, E_down) of each cell of counts, any shape: two-sided, significant at `level` from log(2 / level) on.
+    """Log max(E_up, E_down) of each cell of counts, any shape: two-sided, significant at `level` from log(2 / level) on.
 
     0 where z^2 is so small that no bet can have gained much, and where an arm is empty. planned, alpha: as in `exact_sequential`.
     """

@@ -35,7 +35,6 @@ from experiments.clock import Clock, SteppedClock
 from experiments.design import ExperimentDesign
 from experiments.models import Experiment
 from experiments.settings import Settings
-from experiments.triggers import RecurringTrigger
 from experiments.vocabulary import WAITING_STATES, ExperimentStatus, MessageState
 from targeting import exclusions, users
 from targeting.models import Assignment, User
@@ -191,8 +190,8 @@ class _Asked:
             outcome = "waiting" if first is not None else str(rows[-1].state)
             shown = next(each for each in messages if each.id == (first or rows[-1].id))
             said.append(f"Message {shown.step + 1}: {shown.because}")
-        if experiment.status == ExperimentStatus.RUNNING and isinstance(design.trigger, RecurringTrigger):
-            occasion = next_occasion(design.trigger, now=self.now)
+        if experiment.status == ExperimentStatus.RUNNING:
+            occasion = next_occasion(experiment, design, now=self.now)
             if occasion is not None:
                 said.append(f"The next occasion is on {moment(occasion, self.zone)}.")
                 next_at = next_at or (occasion if variant.message is not None else None)

@@ -8,9 +8,10 @@ from sqlmodel import Session
 from delivery.watch.why_words import moment, of_trigger
 from experiments.cron import next_time
 from experiments.design import ExperimentDesign
+from experiments.ending import closes_at, is_closed
 from experiments.models import Experiment
 from experiments.timing import opens_at
-from experiments.triggers import RecurringTrigger, has_closed
+from experiments.triggers import RecurringTrigger
 from experiments.vocabulary import ExperimentStatus
 from targeting import enrolment, repository
 
@@ -37,7 +38,7 @@ def entry(
     if experiment.status == ExperimentStatus.STOPPED:
         return Entry("ended", "The experiment is over; this user did not take part.")
     opens = opens_at(design.trigger, experiment.started_at)
-    if opens is None or has_closed(design.trigger, now):
+    if opens is None or is_closed(design, experiment.started_at, now):
         return Entry("closed", _OVER)
     if opens > now:
         return Entry("not_open_yet", f"Nobody enters before {moment(opens, zone)}.", opens)
@@ -57,7 +58,7 @@ def _while_open(
         said = "The audience is being gone through; this user's turn comes at one of the next ticks."
         return Entry("waiting_for_enrolment", said, now)
     if isinstance(design.trigger, RecurringTrigger):
-        occasion = next_occasion(design.trigger, now=now)
+        occasion = next_occasion(experiment, design, now=now)
         if occasion is None:
             return Entry("closed", _OVER)
         said = f"They came to match after the last occasion; the next one is on {moment(occasion, zone)}."
@@ -67,7 +68,11 @@ def _while_open(
     return Entry("came_too_late", said)
 
 
-def next_occasion(trigger: RecurringTrigger, *, now: datetime) -> datetime | None:
-    """The next occasion after `now`; None when there is none before the trigger's end."""
+def next_occasion(experiment: Experiment, design: ExperimentDesign, *, now: datetime) -> datetime | None:
+    """The next occasion of a recurring trigger after `now`; None when there is none before its end, and for other triggers."""
+    trigger = design.trigger
+    if not isinstance(trigger, RecurringTrigger):
+        return None
     found = next_time(trigger.cron, time_zone=trigger.time_zone, after=now)
-    return None if found is None or (trigger.until is not None and found >= trigger.until) else found
+    closes = closes_at(design, experiment.started_at or now)
+    return None if found is None or (closes is not None and found >= closes) else found

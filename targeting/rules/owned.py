@@ -11,6 +11,7 @@ from sqlmodel import Session
 from experiments import service
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
+from experiments.ending import closes_at
 from experiments.errors import Conflict, Problem
 from experiments.models import Experiment
 from experiments.triggers import EventTrigger, InactivityTrigger
@@ -52,7 +53,7 @@ def rule_of(design: ExperimentDesign, *, since: datetime) -> RuleDefinition:
         "actions": [{"type": "enrol", "experiment": design.key}],
         "once_per_user": True,
         "since": since,
-        "until": getattr(trigger, "until", None),
+        "until": closes_at(design, since),
     }
     return read_rule(document)
 

@@ -8,8 +8,8 @@ import numpy as np
 from analysis.findings import GuardrailVerdict
 from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, MetricSpec, share_of
 from analysis.stats.aggregates import Aggregate
-from analysis.stats.quantiles import Quantile
 from analysis.stats.multiplicity import holm
+from analysis.stats.quantiles import Quantile
 from analysis.verdicts.compare import Look, compare
 from analysis.verdicts.crossing import with_factor_effects
 from analysis.verdicts.effects import Row, effect_of, findings_of
