@@ -15,9 +15,9 @@ MOST_RUNS: Final = 5_000
 """Simulated experiments in one request."""
 
 LEAST_REACH: Final = 0.001
-_Mean = Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False)]
-_Spread = Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False)]
-_Correlation = Annotated[float, Field(ge=-0.999, le=0.999, allow_inf_nan=False)]
+_Mean = Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)]
+_Spread = Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)]
+_Correlation = Annotated[float, Field(ge=-0.999, le=0.999, allow_inf_nan=False, strict=True)]
 
 
 class Assumptions(BaseModel):
@@ -38,18 +38,34 @@ class Assumptions(BaseModel):
         None,
         ge=LEAST_REACH,
         le=1,
+        strict=True,
         allow_inf_nan=False,
         description="Share of the messaged arms that messages get to",
     )
     users: int | None = Field(
-        None, ge=1, le=MOST_USERS, description="Users who take part at the start, all arms together"
+        None,
+        ge=1,
+        le=MOST_USERS,
+        strict=True,
+        description="Users who take part at the start, all arms together",
     )
     per_day: float | None = Field(
-        None, ge=0, le=MOST_USERS, allow_inf_nan=False, description="Users who join on each day after that"
+        None,
+        ge=0,
+        le=MOST_USERS,
+        strict=True,
+        allow_inf_nan=False,
+        description="Users who join on each day after that",
     )
-    days: int | None = Field(None, ge=1, le=MOST_DAYS, description="For how many days users join")
+    days: int | None = Field(
+        None, ge=1, le=MOST_DAYS, strict=True, description="For how many days users join"
+    )
     looks: int | None = Field(
-        None, ge=1, le=MOST_LOOKS, description="How often new results are looked at until the end"
+        None,
+        ge=1,
+        le=MOST_LOOKS,
+        strict=True,
+        description="How often new results are looked at until the end",
     )
     half_life: PositiveDuration | None = Field(
         None,

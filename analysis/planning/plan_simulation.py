@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from analysis.planning.plan_allocation import Simulator, run_trial
 from analysis.planning.plan_audience import Inflow
 from analysis.planning.plan_findings import MetricPlan, Simulation
 from analysis.planning.plan_metrics import Frame, outcome_of
 from analysis.stats.errors import InsufficientData
-from analysis.stats.simulated_power import Progress, Trial, main_effects, simulate
+from analysis.stats.simulated_power import Progress, Trial, main_effects
 from experiments.design import ExperimentDesign
 from experiments.metrics import MetricDefinition
 from experiments.vocabulary import Method
@@ -30,10 +31,11 @@ def simulate_plan(
     runs: int,
     rng: np.random.Generator,
     progress: Progress | None,
+    simulator: Simulator | None = None,
 ) -> Simulation:
     """Simulate one metric. Every variant (with factors: every level but the first of its factor) has the planned effect.
 
-    looks: how many; None: daily, as long as anybody new counts. Raises InsufficientData without a base, an effect or users.
+    looks: how many; None: daily, as long as anybody new counts. simulator: of the policy, where that moves traffic. Raises InsufficientData without a base, an effect or users.
     """
     if plan.base is None or plan.effect is None or not frame.available:
         raise InsufficientData("it needs a base, an `mde` and users who take part")
@@ -45,7 +47,7 @@ def simulate_plan(
     drawn_as_rates = definition.is_share and (plan.base.rho == 0 or by_e_process)
     by_day, days = inflow.by_day, inflow.entry.days
     arrivals = (by_day[0], *(by_day[day] - by_day[day - 1] for day in range(1, days + 1)))
-    made = simulate(
+    made = run_trial(
         Trial(
             shares=tuple(design.shares[key] for key in _control_first(design)),
             means=tuple(plan.base.mean + delta * steps for steps in moved),
@@ -59,6 +61,8 @@ def simulate_plan(
             contrasts=contrasts,
             by_e_process=by_e_process,
         ),
+        allocation=design.allocation,
+        simulator=simulator,
         monitoring=frame.monitoring,
         runs=runs,
         rng=rng,

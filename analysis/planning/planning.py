@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 from sqlmodel import Session
 
-from analysis.planning import plan_audience, plan_past, plan_sending, plan_words
+from analysis.planning import plan_allocation, plan_audience, plan_past, plan_sending, plan_words
+from analysis.planning.plan_allocation import Simulator
 from analysis.planning.plan_audience import Inflow
 from analysis.planning.plan_factors import plan_factors
 from analysis.planning.plan_findings import CampaignPlan
@@ -49,11 +50,12 @@ def plan_campaign(
     assumptions: Assumptions,
     simulate: int = 0,
     progress: Progress | None = None,
+    simulator: Simulator | None = None,
     fields: tuple[str, str] = ("", "assumptions."),
 ) -> CampaignPlan:
     """What would become of the campaign in `document` if it began now. Only reads.
 
-    simulate: experiments to run on top of the formulas; `progress` hears of them. fields: what stands before the paths of the
+    simulate: experiments to run on top of the formulas; `progress` hears of them. simulator: of an allocation policy that moves traffic. fields: what stands before the paths of the
     document and of the assumptions in errors. Raises Invalid with every problem of the document, as `apply` does, or of the assumptions.
     """
     design = _read(session, document, prefix=fields[0])
@@ -110,6 +112,7 @@ def plan_campaign(
                 runs=simulate,
                 rng=rng,
                 progress=progress,
+                simulator=simulator,
             )
         except InsufficientData as error:
             cannot = (f"no simulation: {error.reason}",)
@@ -134,7 +137,12 @@ def plan_campaign(
         verdict=plan_words.verdict_of(metrics, frame),
         limits=plan_words.limits_of(design, looked.figures, sending, frame, window=window),
         assumptions=plan_words.assumptions_of(design, inflow.entry, (arriving, source), metrics, frame),
-        warnings=(*looked.warnings, *plan_words.warnings_of(design, sending, window=window), *cannot),
+        warnings=(
+            *looked.warnings,
+            *plan_words.warnings_of(design, sending, window=window),
+            *plan_allocation.cautions(design.allocation),
+            *cannot,
+        ),
     )
 
 
