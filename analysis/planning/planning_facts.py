@@ -23,6 +23,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlmodel import Session
+from sqlmodel import select as select_rows
 
 from analysis.facts.engines import Row
 from analysis.facts.facts import ASSIGNMENTS, EVENTS, MESSAGES
@@ -160,13 +161,13 @@ def lately_started(session: Session, *, category: str, since: datetime, most: in
     """The newest experiments of a category that were started since, at most so many."""
     e = EXPERIMENTS.c
     query = (
-        select(Experiment)
+        select_rows(Experiment)
         .where(type_coerce(e.started_at, BigInteger) >= to_micros(since))
         .where(e.definition["category"].as_string() == category)
         .order_by(e.started_at.desc(), e.id.desc())
         .limit(most)
     )
-    return session.exec(query).scalars().all()
+    return session.exec(query).all()
 
 
 def deliveries(session: Session, *, category: str, since: datetime, until: datetime) -> tuple[int, int]:

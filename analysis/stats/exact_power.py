@@ -187,8 +187,8 @@ class _Counts:
         x_c, x_t = (
             rng.binomial(n, min(max(rate, 0.0), 1.0)) for n, rate in zip((n_c, n_t), rates, strict=True)
         )
-        n_c, x_c, n_t, x_t = (np.cumsum(each, axis=1, dtype=np.float64) for each in (n_c, x_c, n_t, x_t))
-        return cls(n_c=n_c, x_c=x_c, n_t=n_t, x_t=x_t)
+        far = [np.cumsum(each, axis=1, dtype=np.float64) for each in (n_c, x_c, n_t, x_t)]
+        return cls(n_c=far[0], x_c=far[1], n_t=far[2], x_t=far[3])
 
     def swapped(self) -> "_Counts":
         return _Counts(n_c=self.n_t, x_c=self.x_t, n_t=self.n_c, x_t=self.x_c)
