@@ -354,6 +354,23 @@ def test_factors_are_simulated_as_factors(
     # Each level is compared over all of the users, so that it is found far more surely than one cell of four.
     assert set(made.simulation.found) == {"text.coupon", "hour.late"}
     assert min(made.simulation.found.values()) > metric(made, "bought").power + 0.1
+    by_name = {each.levels: each for each in made.factors}
+    assert set(by_name) == {("coupon",), ("late",), ("coupon", "late")}
+    # Half of the users against the other half, at alpha / 2: Bonferroni's bound of what Holm finds.
+    coupon, both = by_name["coupon",], by_name["coupon", "late"]
+    assert coupon.power == pytest.approx(
+        power(
+            Outcome.rate(0.1),
+            Monitoring(method="spending", comparisons=2),
+            effect=0.1,
+            n=60_000,
+            shares=Shares(control=0.5, treatment=0.5),
+        )
+    )
+    assert coupon.power <= made.simulation.found["text.coupon"] + 0.03
+    # An interaction takes four times the users of a main effect as large.
+    alone = sample_size(Outcome.rate(0.1), Monitoring(method="spending"), effect=0.1, power=0.8)
+    assert both.users_needed == pytest.approx(4 * alone, rel=1e-3)
 
 
 def test_the_exact_method_is_planned_by_simulation(
