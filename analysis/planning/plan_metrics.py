@@ -13,6 +13,7 @@ from analysis.stats.difference import linearise_ratio
 from analysis.stats.errors import InsufficientData
 from analysis.stats.monitoring import Monitoring
 from analysis.stats.power import Outcome, Shares
+from analysis.stats.proportions import SMALL_CELL
 from analysis.stats.quantiles import Quantile
 from experiments.metrics import MetricDefinition
 from experiments.vocabulary import Direction, Method, MetricRole
@@ -21,8 +22,6 @@ FEW_EVENTS: Final = 20
 """Conversions below which a rate from history is a guess."""
 BRACKET_Z: Final = 1.96
 POINTS: Final = 30
-FEW_CELL: Final = 10
-"""Conversions of an arm below which a report that is not peeked at tests exactly (`proportions.is_small`)."""
 _DAY: Final = timedelta(days=1)
 Value = TypeVar("Value")
 
@@ -206,9 +205,9 @@ def _how_found(outcome: Outcome, way: Way, frame: Frame, needed: int | None, *, 
     asked = [float(n) for n in (needed, frame.available) if n]
     said = [words for n in asked if (words := found_by(way, outcome, n=n, shares=frame.shares)) is not None]
     least = min(asked, default=math.inf) * min(frame.shares.control, frame.shares.treatment)
-    if not said and is_share and least * min(outcome.mean, 1 - outcome.mean) < FEW_CELL:
+    if not said and is_share and least * min(outcome.mean, 1 - outcome.mean) < SMALL_CELL:
         said.append(
-            f"with fewer than {FEW_CELL} conversions in an arm the report tests exactly, which finds a little less than planned here"
+            f"with fewer than {SMALL_CELL} conversions in an arm the report tests exactly, which finds a little less than planned here"
         )
     return said
 

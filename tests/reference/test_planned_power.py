@@ -7,6 +7,7 @@ from analysis.inputs import FactorSpec, MetricSpec
 from analysis.planning.plan_factors import shares_of
 from analysis.planning.plan_metrics import base_from
 from analysis.planning.plan_ways import found_by, way_for
+from analysis.stats.exact_power import FEW
 from analysis.stats.factorial import interaction, main_effect
 from analysis.stats.monitoring import Monitoring, evenly
 from analysis.stats.power import Outcome, Shares
@@ -278,6 +279,10 @@ def test_an_audience_that_comes_by_and_by_is_planned_with_what_its_sequence_is_t
     found = share_found(drawn, runs=RUNS, seed=11)
     assert 0.4 < planned < 0.95
     assert found[0] == pytest.approx(planned, abs=margin_of_error(planned, RUNS) + 0.005)
+
+
+def test_plans_and_reports_agree_where_conversions_are_few():
+    assert FEW == comparing.FEW_CONVERSIONS
 
 
 def test_the_simulated_answer_is_the_same_twice():
