@@ -19,11 +19,20 @@ SERIES: Final = 6
 """Colours of lines; with more variants they come round again, and each line is labelled anyway."""
 
 
-def render_html(document: Mapping[str, Any], *, looks: Sequence[LookPoint] = ()) -> str:
+MANY: Final = 8
+"""With more arms than this, arms are a table, and an effect that is not clear has its numbers but no sentence."""
+
+
+def render_html(
+    document: Mapping[str, Any],
+    *,
+    looks: Sequence[LookPoint] = (),
+    segments: Mapping[str, Any] | None = None,
+) -> str:
     """The page of a report.
 
     document: the report's JSON, with its provenance and inputs where they are known (`evidence.export`); those of older versions are
-    shown as well. looks: what earlier looks said, for the picture of the time.
+    shown as well. looks: what earlier looks said, for the picture of the time. segments: the JSON of its `SegmentReport`.
     """
     title, tone = words.headline(document)
     skewed = next((c for c in document["health"] if c["check"] == "srm" and not c["ok"]), None)
@@ -38,12 +47,17 @@ def render_html(document: Mapping[str, Any], *, looks: Sequence[LookPoint] = ())
         decided=words.decided(document),
         stages=[name for name in STAGES if any(arm["messages"].get(name) for arm in document["arms"])],
         most=_most(document),
+        many=len(document["arms"]) > MANY,
         metrics=[_metric(document, metric) for metric in document["metrics"]],
         time=_time(document, looks),
+        segments=segments,
+        about_slices=_about_slices(document, segments),
         first_skew=first_skew,
         # What a check says stands with the check.
         warnings=[
-            said for said in document["warnings"] if not said.startswith(about_checks) and said != first_skew
+            said
+            for said in words.folded_warnings(document)
+            if not said.startswith(about_checks) and said != first_skew
         ],
         meaning=words.meaning_of_significant(document),
         provenance=document.get(PROVENANCE),
@@ -105,10 +119,20 @@ def _metric(document: Mapping[str, Any], metric: Mapping[str, Any]) -> dict[str,
                 "effect": effect,
                 "verdict": words.verdict(metric, effect),
                 "sentence": words.sentence(metric, effect, float(document["alpha"])),
+                "is_brief": len(metric["arms"]) > MANY and words.verdict(metric, effect)[1] == "open",
             }
             for effect in metric["effects"]
         ],
     }
+
+
+def _about_slices(document: Mapping[str, Any], segments: Mapping[str, Any] | None) -> list[str]:
+    """What only the slices have to say."""
+    return (
+        []
+        if segments is None
+        else [said for said in segments["warnings"] if said not in document["warnings"]]
+    )
 
 
 def _time(document: Mapping[str, Any], looks: Sequence[LookPoint]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.findings import Report
+from analysis.reports.report_words import folded_warnings
 
 PICTURE_WIDTH: Final = 23
 NARROW_PICTURE: Final = 15
@@ -43,7 +44,7 @@ class _ReportText:
                 yield _factors(metric["factors"])
         yield _health(self._said["health"])
         if self._said["warnings"]:
-            yield lines("Warnings", self._said["warnings"])
+            yield lines("Warnings", folded_warnings(self._said))
         if self._said.get("notes"):
             yield lines("Notes", self._said["notes"])
 

@@ -16,6 +16,7 @@ CHECKS: Final = {
     "multiple_exposures": "Users in more than one arm",
 }
 _MOST_DECIMALS: Final = 6
+_SAID_ONE_BY_ONE: Final = 3
 
 
 def headline(report: Mapping[str, Any]) -> tuple[str, str]:
@@ -113,6 +114,55 @@ def factor_term(effect: Mapping[str, Any]) -> str:
     """
     parts = zip(effect["factors"], effect["levels"], effect["against"], strict=True)
     return " × ".join(f"{factor}: {level} against {first}" for factor, level, first in parts)
+
+
+def folded_warnings(report: Mapping[str, Any]) -> list[str]:
+    """The warnings; what is said in the same words of more than three variants is said once, at its first place."""
+    about = {
+        f"{metric['metric']}, {effect['variant']} against {effect['control']}: ": (metric["metric"], effect)
+        for metric in report["metrics"]
+        for effect in metric["effects"]
+    }
+    told: dict[tuple[str, str] | str, list[str]] = {}
+    variants: dict[tuple[str, str] | str, list[Mapping[str, Any]]] = {}
+    for said in report["warnings"]:
+        prefix = next((each for each in about if said.startswith(each)), None)
+        key: tuple[str, str] | str = said if prefix is None else (about[prefix][0], said[len(prefix) :])
+        told.setdefault(key, []).append(said)
+        if prefix is not None:
+            variants.setdefault(key, []).append(about[prefix][1])
+    folded: list[str] = []
+    for key, said in told.items():
+        if len(said) <= _SAID_ONE_BY_ONE or isinstance(key, str):
+            folded += said
+            continue
+        names = [effect["variant"] for effect in variants[key]]
+        first = ", ".join(names[:_SAID_ONE_BY_ONE])
+        folded.append(
+            f"{key[0]}, {len(names)} variants ({first} ..) against {variants[key][0]['control']}: {key[1]}"
+        )
+    return folded
+
+
+def slice_name(slice_: str) -> str:
+    """A slice as people read it; the users without the attribute have no name."""
+    return slice_ or "(none)"
+
+
+def slice_reasons(metric: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Why some slices of a metric cannot be told: their names, and the reason, each reason once."""
+    reasons = dict.fromkeys(reason for each in metric["slices"] for reason in each["reasons"])
+    return [
+        (
+            ", ".join(
+                dict.fromkeys(
+                    slice_name(each["slice"]) for each in metric["slices"] if reason in each["reasons"]
+                )
+            ),
+            reason,
+        )
+        for reason in reasons
+    ]
 
 
 def percent(interval: Mapping[str, Any]) -> str:

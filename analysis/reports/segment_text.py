@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from analysis.facts.slice_facts import UNKNOWN
 from analysis.reports.report_text import lines, number, titled
+from analysis.reports.report_words import slice_name, slice_reasons
 
 
 def render_segments(said: Mapping[str, Any]) -> RenderableType:
@@ -43,7 +43,7 @@ def _row(each: Mapping[str, Any], *, is_new: bool) -> Iterable[Text]:
     effect = each["effect"]
     absolute, lift = effect["absolute"], effect["relative"]
     style = "bold" if effect["significant"] else ""
-    yield Text(_name(each["slice"]) if is_new else "", style=style)
+    yield Text(slice_name(each["slice"]) if is_new else "", style=style)
     yield Text(effect["variant"], style=style)
     yield Text(f"{each['n_control']:,}")
     yield Text(f"{each['n']:,}")
@@ -56,10 +56,6 @@ def _row(each: Mapping[str, Any], *, is_new: bool) -> Iterable[Text]:
     yield Text(number(effect["adjusted_p_value"], digits=2), style=style)
 
 
-def _name(slice_: str) -> str:
-    return "(none)" if slice_ == UNKNOWN else slice_
-
-
 def _heterogeneity(metric: Mapping[str, Any]) -> Iterable[RenderableType]:
     for each in metric["heterogeneity"]:
         numbers = ""
@@ -69,7 +65,5 @@ def _heterogeneity(metric: Mapping[str, Any]) -> Iterable[RenderableType]:
         yield Text(
             f"  {each['variant']}: {each['says']}{numbers}", style="bold" if each["differs"] else "dim"
         )
-    reasons = dict.fromkeys(reason for each in metric["slices"] for reason in each["reasons"])
-    for reason in reasons:
-        where = [_name(each["slice"]) for each in metric["slices"] if reason in each["reasons"]]
-        yield Text(f"  {', '.join(dict.fromkeys(where))}: {reason}", style="dim")
+    for where, reason in slice_reasons(metric):
+        yield Text(f"  {where}: {reason}", style="dim")

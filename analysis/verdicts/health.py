@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -27,6 +28,8 @@ _FIRST = {
     "read": "the arms are read at different rates, which the messages themselves can do",
     "clicked": "the arms are clicked at different rates, which the messages themselves can do",
 }
+_SHOWN: Final = 8
+"""Arms whose counts are told one by one."""
 _LARGEST_LOG = 690.0
 
 
@@ -128,7 +131,6 @@ def _check(
     meaning: str,
     blocking: bool,
 ) -> HealthCheck:
-    found = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
     if len(counts) < 2:
         return HealthCheck(
             check="srm",
@@ -147,8 +149,7 @@ def _check(
     alarm = (e_value is not None and e_value >= srm.ALARM_E) or (
         method == Method.FIXED and p is not None and p < srm.ALARM_P
     )
-    expected = ", ".join(f"{sum(counts) * weight / sum(weights):.1f}" for weight in weights)
-    figures = f"{found}; expected {expected}"
+    figures = _figures(names, counts, [sum(counts) * weight / sum(weights) for weight in weights])
     if p is None:
         detail = f"cannot tell: {reason} ({figures})"
     else:
@@ -160,6 +161,20 @@ def _check(
     return HealthCheck(
         check="srm", stage=stage, p_value=p, ok=not alarm, detail=detail, e_value=e_value, blocking=blocking
     )
+
+
+def _figures(names: Sequence[str], counts: Sequence[int], expected: Sequence[float]) -> str:
+    """What was found and expected; of many arms those that lie farthest off, in standard errors of a count."""
+    arms = range(len(names))
+    shown = sorted(arms, key=lambda i: -abs(counts[i] - expected[i]) / math.sqrt(max(expected[i], 1.0)))[
+        :_SHOWN
+    ]
+    if len(names) <= _SHOWN:
+        shown = list(arms)
+    found = ", ".join(f"{names[i]} {counts[i]}" for i in shown)
+    wanted = ", ".join(f"{expected[i]:.1f}" for i in shown)
+    rest = len(names) - len(shown)
+    return f"{found}; expected {wanted}" + (f"; the other {rest} lie nearer to it" if rest else "")
 
 
 def _e_value(counts: Sequence[int], weights: Sequence[float], totals: Sequence[int] | None) -> float:

@@ -50,7 +50,9 @@ def report(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="By slice: an attribute of users, or day (of assignment). As text or json."),
+        typer.Option(
+            help="By slice: an attribute of users, or day (of assignment). As text or json by itself, in html and csv below the report."
+        ),
     ] = None,
     as_document: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
@@ -63,8 +65,6 @@ def report(
     if as_document and form not in (Format.TEXT, Format.JSON):
         raise Invalid(f"is json, and --format is {form}; say one of them", field="--json")
     form = Format.JSON if as_document else form
-    if by is not None and form not in (Format.TEXT, Format.JSON):
-        raise Invalid(f"slices are shown as text or json, not as {form}", field="--format")
     # scipy takes a second to load, which no other command should wait for.
     from analysis.reports import history, service
 
@@ -76,13 +76,13 @@ def report(
     else:
         with wiring.database.snapshot() as session:
             stored = history.find(session, report_id=min(number, LARGEST_ID), key=key)
-    if by is not None:
+    if by is not None and form in (Format.TEXT, Format.JSON):
         _show_segments(wiring, stored, by=by, form=form, out=out)
         return
     if form == Format.TEXT and out is None:
         make_console().print(_text(stored.body))
         return
-    _write(_forms(wiring, stored)[form](), out)
+    _write(_forms(wiring, stored, by)[form](), out)
 
 
 def replay(
@@ -128,15 +128,14 @@ def as_json(document: Mapping[str, Any]) -> str:
     return dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _forms(wiring: Wiring, stored: "StoredReport") -> dict[Format, Callable[[], str]]:
+def _forms(wiring: Wiring, stored: "StoredReport", by: str | None) -> dict[Format, Callable[[], str]]:
     from analysis.reports import history
-    from analysis.reports.report_csv import render_csv
-    from api.reporting import page_of
+    from api.reporting import page_of, table_of
 
     return {
         Format.TEXT: lambda: _plain(_text(stored.body)),
-        Format.HTML: lambda: page_of(wiring.database, stored),
-        Format.CSV: lambda: render_csv(stored.body),
+        Format.HTML: lambda: page_of(wiring.database, stored, by=by, facts=wiring.facts),
+        Format.CSV: lambda: table_of(wiring.database, stored, by=by, facts=wiring.facts),
         Format.JSON: lambda: as_json(history.exported(stored)),
     }
 

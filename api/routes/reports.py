@@ -8,7 +8,6 @@ from fastapi.responses import HTMLResponse
 
 from analysis.reports import history, service
 from analysis.reports.models import StoredReport
-from analysis.reports.report_csv import render_csv
 from analysis.reports.segment_reports import segment_report
 from api.dependencies import (
     MANAGEMENT,
@@ -23,7 +22,7 @@ from api.dependencies import (
 )
 from api.idempotency import IdempotentRoute
 from api.report_schemas import KeptReportAnswer, LookAnswer
-from api.reporting import page_of
+from api.reporting import page_of, table_of
 from api.schemas import Page
 
 router = APIRouter(
@@ -36,7 +35,7 @@ NOT_STARTED: Final[dict[int | str, dict[str, Any]]] = {
 }
 TABLE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "One row for each metric and variant",
+        "description": "One row for each metric and variant; below them, where there are any, one for each effect by factor and by slice",
         "content": {"text/csv": {"schema": {"type": "string"}}},
     }
 }
@@ -62,6 +61,16 @@ def _current(
 Current = Annotated[StoredReport, Depends(_current)]
 
 
+Slicing = Annotated[
+    CleanText | None,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="Also by slice: an attribute of users; or day, of assignment",
+    ),
+]
+
+
 @router.get("/{key}/report", responses=NOT_STARTED)
 def report(current: Current) -> dict[str, Any]:
     """The newest report. Making one is a look at the data, and is stored as such."""
@@ -69,15 +78,17 @@ def report(current: Current) -> dict[str, Any]:
 
 
 @router.get("/{key}/report.html", response_class=HTMLResponse, responses=NOT_STARTED)
-def report_page(wiring: WiringOf, current: Current) -> HTMLResponse:
+def report_page(wiring: WiringOf, current: Current, by: Slicing = None) -> HTMLResponse:
     """The same for people: a page that needs nothing else, and prints."""
-    return HTMLResponse(page_of(wiring.database, current), headers=LOCKED_UP)
+    page = page_of(wiring.database, current, by=by, facts=wiring.facts)
+    return HTMLResponse(page, headers=LOCKED_UP)
 
 
 @router.get("/{key}/report.csv", response_class=Response, responses={**NOT_STARTED, **TABLE})
-def report_table(current: Current) -> Response:
-    """The same for spreadsheets: one row for each metric and variant."""
-    return Response(render_csv(current.body), media_type="text/csv", headers=LOCKED_UP)
+def report_table(wiring: WiringOf, current: Current, by: Slicing = None) -> Response:
+    """The same for spreadsheets: one row for each metric and variant, then effects by factor, and by slice where asked for."""
+    table = table_of(wiring.database, current, by=by, facts=wiring.facts)
+    return Response(table, media_type="text/csv", headers=LOCKED_UP)
 
 
 @router.get("/{key}/report/segments", responses=NOT_STARTED)

@@ -1,18 +1,23 @@
 """Reports by slice over HTTP and on the command line."""
 
+import csv
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from analysis.reports.report_csv import render_csv
 from api import migrations
 from api.wiring import Wiring
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from tests.integration.command_line import CommandLine
+from tests.integration.honest import same_in_the_table
 from tests.integration.segmented import World, segmented
 from tests.integration.test_report import look, stored
+from tests.unit.analysis.pages import Page
 from tests.unit.experiments.test_design import CAMPAIGN
 
 PATH = "/v1/experiments/spring/report/segments"
@@ -33,10 +38,17 @@ def test_over_http(
         "2026-12-02",
     ]
     assert len(stored(wiring.database)) == 1
+    shown = {"by": "country", "max_age": 86_400}
+    rows = list(csv.DictReader(StringIO(writer.get("/v1/experiments/spring/report.csv", params=shown).text)))
+    assert [row["slice"] for row in rows if row["row"] == "slice"] == ["BR", "NL", "US", "DE", ""]
+    assert "By country" in Page(writer.get("/v1/experiments/spring/report.html", params=shown).text).text
+    assert len(stored(wiring.database)) == 1
     writer.post("/v1/experiments", json={**CAMPAIGN, "key": "other"})
     for path, status, field in (
         (f"{PATH}?by=county", 422, "by"),
         (f"{PATH}?by=a.b", 422, "by"),
+        ("/v1/experiments/spring/report.csv?by=county", 422, "by"),
+        ("/v1/experiments/spring/report.html?by=", 422, "by"),
         (f"{PATH}?by=", 422, "by"),
         (f"{PATH}?by=%00", 422, "by"),
         (PATH, 422, "by"),
@@ -76,7 +88,19 @@ def test_on_the_command_line(touchstone: CommandLine, world: World, tmp_path: Pa
     assert "2026-12-02" in (tmp_path / "days.txt").read_text(encoding="utf-8")
     assert json.loads(touchstone(*kept, "--json").stdout)["provenance"]["id"] == 1
     assert "by: no user" in touchstone.fails(*kept, "--by", "county")
-    assert "--format: " in touchstone.fails(*kept, "--by", "country", "--format", "html")
+    segments = document
+    table = touchstone(*kept, "--by", "country", "--format", "csv").stdout
+    body = {
+        name: value
+        for name, value in json.loads(touchstone(*kept, "--json").stdout).items()
+        if name != "provenance"
+    }
+    assert table.replace("\r\n", "\n") == render_csv(body, segments=segments).replace("\r\n", "\n")
+    same_in_the_table(body, segments)
+    page = Page(touchstone(*kept, "--by", "country", "--format", "html").stdout).text
+    assert "By country" in page
+    assert "the effect differs between the 3 slices by more than chance" in page
+    assert "(none)" in page
     assert "--json: " in touchstone.fails(*kept, "--format", "csv", "--json")
     assert touchstone("report", world.key, "--by", "day").returncode == 0
     assert "key: " in touchstone.fails("report", "nobody", "--by", "day")

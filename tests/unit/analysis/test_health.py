@@ -110,3 +110,12 @@ def test_messages_stand_in_for_users_only_while_they_can():
     check = of(check_health(several, Method.FIXED), "accepted")
     assert check.p_value is None
     assert "only messages are counted" in check.detail
+
+
+def test_of_many_arms_those_farthest_off_are_told():
+    arms = [arm(f"v{i:02d}", 400 if i == 33 else 1000, control=not i) for i in range(50)]
+    check = of(check_health(arms, Method.FIXED), "assigned")
+    assert not check.ok
+    assert check.detail.startswith("v33 400, v00 1000, ")
+    assert "; the other 42 lie nearer to it; chi-square p = " in check.detail
+    assert check.detail.count("1000") == 7

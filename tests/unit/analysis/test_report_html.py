@@ -131,3 +131,49 @@ def test_a_report_of_nobody_and_one_that_was_kept_long_ago_are_pages_too():
             del effect[name]
     del old["information"], old["metrics"][0]["direction"], old["decision"]["rule"]
     assert "Ship b" in Page(render_html(old)).text
+
+
+def test_many_arms_are_a_table_and_only_clear_effects_have_sentences():
+    arms = [arm(f"v{i}", control=not i, aggregates=visits(1000, 200 if i == 5 else 100)) for i in range(10)]
+    body = report(arms).to_json()
+    page = Page(render_html(body))
+    assert page.tags.count("tr") == 11
+    assert "visit is 20.0% with v5" in page.text
+    assert "visit is 10.0% with v3" not in page.text
+    fewer = Page(render_html(report(arms[:4]).to_json())).text
+    assert "visit is 10.0% with v3" in fewer
+
+
+def test_slices_stand_below_the_effects_and_say_why_not():
+    body = report(two(100, 150)).to_json()
+    effect = body["metrics"][0]["effects"][0]
+    untold = {**effect, "absolute": None, "significant": None}
+    slices = [
+        {"slice": EVIL, "n": 1200, "n_control": 1300, "effect": effect, "reasons": []},
+        {"slice": "", "n": 3, "n_control": 4, "effect": untold, "reasons": ["too few"]},
+    ]
+    differ = {
+        "variant": "b",
+        "says": "no slice differs",
+        "q": 1.5,
+        "degrees_of_freedom": 1,
+        "differs": False,
+        "adjusted_p_value": 0.2,
+    }
+    segments = {
+        "by": "country", "control": "a", "warnings": ["quantiles are not told"], "notes": ["for questions"],
+        "metrics": [{**body["metrics"][0], "slices": slices, "heterogeneity": [differ]}],
+    }  # fmt: skip
+    page = Page(render_html(body, segments=segments))
+    assert "script" not in page.tags
+    for said in (
+        "By country",
+        EVIL,
+        "1,200",
+        "(none): too few.",
+        "Q 1.5 on 1 degrees",
+        "quantiles are not told.",
+        "For questions.",
+    ):
+        assert said in page.text, said
+    assert "By country" not in Page(render_html(body)).text

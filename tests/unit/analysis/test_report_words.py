@@ -103,3 +103,25 @@ def test_what_significant_means_counts_the_comparisons():
     assert "The method is guesswork." in words.meaning_of_significant(
         {**three.to_json(), "method": "guesswork"}
     )
+
+
+def test_what_is_said_of_many_variants_is_said_once():
+    names = [f"v{i}" for i in range(6)]
+    body = {
+        "metrics": [{"metric": "visit", "effects": [{"variant": name, "control": "a"} for name in names]}],
+        "warnings": [
+            "first",
+            *(f"visit, {name} against a: an arm has only one user" for name in names[:4]),
+            "visit, v4 against a: the denominator is 0",
+            "visit, v5 against a: an arm has only one user",
+            "last",
+        ],
+    }
+    assert words.folded_warnings(body) == [
+        "first",
+        "visit, 5 variants (v0, v1, v2 ..) against a: an arm has only one user",
+        "visit, v4 against a: the denominator is 0",
+        "last",
+    ]
+    few = {**body, "warnings": body["warnings"][:4]}
+    assert words.folded_warnings(few) == few["warnings"]
