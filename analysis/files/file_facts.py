@@ -1,32 +1,33 @@
-# ruff: noqa: S608 - column names are quoted by `_name`, texts by `_text`; everything else is bound or our own
-"""A CSV or Parquet file as fact tables in DuckDB: checked, typed, one row a unit, summed up per variant.
+# ruff: noqa: S608 - column names are quoted by `quoted`, texts by `text`; everything else is bound or our own
+"""A CSV or Parquet file as fact tables in DuckDB: checked, typed, one row a unit, summed up per variant and slice.
 
 The rows stay in DuckDB, which spills to disk what does not fit; only sums and a few order statistics come to Python.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
+from analysis.facts.slice_facts import MOST_SLICES, OTHERS, UNKNOWN, Slices
+from analysis.files import file_columns as columns
+from analysis.files.file_columns import WrongColumn, columns_of, label, text
 from analysis.files.file_metrics import FileMetric
 from analysis.files.file_source import header_of, kind_of
+from analysis.files.file_sums import sums_of
 from analysis.stats.aggregates import Aggregate
-from analysis.stats.covariates import Moments, with_covariates
 from analysis.stats.difference import linearise_ratio
 from analysis.stats.errors import InsufficientData
 from analysis.stats.quantiles import Quantile, order_statistic_ranks
 from experiments.errors import Invalid
 from experiments.vocabulary import MetricKind
 
-_COVARIATES = "xabcefghk"
-"""Letters of covariates; one alone is x, as in `Aggregate`."""
-_NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN")  # fmt: skip
+SEVERAL: Final = "(several)"
+"""The slice of units whose rows do not agree on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +72,14 @@ class FileFacts:
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, kind: str) -> None:
         self._connection = connection
         if kind == "parquet":
-            source = f"SELECT * FROM read_parquet({_text(str(path))})"
+            source = f"SELECT * FROM read_parquet({text(str(path))})"
         else:
             # Nothing is guessed: a dialect sniffer skips rows that do not fit, and a type sniffer looks at the first rows only.
             delimiter, names = header_of(path)
-            columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in names)
+            texts = ", ".join(f"{text(name)}: 'VARCHAR'" for name in names)
             source = (
-                f"SELECT * FROM read_csv({_text(str(path))}, auto_detect = false, header = true, delim = {_text(delimiter)}, "
-                f"quote = '\"', escape = '\"', columns = {{{columns}}})"
+                f"SELECT * FROM read_csv({text(str(path))}, auto_detect = false, header = true, delim = {text(delimiter)}, "
+                f"quote = '\"', escape = '\"', columns = {{{texts}}})"
             )
         connection.execute(f"CREATE VIEW source AS {source}")
         if not self._all("SELECT 1 FROM source LIMIT 1"):
@@ -93,19 +94,17 @@ class FileFacts:
         return list(self._types)
 
     def variants(self, column: str, *, limit: int) -> list[str]:
-        """The different values of the variant column in order, at most `limit` of them."""
-        name = _name(column)
+        """The different values of the variant column in order, at most `limit` of them; blank ones are none."""
         rows = self._all(
-            f"SELECT DISTINCT CAST({name} AS VARCHAR) AS v FROM source WHERE {name} IS NOT NULL ORDER BY v LIMIT {limit:d}"
+            f"SELECT DISTINCT {label(column)} AS v FROM source WHERE v IS NOT NULL ORDER BY v LIMIT {limit:d}"
         )
         return [row[0] for row in rows]
 
     def levels(self, variant: str, column: str) -> dict[str, str]:
         """The value of another column for each variant that has one. Raises Invalid naming --factor when one has two."""
-        of, name = _name(variant), _name(column)
         rows = self._all(
-            f"SELECT CAST({of} AS VARCHAR), min(CAST({name} AS VARCHAR)), max(CAST({name} AS VARCHAR)) FROM source "
-            f"WHERE {of} IS NOT NULL AND trim(CAST({name} AS VARCHAR)) <> '' GROUP BY {of}"
+            f"SELECT v, min(level), max(level) FROM (SELECT {label(variant)} AS v, {label(column)} AS level FROM source) "
+            "WHERE v IS NOT NULL AND level IS NOT NULL GROUP BY v"
         )
         for own, low, high in rows:
             if low != high:
@@ -117,30 +116,57 @@ class FileFacts:
         return {own: low for own, low, _ in rows}
 
     def load(
-        self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None, cluster: str | None = None
+        self,
+        metrics: Sequence[FileMetric],
+        *,
+        variant: str,
+        unit: str | None,
+        cluster: str | None = None,
+        by: str | None = None,
     ) -> UnitCounts:
         """Type, check and group the rows; returns who is in which variant.
 
         With `unit`, a unit's rows are summed (a proportion: any of them; a covariate: their mean), and units seen in two
-        variants are left out. `cluster` is a column to keep beside them, as `cluster`. Raises Invalid naming the option for an empty file or a value that does not fit its kind.
+        variants are left out. `cluster` and `by` are columns to keep beside them, as `cluster` and `slice`.
+        Raises Invalid naming the option for a value that does not fit its kind (ask `wrong_columns` before, to go on without it).
         """
-        parts = [f"CAST({_name(variant)} AS VARCHAR) AS variant"]
-        if unit is not None:
-            parts.append(f"CAST({_name(unit)} AS VARCHAR) AS unit")
-        if cluster is not None:
-            parts.append(f"CAST({_name(cluster)} AS VARCHAR) AS cluster")
-        wrong = []
-        for i, metric in enumerate(metrics):
-            for letter, column in _columns(metric):
-                value = self._value(metric, letter, column)
-                parts.append(f"{value} AS {letter}{i}")
-                wrong.append(_bad(metric, letter, f"{letter}{i}"))
-        self._connection.execute(
-            f"CREATE TEMP TABLE typed AS SELECT *, {' OR '.join(wrong)} AS is_bad FROM (SELECT {', '.join(parts)} FROM source)"
-        )
-        if self._all("SELECT bool_or(is_bad) FROM typed")[0][0]:
-            self._complain(metrics)
-        return self._group(metrics, by_unit=unit is not None, with_cluster=cluster is not None)
+        self._type(metrics, variant=variant, unit=unit, cluster=cluster, by=by)
+        if self._all("SELECT bool_or(is_wrong) FROM typed WHERE variant IS NOT NULL AND unit IS NOT NULL")[0][
+            0
+        ]:
+            for wrong in self._wrong(metrics, variant=variant, unit=unit):
+                raise Invalid(wrong.says, field=wrong.option)
+        return self._group(metrics, by_unit=unit is not None)
+
+    def load_what_fits(
+        self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None, by: str | None = None
+    ) -> tuple[list[FileMetric], UnitCounts, list[WrongColumn]]:
+        """As `load`, without what does not fit: a metric whose outcome has wrong cells, a covariate, who was reached.
+
+        Returns the metrics that can be summed up as well, and what is wrong with the rest. Nobody is left out for a wrong cell:
+        those who have one are not like those who have none. Raises Invalid for a column that holds no numbers at all.
+        """
+        self._type(metrics, variant=variant, unit=unit, cluster=None, by=by)
+        wrong: list[WrongColumn] = []
+        usable: list[FileMetric] = list(metrics)
+        if self._all("SELECT bool_or(is_wrong) FROM typed WHERE variant IS NOT NULL AND unit IS NOT NULL")[0][
+            0
+        ]:
+            wrong = self._wrong(metrics, variant=variant, unit=unit)
+            for each in wrong:
+                if each.hopeless:
+                    raise Invalid(each.says, field=each.option)
+            usable = []
+            for metric in metrics:
+                kept: FileMetric | None = metric
+                for each in wrong:
+                    if kept is not None and each.metric is metric:
+                        kept = each.left_out(kept)
+                if kept is not None:
+                    usable.append(kept)
+            self._connection.execute("DROP TABLE typed")
+            self._type(usable, variant=variant, unit=unit, cluster=None, by=by)
+        return usable, self._group(usable, by_unit=unit is not None), wrong
 
     def columns_of(self, sql: str) -> dict[str, Any]:
         """The columns of a query over `units` (variant, cluster, y0, x0 ..) as numpy arrays, by name."""
@@ -148,71 +174,123 @@ class FileFacts:
         return columns
 
     def aggregates(self, metrics: Sequence[FileMetric]) -> dict[str, dict[str, Aggregate | Quantile]]:
-        """Per variant and metric name, the sufficient statistics; a quantile that cannot be bracketed is absent."""
+        """Per variant and metric name, the sufficient statistics."""
         found: dict[str, dict[str, Aggregate | Quantile]] = {}
-        sums = [(i, metric) for i, metric in enumerate(metrics) if metric.kind != MetricKind.QUANTILE]
-        if sums:
-            for variant, values in self._sums(sums).items():
-                found.setdefault(variant, {}).update(values)
+        summed = sums_of(self._all, _added_up(metrics))
+        for (variant,), values in summed.aggregates.items():
+            found.setdefault(variant, {}).update(values)
+        self.compliance = {variant: values for (variant,), values in summed.compliance.items()}
         for i, metric in enumerate(metrics):
             if metric.kind == MetricKind.QUANTILE:
                 for variant, value in self._quantiles(i, metric.level).items():
                     found.setdefault(variant, {})[metric.name] = value
         return found
 
+    def slices(self, metrics: Sequence[FileMetric]) -> Slices:
+        """The statistics of all metrics but quantiles by the column `by` of `load`; what is beyond the largest is one slice.
+
+        Of several covariates the first one is used.
+        """
+        first = [replace(metric, reached=None, more_covariates=()) for metric in metrics]
+        self._connection.execute(
+            "CREATE OR REPLACE TEMP TABLE frequent AS SELECT slice FROM units GROUP BY slice "
+            f"ORDER BY count(*) DESC, slice LIMIT {MOST_SLICES:d}"
+        )
+        self._connection.execute(
+            "CREATE OR REPLACE VIEW sliced AS SELECT * REPLACE "
+            f"(CASE WHEN slice IN (SELECT slice FROM frequent) THEN slice ELSE {text(OTHERS)} END AS slice) FROM units"
+        )
+        summed = sums_of(self._all, _added_up(first), source="sliced", by=("slice",))
+        found: dict[str, dict[str, dict[str, Aggregate]]] = {
+            metric.name: {} for _, metric in _added_up(first)
+        }
+        for (variant, name), values in summed.aggregates.items():
+            for metric, value in values.items():
+                found[metric].setdefault(name, {})[variant] = value
+        return found
+
     def _all(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
         return self._connection.execute(sql, list(parameters)).fetchall()
 
+    def _type(
+        self,
+        metrics: Sequence[FileMetric],
+        *,
+        variant: str,
+        unit: str | None,
+        cluster: str | None,
+        by: str | None,
+    ) -> None:
+        asked = [
+            f"{label(variant)} AS variant",
+            f"{'true' if unit is None else label(unit)} AS unit",
+            f"{'NULL' if cluster is None else label(cluster)} AS cluster",
+            f"{'NULL' if by is None else f'COALESCE({label(by)}, {text(UNKNOWN)})'} AS slice",
+        ]
+        wrong = ["false"]
+        for i, metric in enumerate(metrics):
+            for letter, column in columns_of(metric):
+                asked.append(f"{self._value(metric, letter, column)} AS {letter}{i}")
+                wrong.append(columns.is_wrong(metric, letter, f"{letter}{i}"))
+        self._connection.execute(
+            f"CREATE TEMP TABLE typed AS SELECT *, {' OR '.join(wrong)} AS is_wrong FROM (SELECT {', '.join(asked)} FROM source)"
+        )
+
     def _value(self, metric: FileMetric, letter: str, column: str) -> str:
-        name = _name(column)
-        kind = self._types[column].split("(")[0]
-        if kind in _NUMERIC:
-            return f"CAST({name} AS DOUBLE)"
-        text = f"trim(CAST({name} AS VARCHAR))"
-        number = f"TRY_CAST({text} AS DOUBLE)"
-        if _is_yes_or_no(metric, letter):
-            return f"CASE lower({text}) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE {number} END"
-        return number
+        return columns.value_of(metric, letter, column, self._types[column])
 
-    def _complain(self, metrics: Sequence[FileMetric]) -> None:
-        """Raise Invalid for the first metric with a value that does not fit; looks at the source once more, to quote it."""
+    def _wrong(self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None) -> list[WrongColumn]:
+        """What is wrong with which column; looks at the source once more for each, to quote it."""
+        found = []
+        used = f"{label(variant)} IS NOT NULL" + ("" if unit is None else f" AND {label(unit)} IS NOT NULL")
         for metric in metrics:
-            for letter, column in _columns(metric):
-                wrong = _bad(metric, letter, self._value(metric, letter, column))
-                bad, example = self._all(
-                    f"SELECT count(*), any_value(COALESCE(CAST({_name(column)} AS VARCHAR), '')) FROM source WHERE {wrong}"
+            for letter, column in columns_of(metric):
+                value = self._value(metric, letter, column)
+                is_wrong = columns.is_wrong(metric, letter, value)
+                empty, other, example, numbers = self._all(
+                    f"SELECT count(*) FILTER (WHERE {is_wrong} AND cell = ''), count(*) FILTER (WHERE {is_wrong} AND cell <> ''), "
+                    f"any_value(cell) FILTER (WHERE {is_wrong} AND cell <> ''), count({value}) "
+                    f"FROM (SELECT *, COALESCE({label(column)}, '') AS cell FROM source WHERE {used})"
                 )[0]
-                if bad:
-                    raise Invalid(
-                        _complaint(metric, letter, column, bad, example), field=_option(metric, letter)
+                if empty or other:
+                    found.append(
+                        WrongColumn(
+                            metric=metric,
+                            letter=letter,
+                            column=column,
+                            says=columns.complaint(metric, letter, column, empty, other, example),
+                            hopeless=bool(other and not numbers),
+                        )
                     )
+        return found
 
-    def _group(self, metrics: Sequence[FileMetric], *, by_unit: bool, with_cluster: bool) -> UnitCounts:
+    def _group(self, metrics: Sequence[FileMetric], *, by_unit: bool) -> UnitCounts:
         self._by_unit = by_unit
-        letters = [f"{letter}{i}" for i, metric in enumerate(metrics) for letter, _ in _columns(metric)]
+        names = [f"{letter}{i}" for i, metric in enumerate(metrics) for letter, _ in columns_of(metric)]
         without_variant = self._all("SELECT count(*) FROM typed WHERE variant IS NULL")[0][0]
         without_unit = several = 0
         if by_unit:
             without_unit = self._all("SELECT count(*) FROM typed WHERE unit IS NULL AND variant IS NOT NULL")[
                 0
             ][0]
-            grouped = ", ".join(
-                f"{_per_unit(metric, letter)}({letter}{i}) AS {letter}{i}"
+            grouped = [
+                f"{columns.per_unit(metric, letter)}({letter}{i}) AS {letter}{i}"
                 for i, metric in enumerate(metrics)
-                for letter, _ in _columns(metric)
-            )
-            grouped += ", min(cluster) AS cluster" if with_cluster else ""
+                for letter, _ in columns_of(metric)
+            ]
+            grouped += [
+                "min(cluster) AS cluster",
+                f"CASE WHEN min(slice) <> max(slice) THEN {text(SEVERAL)} ELSE min(slice) END AS slice",
+            ]
             self._connection.execute(
                 f"CREATE TEMP TABLE every_unit AS SELECT unit, min(variant) AS variant, min(variant) <> max(variant) AS several, "
-                f"{grouped} FROM typed WHERE variant IS NOT NULL AND unit IS NOT NULL GROUP BY unit"
+                f"{', '.join(grouped)} FROM typed WHERE variant IS NOT NULL AND unit IS NOT NULL GROUP BY unit"
             )
             several = self._all("SELECT count(*) FROM every_unit WHERE several")[0][0]
-            self._connection.execute("CREATE VIEW units AS SELECT * FROM every_unit WHERE NOT several")
+            found = "SELECT * EXCLUDE (several) FROM every_unit WHERE NOT several"
         else:
-            letters += ["cluster"] if with_cluster else []
-            self._connection.execute(
-                f"CREATE VIEW units AS SELECT variant, {', '.join(letters)} FROM typed WHERE variant IS NOT NULL"
-            )
+            found = f"SELECT {', '.join(['variant', 'cluster', 'slice', *names])} FROM typed WHERE variant IS NOT NULL"
+        self._connection.execute(f"CREATE VIEW units AS {self._capped(metrics, found)}")
         rows = self._all("SELECT variant, count(*) FROM units GROUP BY variant")
         return UnitCounts(
             assigned=dict(rows),
@@ -221,50 +299,31 @@ class FileFacts:
             units_in_several_variants=several,
         )
 
-    def _sums(self, metrics: Sequence[tuple[int, FileMetric]]) -> dict[str, dict[str, Aggregate | Quantile]]:
-        # Two passes: the pooled means first, so that the squares are of deviations and keep their digits.
-        letters = [f"{letter}{i}" for i, metric in metrics for letter, _ in _columns(metric)]
-        means = self._all(f"SELECT {', '.join(f'favg({letter})' for letter in letters)} FROM units")[0]
-        # Whether a unit was reached is 0 or 1, which add up exactly: nobody reached must be 0 to the last digit.
-        shift = {
-            letter: 0.0 if letter.startswith("r") else float(mean or 0.0)
-            for letter, mean in zip(letters, means, strict=True)
-        }
-        asked, names = ["variant", "count(*)"], []
-        for i, metric in metrics:
-            deviations = {
-                letter: f"({letter}{i} - {shift[f'{letter}{i}']!r})" for letter, _ in _columns(metric)
+    def _capped(self, metrics: Sequence[FileMetric], units: str) -> str:
+        """The units with what has a cap cut there; a share is looked up over all units together, before anybody sees arms."""
+        shares: dict[str, float] = {}
+        limits: dict[str, float] = {}
+        for i, metric in enumerate(metrics):
+            if metric.cap_share is not None:
+                capped = [
+                    letter
+                    for letter, _ in columns_of(metric)
+                    if letter == "y" or letter in columns.COVARIATES
+                ]
+                shares |= {f"{letter}{i}": metric.cap_share for letter in capped}
+            if metric.cap is not None:
+                limits[f"y{i}"] = metric.cap
+        if shares:
+            # The smallest number that so large a share does not exceed, as for an experiment (`experiments/quantities.py`).
+            asked = ", ".join(f"quantile_disc({name}, {share!r})" for name, share in shares.items())
+            found = self._all(f"SELECT {asked} FROM ({units})")[0]
+            limits |= {
+                name: float(limit) for name, limit in zip(shares, found, strict=True) if limit is not None
             }
-            for name in _products(deviations):
-                asked.append(f"fsum({' * '.join(deviations[letter] for letter in name)})")
-                names.append((i, name))
-            asked.append(f"max(y{i})")
-            names.append((i, "maximum"))
-        found: dict[str, dict[str, Aggregate | Quantile]] = {}
-        together: dict[str, dict[str, Moments]] = {
-            metric.name: {} for _, metric in metrics if metric.more_covariates
-        }
-        for variant, n, *values in self._all(f"SELECT {', '.join(asked)} FROM units GROUP BY variant"):
-            sums: dict[int, dict[str, float]] = {}
-            for (i, name), value in zip(names, values, strict=True):
-                sums.setdefault(i, {})[name] = value
-            mine = found.setdefault(variant, {})
-            for i, metric in metrics:
-                own = {letter: shift[f"{letter}{i}"] for letter, _ in _columns(metric)}
-                if metric.name in together:
-                    together[metric.name][variant] = _moments(n, sums[i], own)
-                    continue
-                mine[metric.name] = _aggregate(n, sums[i], own)
-                if metric.reached is not None:
-                    as_d = {
-                        name.replace("r", "d"): value for name, value in sums[i].items() if "d" not in name
-                    }
-                    reached = {letter.replace("r", "d"): value for letter, value in own.items()}
-                    self.compliance.setdefault(variant, {})[metric.name] = _aggregate(n, as_d, reached)
-        for name, arms in together.items():
-            for variant, aggregate in zip(arms, with_covariates(list(arms.values())), strict=True):
-                found[variant][name] = aggregate
-        return found
+        if not limits:
+            return units
+        cut = ", ".join(f"least({name}, {limit!r}) AS {name}" for name, limit in limits.items())
+        return f"SELECT * REPLACE ({cut}) FROM ({units})"
 
     def _quantiles(self, i: int, level: float) -> dict[str, Quantile]:
         rows = "typed SEMI JOIN units USING (unit, variant)" if self._by_unit else "units"
@@ -279,6 +338,9 @@ class FileFacts:
             try:
                 low, high, z = order_statistic_ranks(n, level, design_effect=effect)
             except InsufficientData:
+                found[variant] = Quantile(
+                    n=n, units=units, level=level, value=value, lower=None, upper=None, z=None
+                )
                 continue
             lower, upper = (
                 self._all(
@@ -305,87 +367,5 @@ class FileFacts:
         return units, effect if effect > 0 else 1.0
 
 
-def _columns(metric: FileMetric) -> list[tuple[str, str]]:
-    """The columns that a metric needs, with the letter of `Aggregate.from_sums` for each."""
-    wanted = (
-        ("y", metric.column),
-        ("d", metric.denominator),
-        ("r", metric.reached),
-        *zip(_COVARIATES, (metric.covariate, *metric.more_covariates), strict=False),
-    )
-    return [(letter, column) for letter, column in wanted if column is not None]
-
-
-_PAIRS = {"dy": "yd", "ry": "yr"}
-
-
-def _products(letters: Iterable[str]) -> list[str]:
-    """What is summed: each letter, its square, and each pair once, named as `Aggregate.from_sums` names them (r as d)."""
-    known = "".join(letter for letter in "drxy" + _COVARIATES[1:] if letter in letters)
-    pairs = (a + b for a, b in combinations_with_replacement(known, 2))
-    return [*known, *(_PAIRS.get(pair, pair) for pair in pairs)]
-
-
-def _aggregate(n: int, sums: Mapping[str, float], shift: Mapping[str, float]) -> Aggregate:
-    names = ("d", "dd", "yd", "x", "xx", "xy", "dx", "maximum")
-    return Aggregate.from_sums(
-        n,
-        sums["y"],
-        sums["yy"],
-        **{name: sums[name] for name in names if name in sums},
-        **{f"shift_{letter}": value for letter, value in shift.items() if letter in "ydx"},
-    )
-
-
-def _moments(n: int, sums: Mapping[str, float], shift: Mapping[str, float]) -> Moments:
-    def product(a: str, b: str) -> float:
-        return sums[a + b] if a + b in sums else sums[b + a]
-
-    return Moments.from_sums(
-        n,
-        [sums[letter] for letter in shift],
-        [[product(a, b) for b in shift] for a in shift],
-        shift=list(shift.values()),
-        maximum=sums["maximum"],
-    )
-
-
-def _per_unit(metric: FileMetric, letter: str) -> str:
-    # A covariate repeated on each row must not grow with their number, which comes after the assignment.
-    if letter in _COVARIATES:
-        return "avg"
-    if letter == "r":
-        return "max"
-    return "max" if metric.kind == MetricKind.PROPORTION else "sum"
-
-
-def _bad(metric: FileMetric, letter: str, value: str) -> str:
-    if _is_yes_or_no(metric, letter):
-        return f"COALESCE({value} NOT IN (0, 1), true)"
-    return f"COALESCE(NOT isfinite({value}), true)"
-
-
-def _is_yes_or_no(metric: FileMetric, letter: str) -> bool:
-    return letter == "r" or (letter == "y" and metric.kind == MetricKind.PROPORTION)
-
-
-def _option(metric: FileMetric, letter: str) -> str:
-    if letter == "r":
-        return "--reached"
-    return f"--covariate {metric.name}" if letter in _COVARIATES else metric.option
-
-
-def _complaint(metric: FileMetric, letter: str, column: str, bad: int, example: str) -> str:
-    wanted = "0, 1, true or false" if _is_yes_or_no(metric, letter) else "a finite number"
-    rows = "1 row" if bad == 1 else f"{bad} rows"
-    if example == "":
-        return f"column {column!r} is empty in {rows}; write {wanted} for every user (0 for one without an outcome)"
-    return f"column {column!r} holds {example[:40]!r} in {rows} that should hold {wanted}"
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def _added_up(metrics: Sequence[FileMetric]) -> list[tuple[int, FileMetric]]:
+    return [(i, metric) for i, metric in enumerate(metrics) if metric.kind != MetricKind.QUANTILE]

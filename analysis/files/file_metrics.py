@@ -3,14 +3,24 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from analysis.inputs import MetricSpec
 from experiments.errors import Invalid
-from experiments.vocabulary import MetricKind
+from experiments.vocabulary import Direction, MetricKind, MetricRole
 
-FILE_KINDS = (MetricKind.PROPORTION, MetricKind.MEAN, MetricKind.RATIO, MetricKind.QUANTILE)
-MEDIAN = 0.5
-MOST_COVARIATES = 9
+FILE_KINDS: Final = (
+    MetricKind.PROPORTION,
+    MetricKind.MEAN,
+    MetricKind.RATIO,
+    MetricKind.QUANTILE,
+    MetricKind.COUNT,
+    MetricKind.SUM,
+    MetricKind.RETENTION,
+)
+"""In a file a count or a sum is a mean of one number per unit, and retention is a proportion: the kind says how it is shown."""
+MEDIAN: Final = 0.5
+MOST_COVARIATES: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +28,8 @@ class FileMetric:
     """A metric of a file. column: the outcome (or numerator); denominator: of a ratio; level: of a quantile.
 
     covariate: the first one; more_covariates: the others, for a regression on all of them. reached: 1 for a unit whom a message
-    reached, else 0.
+    reached, else 0. role, direction, margin: as in a design. cap: what a unit has beyond it does not count; cap_share: the same,
+    as a quantile of all units.
     """
 
     name: str
@@ -29,6 +40,11 @@ class FileMetric:
     more_covariates: tuple[str, ...] = ()
     level: float = MEDIAN
     reached: str | None = None
+    role: MetricRole = MetricRole.PRIMARY
+    direction: Direction = Direction.INCREASE
+    margin: float | None = None
+    cap: float | None = None
+    cap_share: float | None = None
 
     @property
     def option(self) -> str:
@@ -37,7 +53,14 @@ class FileMetric:
 
     @property
     def spec(self) -> MetricSpec:
-        return MetricSpec(key=self.name, kind=self.kind, quantile=self.level)
+        return MetricSpec(
+            key=self.name,
+            kind=self.kind,
+            role=self.role,
+            direction=self.direction,
+            margin=self.margin,
+            quantile=self.level,
+        )
 
 
 def parse_metrics(

@@ -34,7 +34,7 @@ from analysis.stats.proportions import is_small
 from analysis.verdicts.compare import Comparison, Look, compare, effective_information
 from analysis.verdicts.effects import Row, effect_of
 from analysis.verdicts.report import look_of
-from experiments.vocabulary import SHARE_KINDS, MetricRole
+from experiments.vocabulary import SHARE_KINDS, MetricKind, MetricRole
 
 MOST_SHOWN: Final = 20
 FEWEST_USERS: Final = 100
@@ -49,11 +49,12 @@ def segment_effects(
     by: str,
     report: int | None = None,
     warnings: Sequence[str] = (),
+    caution: str = ATTRIBUTES_OF_NOW,
 ) -> SegmentReport:
     """Compare every variant with the control in every slice, for every metric that `slices` tells.
 
     inputs: of the report of all users at the same moment; its plan gives the rule, its arms the weights.
-    A slice's share of the information is taken to be that of all users. Never raises for data.
+    caution: what to beware of in slices that are not days. A slice's share of the information is taken to be that of all users. Never raises for data.
     """
     said = list(warnings)
     information = effective_information(inputs.plan, sum(arm.mature for arm in inputs.arms))
@@ -64,7 +65,7 @@ def segment_effects(
     said += [
         f"{spec.key}: quantiles do not add up over slices, and are not told by slice"
         for spec in inputs.metrics
-        if spec.key not in slices
+        if spec.kind == MetricKind.QUANTILE
     ]
     control = next(arm for arm in inputs.arms if arm.control)
     return SegmentReport(
@@ -83,7 +84,7 @@ def segment_effects(
             if spec.key in shown
         ),
         warnings=tuple(dict.fromkeys(said)),
-        notes=(FOR_QUESTIONS, HOW_TOLD, ABOUT_LOOKS, *(() if by == DAY else (ATTRIBUTES_OF_NOW,))),
+        notes=(FOR_QUESTIONS, HOW_TOLD, ABOUT_LOOKS, *(() if by == DAY else (caution,))),
     )
 
 

@@ -40,7 +40,9 @@ class Moments:
         ((2.0, 0.0), (0.0, 2.0))
         """
         total = np.asarray(sums, dtype=np.float64)
-        moment = np.asarray(products, dtype=np.float64) - np.outer(total, total) / max(n, 1)
+        # Values near the largest float overflow; `with_covariates` looks at what comes out.
+        with np.errstate(over="ignore", invalid="ignore"):
+            moment = np.asarray(products, dtype=np.float64) - np.outer(total, total) / max(n, 1)
         return cls(
             n=n,
             mean=tuple((np.asarray(shift) + total / max(n, 1)).tolist()),

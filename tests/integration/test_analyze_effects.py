@@ -140,7 +140,7 @@ def test_factors_of_a_file_are_analysed(path, users):
     ("options", "words"),
     [
         ({"reached": "gott"}, "--reached: the file has no column 'gott'; did you mean got?"),
-        ({"reached": "spend"}, "--reached: column 'spend' holds"),
+        ({"reached": "text"}, "--reached: column 'text' holds"),
         ({"factors": ["text"]}, "--factor: write NAME=COLUMN"),
         ({"factors": ["text=txt"]}, "--factor: the file has no column 'txt'"),
         ({"factors": ["text=text", "text=hour"]}, "--factor: 'text' is used twice"),

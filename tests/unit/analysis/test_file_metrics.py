@@ -46,7 +46,7 @@ def test_column_names_may_hold_the_separators():
             [],
             "--metric v: unknown kind 'median'; use one of proportion, mean, ratio, quantile",
         ),
-        (["v=count:spend"], [], "--metric v: unknown kind 'count'"),
+        (["v=median:spend"], [], "--metric v: unknown kind 'median'"),
         (["v=mean:spnd"], [], "--metric v: the file has no column 'spnd'; did you mean spend"),
         (["v=mean:SPEND"], [], "did you mean spend"),
         (["v=mean:zzz"], [], "there are: visit, spend, orders"),
