@@ -179,7 +179,7 @@ def test_bad_files(tmp_path: Path, case: str, parquet: bool, subtests: pytest.Su
     path = written(tmp_path, bad.rows(), parquet=parquet)
     # The rows are sums by the time that a method sees them, whatever file they are from.
     for method in [Method.FIXED] if parquet else Method:
-        with subtests.test(method):
+        with subtests.test(method.value):
             body = judged(analyze_file(path, **{**OPTIONS, **bad.options}, method=method).to_json())
             for said in bad.says:
                 assert any(said in warning for warning in [*body["warnings"]]), (said, body["warnings"])
