@@ -113,6 +113,8 @@ def _parts_of(experiment_id: int, *parts: Any) -> Any:
 def get_report(session: Session, report_id: int, *, experiment_id: int | None = None) -> StoredReport:
     """The stored report with this id, of this experiment where one is given; raises NotFound."""
     found = session.get(StoredReport, report_id)
-    if found is None or experiment_id not in (None, found.experiment_id):
+    if found is None:
         raise NotFound(f"there is no report {report_id}", field="report_id")
+    if experiment_id not in (None, found.experiment_id):
+        raise NotFound(f"report {report_id} is one of another experiment", field="report_id")
     return found

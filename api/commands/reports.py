@@ -1,4 +1,4 @@
-"""`report` and `replay`: a report as text, page, table or document, and the proof that a kept one can be made again."""
+"""`report`, `reports` and `replay`: a report as text, page, table or document, those that were kept, and the proof that one can be made again."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from api.strict_json import read_json
 from api.terminal import WIDTH_WITHOUT_TERMINAL, make_console
 from api.wiring import Wiring
+from experiments.clock import format_moment
 from experiments.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class Format(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command()(report)
+    app.command()(reports)
     app.command()(replay)
 
 
@@ -58,6 +62,8 @@ def report(
 ) -> None:
     """Make the report of an experiment and show it. Every report is a look at the data, and is kept; with --id a kept one is shown.
 
+    Within an hour of the last one, a report that says nothing new is no new look: it has the id of that one.
+
     With --by, its effects by slice of the users and whether they differ: for finding questions, not for deciding.
     Example: touchstone report spring-wakeup --format html --out report.html
     Example: touchstone report spring-wakeup --by country
@@ -81,8 +87,33 @@ def report(
         return
     if form == Format.TEXT and out is None:
         make_console().print(_text(stored.body))
+        typer.echo(_kept_as(wiring, stored, key), err=True)
         return
     _write(_forms(wiring, stored, by)[form](), out)
+
+
+def reports(
+    key: Annotated[str, typer.Argument(help="Key of the experiment.")],
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = 20,
+) -> None:
+    """The kept reports of an experiment, newest first: their ids for `report --id` and `replay`, and what each decided."""
+    from analysis.reports import history
+
+    wiring = _wiring()
+    with wiring.database.snapshot() as session:
+        rows = history.list_kept(session, key=key, limit=limit)
+    table = Table("report", "as of", "method", "information", "decision", "variant")
+    for row in rows:
+        share = f"{row.information:.0%}" if row.information else ""
+        table.add_row(
+            str(row.id),
+            format_moment(row.as_of),
+            row.method or "",
+            share,
+            row.action or "",
+            escape(row.variant or ""),
+        )
+    make_console().print(table)
 
 
 def replay(
@@ -138,6 +169,17 @@ def _forms(wiring: Wiring, stored: "StoredReport", by: str | None) -> dict[Forma
         Format.CSV: lambda: table_of(wiring.database, stored, by=by, facts=wiring.facts),
         Format.JSON: lambda: as_json(history.exported(stored)),
     }
+
+
+def _kept_as(wiring: Wiring, stored: "StoredReport", key: str) -> str:
+    """By which id the report that is shown can be had again."""
+    from analysis.reports import history
+
+    if stored.id is not None:
+        return f"report {stored.id}; `touchstone replay {stored.id}` makes it again"
+    with wiring.database.snapshot() as session:
+        newest = history.list_kept(session, key=key, limit=1)[0]
+    return f"nothing has changed since report {newest.id} of {format_moment(newest.as_of)}, which is kept"
 
 
 def _text(body: Mapping[str, Any]) -> Any:

@@ -67,6 +67,22 @@ def test_a_report_in_every_form_and_a_kept_one_by_its_id(
     )
 
 
+def test_what_is_shown_can_be_had_again_by_an_id(touchstone: CommandLine, key: str) -> None:
+    made = touchstone("report", key)
+    assert made.stderr == "report 3; `touchstone replay 3` makes it again\n"
+    assert touchstone("replay", "3").returncode == 0
+    again = touchstone("report", key)
+    assert again.stderr.startswith("nothing has changed since report 3 of ")
+    listed = touchstone("reports", key).stdout
+    assert [line.split("│")[1].strip() for line in listed.splitlines() if line.startswith("│")] == [
+        "3",
+        "2",
+        "1",
+    ]
+    assert len(touchstone("reports", key, "--limit", "1").stdout.splitlines()) == len(listed.splitlines()) - 2
+    assert "nobody" in touchstone.fails("reports", "nobody")
+
+
 def test_replay_by_id_and_from_a_file(touchstone: CommandLine, key: str, tmp_path: Path) -> None:
     run = touchstone("replay", "2")
     assert (run.returncode, run.stderr) == (0, "")
