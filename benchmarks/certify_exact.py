@@ -1,4 +1,4 @@
-"""The e-process of two proportions: false positives and coverage under 90 looks, its price in power, and guardrails."""
+"""The e-process of two proportions: false positives and coverage under 90 looks, and its price in power."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,7 +8,18 @@ from numpy.typing import NDArray
 from scipy import special
 
 from analysis.stats.eprocess import bet_size, log_bet, log_e_value
-from benchmarks.claims import ALPHA, Claim, Findings, Grid, Size, at_least, at_most, percent, standard_error
+from benchmarks.claims import (
+    ALPHA,
+    Claim,
+    Findings,
+    Grid,
+    Size,
+    at_least,
+    at_most,
+    percent,
+    rate_in,
+    standard_error,
+)
 from benchmarks.simulation import (
     AGREES,
     Counts,
@@ -32,10 +43,6 @@ SHARES: Final = ((0.5, 0.5), (0.1, 0.1), (0.5, 0.55))
 """The share of treatment as designed, and as it is."""
 DRAWN: Final = ((20, 0.05), (100, 0.02), (100, 0.3), (1000, 0.005), (1000, 0.1))
 """Users of both arms per look, and the rate."""
-GUARDS: Final = ((20, 0.005, 0.002), (200, 0.005, 0.002), (1000, 0.01, 0.005), (200, 0.1, 0.02))
-"""Users per arm and look, the control's rate, the margin, which is also the truth."""
-HARM: Final = (200, 14, 0.005, 0.002, 0.02)
-"""Users per arm and look, looks, the control's rate, the margin, the rate that is to be stopped."""
 SMALL: Final = (
     (20, 14, 0.02, 0.10), (50, 14, 0.02, 0.06), (50, 14, 0.10, 0.18), (200, 14, 0.01, 0.02), (200, 14, 0.005, 0.0125),
     (1000, 14, 0.002, 0.0045), (100, 30, 0.02, 0.04), (50, 14, 0.30, 0.45),
@@ -102,43 +109,6 @@ def drawn(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     advance()
 
 
-def guardrails(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
-    """The harm is exactly the margin: how often is a guardrail ever called breached, and how often ever cleared?"""
-    runs, worst = size.runs // 2, {"breached": 0.0, "non-inferior": 0.0}
-    for number, (users, rate, margin) in enumerate(GUARDS):
-        rng = np.random.default_rng([seed, 32, number])
-        x_c = cumulative_counts(rng, runs, LOOKS, users, rate)
-        x_t = cumulative_counts(rng, runs, LOOKS, users, rate + margin)
-        for verdict, hits in _verdicts(x_c, x_t, users, margin).items():
-            worst[verdict] = max(worst[verdict], float(hits.mean()))
-    for verdict, share in worst.items():
-        _add_error(
-            findings, f"guardrail {verdict} at any of 90 looks although the harm is the margin, in every one of {len(GUARDS)} cells",
-            share, runs, len(GUARDS), f"worst {percent(share)}",
-        )  # fmt: skip
-    users, looks, rate, margin, bad = HARM
-    rng = np.random.default_rng([seed, 33])
-    x_c = cumulative_counts(rng, size.runs, looks, users, rate)
-    x_t = cumulative_counts(rng, size.runs, looks, users, bad)
-    found = _verdicts(x_c, x_t, users, margin)["breached"].mean()
-    same = cumulative_counts(rng, size.runs, looks, users, rate)
-    cleared = _verdicts(x_c, same, users, 0.01)["non-inferior"].mean()
-    told = f"{users} users per arm and look, {looks} looks"
-    _add_figure(
-        findings,
-        f"guardrail breached: {_in(rate)} against {_in(bad)}, margin {_in(margin)}, {told}",
-        f"{found:.3f}",
-        size.runs,
-    )
-    _add_figure(
-        findings,
-        f"guardrail cleared: {_in(rate)} in both arms, margin 1 %, {told}",
-        f"{cleared:.3f}",
-        size.runs,
-    )
-    advance()
-
-
 def coverage(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     """All intervals of one experiment together hold the truth."""
     worst, cells = 1.0, SMALL
@@ -148,7 +118,7 @@ def coverage(size: Size, seed: int, findings: Findings, advance: Advance) -> Non
         x_c = cumulative_counts(rng, runs, looks, users, rate_c)
         x_t = cumulative_counts(rng, runs, looks, users, rate_t)
         delta = rate_t - rate_c
-        out = _one_sided(x_c, x_t, users, delta, 2 / ALPHA) | _one_sided(x_t, x_c, users, -delta, 2 / ALPHA)
+        out = one_sided(x_c, x_t, users, delta, 2 / ALPHA) | one_sided(x_t, x_c, users, -delta, 2 / ALPHA)
         worst = min(worst, float(1 - out.mean()))
     findings.claims.append(
         Claim(
@@ -184,7 +154,7 @@ def power(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
             block_stream(x_c, x_t, users) >= np.log(1 / ALPHA),
             universal_inference(x_c, x_t, n) >= np.log(1 / ALPHA),
         )
-        name = f"{_in(rate_c)} against {_in(rate_t)}, {users} per arm and look, {looks} looks"
+        name = f"{rate_in(rate_c)} against {rate_in(rate_t)}, {users} per arm and look, {looks} looks"
         told = [hits if hits.ndim == 1 else hits.any(axis=1) for hits in shares]
         rows.append((name, [f"{each.mean():.3f}" for each in told]))
         advance()
@@ -240,9 +210,10 @@ def _check(rng: np.random.Generator, x_c: Counts, x_t: Counts, users: int) -> No
             raise Twin(f"exact, look {k}, {users} users: {ours}, in production {theirs}")
 
 
-def _one_sided(
+def one_sided(
     x_c: Counts, x_t: Counts, users: int, margin: float, needed: float = 1 / ALPHA
 ) -> NDArray[np.bool_]:
+    """Which runs ever have `needed` evidence that p_t - p_c > margin."""
     looks = x_c.shape[1]
     n, stake = users_at(looks, users), bet_size(2 * users * looks, ALPHA)
     hits = np.zeros(len(x_c), dtype=bool)
@@ -251,20 +222,9 @@ def _one_sided(
     return hits
 
 
-def _verdicts(x_c: Counts, x_t: Counts, users: int, margin: float) -> dict[str, NDArray[np.bool_]]:
-    return {
-        "breached": _one_sided(x_c, x_t, users, margin),
-        "non-inferior": _one_sided(x_t, x_c, users, -margin),
-    }
-
-
 def _within(rng: np.random.Generator, n: Counts, rate: float) -> Counts:
     joined = np.diff(n, axis=1, prepend=0)
     return np.asarray(rng.binomial(joined, rate))
-
-
-def _in(rate: float) -> str:
-    return f"{100 * rate:g} %"
 
 
 def _add_error(findings: Findings, claim: str, share: float, runs: int, cells: int, obtained: str) -> None:
@@ -278,19 +238,5 @@ def _add_error(findings: Findings, claim: str, share: float, runs: int, cells: i
             error=percent(standard_error(share, runs)),
             runs=f"{runs:,} a cell",
             met=share <= limit,
-        )
-    )
-
-
-def _add_figure(findings: Findings, claim: str, obtained: str, runs: int) -> None:
-    findings.claims.append(
-        Claim(
-            topic=TOPIC,
-            claim=claim,
-            bar="none (for comparison)",
-            obtained=obtained,
-            error="",
-            runs=f"{runs:,}",
-            met=None,
         )
     )

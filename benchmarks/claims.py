@@ -106,5 +106,10 @@ def at_least(bar: float, runs: int, cells: int = 1) -> float:
     return bar - float(stats.norm.isf(CHANCE / cells)) * standard_error(bar, runs)
 
 
+def rate_in(rate: float) -> str:
+    """A rate that is exactly so: `0.5 %`."""
+    return f"{100 * rate:g} %"
+
+
 def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"

@@ -16,6 +16,7 @@ import numpy as np
 from analysis.certification.calibration import FEWEST_RUNS, Calibration, Share, Verdict, calibrate, share_of
 from analysis.certification.certify_facts import Drawn
 from analysis.certification.certify_pairs import Runs, compare_runs
+from analysis.certification.redraw_quantiles import redraw_quantiles
 from analysis.certification.rerandomise import Pool, rerandomise
 from analysis.stats import srm
 from analysis.stats.errors import InsufficientData
@@ -37,12 +38,13 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricData:
-    """A metric to certify: its pooled outcomes, or why there are none."""
+    """A metric to certify: its pooled outcomes, or why there are none. level: of a quantile, which needs users who were drawn one by one."""
 
     key: str
     kind: MetricKind
     drawn: Drawn
     reason: str = ""
+    level: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,11 @@ def certify(
     shares = {variant: weight / total for variant, weight in control_first.items()}
     said = list(warnings)
     budget = WORK / runs / (len(shares) - 1)
-    work = sum(metric.drawn.pool.work() for metric in metrics if metric.drawn.pool is not None)
+    work = sum(
+        metric.drawn.pool.work()
+        for metric in metrics
+        if metric.drawn.pool is not None and metric.level is None
+    )
     thin = min(1.0, budget / work) if work else 1.0
     found: list[Certified] = []
     for number, metric in enumerate(metrics):
@@ -152,7 +158,7 @@ def _certified(
     rng: np.random.Generator,
     advance: Callable[[int], None],
 ) -> list[Certified]:
-    control, *others = shares
+    _, *others = shares
     pool = metric.drawn.pool
     if pool is None:
         advance(runs)
@@ -164,16 +170,12 @@ def _certified(
             )
             for variant in others
         ]  # fmt: skip
-    largest, tail = (None, None) if metric.kind in SHARE_KINDS else concentration(pool)
+    by_rank = metric.level is not None
+    largest, tail = (None, None) if metric.kind in SHARE_KINDS or by_rank else concentration(pool)
+    thin = 1.0 if by_rank else thin
     used = pool if thin >= 1 else pool.thinned(thin, rng)
-    arms = dict(
-        zip(
-            shares, rerandomise(used, list(shares.values()), runs=runs, rng=rng, advance=advance), strict=True
-        )
-    )
     found = []
-    for variant in others:
-        compared = compare_runs(arms[control], arms[variant], kind=metric.kind)
+    for variant, compared in zip(others, _runs(metric, used, shares, runs, rng, advance), strict=True):
         calibration = calibrate(
             p=compared.p,
             covers=compared.covers,
@@ -181,14 +183,14 @@ def _certified(
             estimate=compared.estimate,
             error=compared.error,
         )
-        smallest = used.users * min(shares[control], shares[variant])
+        smallest = used.users * min(next(iter(shares.values())), shares[variant])
         found.append(
             Certified(
                 metric=metric.key,
                 kind=metric.kind,
                 variant=variant,
                 verdict=calibration.verdict if calibration else Verdict.CANNOT_TELL,
-                because=_because(calibration, compared, largest, tail, drawn_by, smallest),
+                because=_because(calibration, compared, largest, tail, drawn_by, smallest, metric.level),
                 calibration=calibration,
                 users=used.users,
                 largest_share=largest,
@@ -196,6 +198,22 @@ def _certified(
             )
         )
     return found
+
+
+def _runs(
+    metric: MetricData,
+    pool: Pool,
+    shares: Mapping[str, float],
+    runs: int,
+    rng: np.random.Generator,
+    advance: Callable[[int], None],
+) -> list[Runs]:
+    """Each arm but the first against the first."""
+    weights = list(shares.values())
+    if metric.level is not None:
+        return redraw_quantiles(pool, weights, level=metric.level, runs=runs, rng=rng, advance=advance)
+    control, *others = rerandomise(pool, weights, runs=runs, rng=rng, advance=advance)
+    return [compare_runs(control, other, kind=metric.kind) for other in others]
 
 
 def concentration(pool: Pool) -> tuple[float | None, float | None]:
@@ -225,6 +243,7 @@ def _because(
     tail: float | None,
     drawn_by: str | None,
     smallest_arm: float,
+    level: float | None,
 ) -> str:
     if calibration is None:
         return f"cannot tell: {compared.why or 'too few runs had a result'}"
@@ -238,6 +257,11 @@ def _because(
         cause = (
             f"users who share a {drawn_by} were drawn together and are alike, so effects scatter {calibration.scatter:.2f} times "
             f"as much as their standard errors say; sum the outcomes up per {drawn_by} first"
+        )
+    elif level is not None:
+        cause = (
+            f"too few users, or too many with the same number, near the {level:g} quantile, {smallest_arm:,.0f} in the smaller arm; "
+            "wait for more, or take another level"
         )
     elif one:
         cause = f"heavy tail, {one}; use a cap"

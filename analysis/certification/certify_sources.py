@@ -25,7 +25,7 @@ from experiments.repository import get_experiment
 from experiments.service import design_of
 from experiments.vocabulary import MetricKind
 
-NO_QUANTILES: Final = "quantiles cannot be certified yet"
+BY_SUMS: Final = "of users who are drawn together, or rows of one unit, only their sums are at hand, and a quantile needs each number by itself"
 _NOBODY: Final = Drawn(pool=None)
 
 
@@ -72,10 +72,8 @@ def certify_experiment(
     metrics: list[MetricData] = []
     for group in group_metrics(design.metric_definitions()):
         for metric, definition in group.metrics:
-            if definition.kind == MetricKind.QUANTILE:
-                metrics.append(
-                    MetricData(key=metric, kind=definition.kind, drawn=_NOBODY, reason=NO_QUANTILES)
-                )
+            if definition.kind == MetricKind.QUANTILE and clusters:
+                metrics.append(MetricData(key=metric, kind=definition.kind, drawn=_NOBODY, reason=BY_SUMS))
                 continue
             pooled = certify_facts.drawn_users(
                 engine,
@@ -87,7 +85,7 @@ def certify_experiment(
                 as_of=as_of,
                 users=assigned,
             )
-            metrics.append(MetricData(key=metric, kind=definition.kind, drawn=pooled))
+            metrics.append(MetricData(key=metric, kind=definition.kind, drawn=pooled, level=definition.level))
     order = [use.key for use in design.metrics]
     return certify(
         sorted(metrics, key=lambda metric: order.index(metric.key)),
@@ -145,14 +143,15 @@ def certify_file(
         shares = _weights(names, weights)
         counts = facts.load(wanted, variant=variant, unit=unit, cluster=cluster)
         pooled = [
-            MetricData(key=metric.name, kind=metric.kind, drawn=_NOBODY, reason=NO_QUANTILES)
-            if metric.kind == MetricKind.QUANTILE
+            MetricData(key=metric.name, kind=metric.kind, drawn=_NOBODY, reason=BY_SUMS)
+            if metric.kind == MetricKind.QUANTILE and (unit is not None or cluster is not None)
             else MetricData(
                 key=metric.name,
                 kind=metric.kind,
                 drawn=certify_facts.drawn_rows(
                     facts, number=number, letters=_letters(metric), clustered=cluster is not None
                 ),
+                level=metric.level if metric.kind == MetricKind.QUANTILE else None,
             )
             for number, metric in enumerate(wanted)
         ]

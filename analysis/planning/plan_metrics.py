@@ -146,7 +146,7 @@ def plan_metric(
         return unknown
     said = list(reasons)
     outcome = outcome_of(base, definition, frame)
-    way = way_of(definition, frame, role=role, comparisons=comparisons)
+    way = way_of(definition, frame, role=role, comparisons=comparisons, keeps=keeps)
     if definition.is_share and (base.users or math.inf) * base.mean < FEW_EVENTS:
         said.append(f"the rate rests on fewer than {FEW_EVENTS} users who did it, so it is a guess")
     if definition.level is not None and base.users:
@@ -189,14 +189,19 @@ def outcome_of(base: Base, definition: MetricDefinition, frame: Frame) -> Outcom
     return Outcome(mean=base.mean, sd=base.sd, rho=base.rho, reach=reach)
 
 
-def way_of(definition: MetricDefinition, frame: Frame, *, role: MetricRole, comparisons: int) -> Way:
-    """How the power of one of so many comparisons is found. Guardrails are asked about one side, with all of alpha."""
+def way_of(
+    definition: MetricDefinition, frame: Frame, *, role: MetricRole, comparisons: int, keeps: bool = False
+) -> Way:
+    """How the power of one of so many comparisons is found. Guardrails are asked about one side, with all of alpha.
+
+    keeps: a margin is to be shown to hold, which under `spending` is asked by the boundary and not by the e-process.
+    """
     watched, guards = frame.watched(comparisons), role == MetricRole.GUARDRAIL
     return way_for(
         watched.one_sided() if guards else watched,
         method=frame.method,
         is_share=definition.is_share,
-        guards=guards,
+        guards=guards and not (keeps and frame.method == Method.SPENDING),
     )
 
 

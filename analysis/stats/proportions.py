@@ -5,12 +5,15 @@ Where every expected cell is at least 10, a proportion is compared as a mean (`d
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import Interval
 from analysis.stats.errors import InsufficientData
 
+Floats = NDArray[np.float64]
 SMALL_CELL = 10
 BOSCHLOO_LIMIT = 20_000
 """Largest n_C * n_T for which Boschloo's test is affordable (about 0.1 s); larger tables get Fisher's."""
@@ -80,15 +83,18 @@ def newcombe_interval(control: Aggregate, treatment: Aggregate, level: float) ->
         raise InsufficientData("an arm has no users")
     z = float(stats.norm.isf(level / 2))
     p_c, p_t = successes(control) / control.n, successes(treatment) / treatment.n
-    (l_c, u_c), (l_t, u_t) = _wilson(p_c, control.n, z), _wilson(p_t, treatment.n, z)
+    lower, upper = wilson_interval(
+        np.array([p_c, p_t]), np.array([control.n, treatment.n], float), np.array(z)
+    )
+    (l_c, l_t), (u_c, u_t) = lower.tolist(), upper.tolist()
     estimate = p_t - p_c
     return Interval(
         estimate, estimate - math.hypot(p_t - l_t, u_c - p_c), estimate + math.hypot(u_t - p_t, p_c - l_c)
     )
 
 
-def _wilson(p: float, n: int, z: float) -> tuple[float, float]:
-    # Wilson 1927: the roots of |p - theta| = z sqrt(theta (1 - theta) / n).
+def wilson_interval(p: Floats, n: Floats, z: Floats) -> tuple[Floats, Floats]:
+    """Wilson 1927: the roots theta of |p - theta| = z sqrt(theta (1 - theta) / n). p: seen in n units. Broadcast."""
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return np.maximum(0.0, np.minimum(p, centre - half)), np.minimum(1.0, np.maximum(p, centre + half))

@@ -10,6 +10,7 @@ from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import Difference, Interval
 from analysis.stats.eprocess import exact_sequential
 from analysis.stats.errors import InsufficientData
+from analysis.stats.noninferiority import FEWEST_USERS, is_surely_below
 from analysis.stats.quantiles import Quantile, quantile_difference
 from analysis.stats.sequential import AlwaysValid, EveryLook, FixedHorizon, Rule, Spending, tightest_at
 from experiments.vocabulary import SHARE_KINDS, Direction, Method, MetricRole
@@ -21,13 +22,18 @@ FEW_CONVERSIONS = 150
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One variant against the control, before multiplicity. `reasons` says why what is None is None."""
+    """One variant against the control, before multiplicity. `reasons` says why what is None is None.
+
+    clears: of a guardrail that its `interval` does not clear: whether harm beyond a margin (the first argument) is ruled out, by mistake
+    with a chance of at most alpha (the second) over all looks.
+    """
 
     rule: Rule
     test: str | None = None
     p_value: float | None = None
     interval: Callable[[float], Interval] | None = None
     lift: Callable[[float], Interval] | None = None
+    clears: Callable[[float, float], bool] | None = None
     posterior: bayes.Posterior | None = None
     variance_reduction: float | None = None
     reasons: tuple[str, ...] = field(default=())
@@ -65,9 +71,9 @@ def compare(
 ) -> Comparison:
     """Compare one metric between two arms. Never raises for data: what cannot be told is None with a reason.
 
-    Proportions and retention get an e-process where `is_exact_sequential` says so, else with an expected cell below 10 an exact
-    p-value and Newcombe's interval; quantiles use order statistics; everything else is Welch on (linearised, CUPED-adjusted)
-    means.
+    Proportions and retention get an e-process where `is_exact_sequential` says so (and what clears a guardrail under `spending`
+    goes by its boundary, decision 0035), else with an expected cell below 10 an exact p-value and Newcombe's interval; quantiles
+    use order statistics; everything else is Welch on (linearised, CUPED-adjusted) means.
     """
     a, b = control.aggregates.get(spec.key), treatment.aggregates.get(spec.key)
     rule = look.rule(_units(a) + _units(b), share)
@@ -139,8 +145,24 @@ def _by_e_process(
         share=chance, planned_n=look.planned(share), alpha=look.alpha,
     )  # fmt: skip
     return _of_counts(
-        a, b, "exact_sequential", EveryLook(), spec, look, p_value=found.p_value, interval=found.interval
-    )
+        a, b, "exact_sequential", EveryLook(), spec, look,
+        p_value=found.p_value, interval=found.interval, clears=_clears(a, b, spec, look),
+    )  # fmt: skip
+
+
+def _clears(
+    a: Aggregate, b: Aggregate, spec: MetricSpec, look: Look
+) -> Callable[[float, float], bool] | None:
+    # Harm is watched for at any moment, also because of what was seen: the e-process. That there is none is asked with an end in
+    # sight, as all else under `spending` (decision 0035).
+    rule = look.spending
+    if spec.role != MetricRole.GUARDRAIL or look.method != Method.SPENDING or rule is None:
+        return None
+    if min(a.n, b.n) < FEWEST_USERS:
+        return None
+    less, more = (b, a) if spec.direction == Direction.INCREASE else (a, b)
+    counts = (less.n, proportions.successes(less), more.n, proportions.successes(more))
+    return lambda margin, alpha: bool(is_surely_below(*counts, margin=margin, z=rule.bound(2 * alpha)))
 
 
 def _of_proportions(a: Aggregate, b: Aggregate, rule: Rule, spec: MetricSpec, look: Look) -> Comparison:
@@ -167,6 +189,7 @@ def _of_counts(
     *,
     p_value: Callable[[], float],
     interval: Callable[[float], Interval],
+    clears: Callable[[float, float], bool] | None = None,
 ) -> Comparison:
     reasons, p, lift = [], None, None
     try:
@@ -186,6 +209,7 @@ def _of_counts(
         p_value=p,
         interval=interval,
         lift=lift,
+        clears=clears,
         posterior=_beta(a, b, spec, look),
         variance_reduction=0.0,
         reasons=tuple(dict.fromkeys(reasons)),

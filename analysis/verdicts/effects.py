@@ -138,18 +138,17 @@ def _verdict(row: Row, alpha: float, guards: int) -> GuardrailVerdict:
     # Each verdict asks about one side, and one end of an interval at 2 alpha errs with alpha: non_inferior at the alpha of the
     # plan, breached at an alpha that all guardrails share.
     margin = row.spec.margin
-    rule, interval = row.comparison.rule, row.comparison.interval
+    rule, interval, clears = row.comparison.rule, row.comparison.interval, row.comparison.clears
     plain, split = (_at(rule, interval, min(2 * each, _WIDEST)) for each in (alpha, alpha / max(guards, 1)))
     if plain is None or split is None:
         return GuardrailVerdict(margin=margin, non_inferior=None, breached=None)
     falls = row.spec.direction == Direction.INCREASE
     most_harm = -plain.lower if falls else plain.upper
     least_harm = -split.upper if falls else split.lower
-    return GuardrailVerdict(
-        margin=margin,
-        non_inferior=None if margin is None else most_harm < margin,
-        breached=least_harm > (margin or 0.0),
-    )
+    non_inferior = None
+    if margin is not None:
+        non_inferior = most_harm < margin if clears is None else clears(margin, min(alpha, _WIDEST / 2))
+    return GuardrailVerdict(margin=margin, non_inferior=non_inferior, breached=least_harm > (margin or 0.0))
 
 
 def _metric_arm(spec: MetricSpec, arm: ArmFacts, said: list[str]) -> MetricArm:

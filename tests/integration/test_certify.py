@@ -205,8 +205,15 @@ def test_files_hold_with_every_kind_of_metric(orders: Callable[..., Path]) -> No
     found = certify_file(
         orders(), variant="arm", metrics=[*ASKED, "middle=quantile:spend"], covariates=["spend=before"], runs=RUNS
     )  # fmt: skip
-    assert [one.verdict for one in found.metrics] == [Verdict.HOLDS] * 3 + [Verdict.CANNOT_TELL]
+    assert [one.verdict for one in found.metrics] == [Verdict.HOLDS] * 4
     assert (found.control, found.ratio.assigned, found.metrics[0].users) == ("A", 1200, 1200)
+
+
+def test_a_quantile_of_sums_cannot_be_told(orders: Callable[..., Path]) -> None:
+    for option in ({"unit": "house"}, {"cluster": "house"}):
+        found = certify_file(orders(), variant="arm", metrics=["middle=quantile:spend"], runs=200, **option)
+        assert [one.verdict for one in found.metrics] == [Verdict.CANNOT_TELL]
+        assert "only their sums are at hand" in found.metrics[0].because
 
 
 def test_rows_of_one_house_in_a_file(orders: Callable[..., Path]) -> None:

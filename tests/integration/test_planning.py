@@ -12,6 +12,7 @@ from analysis.stats.power import (
     Outcome,
     Shares,
     minimum_detectable_effect,
+    non_inferiority_size,
     power,
     sample_size,
 )
@@ -171,13 +172,27 @@ def test_what_is_given_replaces_what_is_measured(
     assert bought.base.source == "given"
     assert metric(made, "revenue").base.sd == 25.0
     assert metric(made, "revenue").base.rho == 0.6
-    # The report asks one side only, at all of alpha, at any time, by the e-process.
+    # The report clears a margin by the boundary of its looks, with all of alpha on one side.
+    assert guard.users_needed == non_inferiority_size(
+        Outcome.rate(0.01, reach=0.75),
+        Monitoring(method="spending", alpha=0.1),
+        margin=0.002,
+        power=0.8,
+        shares=THIRDS,
+    )
+    assert not any("e-process" in reason for reason in guard.reasons)
+    # With no end in sight it is the e-process, which is simulated.
+    open_end = metric(
+        plan(database, clock, document(plan={**PLAN, "mde": 0.1, "method": "always_valid"}), **given),
+        "opted_out",
+    )
     exact = ExactPower(monitoring=Monitoring(method="always_valid").one_sided(), one_sided=True)
-    assert guard.users_needed == exact.non_inferiority_size(
+    assert open_end.users_needed == exact.non_inferiority_size(
         Outcome.rate(0.01, reach=0.75), margin=0.002, power=0.8, shares=THIRDS
     )
-    assert guard.reasons == (
-        "simulated, 4,000 runs, seed 20261201: the e-process that judges it has no formula",
+    assert (
+        "simulated, 4,000 runs, seed 20261201: the e-process that judges it has no formula"
+        in open_end.reasons
     )
     assert guard.effect is None
     assert any(

@@ -10,7 +10,7 @@ from analysis.inputs import AnalysisPlan, Messages, MetricSpec
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.eprocess import exact_sequential
 from analysis.stats.quantiles import Quantile
-from analysis.stats.sequential import AlwaysValid, tightest_at
+from analysis.stats.sequential import AlwaysValid, spending_rule, tightest_at
 from experiments.errors import Invalid
 from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 from tests.unit.analysis.facts_of import FINAL, OPTED_OUT, SPEND, VISIT, arm, report, two, visits
@@ -227,6 +227,8 @@ def test_an_unplanned_split_of_a_file_is_no_effect():
 
 @pytest.mark.parametrize("method", [Method.SPENDING, Method.ALWAYS_VALID, Method.EXACT])
 def test_a_guardrail_that_is_peeked_at_goes_by_the_e_process(method):
+    """Under `spending` it is cleared by the boundary, which asks for less (520 opt-outs of 20,000, at half of the plan)."""
+
     def judged(x_c, x_t):
         arms = two(
             100, 150, 20_000,
@@ -236,13 +238,42 @@ def test_a_guardrail_that_is_peeked_at_goes_by_the_e_process(method):
         plan = AnalysisPlan(method=method, planned_n=80_000, looks=(0.2,))
         return report(arms, metrics=(VISIT, OPTED_OUT), plan=plan).metrics[1].effects[0]
 
-    for x_t, non_inferior, breached in ((400, True, False), (560, False, False), (800, False, True)):
+    by_boundary = method == Method.SPENDING
+    for x_t, non_inferior, breached in (
+        (400, True, False), (520, by_boundary, False), (560, False, False), (800, False, True),
+    ):  # fmt: skip
         effect = judged(400, x_t)
         assert effect.test == "exact_sequential"
         assert (effect.guardrail.non_inferior, effect.guardrail.breached) == (non_inferior, breached)
         found = exact_sequential(20_000, 400, 20_000, x_t, share=0.5, planned_n=80_000)
         assert breached == (found.log_e(0.01) > math.log(1 / 0.05))
-        assert non_inferior == (found.swapped().log_e(-0.01) > math.log(1 / 0.05))
+        if by_boundary:
+            # By the formula of a difference of means: (margin - delta) / se against the one-sided bound of this look, at alpha.
+            score = (0.01 - (x_t - 400) / 20_000) / math.sqrt(
+                sum(x / 20_000 * (1 - x / 20_000) / 20_000 for x in (400, x_t))
+            )
+            assert non_inferior == (score > spending_rule((0.2,), 0.5, 0.05).bound(0.1))
+        else:
+            assert non_inferior == (found.swapped().log_e(-0.01) > math.log(1 / 0.05))
+
+
+def test_under_spending_a_fall_is_cleared_the_other_way_round_and_tiny_arms_by_the_e_process():
+    def verdict(n, x_c, x_t, direction, margin):
+        spec = replace(OPTED_OUT, direction=direction, margin=margin)
+        arms = two(
+            10, 15, n,
+            extra_c={"opted_out": Aggregate.from_counts(n, x_c)}, extra_t={"opted_out": Aggregate.from_counts(n, x_t)},
+        )  # fmt: skip
+        plan = AnalysisPlan(method=Method.SPENDING, planned_n=2 * n)
+        return report(arms, metrics=(VISIT, spec), plan=plan).metrics[1].effects[0].guardrail.non_inferior
+
+    assert verdict(1000, 900, 930, Direction.INCREASE, 0.02)
+    assert not verdict(1000, 900, 870, Direction.INCREASE, 0.02)
+    assert verdict(1000, 100, 70, Direction.DECREASE, 0.02)
+    assert not verdict(1000, 100, 130, Direction.DECREASE, 0.02)
+    # 1.9 standard errors below the margin, at the end: enough for the boundary, not for the e-process.
+    assert verdict(100, 30, 30, Direction.DECREASE, 0.125)
+    assert not verdict(99, 30, 30, Direction.DECREASE, 0.125)
 
 
 @pytest.mark.parametrize("method", [Method.FIXED, Method.SPENDING, Method.ALWAYS_VALID])

@@ -1,0 +1,123 @@
+"""Parts of `make certify` at tiny sizes, what they compute against production, and the choice of parts."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.files.file_facts import open_file
+from analysis.files.file_metrics import parse_metrics
+from benchmarks import certify, certify_adjusted, certify_guardrails, certify_tempting
+from benchmarks.claims import QUICK, Claim, Findings
+from benchmarks.simulation import Twin
+
+TINY = replace(QUICK, runs=120, coverage_runs=800, quantile_runs=80)
+
+
+def nothing() -> None:
+    pass
+
+
+def test_guardrails_are_cleared_as_a_report_clears_them(monkeypatch):
+    monkeypatch.setattr(certify_guardrails, "CHECKED", 1.0)
+    monkeypatch.setattr(certify_guardrails, "USERS", (200, 2000))
+    monkeypatch.setattr(certify_guardrails, "PLANNED_LOOKS", (1, 5))
+    monkeypatch.setattr(certify_guardrails, "RATES", (0.005,))
+    monkeypatch.setattr(certify_guardrails, "UNEVEN_RATES", (0.005,))
+    monkeypatch.setattr(certify_guardrails, "UNEVEN_LOOKS", (5,))
+    findings = Findings()
+    certify_guardrails.cleared_wrongly(TINY, 1, findings, nothing)
+    certify_guardrails.uneven(TINY, 1, findings, nothing)
+    assert [claim.met for claim in findings.claims] == [True, True, True]
+    assert findings.grids[0].columns == ["200 per arm at the end", "2000 per arm at the end"]
+
+    def eager(*args, **options):
+        return np.ones(np.broadcast_shapes(*(np.shape(each) for each in args)), dtype=bool)
+
+    monkeypatch.setattr(certify_guardrails, "is_surely_below", eager)
+    with pytest.raises(Twin, match="guardrail, look"):
+        certify_guardrails.cleared_wrongly(TINY, 1, Findings(), nothing)
+
+
+def test_clearing_by_spending_finds_more_than_the_e_process():
+    findings = Findings()
+    certify_guardrails.power(replace(TINY, runs=400), 1, findings, nothing)
+    shares = np.array([[float(cell) for cell in cells] for _, cells in findings.grids[0].rows])
+    assert (shares[:, 1] > shares[:, 0]).all()
+    assert (shares[:, 2] >= shares[:, 1] - 0.05).all()
+
+
+@pytest.mark.parametrize("part", ["capped", "covariates", "factors", "clustered", "reached"])
+def test_adjusted_outcomes_are_covered(part):
+    findings = Findings()
+    getattr(certify_adjusted, part)(TINY, 1, findings, nothing)
+    assert findings.claims
+    assert all(claim.met is not False for claim in findings.claims)
+
+
+def test_looks_that_come_because_of_what_was_seen():
+    findings = Findings()
+    certify_tempting.tempting(replace(TINY, runs=2000), 1, findings, nothing)
+    found = {
+        (claim.claim.split(":")[0], "once" in claim.claim): float(claim.obtained.split()[0])
+        for claim in findings.claims
+    }
+    assert len(found) == 6
+    assert all(claim.met is not False for claim in findings.claims)
+    assert found["spending", True] > 5.5, "asked for a report at the best moment, spending errs too often"
+    assert found["exact", True] < 3
+
+
+def test_quantiles_of_rows_are_those_of_a_file(tmp_path: Path):
+    rng = np.random.default_rng(4)
+    owner = np.repeat(np.arange(300), rng.integers(1, 7, size=300))
+    values = np.exp(rng.normal(size=300)[owner] + rng.normal(size=len(owner)))
+    path = tmp_path / "rows.csv"
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["arm", "user", "spend"])
+        rows.writerows(
+            ["A" if user % 2 else "B", f"u{user}", repr(float(value))]
+            for user, value in zip(owner, values, strict=True)
+        )
+    with open_file(path) as facts:
+        metrics = parse_metrics(["p=quantile:spend@0.7"], {}, facts.columns)
+        facts.load(metrics, variant="arm", unit="user")
+        theirs = facts.aggregates(metrics)["A"]["p"]
+    mine = owner % 2 == 1
+    ours = certify_adjusted.quantile_of_rows(values[mine], owner[mine], 0.7)
+    assert (theirs.n, theirs.units, theirs.lower, theirs.upper) == (ours.n, ours.units, ours.lower, ours.upper)
+    assert (theirs.value, theirs.z) == (pytest.approx(ours.value), pytest.approx(ours.z))
+
+
+def test_only_some_parts_and_never_a_page(tmp_path: Path, capsys):
+    ran: list[str] = []
+    claim = Claim(topic="t", claim="c", bar="b", obtained="o", error="e", runs="r", met=None)
+
+    def part(name):
+        def run(size, seed, findings, advance):
+            ran.append(name)
+            findings.claims.append(claim)
+            advance()
+
+        return (name, run, 1)
+
+    def parts(size):
+        return [part("guardrails, cleared"), part("guardrails, power"), part("power")]
+
+    page = tmp_path / "page.md"
+    assert certify.main(["--quick", "--only", "guardrails"], parts=parts) == 0
+    assert ran == ["guardrails, cleared", "guardrails, power"]
+    assert certify.main(["--only", "guardrails, p", "--only", "power"], parts=parts, page=page) == 0
+    assert ran[2:] == ["guardrails, power", "power"]
+    assert not page.exists(), "a page has all claims or is not written"
+    for arguments, said in (
+        (["--only", "guardrails", "--out", str(page)], "leave out --out"),
+        (["--only", "nobody"], "no part begins with 'nobody'"),
+    ):
+        with pytest.raises(SystemExit):
+            certify.main(arguments, parts=parts, page=page)
+        assert said in capsys.readouterr().err
+    assert not page.exists()
