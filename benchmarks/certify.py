@@ -1,4 +1,4 @@
-"""Prove the statistics and the promises of delivery by simulation: `python -m benchmarks.certify [--quick] [--only NAME] [--out FILE] [--seed N]`.
+"""Prove the statistics and the promises of delivery by simulation: `python -m benchmarks.certify [--quick] [--only NAME] [--processes N] [--out FILE] [--seed N]`.
 
 The whole run takes a quarter of an hour and writes docs/certification.md; --quick takes one or two and writes only where
 --out says. --only NAME takes the parts whose name begins so, and writes nothing. Exit status 1 when a claim fails that is not an explained miss.
@@ -6,9 +6,12 @@ The whole run takes a quarter of an hour and writes docs/certification.md; --qui
 
 import argparse
 import os
+import queue
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +37,8 @@ from benchmarks.claims import FULL, QUICK, Findings, Size
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "certification.md"
 SEED: Final = 20261201
+ALONE: Final = frozenset({"crashes", "withdrawals", "caps"})
+"""Parts that start processes of their own and measure them: nothing else runs beside them."""
 Part = Callable[[Size, int, Findings, Callable[[], None]], None]
 Step = tuple[str, Part, int]
 
@@ -84,6 +89,13 @@ def main(
     )
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument(
+        "--processes",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="how many parts may run at once (default: one a processor); the page is the same",
+    )
+    parser.add_argument(
         "--only",
         action="append",
         default=[],
@@ -104,7 +116,7 @@ def main(
     out: Path | None = chosen.out or (None if chosen.quick or chosen.only else page)
     console = Console() if sys.stdout.isatty() else Console(width=170)
     start = time.perf_counter()
-    findings = simulate(size, steps, chosen.seed, console)
+    findings = simulate(size, steps, chosen.seed, console, processes=chosen.processes)
     minutes = (time.perf_counter() - start) / 60
     console.print(table_of(findings))
     console.print(
@@ -118,13 +130,62 @@ def main(
     return 1 if findings.unexplained else 0
 
 
-def simulate(size: Size, parts: Sequence[Step], seed: int, console: Console) -> Findings:
-    findings = Findings()
+def simulate(
+    size: Size, parts: Sequence[Step], seed: int, console: Console, *, processes: int = 1
+) -> Findings:
+    """Run the parts and put what they found in their order, which does not depend on the number of processes: every part draws
+    from generators of its own. Parts that measure processes of their own (`ALONE`) come last, one after the other.
+    """
+    apart = [step for step in parts if step[0] in ALONE]
+    others = [step for step in parts if step[0] not in ALONE]
+    found: dict[str, Findings] = {}
     columns = (TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        for name, part, steps in parts:
+        if min(processes, len(others)) > 1:
+            found |= _together(size, others, seed, progress, processes)
+        else:
+            apart = [*others, *apart]
+        for name, part, steps in apart:
             task = progress.add_task(name, total=steps)
-            part(size, seed, findings, lambda task=task: progress.advance(task))  # type: ignore[misc]
+            found[name] = Findings()
+            part(size, seed, found[name], lambda task=task: progress.advance(task))  # type: ignore[misc]
+    ordered = [found[name] for name, _, _ in parts]
+    return Findings(
+        claims=[claim for each in ordered for claim in each.claims],
+        grids=[grid for each in ordered for grid in each.grids],
+    )
+
+
+def _together(
+    size: Size, parts: Sequence[Step], seed: int, progress: Progress, processes: int
+) -> dict[str, Findings]:
+    """Each part in one of so many processes; their bars move as they report. What one raises ends all, once those that run are through."""
+    context = get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(processes, mp_context=context) as pool:
+        said = manager.Queue()
+        tasks = {name: progress.add_task(name, total=steps, start=False) for name, _, steps in parts}
+        running = {name: pool.submit(_apart, part, size, seed, name, said) for name, part, _ in parts}
+        waiting = set(running.values())
+        while waiting or not said.empty():
+            try:
+                name, done = said.get(timeout=0.2)
+            except queue.Empty:
+                over, waiting = wait(waiting, timeout=0)
+                if any(future.exception() is not None for future in over):
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    break
+                continue
+            if done:
+                progress.advance(tasks[name], done)
+            else:
+                progress.start_task(tasks[name])
+        return {name: future.result() for name, future in running.items() if not future.cancelled()}
+
+
+def _apart(part: Part, size: Size, seed: int, name: str, said: "queue.Queue[tuple[str, int]]") -> Findings:
+    findings = Findings()
+    said.put((name, 0))
+    part(size, seed, findings, lambda: said.put((name, 1)))
     return findings
 
 

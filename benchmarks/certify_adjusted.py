@@ -59,7 +59,11 @@ def capped(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
             hits, told = hits + int(inside.sum()), told + int(inside.count())
         what = "no effect" if buying == 0.1 else "10 % against 12 % buy"
         findings.claims.append(
-            _coverage(f"mean capped at the {CAPPED_AT} quantile of both arms ({what}), {users} users per arm", hits, told)
+            _coverage(
+                f"mean capped at the {CAPPED_AT} quantile of both arms ({what}), {users} users per arm",
+                hits,
+                told,
+            )
         )
     advance()
 
@@ -102,9 +106,7 @@ def covariates(size: Size, seed: int, findings: Findings, advance: Advance) -> N
         advance()
 
 
-def _regressed(
-    rng: np.random.Generator, runs: int, users: int, effect: float, slope: float
-) -> list[Moments]:
+def _regressed(rng: np.random.Generator, runs: int, users: int, effect: float, slope: float) -> list[Moments]:
     # Covariates with mean 0, so that the effect does not depend on the slope.
     x = np.stack(
         [
@@ -153,7 +155,10 @@ def factors(size: Size, seed: int, findings: Findings, advance: Advance) -> None
             )
         )
     rng = np.random.default_rng([seed, 53])
-    rates = {cell: 0.1 + 0.01 * (cell[0] == "coupon") + 0.02 * (cell == ("coupon", "pm")) for cell in cells_of(LEVELS)}
+    rates = {
+        cell: 0.1 + 0.01 * (cell[0] == "coupon") + 0.02 * (cell == ("coupon", "pm"))
+        for cell in cells_of(LEVELS)
+    }
     for name, weights in (("main effect", main), ("interaction", crossed)):
         truth = sum(weight * rates[cell] for cell, weight in weights.items())
         hits = _held(rng, runs, 1000, rates, weights, truth)
@@ -194,7 +199,9 @@ def clustered(size: Size, seed: int, findings: Findings, advance: Advance) -> No
             hits += interval.lower <= truth <= interval.upper
         findings.claims.append(
             _coverage(
-                f"quantile {level} of rows, {users} users with 0 to 8 rows each per arm (`analyze --unit`)", hits, runs
+                f"quantile {level} of rows, {users} users with 0 to 8 rows each per arm (`analyze --unit`)",
+                hits,
+                runs,
             )
         )
     advance()
@@ -268,9 +275,7 @@ def _arms(values: Floats) -> Arms:
     )
 
 
-def _coverage(
-    what: str, hits: float, runs: int, *, topic: str = "coverage, adjusted outcomes"
-) -> Claim:
+def _coverage(what: str, hits: float, runs: int, *, topic: str = "coverage, adjusted outcomes") -> Claim:
     share = hits / runs
     return Claim(
         topic=topic,

@@ -104,9 +104,7 @@ def cleared_wrongly(size: Size, seed: int, findings: Findings, advance: Advance)
                 (
                     rate_in(rate),
                     [
-                        percent(
-                            max(found[users, rate, each, k] for each in MARGINS for k in PLANNED_LOOKS)
-                        )
+                        percent(max(found[users, rate, each, k] for each in MARGINS for k in PLANNED_LOOKS))
                         for users in USERS
                     ],
                 )
@@ -231,9 +229,7 @@ def _check(
     )
     k = looks if looks > 5 else int(rng.integers(1, looks + 1))
     rule = spending_rule([j / looks for j in range(1, k)], k / looks, ALPHA)
-    look = Look(
-        method=Method.SPENDING, alpha=ALPHA, planned_n=looks * (joined_c + joined_t), spending=rule
-    )
+    look = Look(method=Method.SPENDING, alpha=ALPHA, planned_n=looks * (joined_c + joined_t), spending=rule)
     run = int(rng.integers(len(x_c)))
     arms = [
         ArmFacts(
@@ -267,9 +263,7 @@ def _add_error(findings: Findings, claim: str, share: float, runs: int, cells: i
 def _add_power(findings: Findings, cell: str, shares: Sequence[Hits], runs: int) -> None:
     for name, hits in zip(("the e-process, as before", "spending"), shares[:2], strict=True):
         share = float(hits.mean())
-        _add_figure(
-            findings, f"cleared by {name}: {cell}", f"{share:.3f}", standard_error(share, runs), runs
-        )
+        _add_figure(findings, f"cleared by {name}: {cell}", f"{share:.3f}", standard_error(share, runs), runs)
 
 
 def _add_figure(findings: Findings, claim: str, obtained: str, error: float, runs: int) -> None:

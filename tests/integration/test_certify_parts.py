@@ -88,7 +88,12 @@ def test_quantiles_of_rows_are_those_of_a_file(tmp_path: Path):
         theirs = facts.aggregates(metrics)["A"]["p"]
     mine = owner % 2 == 1
     ours = certify_adjusted.quantile_of_rows(values[mine], owner[mine], 0.7)
-    assert (theirs.n, theirs.units, theirs.lower, theirs.upper) == (ours.n, ours.units, ours.lower, ours.upper)
+    assert (theirs.n, theirs.units, theirs.lower, theirs.upper) == (
+        ours.n,
+        ours.units,
+        ours.lower,
+        ours.upper,
+    )
     assert (theirs.value, theirs.z) == (pytest.approx(ours.value), pytest.approx(ours.z))
 
 
@@ -108,9 +113,14 @@ def test_only_some_parts_and_never_a_page(tmp_path: Path, capsys):
         return [part("guardrails, cleared"), part("guardrails, power"), part("power")]
 
     page = tmp_path / "page.md"
-    assert certify.main(["--quick", "--only", "guardrails"], parts=parts) == 0
+    assert certify.main(["--quick", "--only", "guardrails", "--processes", "1"], parts=parts) == 0
     assert ran == ["guardrails, cleared", "guardrails, power"]
-    assert certify.main(["--only", "guardrails, p", "--only", "power"], parts=parts, page=page) == 0
+    assert (
+        certify.main(
+            ["--only", "guardrails, p", "--only", "power", "--processes", "1"], parts=parts, page=page
+        )
+        == 0
+    )
     assert ran[2:] == ["guardrails, power", "power"]
     assert not page.exists(), "a page has all claims or is not written"
     for arguments, said in (
@@ -120,4 +130,57 @@ def test_only_some_parts_and_never_a_page(tmp_path: Path, capsys):
         with pytest.raises(SystemExit):
             certify.main(arguments, parts=parts, page=page)
         assert said in capsys.readouterr().err
+    assert not page.exists()
+
+
+def first(size, seed, findings, advance):
+    _draw("first", seed, findings)
+    advance()
+
+
+def second(size, seed, findings, advance):
+    _draw("second", seed, findings)
+    advance()
+
+
+def broken(size, seed, findings, advance):
+    raise Twin("not as in production")
+
+
+def _draw(name, seed, findings):
+    drawn = np.random.default_rng([seed, len(name)]).normal()
+    findings.claims.append(
+        Claim(topic=name, claim="c", bar="b", obtained=repr(drawn), error="e", runs="r", met=None)
+    )
+
+
+@pytest.mark.slow
+def test_the_page_is_the_same_whatever_the_number_of_processes(tmp_path: Path):
+    def parts(size):
+        # `withdrawals` must not run beside the others, and keeps its place on the page.
+        return [
+            ("first", first, 1),
+            ("withdrawals", second, 1),
+            ("last", second, 1),
+            ("first again", first, 1),
+        ]
+
+    pages = []
+    for processes in ("1", "2"):
+        page = tmp_path / f"{processes}.md"
+        arguments = ["--quick", "--processes", processes, "--out", str(page)]
+        assert certify.main(arguments, parts=parts) == 0
+        pages.append(page.read_text())
+    assert pages[0] == pages[1]
+    assert pages[0].index("## First") < pages[0].index("## Second")
+
+
+@pytest.mark.slow
+def test_what_one_process_raises_ends_the_run(tmp_path: Path):
+    page = tmp_path / "page.md"
+    with pytest.raises(Twin, match="not as in production"):
+        certify.main(
+            ["--quick", "--processes", "2", "--out", str(page)],
+            parts=lambda size: [("first", first, 1), ("broken", broken, 1), ("last", second, 1)],
+        )
     assert not page.exists()

@@ -44,7 +44,9 @@ def test_the_same_distribution_as_dealing_everybody(n, level, share):
         ours, theirs = float(np.mean(found.p < alpha)), float(np.mean(p < alpha))
         assert abs(ours - theirs) < 4 * np.sqrt(2 * theirs * (1 - theirs) / runs)
     assert float(found.estimate.std()) == pytest.approx(float(estimates.std()), rel=0.06)
-    assert abs(float(found.estimate.mean()) - float(estimates.mean())) < 4 * float(estimates.std()) * np.sqrt(2 / runs)
+    assert abs(float(found.estimate.mean()) - float(estimates.mean())) < 4 * float(estimates.std()) * np.sqrt(
+        2 / runs
+    )
 
 
 def test_users_far_from_the_quantile_need_not_be_dealt(monkeypatch):
