@@ -6,7 +6,7 @@ Health first (`health.py`), effects second (`compare.py` one pair, `effects.py` 
 from collections.abc import Sequence
 from datetime import datetime
 
-from analysis.findings import ArmSummary, Decision, HealthCheck, Report
+from analysis.findings import ArmSummary, Decision, HealthCheck, MetricFinding, Report
 from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, Messages, MetricSpec
 from analysis.stats.sequential import spending_rule
 from analysis.verdicts.compare import Look, effective_information
@@ -17,7 +17,7 @@ from analysis.verdicts.effects import findings_of
 from analysis.verdicts.health import check_health, first_skew
 from analysis.verdicts.progress import progress_of
 from experiments.errors import Invalid
-from experiments.vocabulary import Method
+from experiments.vocabulary import Direction, Method
 
 SMALLEST_INFORMATION = 1e-4
 __all__ = ["AnalysisPlan", "ArmFacts", "HealthCheck", "Messages", "MetricSpec", "Report", "build_report"]
@@ -56,6 +56,7 @@ def build_report(
     said += _about_users(arms)
     notes: list[str] = []
     findings = with_complier_effects(findings_of(metrics, arms, look, said), arms, look, notes)
+    notes += _about_cleared(findings)
     findings = with_factor_effects(findings, factors, arms, look, said, notes)
     progress = progress_of(plan, findings, arms, look, information, said)
     summaries = tuple(
@@ -132,6 +133,23 @@ def _about_users(arms: Sequence[ArmFacts]) -> list[str]:
     immature = sum(max(arm.assigned - arm.mature, 0) for arm in arms)
     if immature:
         said.append(f"{immature} users are left out because their window is still open")
+    return said
+
+
+def _about_cleared(findings: Sequence[MetricFinding]) -> list[str]:
+    """Guardrails that are cleared although the interval beside them reaches beyond the margin: a reader would take it for a mistake."""
+    said = []
+    for finding in findings:
+        for effect in finding.effects:
+            guard, shown = effect.guardrail, effect.absolute
+            if guard is None or guard.margin is None or shown is None or not guard.non_inferior:
+                continue
+            most_harm = -shown.lower if finding.direction == Direction.INCREASE else shown.upper
+            if most_harm >= guard.margin:
+                said.append(
+                    f"{finding.metric}, {effect.variant}: harm beyond the margin of {guard.margin:g} is ruled out, which is asked on one "
+                    "side only; the interval answers for both sides, so it is wider and reaches beyond the margin"
+                )
     return said
 
 

@@ -257,6 +257,21 @@ def test_a_guardrail_that_is_peeked_at_goes_by_the_e_process(method):
             assert non_inferior == (found.swapped().log_e(-0.01) > math.log(1 / 0.05))
 
 
+def test_a_guardrail_that_is_cleared_beside_a_wide_interval_says_why():
+    def notes(x_t):
+        arms = two(
+            100, 150, 20_000,
+            extra_c={"opted_out": Aggregate.from_counts(20_000, 400)}, extra_t={"opted_out": Aggregate.from_counts(20_000, x_t)},
+        )  # fmt: skip
+        plan = AnalysisPlan(method=Method.SPENDING, planned_n=80_000, looks=(0.2,))
+        return report(arms, metrics=(VISIT, OPTED_OUT), plan=plan).notes
+
+    assert [
+        note for note in notes(520) if "opted_out, b: harm beyond the margin of 0.01 is ruled out" in note
+    ]
+    assert not any("margin" in note for note in (*notes(300), *notes(600)))
+
+
 def test_under_spending_a_fall_is_cleared_the_other_way_round_and_tiny_arms_by_the_e_process():
     def verdict(n, x_c, x_t, direction, margin):
         spec = replace(OPTED_OUT, direction=direction, margin=margin)
