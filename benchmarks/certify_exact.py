@@ -15,7 +15,7 @@ from benchmarks.claims import (
     Grid,
     Size,
     at_least,
-    at_most,
+    error_claim,
     percent,
     rate_in,
     standard_error,
@@ -228,15 +228,4 @@ def _within(rng: np.random.Generator, n: Counts, rate: float) -> Counts:
 
 
 def _add_error(findings: Findings, claim: str, share: float, runs: int, cells: int, obtained: str) -> None:
-    limit = at_most(ALPHA, runs, cells)
-    findings.claims.append(
-        Claim(
-            topic=TOPIC,
-            claim=claim,
-            bar=f"<= 5 % (by chance up to {percent(limit)})",
-            obtained=obtained,
-            error=percent(standard_error(share, runs)),
-            runs=f"{runs:,} a cell",
-            met=share <= limit,
-        )
-    )
+    findings.claims.append(error_claim(TOPIC, claim, share, runs=runs, cells=cells, obtained=obtained))

@@ -21,7 +21,17 @@ from analysis.stats.spending import spending_boundaries
 from analysis.verdicts.compare import Look
 from analysis.verdicts.effects import findings_of
 from benchmarks.certify_exact import one_sided
-from benchmarks.claims import ALPHA, Claim, Findings, Grid, Size, at_most, percent, rate_in, standard_error
+from benchmarks.claims import (
+    ALPHA,
+    Claim,
+    Findings,
+    Grid,
+    Size,
+    error_claim,
+    percent,
+    rate_in,
+    standard_error,
+)
 from benchmarks.simulation import Counts, Floats, Twin, cumulative_counts, users_at
 from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 
@@ -144,7 +154,7 @@ def power(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     for number, (users, looks, rate, margin) in enumerate(HARMLESS):
         rng = np.random.default_rng([seed, 35, number])
         x_c, x_t = (cumulative_counts(rng, runs, looks, users, rate) for _ in range(2))
-        spent = _cleared(x_c, x_t, users, users, margin).any(axis=1)
+        spent = np.asarray(_cleared(x_c, x_t, users, users, margin).any(axis=1))
         once = _cleared(x_c[:, -1:], x_t[:, -1:], users * looks, users * looks, margin)
         shares = (one_sided(x_t, x_c, users, -margin), spent, once)
         rows.append(
@@ -186,7 +196,7 @@ def _cleared(
     n_c, n_t = (users_at(looks, joined) for joined in (joined_c, joined_t))
     hits = is_surely_below(n_c, x_c, n_t, x_t, margin=margin, z=_bounds(looks))
     for k in np.flatnonzero(np.minimum(n_c, n_t) < FEWEST_USERS):
-        hits[:, k] = _by_e_process(x_c[:, k], x_t[:, k], n_c[k], n_t[k], looks, k, margin)
+        hits[:, k] = _by_e_process(x_c[:, k], x_t[:, k], n_c[k], n_t[k], looks, int(k), margin)
     return hits
 
 
@@ -246,17 +256,8 @@ def _check(
 
 
 def _add_error(findings: Findings, claim: str, share: float, runs: int, cells: int, obtained: str) -> None:
-    limit = at_most(ALPHA, runs, cells)
     findings.claims.append(
-        Claim(
-            topic=TOPIC,
-            claim=claim,
-            bar=f"<= 5 %, one-sided (by chance up to {percent(limit)})",
-            obtained=obtained,
-            error=percent(standard_error(share, runs)),
-            runs=f"{runs:,} a cell",
-            met=share <= limit,
-        )
+        error_claim(TOPIC, claim, share, runs=runs, cells=cells, obtained=obtained, side=", one-sided")
     )
 
 

@@ -111,5 +111,21 @@ def rate_in(rate: float) -> str:
     return f"{100 * rate:g} %"
 
 
+def error_claim(
+    topic: str, claim: str, share: float, *, runs: int, cells: int, obtained: str, side: str = ""
+) -> Claim:
+    """That a share of errors, the worst of so many cells of `runs` runs, is at most alpha. side: said of the bar, where it needs a word."""
+    limit = at_most(ALPHA, runs, cells)
+    return Claim(
+        topic=topic,
+        claim=claim,
+        bar=f"<= 5 %{side} (by chance up to {percent(limit)})",
+        obtained=obtained,
+        error=percent(standard_error(share, runs)),
+        runs=f"{runs:,} a cell",
+        met=share <= limit,
+    )
+
+
 def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
