@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.stats import comparisons
@@ -217,7 +218,7 @@ def _rows_quantile(rng: np.random.Generator, users: int, level: float, scale: fl
     return quantile_of_rows(values, owner, level)
 
 
-def quantile_of_rows(values: Floats, owner: Floats, level: float) -> Quantile:
+def quantile_of_rows(values: Floats, owner: NDArray[np.intp], level: float) -> Quantile:
     """The quantile of rows whose users are `owner` (numbers from 0), with its bracket as a file's is made."""
     value = float(np.quantile(values, level))
     counts = np.bincount(owner).astype(np.float64)
