@@ -12,17 +12,6 @@ from analysis.stats.sequential import AlwaysValid, spending_rule, tightest_at
 from experiments.vocabulary import Direction, Method, MetricKind, MetricRole
 from tests.unit.analysis.facts_of import OPTED_OUT, SPEND, VISIT, arm, report, two
 
-CONTRACT = {
-    "": {"experiment", "as_of", "method", "alpha", "arms", "health", "metrics", "decision", "warnings"},
-    "arms": {"variant", "control", "assigned", "mature", "messages"},
-    "health": {"check", "stage", "p_value", "ok", "detail"},
-    "metrics": {"metric", "kind", "role", "arms", "effects"},
-    "effects": {
-        "variant", "control", "absolute", "relative", "p_value", "adjusted_p_value", "significant", "variance_reduction",
-        "bayes", "cace",
-    },
-}  # fmt: skip
-
 
 @pytest.mark.parametrize("method", [Method.SPENDING, Method.ALWAYS_VALID, Method.EXACT])
 def test_a_guardrail_that_is_peeked_at_goes_by_the_e_process(method):

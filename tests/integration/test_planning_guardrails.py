@@ -1,0 +1,44 @@
+"""How a plan sizes a guardrail: by the boundary where the report clears it so, else by the e-process."""
+
+import pytest
+
+from analysis.stats.exact_power import ExactPower
+from analysis.stats.monitoring import Monitoring
+from analysis.stats.power import Outcome, Shares
+from experiments.clock import SteppedClock
+from experiments.database import Database
+from tests.integration.planned_world import METRICS, PLAN, document, plan, settle
+
+WORDS = "simulated, 4,000 runs, seed 20261201: the e-process that judges it has no formula"
+
+
+@pytest.mark.parametrize(
+    ("method", "margin", "simulated"), [("spending", True, False), ("spending", False, True), ("always_valid", True, True)]
+)  # fmt: skip
+def test_only_a_margin_under_spending_goes_by_a_boundary(
+    database: Database, clock: SteppedClock, method: str, margin: bool, simulated: bool
+) -> None:
+    with database.transaction() as session:
+        settle(session, clock)
+    guard = {"key": "opted_out", "role": "guardrail"} | ({"margin": 0.002} if margin else {})
+    made = plan(
+        database,
+        clock,
+        document(
+            plan={**PLAN, "mde": 0.1, "method": method},
+            metrics=[*(each for each in METRICS if each["key"] != "opted_out"), guard],
+        ),
+        half_life="7d",
+        baseline={"bought": 0.1, "opted_out": 0.01},
+        users=40_000,
+    )
+    found = next(each for each in made.metrics if each.metric == "opted_out")
+    assert (WORDS in found.reasons) == simulated
+    if margin and simulated:
+        exact = ExactPower(monitoring=Monitoring(method="always_valid").one_sided(), one_sided=True)
+        assert found.users_needed == exact.non_inferiority_size(
+            Outcome.rate(0.01, reach=0.75),
+            margin=0.002,
+            power=0.8,
+            shares=Shares(control=1 / 3, treatment=1 / 3),
+        )
