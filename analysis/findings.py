@@ -45,7 +45,8 @@ class Effect:
 
     absolute, relative: intervals at the plain level 1 - alpha of the method. p_value: valid for the method (at every
     look for a sequential one). adjusted_p_value, significant, interval_adjusted: after multiplicity in the metric's
-    family; interval_adjusted excludes 0 exactly where significant. test: welch, exact, exact_sequential or order_statistics.
+    family; interval_adjusted excludes 0 exactly where significant. test: welch, exact, exact_sequential or order_statistics;
+    score_by_epoch, welch_by_epoch or exact_by_epoch where weights have changed (`verdicts/by_epoch.py`).
     cace: per user reached, at the plain level (`stats/iv.py`); None where delivery is not known or says too little, the reason
     in the notes.
     """

@@ -52,6 +52,19 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EpochFacts:
+    """One arm in one epoch, over mature users. users: of the epoch in any arm. propensity: the chance to be drawn into this arm.
+
+    propensity: None where it is not known any more.
+    """
+
+    epoch: int
+    users: int
+    propensity: float | None
+    outcome: Aggregate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmFacts:
     """One arm.
 
@@ -61,6 +74,7 @@ class ArmFacts:
     aggregates: metric key -> sufficient statistics over the mature users; a metric that could not be computed is absent.
     compliance: the same for metrics that are to be told per user reached, with D = 1 for a user whom a message reached.
     levels: factor -> level, for an arm that was made by crossing factors.
+    epochs: metric key -> its statistics by epoch, where weights have changed; every arm has the same epochs, ascending.
     """
 
     variant: str
@@ -74,6 +88,7 @@ class ArmFacts:
     aggregates: Mapping[str, Aggregate | Quantile] = field(default_factory=dict)
     compliance: Mapping[str, Aggregate] = field(default_factory=dict)
     levels: Mapping[str, str] = field(default_factory=dict)
+    epochs: Mapping[str, tuple[EpochFacts, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +114,7 @@ class AnalysisPlan:
     power: planned; stop_at_power: a look that would have established minimum_effect with this probability is an end.
     futility: give up when the conditional power of every comparison falls below this. quiet_guardrails: those whose breach
     stops nothing (it still holds a winner up).
+    weights_changed: users were drawn with different weights over time, by a bandit or by hand, so arms are compared by epoch.
     """
 
     method: Method = Method.SPENDING
@@ -117,6 +133,7 @@ class AnalysisPlan:
     stop_at_power: bool = False
     futility: float | None = None
     quiet_guardrails: tuple[str, ...] = ()
+    weights_changed: bool = False
 
 
 def share_of(arms: Sequence[ArmFacts], treatment: ArmFacts) -> float:

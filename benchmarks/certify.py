@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from benchmarks import (
+    certify_adaptive,
     certify_adjusted,
     certify_agreement,
     certify_caps,
@@ -68,6 +69,9 @@ def parts_of(size: Size) -> list[Step]:
         ("joint coverage", certify_joint.joint, len(certify_joint.SETTINGS)),
         ("sound splits", certify_health.false_alarms, len(certify_health.SOUND)),
         ("a broken split", certify_health.detection, 1),
+        ("after a bandit", certify_adaptive.afterwards, certify_adaptive.steps_of(size)),
+        ("after a bandit, revenue", certify_adaptive.money, 1),
+        ("during a bandit", certify_adaptive.peeking, len(certify_adaptive.LOOKING)),
         ("non-delivery", certify_intervals.not_delivered, 1),
         ("agreement", certify_agreement.agreement, 1),
         ("crashes", certify_crash.crashes, 2),

@@ -21,7 +21,6 @@ the run stops when they differ by more than rounding.
 MISSING: Final = """\
 ## Not covered yet
 
-- Inference after a bandit, and bandits with delayed conversions: there are no bandits yet.
 - A cap, several covariates and factors under many looks: shown at one look; the levels of the looks are those of plain means.
 - Clearing a guardrail at looks that come because of what was seen: under spending that is not promised, as for effects.
 

@@ -17,7 +17,7 @@ from analysis.files.file_metrics import FileMetric, known_column, parse_metrics
 from analysis.files.files import MAX_VARIANTS, variants_of
 from analysis.inputs import Messages, Reached
 from analysis.reports import repository
-from analysis.reports.service import traffic_shares
+from analysis.reports.arms import traffic_shares
 from experiments.clock import Clock
 from experiments.design import USER_ID
 from experiments.errors import Conflict, Invalid

@@ -5,37 +5,63 @@ from typing import Final
 
 from analysis.facts.facts import ExperimentFacts
 from analysis.findings import HealthCheck
+from analysis.verdicts.by_epoch import HOW_COMPARED, POOLED_REFUSED
 from experiments.clock import format_duration
 from experiments.design import USER_ID, ExperimentDesign
 from experiments.models import Epoch
 
 WEIGHTS_CHANGED: Final = "weights_changed"
+_MOST_TOLD: Final = 6
+"""Epochs whose weights are all told; of more, the first two and the last two."""
+
+
+def have_weights_changed(found: ExperimentFacts, epochs: Sequence[Epoch]) -> bool:
+    """Whether users were drawn with different weights, or with weights that nobody knows any more.
+
+    Epochs in which nobody was drawn do no harm.
+    """
+    drawn = _drawn(found)
+    used = [epoch for epoch in epochs if epoch.number in drawn]
+    return len(used) < len(drawn) or any(epoch.weights != used[0].weights for epoch in used)
 
 
 def changed_weights(
     design: ExperimentDesign, found: ExperimentFacts, epochs: Sequence[Epoch]
 ) -> tuple[HealthCheck, ...]:
-    """An alarm when users were drawn with different weights; nothing when all were drawn alike.
+    """What it means for the numbers that weights have changed; nothing when all users were drawn alike.
 
     Arms that are pooled over such epochs hold users of different times in different shares, so that a change of the times
-    passes for an effect of the variant (Simpson's paradox). Epochs in which nobody was drawn do no harm.
+    passes for an effect of the variant (Simpson's paradox). So they are compared by epoch (`verdicts/by_epoch.py`). Only where the
+    weights of an epoch are not known there is nothing to compare by, which is an alarm.
     """
-    drawn = {number for arm in found.arms.values() for number, users in arm.assigned.items() if users}
-    used = [epoch for epoch in epochs if epoch.number in drawn]
-    if all(epoch.weights == used[0].weights for epoch in used):
+    if not have_weights_changed(found, epochs):
         return ()
-    told = "; ".join(f"epoch {epoch.number}: {_weights(design, epoch.weights)}" for epoch in used)
+    drawn = _drawn(found)
+    used = [epoch for epoch in epochs if epoch.number in drawn]
+    unknown = sorted(drawn - {epoch.number for epoch in used})
+    shown = used if len(used) <= _MOST_TOLD else [*used[:2], *used[-2:]]
+    told = [f"epoch {epoch.number}: {_weights(design, epoch.weights)}" for epoch in shown]
+    if len(shown) < len(used):
+        told.insert(2, f"{len(used) - len(shown)} more")
+    if unknown:
+        told.append(f"epoch {unknown[0]}: not known")
+        end = "and the chances of some are not known, so nothing can be compared"
+    else:
+        end = f"so {HOW_COMPARED}; {POOLED_REFUSED}"
     return (
         HealthCheck(
             check=WEIGHTS_CHANGED,
             stage="assigned",
             p_value=None,
-            ok=False,
-            detail=f"users were drawn with different weights over time ({told}), and the arms are compared as one pool, in which "
-            "a change of the times passes for an effect",
-            blocking=True,
+            ok=not unknown,
+            detail=f"users were drawn with different weights over time ({'; '.join(told)}), {end}",
+            blocking=bool(unknown),
         ),
     )
+
+
+def _drawn(found: ExperimentFacts) -> set[int]:
+    return {number for arm in found.arms.values() for number, users in arm.assigned.items() if users}
 
 
 def shared_units(design: ExperimentDesign) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.heterogeneity import cochran_q
 from analysis.stats.multiplicity import benjamini_hochberg, holm
 from analysis.stats.proportions import is_small
-from analysis.verdicts.compare import Comparison, Look, compare, effective_information
-from analysis.verdicts.effects import Row, effect_of
+from analysis.verdicts.compare import Comparison, Look, effective_information
+from analysis.verdicts.effects import Row, compared, effect_of
 from analysis.verdicts.report import look_of
 from experiments.vocabulary import SHARE_KINDS, MetricKind, MetricRole
 
@@ -178,10 +178,10 @@ def _pair(
     a, b = (by_variant.get(each.variant, nobody) for each in (control, arm))
     comparison = None
     if min(a.n, b.n) >= FEWEST_USERS:
-        comparison = compare(
+        comparison = compared(
             spec,
-            replace(control, aggregates={spec.key: a}),
-            replace(arm, aggregates={spec.key: b}),
+            replace(control, aggregates={spec.key: a}, epochs={}),
+            replace(arm, aggregates={spec.key: b}, epochs={}),
             look=look,
             share=share,
         )
@@ -231,7 +231,7 @@ def _heterogeneity(
 
 def _normal(spec: MetricSpec, pair: _Pair) -> Difference | None:
     """The difference in a slice where it is near enough to a normal for Q: not below 10 expected events."""
-    if pair.comparison is None:
+    if pair.comparison is None or pair.comparison.test is None:
         return None
     try:
         if spec.kind in SHARE_KINDS and is_small(pair.control, pair.treatment):

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -16,17 +15,17 @@ from sqlmodel import Session
 from analysis.facts import facts as fact_queries
 from analysis.facts.compliance_facts import primary_compliance
 from analysis.facts.engines import FactsEngine, SessionFacts
-from analysis.facts.facts import ExperimentFacts
-from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, Messages, MetricSpec, Reached
+from analysis.facts.epoch_facts import EpochSums, gather_epochs
+from analysis.inputs import AnalysisPlan, FactorSpec, MetricSpec
 from analysis.reports import cautions, copies, repository
+from analysis.reports.arms import arms_of, primary_metric
 from analysis.reports.evidence import Evidence, ReportInputs
 from analysis.reports.models import StoredReport
-from analysis.stats.aggregates import Aggregate
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
 from experiments.errors import Conflict, TouchstoneError
-from experiments.models import Epoch, Experiment
+from experiments.models import Experiment
 from experiments.repository import get_experiment
 from experiments.service import design_of
 from experiments.vocabulary import ExperimentStatus, MetricRole
@@ -176,6 +175,15 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         else 0.0
     )
     epochs = repository.epochs_of(session, experiment_id)
+    weights_changed = cautions.have_weights_changed(found, epochs)
+    by_epoch: EpochSums = {}
+    if weights_changed:
+        by_epoch = gather_epochs(
+            facts or SessionFacts(session),
+            experiment_id=experiment_id,
+            definitions=design.metric_definitions(),
+            as_of=known_until,
+        )
     rules = design.plan.rules
     plan = AnalysisPlan(
         method=design.plan.method,
@@ -197,13 +205,14 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
             for use in design.metrics
             if use.role == MetricRole.GUARDRAIL and not rules.stops_for(use.key)
         ),
+        weights_changed=weights_changed,
     )
     inputs = ReportInputs(
         experiment=experiment.key,
         as_of=as_of,
         plan=plan,
         metrics=metric_specs(design),
-        arms=arms_of(design, found, epochs=epochs, compliance=compliance),
+        arms=arms_of(design, found, epochs=epochs, compliance=compliance, by_epoch=by_epoch),
         factors=tuple(
             FactorSpec(key=factor.key, levels=tuple(level.key for level in factor.levels))
             for factor in design.factors
@@ -296,11 +305,6 @@ def earlier_looks(informations: Sequence[float], now: float) -> tuple[float, ...
     return tuple(kept)
 
 
-def primary_metric(design: ExperimentDesign) -> str:
-    """The metric whose window says who is mature: the first primary one; every design has one."""
-    return next(use.key for use in design.metrics if use.role == MetricRole.PRIMARY)
-
-
 def metric_specs(design: ExperimentDesign) -> tuple[MetricSpec, ...]:
     """The metrics of a design as the report takes them."""
     definitions = design.metric_definitions()
@@ -315,61 +319,6 @@ def metric_specs(design: ExperimentDesign) -> tuple[MetricSpec, ...]:
         )
         for use in design.metrics
     )
-
-
-def arms_of(
-    design: ExperimentDesign,
-    found: ExperimentFacts,
-    *,
-    epochs: Sequence[Epoch],
-    compliance: Mapping[str, Mapping[str, Aggregate]] = MappingProxyType({}),
-) -> tuple[ArmFacts, ...]:
-    """The arms in the order of the design, then any variant that has users but is not in the design (weight 0)."""
-    shares = traffic_shares(design, found, {epoch.number: epoch.weights for epoch in epochs})
-    primary = found.metrics[primary_metric(design)]
-    known = {variant.key: variant for variant in design.variants}
-    definitions = design.metric_definitions()
-    arms = []
-    for key in [*known, *sorted(found.arms.keys() - known.keys())]:
-        counts = found.arms.get(key)
-        arms.append(
-            ArmFacts(
-                variant=key,
-                control=key in known and known[key].control,
-                weight=shares.get(key, 0.0),
-                assigned=sum(counts.assigned.values()) if counts else 0,
-                mature=primary[key].n if key in primary else 0,
-                sends=key in known and known[key].message is not None,
-                messages=counts.messages if counts else Messages(),
-                reached=counts.reached if counts else Reached(),
-                aggregates={
-                    metric: by_variant.get(key, fact_queries.nobody(definitions[metric]))
-                    for metric, by_variant in found.metrics.items()
-                },
-                compliance={
-                    metric: by_variant[key] for metric, by_variant in compliance.items() if key in by_variant
-                },
-                levels=known[key].levels if key in known else {},
-            )
-        )
-    return tuple(arms)
-
-
-def traffic_shares(
-    design: ExperimentDesign, found: ExperimentFacts, weights: Mapping[int, Mapping[str, float]]
-) -> Mapping[str, float]:
-    """The share of the traffic that each variant was meant to get: the weights of the epochs, by users drawn in each."""
-    drawn: dict[int, int] = {}
-    for arm in found.arms.values():
-        for number, users in arm.assigned.items():
-            drawn[number] = drawn.get(number, 0) + users
-    if not drawn or not drawn.keys() <= weights.keys():
-        return design.shares
-    total = sum(drawn.values())
-    return {
-        variant: sum(users * weights[number].get(variant, 0.0) for number, users in drawn.items()) / total
-        for variant in {variant for number in drawn for variant in weights[number]}
-    }
 
 
 def run_time(experiment: Experiment, as_of: datetime) -> timedelta | None:

@@ -107,15 +107,46 @@ def log_e_value(
     return np.asarray(_mixture(data, np.stack([seen, np.full(seen.shape, share)]), size).min(axis=0))
 
 
+def log_e_by_epoch(
+    n_c: Floats, x_c: Floats, n_t: Floats, x_t: Floats, *, share: Floats, size: float, margin: ArrayLike = 0.0
+) -> Floats:
+    """`log_e_value` where the chances changed with time: epochs on the last axis, each with its own `share` of the pair.
+
+        E = sum_ij w_i v_j prod_epochs prod_users factor(b_i, l_ij(r_t))
+
+    The stake of a user depends on the chance it was drawn with, which was fixed before; so each factor has expectation 1 given
+    the past, whatever the past made of that chance, and the product is a martingale as before. Again the smaller of two: with the chances as
+    logged, and with the shares that came out (epochs with users of one arm only say nothing there).
+    margin: of the leading shape.
+    """
+    data = [*np.broadcast_arrays(n_c, x_c, n_t, x_t, np.asarray(margin, dtype=np.float64)[..., None])]
+    n = data[0] + data[2]
+    both = (data[0] > 0) & (data[2] > 0)
+    seen = np.where(both, data[2] / np.maximum(n, 1), 0.5)
+    alone = [np.where(both, each, 0.0) for each in data[:4]]
+    logged = _log_bets(data, np.broadcast_to(share, n.shape), size).sum(axis=-2)
+    came = _log_bets([*alone, data[4]], seen, size).sum(axis=-2)
+    return np.asarray(np.minimum(_log_mean(logged), _log_mean(came)))
+
+
 def _mixture(data: Sequence[Floats], share: Floats, size: float) -> Floats:
-    rate, multiple, log_weight = _BETS
+    return _log_mean(_log_bets(data, share, size))
+
+
+def _log_bets(data: Sequence[Floats], share: Floats, size: float) -> Floats:
+    """The log of each bet's e-process, on a last axis of their own."""
+    rate, multiple, _ = _BETS
     n_c, x_c, n_t, x_t, margin = (each[..., None] for each in data)
     r = share[..., None]
     stake = np.minimum(
         multiple * size * np.sqrt(r * (1 - r) / (rate * (1 - rate))),
         BOLDEST * np.minimum((1 - r) / (1 - rate), r / rate),
     )
-    each = log_weight + log_bet(n_c, x_c, n_t, x_t, share=r, rate=rate, stake=stake, margin=margin)
+    return log_bet(n_c, x_c, n_t, x_t, share=r, rate=rate, stake=stake, margin=margin)
+
+
+def _log_mean(logs: Floats) -> Floats:
+    each = _BETS[2] + logs
     most = each.max(axis=-1, keepdims=True)
     base = np.where(np.isfinite(most), most, 0.0)
     with np.errstate(divide="ignore"):

@@ -27,6 +27,7 @@ class Reason:
     CONTROL_NEGATIVE: Final = 10
     CONTROL_NEAR_ZERO: Final = 11
     TOO_WIDE: Final = 12
+    NO_EPOCH: Final = 13
 
 
 WORDS: Final = (
@@ -43,6 +44,7 @@ WORDS: Final = (
     "the control mean is negative, so a relative lift has no direction",
     "the control mean cannot be told from 0, so a relative lift has no bounded interval",
     "the interval is too wide to be written down",
+    "there is no stretch of time with fixed weights in which both arms have users",
 )
 """By code, for the reader of a report."""
 

@@ -41,12 +41,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How this look is judged: the effective method, and the rule of `spending` where that is the method."""
+    """How this look is judged: the effective method, and the rule of `spending` where that is the method.
+
+    by_epoch: weights have changed, so that pooled arms are compared nowhere (`by_epoch.py`).
+    """
 
     method: Method
     alpha: float
     planned_n: int | None
     spending: Spending | None = None
+    by_epoch: bool = False
 
     def rule(self, n: int, share: float) -> Rule:
         """The rule for a comparison of n units; share: of all traffic that goes to its two arms."""
@@ -83,12 +87,12 @@ def compare(
         if isinstance(a, Quantile) or isinstance(b, Quantile):
             if not (isinstance(a, Quantile) and isinstance(b, Quantile)):
                 raise InsufficientData("the arms were summed up differently")
-            return _of_difference(quantile_difference(a, b), "order_statistics", rule, spec, look)
+            return of_difference(quantile_difference(a, b), "order_statistics", rule, spec, look)
         if spec.kind in SHARE_KINDS and is_exact_sequential(spec, a, b, look.method):
             return _by_e_process(a, b, spec, look, chance=_chance(control, treatment), share=share)
         if spec.kind in SHARE_KINDS:
             return _of_proportions(a, b, rule, spec, look)
-        return _of_difference(difference.difference(a, b), "welch", rule, spec, look)
+        return of_difference(difference.difference(a, b), "welch", rule, spec, look)
     except InsufficientData as cannot:
         return Comparison(rule=rule, reasons=(cannot.reason,))
 
@@ -171,7 +175,7 @@ def _of_proportions(a: Aggregate, b: Aggregate, rule: Rule, spec: MetricSpec, lo
             raise InsufficientData("an arm has no users")
     # Arms in which everybody, or nobody, converted have no variance to test with, however large they are.
     if not proportions.is_small(a, b) and max(a.variance, b.variance) > 0:
-        return _of_difference(difference.difference(a, b), "welch", rule, spec, look, counts=(a, b))
+        return of_difference(difference.difference(a, b), "welch", rule, spec, look, counts=(a, b))
     return _of_counts(
         a, b, "exact", rule, spec, look,
         p_value=lambda: rule.overall_p(proportions.exact_p_value(a, b)),
@@ -216,7 +220,7 @@ def _of_counts(
     )
 
 
-def _of_difference(
+def of_difference(
     effect: Difference,
     test: str,
     rule: Rule,
@@ -225,6 +229,7 @@ def _of_difference(
     *,
     counts: tuple[Aggregate, Aggregate] | None = None,
 ) -> Comparison:
+    """The comparison of what is a difference with a standard error, by Student's t or a normal."""
     reasons, lift, posterior = [], None, None
     lower_is_better = spec.direction == Direction.DECREASE
     try:

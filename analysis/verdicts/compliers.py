@@ -30,6 +30,12 @@ def with_complier_effects(
     findings: Sequence[MetricFinding], arms: Sequence[ArmFacts], look: Look, notes: list[str]
 ) -> tuple[MetricFinding, ...]:
     """The findings with `cace` where facts about delivery came with them; the assumption and reasons go to `notes`."""
+    if look.by_epoch:
+        if any(arm.compliance for arm in arms):
+            notes.append(
+                "no effect per user reached: weights have changed while it ran, and it is not told by epoch"
+            )
+        return tuple(findings)
     control = next(arm for arm in arms if arm.control)
     treatments = {arm.variant: arm for arm in arms if not arm.control}
     told: list[str] = []

@@ -46,6 +46,11 @@ def with_factor_effects(
     """The findings with `factors` filled in, where the variants are a whole crossing; reasons go to `said`."""
     if not factors:
         return tuple(findings)
+    if look.by_epoch:
+        said.append(
+            "the factors cannot be analysed: weights have changed while it ran, and by factor arms are compared as one pool"
+        )
+        return tuple(findings)
     levels = [factor.levels for factor in factors]
     by_cell = {_cell(arm, factors): arm for arm in arms if arm.levels}
     missing = [cell for cell in cells_of(levels) if cell not in by_cell]

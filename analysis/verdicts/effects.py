@@ -6,7 +6,7 @@ secondary ones, Holm over the guardrails, whose verdicts compare intervals with 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.findings import Effect, GuardrailVerdict, MetricArm, MetricFinding
 from analysis.inputs import ArmFacts, MetricSpec, share_of
@@ -16,6 +16,7 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.multiplicity import agreeing_alpha, benjamini_hochberg, holm
 from analysis.stats.quantiles import Quantile
 from analysis.stats.sequential import Rule
+from analysis.verdicts.by_epoch import about_the_estimates, compare_by_epoch, mean_over_epochs
 from analysis.verdicts.compare import Comparison, Look, compare, dominated_by_one_user
 from experiments.vocabulary import SHARE_KINDS, Direction, Method, MetricRole
 
@@ -32,12 +33,12 @@ class Row:
 
 
 def findings_of(
-    metrics: Sequence[MetricSpec], arms: Sequence[ArmFacts], look: Look, said: list[str]
+    metrics: Sequence[MetricSpec], arms: Sequence[ArmFacts], look: Look, said: list[str], notes: list[str]
 ) -> tuple[MetricFinding, ...]:
     """Every metric compared between every variant and the control; reasons for what is None are appended to `said`."""
     control = next(arm for arm in arms if arm.control)
     rows = [
-        Row(spec, arm.variant, compare(spec, control, arm, look=look, share=share_of(arms, arm)))
+        Row(spec, arm.variant, compared(spec, control, arm, look=look, share=share_of(arms, arm)))
         for spec in metrics
         for arm in arms
         if not arm.control
@@ -53,6 +54,8 @@ def findings_of(
             f"{row.spec.key}, {row.variant} against {control.variant}: {reason}"
             for reason in row.comparison.reasons
         ]
+    if look.by_epoch:
+        notes += about_the_estimates(metrics, arms, look)
     adjusted = _adjusted(rows)
     guards = sum(row.spec.role == MetricRole.GUARDRAIL for row in rows)
     return tuple(
@@ -61,7 +64,7 @@ def findings_of(
             kind=spec.kind,
             role=spec.role,
             direction=spec.direction,
-            arms=tuple(_metric_arm(spec, arm, said) for arm in arms),
+            arms=tuple(_metric_arm(spec, arm, look, said) for arm in arms),
             effects=tuple(
                 effect_of(row, control.variant, adjusted[i], look.alpha, guards, said)
                 for i, row in enumerate(rows)
@@ -70,6 +73,15 @@ def findings_of(
         )
         for spec in metrics
     )
+
+
+def compared(
+    spec: MetricSpec, control: ArmFacts, treatment: ArmFacts, *, look: Look, share: float
+) -> Comparison:
+    """The comparison of a pair: as one pool, or epoch by epoch where weights have changed."""
+    if look.by_epoch:
+        return compare_by_epoch(spec, control, treatment, look=look)
+    return compare(spec, control, treatment, look=look, share=share)
 
 
 def _adjusted(rows: Sequence[Row]) -> list[float | None]:
@@ -151,7 +163,7 @@ def _verdict(row: Row, alpha: float, guards: int) -> GuardrailVerdict:
     return GuardrailVerdict(margin=margin, non_inferior=non_inferior, breached=least_harm > (margin or 0.0))
 
 
-def _metric_arm(spec: MetricSpec, arm: ArmFacts, said: list[str]) -> MetricArm:
+def _metric_arm(spec: MetricSpec, arm: ArmFacts, look: Look, said: list[str]) -> MetricArm:
     value = arm.aggregates.get(spec.key)
     if value is None:
         return MetricArm(variant=arm.variant, n=0, mean=None, sd=None)
@@ -163,7 +175,9 @@ def _metric_arm(spec: MetricSpec, arm: ArmFacts, said: list[str]) -> MetricArm:
     if value.n == 0 or not value.is_finite:
         return MetricArm(variant=arm.variant, n=value.n, mean=None, sd=None)
     said += _about_one_user(spec, arm.variant, value)
-    return _described(arm.variant, value, said, spec)
+    found = _described(arm.variant, value, said, spec)
+    steady = mean_over_epochs(spec, arm) if look.by_epoch else None
+    return found if steady is None else replace(found, mean=steady)
 
 
 def _about_one_user(spec: MetricSpec, variant: str, value: Aggregate) -> list[str]:

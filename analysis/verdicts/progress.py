@@ -74,6 +74,10 @@ def _one(
     information: float | None,
     last: float | None,
 ) -> Progress:
+    if look.by_epoch:
+        raise InsufficientData(
+            "weights have changed and may change again, so nobody knows how its errors go on"
+        )
     shown = finding.effect_of(arm.variant)
     if shown is not None and shown.test not in NORMAL:
         raise InsufficientData(

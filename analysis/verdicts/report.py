@@ -5,6 +5,7 @@ Health first (`health.py`), effects second (`compare.py` one pair, `effects.py` 
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from analysis.findings import ArmSummary, Decision, HealthCheck, MetricFinding, Report
 from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, Messages, MetricSpec
@@ -55,7 +56,7 @@ def build_report(
     ]
     said += _about_users(arms)
     notes: list[str] = []
-    findings = with_complier_effects(findings_of(metrics, arms, look, said), arms, look, notes)
+    findings = with_complier_effects(findings_of(metrics, arms, look, said, notes), arms, look, notes)
     notes += _about_cleared(findings)
     findings = with_factor_effects(findings, factors, arms, look, said, notes)
     progress = progress_of(plan, findings, arms, look, information, said)
@@ -116,8 +117,13 @@ def look_of(plan: AnalysisPlan, information: float | None, said: list[str]) -> L
     if method == Method.SPENDING and information is None:
         method = Method.ALWAYS_VALID
         said.append("no planned sample size is known, so the always_valid method stands in for spending")
+    common: dict[str, Any] = {
+        "alpha": plan.alpha,
+        "planned_n": plan.planned_n,
+        "by_epoch": plan.weights_changed,
+    }
     if method != Method.SPENDING or information is None:
-        return Look(method=method, alpha=plan.alpha, planned_n=plan.planned_n)
+        return Look(method=method, **common)
     if information > 1 + 1e-9:
         said.append(
             f"there are {information:.2f} times as many users as planned; the boundary is that of the planned end"
@@ -125,7 +131,7 @@ def look_of(plan: AnalysisPlan, information: float | None, said: list[str]) -> L
     rule = spending_rule(
         plan.looks, max(information, SMALLEST_INFORMATION), plan.alpha, kind=plan.spending, final=plan.ended
     )
-    return Look(method=method, alpha=plan.alpha, planned_n=plan.planned_n, spending=rule)
+    return Look(method=method, spending=rule, **common)
 
 
 def _about_users(arms: Sequence[ArmFacts]) -> list[str]:

@@ -320,14 +320,14 @@ def test_a_report_says_when_weights_have_changed(database: Database, clock: Step
     enrol(database, clock, experiment)
     weigh(database, clock, {"silence": 1, "reminder": 1, "coupon": 2})
 
-    def alarms() -> list[dict[str, Any]]:
+    def notices() -> list[dict[str, Any]]:
         with database.transaction() as session:
             body = reports.refresh_report(session, clock, key="spring").body
         return [check for check in body["health"] if check["check"] == "weights_changed"]
 
-    assert alarms() == []  # nobody has been drawn with the new weights
+    assert notices() == []  # nobody has been drawn with the new weights
     ramp(database, clock, 1.0)
     enrol(database, clock, experiment)
-    (alarm,) = alarms()
-    assert (alarm["ok"], alarm["blocking"], alarm["p_value"]) == (False, True, None)
-    assert "epoch 2: silence 0.25, reminder 0.25, coupon 0.5" in alarm["detail"]
+    (told,) = notices()
+    assert (told["ok"], told["blocking"], told["p_value"]) == (True, False, None)
+    assert "epoch 2: silence 0.25, reminder 0.25, coupon 0.5" in told["detail"]

@@ -22,7 +22,7 @@ def epochs(*weights: dict[str, float]) -> list[Epoch]:
 
 
 @pytest.mark.parametrize(
-    ("weights", "alarm"),
+    ("weights", "told"),
     [
         ([EVEN], False),
         ([EVEN, EVEN], False),
@@ -30,12 +30,13 @@ def epochs(*weights: dict[str, float]) -> list[Epoch]:
         ([UNEVEN, EVEN, EVEN], True),
     ],
 )
-def test_users_drawn_with_different_weights_raise_a_blocking_alarm(
-    weights: list[dict[str, float]], alarm: bool
+def test_users_drawn_with_different_weights_are_told_and_block_nothing(
+    weights: list[dict[str, float]], told: bool
 ) -> None:
     drawn = {f"e{number}": 10 for number in range(1, len(weights) + 1)}
     checks = cautions.changed_weights(design(), found(silence=arm(**drawn)), epochs(*weights))
-    assert [(check.ok, check.blocking) for check in checks] == ([(False, True)] if alarm else [])
+    assert [(check.ok, check.blocking) for check in checks] == ([(True, False)] if told else [])
+    assert cautions.have_weights_changed(found(silence=arm(**drawn)), epochs(*weights)) == told
 
 
 def test_an_epoch_in_which_nobody_was_drawn_does_no_harm() -> None:
@@ -43,7 +44,20 @@ def test_an_epoch_in_which_nobody_was_drawn_does_no_harm() -> None:
     assert cautions.changed_weights(design(), found(), []) == ()
 
 
-def test_the_alarm_tells_the_weights_in_the_order_of_the_design() -> None:
+def test_weights_that_nobody_knows_are_an_alarm() -> None:
+    (check,) = cautions.changed_weights(design(), found(silence=arm(e1=5, e2=3)), epochs(EVEN))
+    assert (check.ok, check.blocking) == (False, True)
+    assert "epoch 2: not known" in check.detail
+
+
+def test_of_many_epochs_the_first_and_the_last_are_told() -> None:
+    drawn = {f"e{number}": 10 for number in range(1, 31)}
+    (check,) = cautions.changed_weights(design(), found(silence=arm(**drawn)), epochs(*[EVEN, UNEVEN] * 15))
+    assert "26 more" in check.detail
+    assert all(f"epoch {number}:" in check.detail for number in (1, 2, 29, 30))
+
+
+def test_the_weights_are_told_in_the_order_of_the_design() -> None:
     facts = found(coupon=arm(e1=5, e2=7))
     (check,) = cautions.changed_weights(design(), facts, epochs({**UNEVEN}, dict(reversed(EVEN.items()))))
     assert "epoch 2: silence 0.25, reminder 0.25, coupon 0.5" in check.detail

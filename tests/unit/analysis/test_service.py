@@ -7,7 +7,7 @@ import pytest
 
 from analysis.facts.facts import ArmCounts, ExperimentFacts
 from analysis.inputs import Messages, Reached
-from analysis.reports import service
+from analysis.reports import arms, service
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.spending import spending_boundaries
 from experiments.design import ExperimentDesign, read_design
@@ -105,24 +105,24 @@ def test_no_crowd_of_looks_is_too_dense_for_the_boundaries() -> None:
 def test_shares_follow_the_epochs_that_users_were_drawn_in() -> None:
     facts = found(silence=arm(e1=100, e2=10), coupon=arm(e1=100, e2=90))
     weights = {1: {"silence": 0.5, "coupon": 0.5}, 2: {"silence": 0.1, "coupon": 0.9}}
-    assert service.traffic_shares(design(), facts, weights) == pytest.approx(
+    assert arms.traffic_shares(design(), facts, weights) == pytest.approx(
         {"silence": 110 / 300, "coupon": 190 / 300}
     )
 
 
 def test_shares_are_the_designs_before_anybody_was_drawn() -> None:
-    assert service.traffic_shares(design(), found(), {}) == pytest.approx(design().shares)
+    assert arms.traffic_shares(design(), found(), {}) == pytest.approx(design().shares)
 
 
 def test_arms_keep_the_order_of_the_design_and_strangers_get_no_weight() -> None:
     facts = found(stranger=arm(e1=2), coupon=arm(e1=5))
-    arms = service.arms_of(design(), facts, epochs=[])
-    assert [one.variant for one in arms] == ["silence", "reminder", "coupon", "stranger"]
-    assert [one.assigned for one in arms] == [0, 0, 5, 2]
-    assert [one.weight for one in arms] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
-    assert [one.sends for one in arms] == [False, True, True, False]
-    assert [one.control for one in arms] == [True, False, False, False]
-    assert arms[0].aggregates["bought"] == Aggregate(n=0, mean=0.0, variance=0.0)
+    made = arms.arms_of(design(), facts, epochs=[])
+    assert [one.variant for one in made] == ["silence", "reminder", "coupon", "stranger"]
+    assert [one.assigned for one in made] == [0, 0, 5, 2]
+    assert [one.weight for one in made] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    assert [one.sends for one in made] == [False, True, True, False]
+    assert [one.control for one in made] == [True, False, False, False]
+    assert made[0].aggregates["bought"] == Aggregate(n=0, mean=0.0, variance=0.0)
 
 
 def test_metrics_keep_role_direction_and_margin() -> None:
