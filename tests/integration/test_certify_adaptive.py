@@ -1,0 +1,103 @@
+"""The certification of effects by epoch: it decides as production does, and can fail."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.inputs import AnalysisPlan, MetricSpec
+from analysis.verdicts.by_epoch import compare_by_epoch
+from analysis.verdicts.report import look_of
+from benchmarks import bandit_worlds, certify_adaptive
+from benchmarks.bandit_worlds import Sums, Worlds, base_rates, play, probability_best
+from benchmarks.certify_page import page_of
+from benchmarks.claims import ALPHA, QUICK, Findings
+from benchmarks.simulation import Twin
+from experiments.vocabulary import Method, MetricKind
+
+TINY = replace(QUICK, runs=40, coverage_runs=40)
+SPEC = MetricSpec(key="bought", kind=MetricKind.PROPORTION)
+
+
+def worlds(*, lift: float = 1.0, count: int = 40) -> Worlds:
+    rates = np.repeat(base_rates(4, "up")[:, None], 3, axis=1)
+    rates[:, -1] *= lift
+    return play(np.random.default_rng(4), worlds=count, rates=rates, users=600, policy="thompson", parts=2)
+
+
+@pytest.mark.parametrize("method", [Method.SPENDING, Method.ALWAYS_VALID])
+def test_looks_are_judged_as_production_judges_them(method: Method) -> None:
+    """Every look of some worlds with a large effect: significant here exactly where the report says so."""
+    played, planned, level = worlds(lift=3.5, count=6), 2400, ALPHA / 2
+    bounds = certify_adaptive._bounds(str(method), 8, planned, level)
+    hits = 0
+    for look in range(8):
+        sums = played.until(look // 2, look % 2)
+        fractions = tuple((each + 1) / 8 for each in range(look + 1))
+        plan = AnalysisPlan(
+            method=method,
+            planned_n=planned,
+            information=fractions[-1],
+            looks=fractions[:-1],
+            weights_changed=True,
+        )
+        rule = look_of(plan, fractions[-1], [])
+        shares = certify_adaptive._shares(sums, 2)
+        exact = certify_adaptive._exact(str(method), sums, shares, 2)
+        p = certify_adaptive.adaptive_shares.p_values(shares)
+        e = certify_adaptive._e_process(sums, 2, np.ones(6, dtype=bool), planned)
+        for world in range(6):
+            control, treatment = (certify_adaptive._facts(sums, world, k, control=k == 0) for k in (0, 2))
+            found = compare_by_epoch(SPEC, control, treatment, look=rule)
+            assert found.test == ("exact_by_epoch" if exact[world] else "score_by_epoch")
+            assert found.p_value is not None
+            mine = bool(e[world] < level) if exact[world] else bool(p[world] < bounds[look])
+            assert mine == (found.p_value < level)
+            hits += mine
+    assert hits > 5
+
+
+def test_the_claims_are_made_and_a_pooled_test_misses_them() -> None:
+    findings = Findings()
+    certify_adaptive.afterwards(TINY, 1, findings, lambda: None)
+    certify_adaptive.money(TINY, 1, findings, lambda: None)
+    told = {claim.claim.split(":")[0]: claim for claim in findings.claims}
+    assert told["pooled z test, which no report shows"].met is None
+    assert told["what reports show for shares (score interval by epoch)"].met is True
+    assert "## After a bandit" in page_of(findings, TINY, seed=1)
+    rates = np.repeat(base_rates(8, "up")[:, None], 2, axis=1)
+    played = play(np.random.default_rng(2), worlds=400, rates=rates, users=800, policy="thompson")
+    cell = certify_adaptive.Cell(2, "up", "thompson", 8, 800, "no effect")
+    missed = certify_adaptive._missed(cell, played.until(7, 0))
+    assert missed["pooled"] > 0.3
+    assert missed["score"] < 0.09
+
+
+def test_a_twin_that_is_not_production_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = worlds().until(3, 1)
+    rng = np.random.default_rng(1)
+    certify_adaptive._check(rng, sums)
+    real = certify_adaptive._shares
+
+    def other(found: Sums, k: int) -> object:
+        return replace(real(found, k), users=found.users + np.arange(4))
+
+    monkeypatch.setattr(certify_adaptive, "_shares", other)
+    with pytest.raises(Twin):
+        certify_adaptive._check(rng, sums)
+
+
+def test_the_chances_of_being_best() -> None:
+    rng = np.random.default_rng(3)
+    mean, error = np.array([[0.10, 0.11, 0.105]]), np.array([[0.01, 0.005, 0.02]])
+    drawn = rng.normal(mean, error, (200_000, 3)).argmax(axis=1)
+    assert probability_best(mean, error)[0] == pytest.approx(np.bincount(drawn) / 200_000, abs=0.005)
+    for policy in bandit_worlds.POLICIES.values():
+        assert policy(np.array([[0.2, 0.7, 0.1]])).sum() == pytest.approx(1.0)
+
+
+def test_every_arm_keeps_its_floor() -> None:
+    played = worlds()
+    assert played.propensity.min() >= bandit_worlds.FLOOR - 1e-12
+    assert played.propensity.sum(axis=-1) == pytest.approx(np.ones(played.propensity.shape[:2]))
+    assert played.n.sum(axis=(2, 3)) == pytest.approx(np.full(played.n.shape[:2], 600))
