@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.findings import Report
-from analysis.reports.report_words import folded_warnings
+from analysis.reports.report_words import folded_warnings, light
 
 PICTURE_WIDTH: Final = 23
 NARROW_PICTURE: Final = 15
@@ -211,7 +211,7 @@ def _health(checks: Iterable[Mapping[str, Any]]) -> RenderableType:
     words = Text("\nHealth\n", style="bold")
     for check in checks:
         mark, style = ("ok   ", "green") if check["ok"] else ("alarm", "bold red")
-        if check["ok"] and check["p_value"] is None:
+        if light(check) == "unknown":
             mark, style = "?    ", "yellow"
         words.append(f"  {mark} ", style=style)
         stage = f" at {check['stage']}" if check["stage"] else ""
