@@ -157,7 +157,7 @@ def _claims(missed: dict[Cell, dict[str, float]], size: Size, findings: Findings
     for name, words, bar in (
         ("score", "what reports show for shares (score interval by epoch)", True),
         ("BOLS", "batched OLS, every epoch alike", False),
-        ("Wald", "the same weights with Wald intervals (what reports show for means)", False),
+        ("Wald", "the same weights with Wald intervals, as reports show for means", False),
         ("AW-AIPW", "AW-AIPW, constant allocation", False),
         ("pooled", "pooled z test, which no report shows", False),
     ):

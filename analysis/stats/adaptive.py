@@ -63,7 +63,8 @@ def stabilised(users: Floats, control: Arms, treatment: Arms) -> tuple[Effects, 
     """Treatment - control over the epochs, whatever made the weights of each.
 
         d = sum_t b_t d_t / sum_t b_t        d_t = m_tT - m_tC        b_t = sqrt(N_t) / sqrt(1/n_tT + 1/n_tC)
-        se^2 = sum_t b_t^2 (s2_tT/n_tT + s2_tC/n_tC) / (sum_t b_t)^2
+        se^2 = the larger of   sum_t b_t^2 (s2_tT/n_tT + s2_tC/n_tC) / (sum_t b_t)^2
+                        and    sum_t b_t^2 s2_t (1/n_tT + 1/n_tC) / (sum_t b_t)^2      (s2_t: pooled over both arms)
 
     b_t d_t is sqrt(N_t) times the batched OLS statistic of an epoch, up to sigma: given the past its mean is 0 without an effect, and
     its variance N_t sigma_t^2, however the users were split. So the sum is a martingale whose variance follows the number of users that
@@ -71,7 +72,8 @@ def stabilised(users: Floats, control: Arms, treatment: Arms) -> tuple[Effects, 
     the sum of a fixed split. Turned round: d is the value of the effect at which the test with these weights gives 0 (inversion).
     The same weights come out of Hadad et al. 2021 for the scores of a difference with the epoch's own means as the model of the
     outcome and `constant allocation` (variance of a score 1/e_T + 1/e_C), with the shares that came out for the chances.
-    An effect that changes is averaged with weights b_t. One epoch gives `welch.effects`.
+    An effect that changes is averaged with weights b_t. The first variance needs no assumption but errs for skewed amounts in small cells:
+    a cell without its largest buyers has a low mean *and* a low variance. The second, that of batched OLS, does not.
 
     users: N_t, all users of the epoch in any arm, (..., T). arms: fields (..., T), with a covariate for CUPED: theta is
     pooled within arms and epochs. Epochs without both arms say nothing and count nothing. A cell of one user has the variance of its
@@ -97,7 +99,8 @@ def stabilised(users: Floats, control: Arms, treatment: Arms) -> tuple[Effects, 
         for each in (control, treatment):
             reason = blame(reason, ~(np.where(usable, each.n, 0).max(axis=-1) > 1), Reason.ONE_USER)
         estimate = _sum(b, delta)
-        square = part_t.sum(axis=-1) + part_c.sum(axis=-1)
+        own = part_t.sum(axis=-1) + part_c.sum(axis=-1)
+        square = np.maximum(own, _pooled(b, control.n, variance_c, treatment.n, variance_t))
         spread = (part_t**2 / np.maximum(treatment.n - 1, 1) + part_c**2 / np.maximum(control.n - 1, 1)).sum(
             -1
         )
@@ -105,12 +108,12 @@ def stabilised(users: Floats, control: Arms, treatment: Arms) -> tuple[Effects, 
         found = Effects(
             estimate=estimate,
             standard_error=np.sqrt(square),
-            degrees_of_freedom=np.where(spread > 0, square**2 / spread, np.inf),
+            degrees_of_freedom=np.where(spread > 0, own**2 / spread, np.inf),
             n=np.where(usable, control.n + treatment.n, 0).sum(axis=-1),
             control_mean=_sum(b, control.mean),
             control_variance=plain_c.sum(axis=-1),
             covariance=-_part(b, control.n, covariance_c).sum(axis=-1),
-            variance_reduction=np.where(plain > 0, 1 - square / plain, 0.0),
+            variance_reduction=np.where(plain > 0, 1 - own / plain, 0.0),
         )
         return found, untestable(found, reason)
 
@@ -216,6 +219,14 @@ def _part(b: Floats, n: Floats, variance: Floats) -> Floats:
     free = np.where(b > 0, np.maximum(n - 1, 0), 0.0)
     own = np.where(free > 0, free * variance, 0.0).sum(axis=-1) / np.maximum(free.sum(axis=-1), 1)
     return np.where(b > 0, b**2 * np.where(n > 1, variance, own[..., None]) / np.maximum(n, 1), 0.0)
+
+
+def _pooled(b: Floats, n_c: Floats, variance_c: Floats, n_t: Floats, variance_t: Floats) -> Floats:
+    """The variance if both arms had one variance in each epoch: that of batched OLS."""
+    free_c, free_t = np.maximum(n_c - 1, 0), np.maximum(n_t - 1, 0)
+    shared = (free_c * variance_c + free_t * variance_t) / np.maximum(free_c + free_t, 1)
+    parts = b**2 * shared * (1 / np.maximum(n_c, 1) + 1 / np.maximum(n_t, 1))
+    return np.asarray(np.where(b > 0, parts, 0.0).sum(axis=-1))
 
 
 def _slope(control: Arms, treatment: Arms, usable: NDArray[np.bool_]) -> Floats:

@@ -132,9 +132,13 @@ def test_means_by_epoch_are_those_of_the_rows(database: Database, clock: Stepped
         [[cells[t, v].var(ddof=1) / len(cells[t, v]) for v in ("silence", "coupon")] for t in (1, 2)]
     )
     parts = b[:, None] ** 2 * parts
+    shared = np.array([
+        np.concatenate([cells[t, v] - cells[t, v].mean() for v in ("silence", "coupon")]).var(ddof=2) for t in (1, 2)
+    ])  # fmt: skip
+    square = max(parts.sum(), float((b**2 * shared * np.array([1 / 200 + 1 / 200, 1 / 80 + 1 / 320])).sum()))
     free = np.array([[199, 199], [79, 319]])
     freedom = parts.sum() ** 2 / (parts**2 / free).sum()
-    half = -special.stdtrit(freedom, 0.025) * math.sqrt(parts.sum())
+    half = -special.stdtrit(freedom, 0.025) * math.sqrt(square)
     assert effect["test"] == "welch_by_epoch"
     assert effect["absolute"]["estimate"] == pytest.approx(float(b @ delta), rel=1e-9)
     assert effect["absolute"]["upper"] - effect["absolute"]["estimate"] == pytest.approx(half, rel=1e-9)

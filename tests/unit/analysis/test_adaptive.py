@@ -152,7 +152,9 @@ def test_stabilised_by_hand() -> None:
 
 def test_one_epoch_is_one_pool_also_with_a_covariate() -> None:
     parts = {"mean_x": [2.0], "variance_x": [3.0], "covariance_xy": [2.0]}
-    control = arms([100], [1.0], [4.0], **parts)
+    control = arms(
+        [100], [1.0], [6.0], **parts
+    )  # the smaller arm varies more, so Welch's variance is the larger one
     treatment = arms([150], [1.5], [5.0], **{**parts, "mean_x": [2.2], "covariance_xy": [2.5]})
     found, reason = adaptive.stabilised(np.array([700.0]), control, treatment)
     whole, _ = welch.effects(control, treatment)
@@ -163,6 +165,13 @@ def test_one_epoch_is_one_pool_also_with_a_covariate() -> None:
         "variance_reduction",
     ):  # fmt: skip
         assert float(getattr(found, name)) == pytest.approx(float(getattr(whole, name)[0]), rel=1e-12), name
+
+
+def test_a_small_cell_without_its_largest_buyers_does_not_look_sure() -> None:
+    """Treatment: 10 users with variance 0.1 beside 990 with 4; pooled, the epoch has (9 0.1 + 989 4) / 998."""
+    found, _ = adaptive.stabilised(np.array([1000.0]), arms([990], [1.0], [4.0]), arms([10], [0.4], [0.1]))
+    shared = (9 * 0.1 + 989 * 4) / 998
+    assert float(found.standard_error) == pytest.approx(np.sqrt(shared * (1 / 990 + 1 / 10)), rel=1e-12)
 
 
 def test_a_cell_of_one_user_borrows_the_spread_of_its_arm() -> None:
