@@ -1,8 +1,4 @@
-"""From what was counted to the weights of the next epoch: one pure function, the same for one experiment and for thousands of simulated ones.
-
-The estimate answers two questions at once, and must not answer them one after the other: users of a later epoch met another base rate *and* are
-younger, so weights by epoch without regard to age would give most weight to the cells that know least. See `estimate`.
-"""
+"""From what was counted to the weights of the next epoch: one pure function, the same for one experiment and for thousands of simulated ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.stats.best_arm import beta_best, gaussian_best, top_two, with_floor
-from analysis.stats.delays import DelayCurve, curve_variance, delay_curve
-from analysis.stats.drift import comparable, epoch_weights
+from analysis.stats.estimates import AllocationEvidence, Estimate, estimate
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 TAIL: Final = 10
 """Conversions of users who were watched for the whole window, before anything is said about how long conversions take."""
-VARIANCE_PRIOR: Final = 50.0
-"""Users that the spread of all arms together counts for in the spread of one arm: few conversions are no proof of little spread."""
 
 
 class Reason(IntEnum):
@@ -34,42 +27,6 @@ class Reason(IntEnum):
     TAIL_UNKNOWN = 3
     NEVER_TOGETHER = 4
     NO_ARMS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocationEvidence:
-    """What was counted of T epochs, K arms and A ages; leading axes are experiments (simulated worlds), or absent.
-
-    users, total, total_squares: (.., T, K, A): assigned users by the age bin they are in now, and sum and sum of squares of their numbers so far
-    (both the conversions for a proportion). delays: (.., K, A, B), conversions by age and delay of their users, weighted by what the metric
-    counts; None when users count only once their window has closed: A is then 1. Bins and what counts in them: `delays.py`.
-    active: (.., K), arms that are to get traffic. conversions: (.., K), users with a number above 0, for the burn-in; None: `total`.
-    messages: delivered messages per user, (.., K), for an objective with cost; None: none.
-    proportion: whether a user's number is 0 or 1.
-    """
-
-    users: Floats
-    total: Floats
-    total_squares: Floats
-    delays: Floats | None
-    active: Flags
-    conversions: Floats | None = None
-    messages: Floats | None = None
-    proportion: bool = True
-
-    def __post_init__(self) -> None:
-        shape = self.users.shape
-        if len(shape) < 3 or self.total.shape != shape or self.total_squares.shape != shape:
-            raise ValueError("users, total and total_squares have one shape: (.., epochs, arms, ages)")
-        arms, ages = shape[-2:]
-        if self.delays is None and ages != 1:
-            raise ValueError("without delays there is one age: the window has closed")
-        if self.delays is not None and self.delays.shape != (*shape[:-3], arms, ages, ages - 1):
-            raise ValueError("delays have the shape (.., arms, ages, ages - 1)")
-        if any(each is not None and each.shape != (*shape[:-3], arms) for each in (self.active, self.conversions, self.messages)):
-            raise ValueError("active, conversions and messages have the shape (.., arms)")
-        if not (np.all(self.users >= 0) and np.all(self.total_squares >= 0)):
-            raise ValueError("users and sums of squares are at least 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +45,6 @@ class AllocationPolicy:
     maximise: bool = True
     conversion: float = 1.0
     message: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """mean and sd of each arm in units of the metric, effective_n behind them, (.., K); weights of the epochs, (.., T); the curve, if any."""
-
-    mean: Floats
-    sd: Floats
-    effective_n: Floats
-    epoch_weights: Floats
-    curve: DelayCurve | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +92,9 @@ def weights(evidence: AllocationEvidence, policy: AllocationPolicy) -> Allocatio
         if policy.message == 0:
             objective, spread = found.mean, found.sd
     p_best = _among(evidence.active, p_best)
-    safe = np.where(told[..., None], p_best, evidence.active / np.maximum(evidence.active.sum(axis=-1, keepdims=True), 1))
+    safe = np.where(
+        told[..., None], p_best, evidence.active / np.maximum(evidence.active.sum(axis=-1, keepdims=True), 1)
+    )
     safe = np.where(safe.sum(axis=-1, keepdims=True) > 0, safe, 1 / safe.shape[-1])
     active = np.where(evidence.active.any(axis=-1, keepdims=True), evidence.active, True)
     shares = {
@@ -165,70 +113,6 @@ def weights(evidence: AllocationEvidence, policy: AllocationPolicy) -> Allocatio
     )
 
 
-def estimate(evidence: AllocationEvidence) -> Estimate:
-    """What each arm makes of a user by the end of the window, compared over the same epochs, young users counted for what they can tell.
-
-        E_tk = sum_a n_tka F_k(e_a)                    users' worth of watching in a cell
-        r_tk = C_tk / E_tk                             rate of a cell by the end of the window
-        w_t  = N_t m_t / sum,  m_t = min_k E_tk/n_tk   N_t: users of all active arms; m_t: how far the slowest of them is
-        mean_k = sum_t w_t r_tk
-        sd_k^2 = sum_t w_t^2 (v_tk E_tk - u_tk^2 Q_tk) / E_tk^2  +  mean_k^2 Var(log of the curve's part)
-
-    Q_tk = sum_a n_tka F_k(e_a)^2; v_tk, u_tk: mean square and mean of one user's number. F_k is learned from converters only (`delays.py`), so the
-    base rate of an epoch cancels in it; given F_k, E[C_tk] = p_tk E_tk whatever the ages; and the weights are those of the epoch, one for all
-    arms, so that a base rate common to the arms cancels in every difference (added) and ratio (multiplied). Once all users are mature m_t = 1, and
-    this is the mean of `drift.epoch_weighted`. m_t keeps the variance in bounds: without it an epoch of yesterday, of which
-    one arm has shown nothing yet, would get as much weight as one that is done. Epochs without users of an active arm are left out.
-    v_tk = v_t f_k, with v_t of all arms and f_k the arm's own multiple, shrunk to 1; u_tk the same way.
-    """
-    users, active = evidence.users, evidence.active
-    curve = None if evidence.delays is None else delay_curve(evidence.delays)
-    developed = np.ones((*users.shape[:-3], 1, *users.shape[-2:])) if curve is None else curve.developed[..., None, :, :]
-    watched = users * developed
-    n, effective = users.sum(axis=-1), watched.sum(axis=-1)
-    total, squares = evidence.total.sum(axis=-1), evidence.total_squares.sum(axis=-1)
-    used = comparable(effective, active)
-    mature = np.where(active[..., None, :], effective / np.maximum(n, 1.0), 1.0).min(axis=-1)
-    traffic = np.where(active[..., None, :], n, 0.0).sum(axis=-1) * mature
-    by_epoch = epoch_weights(traffic, used)
-    cells = used[..., None] & (effective > 0)
-    safe = np.where(cells, effective, 1.0)
-    share = np.where(cells, by_epoch[..., None], 0.0)
-    rate = np.where(cells, total / safe, 0.0)
-    mean = (share * rate).sum(axis=-2)
-    variance = _cell_variances(total, squares, effective, (watched * developed).sum(axis=-1), cells)
-    sd2 = (share**2 * variance).sum(axis=-2)
-    if curve is not None:
-        parts = ((share * rate / safe)[..., None] * watched).sum(axis=-3)
-        sd2 = sd2 + mean**2 * curve_variance(parts / np.where(mean > 0, mean, 1.0)[..., None], curve)
-    return Estimate(
-        mean=mean,
-        sd=np.sqrt(sd2),
-        effective_n=np.where(cells, effective, 0.0).sum(axis=-2),
-        epoch_weights=by_epoch,
-        curve=curve,
-    )
-
-
-def _cell_variances(total: Floats, squares: Floats, effective: Floats, curved: Floats, cells: Flags) -> Floats:
-    e = np.where(cells, effective, 0.0)
-
-    def of_one(sums: Floats) -> Floats:
-        kept = np.where(cells, sums, 0.0)
-        by_epoch = kept.sum(axis=-1, keepdims=True) / np.maximum(e.sum(axis=-1, keepdims=True), 1e-300)
-        everywhere = kept.sum(axis=(-2, -1), keepdims=True) / np.maximum(e.sum(axis=(-2, -1), keepdims=True), 1e-300)
-        expected = (by_epoch * e).sum(axis=-2, keepdims=True)
-        prior = VARIANCE_PRIOR * everywhere
-        # All arms of one epoch without a conversion still have the spread of the other epochs.
-        own = np.where(expected + prior > 0, (kept.sum(axis=-2, keepdims=True) + prior) / np.maximum(expected + prior, 1e-300), 0.0)
-        smooth = (kept.sum(axis=-1, keepdims=True) + prior) / (e.sum(axis=-1, keepdims=True) + VARIANCE_PRIOR)
-        return np.asarray(smooth * own)
-
-    square, one = of_one(squares), of_one(total)
-    safe = np.where(cells, effective, 1.0)
-    return np.where(cells, np.maximum(square * e - np.minimum(one**2, square) * curved, 0.0) / safe**2, 0.0)
-
-
 def _best_rate(evidence: AllocationEvidence, found: Estimate, *, maximise: bool) -> Floats:
     """P(best) of proportions: Beta posteriors with as many users as the standard deviation is worth, and one conversion at the common rate before."""
     active = evidence.active
@@ -239,9 +123,17 @@ def _best_rate(evidence: AllocationEvidence, found: Estimate, *, maximise: bool)
     worth = np.where(found.sd > 0, smooth * (1 - smooth) / np.maximum(found.sd, 1e-12) ** 2, effective)
     # An arm that gets no traffic is out of the comparison: certain to be the worst.
     best = (mean * worth, (1 - mean) * worth)
-    out = (np.zeros_like(mean), np.full_like(mean, 1e9)) if maximise else (np.full_like(mean, 1e9), np.zeros_like(mean))
-    successes, failures = (np.where(active, inside, outside) for inside, outside in zip(best, out, strict=True))
-    return beta_best(successes, failures, prior=(np.ones_like(common), (1 - common) / common), maximise=maximise)
+    out = (
+        (np.zeros_like(mean), np.full_like(mean, 1e9))
+        if maximise
+        else (np.full_like(mean, 1e9), np.zeros_like(mean))
+    )
+    successes, failures = (
+        np.where(active, inside, outside) for inside, outside in zip(best, out, strict=True)
+    )
+    return beta_best(
+        successes, failures, prior=(np.ones_like(common), (1 - common) / common), maximise=maximise
+    )
 
 
 def _without(active: Flags, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
@@ -262,7 +154,9 @@ def _top_two(p: Floats, active: Flags, leader: float) -> Floats:
     return np.where(alone, active, top_two(p, leader=leader))
 
 
-def _doubts(evidence: AllocationEvidence, policy: AllocationPolicy, found: Estimate) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
+def _doubts(
+    evidence: AllocationEvidence, policy: AllocationPolicy, found: Estimate
+) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
     active = evidence.active
     users = evidence.users.sum(axis=(-3, -1))
     converted = evidence.total.sum(axis=(-3, -1)) if evidence.conversions is None else evidence.conversions
@@ -273,8 +167,12 @@ def _doubts(evidence: AllocationEvidence, policy: AllocationPolicy, found: Estim
         (~active.any(axis=-1), Reason.NO_ARMS, None),
         (few.any(axis=-1), Reason.FEW_USERS, few),
         (rare.any(axis=-1), Reason.FEW_CONVERSIONS, rare),
-        (np.zeros_like(reason, dtype=bool) if found.curve is None else found.curve.tail < TAIL, Reason.TAIL_UNKNOWN, None),
-        (~(found.epoch_weights > 0).any(axis=-1), Reason.NEVER_TOGETHER, None),
+        (
+            np.zeros_like(reason, dtype=bool) if found.curve is None else found.curve.tail < TAIL,
+            Reason.TAIL_UNKNOWN,
+            None,
+        ),
+        (~found.connected, Reason.NEVER_TOGETHER, None),
     ]
     for doubtful, code, which in reversed(doubts):
         reason = np.where(doubtful, np.int8(code), reason)
@@ -282,7 +180,9 @@ def _doubts(evidence: AllocationEvidence, policy: AllocationPolicy, found: Estim
     return reason, arm
 
 
-def why(answer: AllocationAnswer, evidence: AllocationEvidence, policy: AllocationPolicy, names: Sequence[str]) -> str | None:
+def why(
+    answer: AllocationAnswer, evidence: AllocationEvidence, policy: AllocationPolicy, names: Sequence[str]
+) -> str | None:
     """In words, why one experiment gets no new weights; None when it gets them. ValueError for several experiments at once."""
     if answer.reason.ndim:
         raise ValueError("words are for one experiment")
@@ -296,7 +196,8 @@ def why(answer: AllocationAnswer, evidence: AllocationEvidence, policy: Allocati
     if code == Reason.FEW_CONVERSIONS:
         return f"too thin: arm {names[arm]} has {converted[arm]:.0f} of {policy.burn_in_conversions:g} conversions"
     if code == Reason.TAIL_UNKNOWN:
-        tail = 0.0 if evidence.delays is None else float(delay_curve(evidence.delays).tail)
+        curve = estimate(evidence).curve
+        tail = 0.0 if curve is None else float(curve.tail)
         return (
             f"too early: {tail:.0f} of {TAIL} conversions are of users whose whole window has passed, "
             "so nobody can know yet how many come late"

@@ -39,7 +39,9 @@ def gaussian_best(mean: ArrayLike, se: ArrayLike, *, maximise: bool = True) -> F
     """
     means, ses = np.broadcast_arrays(np.asarray(mean, dtype=np.float64), np.asarray(se, dtype=np.float64))
     if means.ndim == 0 or not (np.all(np.isfinite(means)) and np.all(np.isfinite(ses)) and np.all(ses >= 0)):
-        raise ValueError("means and standard errors are finite, one for each arm, and no standard error is negative")
+        raise ValueError(
+            "means and standard errors are finite, one for each arm, and no standard error is negative"
+        )
     signed = means if maximise else -means
     top = signed.max(axis=-1, keepdims=True)
     scale = np.maximum(ses.max(axis=-1, keepdims=True), top - signed.min(axis=-1, keepdims=True))
@@ -69,7 +71,9 @@ def beta_best(
     if not (np.all(s >= 0) and np.all(f >= 0)):
         raise ValueError("successes and failures are at least 0")
     a, b = np.broadcast_arrays(s + np.asarray(prior[0]), f + np.asarray(prior[1]))
-    if a.ndim == 0 or not (np.all(a > 0) and np.all(b > 0) and np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
+    if a.ndim == 0 or not (
+        np.all(a > 0) and np.all(b > 0) and np.all(np.isfinite(a)) and np.all(np.isfinite(b))
+    ):
         raise ValueError("the parameters of every posterior are positive and finite, one pair for each arm")
     # The smallest rate is the largest share of failures.
     first, second = (a, b) if maximise else (b, a)
@@ -119,7 +123,11 @@ def with_floor(weights: ArrayLike, floor: float, active: ArrayLike | None = None
     [0.86, 0.14, 0.0]
     """
     w = np.asarray(weights, dtype=np.float64)
-    mask = np.ones(w.shape, dtype=bool) if active is None else np.broadcast_to(np.asarray(active, dtype=bool), w.shape)
+    mask = (
+        np.ones(w.shape, dtype=bool)
+        if active is None
+        else np.broadcast_to(np.asarray(active, dtype=bool), w.shape)
+    )
     arms = mask.sum(axis=-1, keepdims=True)
     if not np.all(w >= 0) or not np.all(arms > 0):
         raise ValueError("weights are at least 0, and one arm at least is active")
@@ -174,7 +182,7 @@ def _logit(x: Floats) -> Floats:
 
 
 def _integral(density: Floats, cdf: Floats, weight: Floats) -> Floats:
-    """integral f_k prod_{j != k} F_j; density and cdf: (worlds, arms, nodes)."""
+    """Integral f_k prod_{j != k} F_j; density and cdf: (worlds, arms, nodes)."""
     arms = density.shape[1]
     ones = np.ones_like(cdf[:, :1])
     # Products of all arms before and after k: no division by a cdf that is 0.

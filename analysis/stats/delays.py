@@ -71,7 +71,9 @@ def delay_curve(conversions: ArrayLike, *, pooling: float = POOLING) -> DelayCur
     hazard = np.where(known > 0, (events + pooling * pooled) / np.maximum(known, 1e-300), 0.0)
     survived = np.cumprod((1 - hazard)[..., ::-1], axis=-1)[..., ::-1]
     # Nothing has happened at age 0, also when no conversion has been seen that says so.
-    developed = np.concatenate([np.zeros((*survived.shape[:-1], 1)), survived[..., 1:], np.ones((*survived.shape[:-1], 1))], axis=-1)
+    developed = np.concatenate(
+        [np.zeros((*survived.shape[:-1], 1)), survived[..., 1:], np.ones((*survived.shape[:-1], 1))], axis=-1
+    )
     return DelayCurve(developed=developed, hazard=hazard, at_risk=known, tail=pooled_at_risk[..., 0, -1])
 
 

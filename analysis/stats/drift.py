@@ -43,7 +43,9 @@ def epoch_weights(traffic: ArrayLike, used: ArrayLike) -> Floats:
     return np.asarray(np.where(total > 0, kept / np.where(total > 0, total, 1.0), 0.0))
 
 
-def epoch_weighted(n: ArrayLike, total: ArrayLike, total_squares: ArrayLike, *, active: ArrayLike | None = None) -> EpochWeighted:
+def epoch_weighted(
+    n: ArrayLike, total: ArrayLike, total_squares: ArrayLike, *, active: ArrayLike | None = None
+) -> EpochWeighted:
     """Means of mature users by epoch, weighted by the traffic of all active arms.
 
         mean_k = sum_t w_t ybar_tk,    w_t = N_t / N,    se_k^2 = sum_t w_t^2 s2_k / n_tk,    s2_k = sum_t SS_tk / sum_t (n_tk - 1)

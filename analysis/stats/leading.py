@@ -68,10 +68,18 @@ def ahead(
     spread = 2 * (s2[..., :, None] + s2[..., None, :])
     delta = found.mean[..., :, None] - found.mean[..., None, :]
     pairs = enough[..., :, None] & enough[..., None, :] & (se2 > 0) & ~np.eye(users.shape[-1], dtype=bool)
-    x = tightest_at(planned_n, alpha) ** 2 * traffic[..., None, None] ** 2 * np.where(pairs, se2 / np.where(spread > 0, spread, 1.0), 0.0)
+    x = (
+        tightest_at(planned_n, alpha) ** 2
+        * traffic[..., None, None] ** 2
+        * np.where(pairs, se2 / np.where(spread > 0, spread, 1.0), 0.0)
+    )
     z2 = np.where(pairs, delta**2 / np.where(se2 > 0, se2, 1.0), 0.0)
     p = np.exp(np.minimum(0.0, 0.5 * np.log1p(x) - z2 * x / (2 * (x + 1))))
     arms = mask.sum(axis=-1)
     better = (p < alpha / np.maximum(arms - 1, 1)[..., None, None]) & (delta > 0 if maximise else delta < 0)
-    over_all = mask & (arms > 1)[..., None] & np.all(better | ~mask[..., None, :] | np.eye(users.shape[-1], dtype=bool), axis=-1)
+    over_all = (
+        mask
+        & (arms > 1)[..., None]
+        & np.all(better | ~mask[..., None, :] | np.eye(users.shape[-1], dtype=bool), axis=-1)
+    )
     return Ahead(winner=np.where(over_all.any(axis=-1), over_all.argmax(axis=-1), -1), p_values=p)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.stats.allocation import AllocationAnswer, AllocationEvidence, AllocationPolicy, weights
+from analysis.stats.allocation import AllocationAnswer, AllocationPolicy, weights
+from analysis.stats.estimates import AllocationEvidence
 from analysis.stats.leading import ahead
 
 Floats = NDArray[np.float64]
@@ -44,7 +45,11 @@ class World:
             raise ValueError("delays are chances, one row for each arm")
         if self.delays.shape[1] and not np.allclose(self.delays.sum(axis=1), 1):
             raise ValueError("the delays of each arm sum to 1")
-        if np.any(self.rates < 0) or np.any(np.outer(self.drift, self.rates) > 1) or np.any(self.arrivals < 0):
+        if (
+            np.any(self.rates < 0)
+            or np.any(np.outer(self.drift, self.rates) > 1)
+            or np.any(self.arrivals < 0)
+        ):
             raise ValueError("rates, also after drift, lie between 0 and 1; arrivals are at least 0")
 
     @property
@@ -98,7 +103,11 @@ def simulate_bandit(
             progress(start + some, runs)
     sizes = np.array([len(each.regret) for each in found], dtype=np.float64)
     return BanditRuns(
-        **{name: np.concatenate([getattr(each, name) for each in found]) for name in BanditRuns.__slots__ if name != "shares"},
+        **{
+            name: np.concatenate([getattr(each, name) for each in found])
+            for name in BanditRuns.__slots__
+            if name != "shares"
+        },
         shares=np.average([each.shares for each in found], axis=0, weights=sizes),
     )
 
@@ -125,7 +134,11 @@ class _Seen:
         active = np.ones((worlds, arms), dtype=bool)
         if self.at_once or not delays_known:
             return AllocationEvidence(
-                users=self.users[:, :last, :, None], total=so_far[..., None], total_squares=so_far[..., None], delays=None, active=active
+                users=self.users[:, :last, :, None],
+                total=so_far[..., None],
+                total_squares=so_far[..., None],
+                delays=None,
+                active=active,
             )
         users, total = np.zeros((2, worlds, last, arms, bins + 1))
         users[:, np.arange(last), :, ages] = self.users[:, :last].transpose(1, 0, 2)
@@ -144,10 +157,16 @@ def _run(
     delays = np.ones((arms, 1)) if at_once else world.delays
     bins = delays.shape[1]
     seen = _Seen(
-        users=np.zeros((worlds, intervals, arms)), converted=np.zeros((worlds, intervals, arms, bins)), at_once=at_once
+        users=np.zeros((worlds, intervals, arms)),
+        converted=np.zeros((worlds, intervals, arms, bins)),
+        at_once=at_once,
     )
     current = np.tile(np.asarray(shares, dtype=np.float64), (worlds, 1))
-    winner, decided, moved = np.full(worlds, -1), np.zeros(worlds, dtype=np.intp), np.zeros(worlds, dtype=np.intp)
+    winner, decided, moved = (
+        np.full(worlds, -1),
+        np.zeros(worlds, dtype=np.intp),
+        np.zeros(worlds, dtype=np.intp),
+    )
     given = np.zeros((intervals, arms))
     for now in range(intervals + bins):
         if now < intervals:
@@ -163,13 +182,17 @@ def _run(
         regret=_regret(world, seen.users),
         winner=winner,
         decided=decided,
-        favourite=_favourite(weights(seen.evidence(intervals + bins, delays_known=True), _to_the_end(policy, world))),
+        favourite=_favourite(
+            weights(seen.evidence(intervals + bins, delays_known=True), _to_the_end(policy, world))
+        ),
         moved=moved,
         shares=given,
     )
 
 
-def _interval(world: World, delays: Floats, now: int, current: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _interval(
+    world: World, delays: Floats, now: int, current: Floats, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     users = rng.multinomial(int(world.arrivals[now]), current)
     chances = delays * (world.rates * world.drift[now])[:, None]
     never = np.maximum(1 - chances.sum(axis=1, keepdims=True), 0.0)
@@ -178,14 +201,22 @@ def _interval(world: World, delays: Floats, now: int, current: Floats, rng: np.r
 
 
 def _judge(
-    seen: _Seen, now: int, winner: NDArray[np.intp], decided: NDArray[np.intp], world: World, alpha: float, planned_n: int | None
+    seen: _Seen,
+    now: int,
+    winner: NDArray[np.intp],
+    decided: NDArray[np.intp],
+    world: World,
+    alpha: float,
+    planned_n: int | None,
 ) -> None:
     mature = seen.mature(now)
     open_ = winner < 0
     if mature == 0 or not open_.any():
         return
     sold = seen.converted[open_, :mature].sum(axis=-1)
-    found = ahead(seen.users[open_, :mature], sold, sold, alpha=alpha, planned_n=planned_n, maximise=world.maximise).winner
+    found = ahead(
+        seen.users[open_, :mature], sold, sold, alpha=alpha, planned_n=planned_n, maximise=world.maximise
+    ).winner
     winner[open_] = found
     decided[open_] = np.where(found >= 0, now + 1, 0)
 
@@ -197,7 +228,12 @@ def _regret(world: World, users: Floats) -> Floats:
 
 def _to_the_end(policy: AllocationPolicy, world: World) -> AllocationPolicy:
     return AllocationPolicy(
-        policy="thompson", floor=0.0, burn_in_users=0, burn_in_conversions=0, maximise=world.maximise, leader=policy.leader
+        policy="thompson",
+        floor=0.0,
+        burn_in_users=0,
+        burn_in_conversions=0,
+        maximise=world.maximise,
+        leader=policy.leader,
     )
 
 
