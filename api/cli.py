@@ -24,6 +24,7 @@ from api.commands import (
     rules,
     running,
     segments,
+    simulating,
     templates,
     users,
 )
@@ -47,6 +48,7 @@ for family in (
     pulls,
     campaigns,
     planning,
+    simulating,
     reports,
     conditions,
     analyze,

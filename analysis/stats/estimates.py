@@ -17,8 +17,8 @@ Flags = NDArray[np.bool_]
 
 VARIANCE_PRIOR: Final = 50.0
 """Users that the spread of all arms together counts for in the spread of one arm: few conversions are no proof of little spread."""
-MOST_CERTAIN: Final = 1 - 1e-6
-"""How much of an epoch's effect is taken out at most; with all of it the level (not the differences) would be undetermined."""
+TAKEN_OUT: Final = 1 - 1e-6
+"""s: how much of an epoch's effect is taken out; with all of it the level (not the differences) would be undetermined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +63,13 @@ class AllocationEvidence:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """mean and sd of each arm in units of the metric, effective_n behind them: (.., K). Differences of independent N(mean, sd^2) have the right
-    variance; the level that all arms share is not in sd. drift: standard deviation of the epochs' effects, (..). curve: of the delays, if any.
+    variance; the level that all arms share is not in sd. curve: of the delays, if any.
     connected: whether every active arm was watched in an epoch together with another one, (..).
     """  # fmt: skip
 
     mean: Floats
     sd: Floats
     effective_n: Floats
-    drift: Floats
     connected: Flags
     curve: DelayCurve | None
 
@@ -78,18 +77,19 @@ class Estimate:
 def estimate(evidence: AllocationEvidence) -> Estimate:
     """What each arm makes of a user by the end of the window: arms are compared within epochs, young users count for what they can tell.
 
-        E_tk = sum_a n_tka F_k(e_a)                        users' worth of watching in a cell (`delays.py`)
-        r_tk = C_tk / E_tk = mean_k + b_t + error          b_t ~ N(0, tau^2): what the epoch does to all arms
-        b_t  = s_t sum_k E_tk (r_tk - mean_k) / E_t,       s_t = E_t / (E_t + sigma^2/tau^2),   E_t = sum_k E_tk
+        E_tk = sum_a n_tka F_k(e_a)                            users' worth of watching in a cell (`delays.py`)
+        r_tk = C_tk / E_tk = mean_k + b_t + error              b_t: what the epoch does to all arms, sum_t E_t b_t = 0
+        b_t  = sum_k E_tk (r_tk - mean_k) / E_t                E_t = sum_k E_tk
         mean_k = sum_t E_tk (r_tk - b_t) / sum_t E_tk
 
-    solved together: generalised least squares with the epochs as blocks and recovery of the information between them (Yates 1940, Annals of Eugenics
-    10). With a strong drift s_t is 1, arms are only compared within epochs, and a base rate common to all arms cancels in every difference; without any
-    s_t is 0, and these are the pooled means, which know most. tau^2 comes from the data: residuals of the epochs around the means within epochs, less
-    what chance makes of them (DerSimonian and Laird 1986). Cells without users have E_tk = 0 and count nothing; no epoch is lost for
-    the arms that were in it. F_k is learned from converters only, so that the b_t do not bend it; given F_k, E[C_tk] = p_tk E_tk at any ages.
+    solved together: least squares with the epochs as blocks, so that a base rate common to all arms cancels in every difference. For two arms
+    mean_1 - mean_0 = sum_t w_t (r_t1 - r_t0) with one weight for both, w_t = E_t0 E_t1/E_t over its sum: N_t / N while shares stay as they are and users are mature,
+    less where one arm is small or young and its cell knows little. Cells without users have E_tk = 0 and count nothing; no epoch is lost for
+    the arms that were in it, and an arm that came later is compared over the epochs since then. F_k is learned from converters only, so that the
+    b_t do not bend it; given F_k, E[C_tk] = p_tk E_tk at any ages. Effects of epochs are not shrunk: a shrunk one leaves part of a
+    drift that goes with the shares in the difference.
     sd: from the cells' own variances (v_tk E_tk - u_tk^2 Q_tk)/E_tk^2, Q_tk = sum_a n_tka F_k(e_a)^2, v_tk and u_tk mean square and mean of one user's
-    number (of all arms in the epoch, times the arm's own multiple, shrunk to 1), plus tau^2 where it is not taken out, plus the curve's part.
+    number (of all arms in the epoch, times the arm's own multiple, shrunk to 1), plus the curve's part.
     """
     users = evidence.users
     curve = None if evidence.delays is None else delay_curve(evidence.delays)
@@ -106,19 +106,9 @@ def estimate(evidence: AllocationEvidence) -> Estimate:
     rate = np.where(cells, total / safe, 0.0)
     variance = _cell_variances(total, squares, effective, (watched * developed).sum(axis=-1), cells)
     by_epoch = effective.sum(axis=-1)
-    of_one = (variance * effective**2).sum(axis=(-2, -1)) / np.maximum(by_epoch.sum(axis=-1), 1e-300)
-    within = _solve(effective, np.where(by_epoch > 0, MOST_CERTAIN, 0.0))
-    tau2 = _between(effective, rate, _applied(within, rate), of_one)
-    taken_out = np.minimum(
-        by_epoch * tau2[..., None] / np.maximum(by_epoch * tau2[..., None] + of_one[..., None], 1e-300),
-        MOST_CERTAIN,
-    )
-    solution = _solve(effective, taken_out)
-    mean = _applied(solution, rate)
-    # Cov = A diag(variances) A' + tau^2 (A 1)(A 1)', the last for the effects that were not taken out.
-    reach = solution.sum(axis=-1)
+    solution = _solve(effective)
+    mean = np.asarray(np.einsum("...itj,...tj->...i", solution, rate))
     covariance = np.einsum("...itj,...tj,...ktj->...ik", solution, variance, solution, optimize=True)
-    covariance += tau2[..., None, None] * np.einsum("...it,...kt->...ik", reach, reach)
     own = np.einsum("...iti->...it", solution).swapaxes(-1, -2)
     sd2 = _apart(covariance, evidence.active, variance, effective)
     if curve is not None:
@@ -129,16 +119,14 @@ def estimate(evidence: AllocationEvidence) -> Estimate:
         mean=mean,
         sd=np.sqrt(sd2),
         effective_n=effective.sum(axis=-2),
-        drift=np.sqrt(tau2),
         connected=_connected(cells, evidence.active),
         curve=curve,
     )
 
 
-def _solve(effective: Floats, taken_out: Floats) -> Floats:
-    """A, (.., K, T, K), in mean_i = sum_tj A_itj r_tj:  A_itj = E_tj (M^-1_ij - s_t (M^-1 E_t)_i / E_t),  M = diag(E_k) - sum_t s_t E_t E_t' / E_t."""
-    by_epoch = np.maximum(effective.sum(axis=-1), 1e-300)
-    part = taken_out / by_epoch
+def _solve(effective: Floats) -> Floats:
+    """A, (.., K, T, K), in mean_i = sum_tj A_itj r_tj:  A_itj = E_tj (M^-1_ij - s (M^-1 E_t)_i / E_t),  M = diag(E_k) - s sum_t E_t E_t' / E_t."""
+    part = TAKEN_OUT / np.maximum(effective.sum(axis=-1), 1e-300)
     arms = effective.shape[-1]
     of_arm = effective.sum(axis=-2)
     matrix = -np.einsum("...t,...ti,...tj->...ij", part, effective, effective, optimize=True)
@@ -149,23 +137,6 @@ def _solve(effective: Floats, taken_out: Floats) -> Floats:
     return np.asarray(
         effective[..., None, :, :] * (inverse[..., :, None, :] - (spread * part[..., None, :])[..., None])
     )
-
-
-def _applied(solution: Floats, rate: Floats) -> Floats:
-    return np.asarray(np.einsum("...itj,...tj->...i", solution, rate))
-
-
-def _between(effective: Floats, rate: Floats, mean: Floats, of_one: Floats) -> Floats:
-    """tau^2 = max(0, (sum_t E_t (e_t - e)^2 - (T - 1) sigma^2) / (E - sum_t E_t^2 / E)),  e_t = sum_k E_tk (r_tk - mean_k) / E_t: (..)."""
-    by_epoch = effective.sum(axis=-1)
-    residual = (effective * (rate - mean[..., None, :])).sum(axis=-1) / np.maximum(by_epoch, 1e-300)
-    everything = np.maximum(by_epoch.sum(axis=-1), 1e-300)
-    centre = (by_epoch * residual).sum(axis=-1) / everything
-    squares = (by_epoch * (residual - centre[..., None]) ** 2).sum(axis=-1)
-    epochs = (by_epoch > 0).sum(axis=-1)
-    size = everything - (by_epoch**2).sum(axis=-1) / everything
-    found = (squares - np.maximum(epochs - 1, 0) * of_one) / np.where(size > 0, size, 1.0)
-    return np.asarray(np.where((epochs > 1) & (size > 0), np.maximum(found, 0.0), 0.0))
 
 
 def _apart(covariance: Floats, active: Flags, variance: Floats, effective: Floats) -> Floats:

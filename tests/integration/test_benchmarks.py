@@ -10,6 +10,7 @@ from analysis.stats.spending import spending_boundaries
 from benchmarks import (
     analysis_speed,
     certify,
+    certify_bandits,
     certify_exact,
     certify_joint,
     certify_peeking,
@@ -111,6 +112,16 @@ def test_the_exact_method_is_certified_on_the_same_path():
     ):
         assert rival[0, -1] > np.log(20)
     assert certify_exact.block_stream(many, many, 50)[0].max() <= 1e-12
+
+
+@pytest.mark.slow
+def test_bandits_are_certified_against_another_library():
+    findings, world = Findings(), certify_bandits.slow_winner(50)
+    lost = certify_bandits.regret_of_mabwiser(world, 3, np.random.default_rng(1))
+    assert ((lost > 0) & (lost < 50 * certify_bandits.INTERVALS * 0.015)).all()
+    assert certify_bandits.late(8, after=4)[:4].tolist() == [0, 0, 0, 0]
+    certify_bandits.delayed(TINY, 1, findings, lambda: None)
+    assert [claim.met for claim in findings.claims] == [True, True, None]
 
 
 def test_a_twin_that_is_not_production_stops_the_run():
