@@ -105,7 +105,6 @@ def estimate(evidence: AllocationEvidence) -> Estimate:
     total, squares = evidence.total.sum(axis=-1), evidence.total_squares.sum(axis=-1)
     rate = np.where(cells, total / safe, 0.0)
     variance = _cell_variances(total, squares, effective, (watched * developed).sum(axis=-1), cells)
-    by_epoch = effective.sum(axis=-1)
     solution = _solve(effective)
     mean = np.asarray(np.einsum("...itj,...tj->...i", solution, rate))
     covariance = np.einsum("...itj,...tj,...ktj->...ik", solution, variance, solution, optimize=True)

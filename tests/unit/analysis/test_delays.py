@@ -88,5 +88,5 @@ def test_the_tail_is_unknown_before_a_window_has_closed() -> None:
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 3)), np.zeros((1, 3, 3)), -np.ones((1, 3, 2))])
 def test_what_is_no_count_is_refused(bad: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="conversions have|counts and pooling"):
+    with pytest.raises(ValueError, match=r"conversions have|counts and pooling"):
         delay_curve(bad)
