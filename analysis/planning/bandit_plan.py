@@ -198,7 +198,7 @@ def _world(
 def _delays(mean: timedelta | None, interval: timedelta, bins: int) -> Floats:
     """Exponential within the window; all in the first interval where nothing is said."""
     if mean is None:
-        return np.eye(1, bins)[0]
+        return np.asarray(np.eye(1, bins)[0])
     grown = -np.expm1(-np.arange(bins + 1) * (interval / mean))
     return np.asarray(np.diff(grown) / grown[-1])
 

@@ -79,29 +79,15 @@ def weights(evidence: AllocationEvidence, policy: AllocationPolicy) -> Allocatio
     found = estimate(evidence)
     reason, arm = _doubts(evidence, policy, found)
     told = reason == Reason.TOLD
-    sign = 1.0 if policy.maximise else -1.0
-    messages = np.zeros_like(found.mean) if evidence.messages is None else evidence.messages
-    cost = policy.message * messages
-    if policy.message == 0 and evidence.proportion:
-        p_best = _best_rate(evidence, found, maximise=policy.maximise)
-        objective, spread = found.mean, found.sd
-    else:
-        objective = sign * policy.conversion * found.mean - cost
-        spread = policy.conversion * found.sd
-        p_best = gaussian_best(*_without(evidence.active, objective, spread))
-        if policy.message == 0:
-            objective, spread = found.mean, found.sd
-    p_best = _among(evidence.active, p_best)
-    safe = np.where(
-        told[..., None], p_best, evidence.active / np.maximum(evidence.active.sum(axis=-1, keepdims=True), 1)
-    )
-    safe = np.where(safe.sum(axis=-1, keepdims=True) > 0, safe, 1 / safe.shape[-1])
+    p_best, objective, spread = _best(evidence, policy, found)
     active = np.where(evidence.active.any(axis=-1, keepdims=True), evidence.active, True)
-    shares = {
-        "fixed": lambda: active / active.sum(axis=-1, keepdims=True),
-        "thompson": lambda: safe,
-        "top_two": lambda: _top_two(safe, active, policy.leader),
-    }[policy.policy]()
+    even = active / active.sum(axis=-1, keepdims=True)
+    safe = np.where(told[..., None], p_best, even)
+    shares = even
+    if policy.policy == "thompson":
+        shares = safe
+    elif policy.policy == "top_two":
+        shares = _top_two(safe, active, policy.leader)
     return AllocationAnswer(
         weights=np.where(told[..., None], with_floor(shares, policy.floor, active), 0.0),
         p_best=np.where(told[..., None], p_best, 0.0),
@@ -111,6 +97,24 @@ def weights(evidence: AllocationEvidence, policy: AllocationPolicy) -> Allocatio
         reason=reason,
         arm=arm,
     )
+
+
+def _best(
+    evidence: AllocationEvidence, policy: AllocationPolicy, found: Estimate
+) -> tuple[Floats, Floats, Floats]:
+    """P(best) among the active arms, and mean and sd of what they are compared by."""
+    if policy.message == 0:
+        if evidence.proportion:
+            p_best = _best_rate(evidence, found, maximise=policy.maximise)
+        else:
+            sign = 1.0 if policy.maximise else -1.0
+            p_best = gaussian_best(*_without(evidence.active, sign * found.mean, found.sd))
+        return _among(evidence.active, p_best), found.mean, found.sd
+    sign = policy.conversion if policy.maximise else -policy.conversion
+    messages = np.zeros_like(found.mean) if evidence.messages is None else evidence.messages
+    objective, spread = sign * found.mean - policy.message * messages, policy.conversion * found.sd
+    p_best = gaussian_best(*_without(evidence.active, objective, spread))
+    return _among(evidence.active, p_best), objective, spread
 
 
 def _best_rate(evidence: AllocationEvidence, found: Estimate, *, maximise: bool) -> Floats:

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 POOLING: Final = 1.0
 """Conversions that the pooled curve counts for in the curve of an arm, at each step of it. With 5, an arm four epochs slower than the others was a quarter of
-a standard error too low on average; with 1 it is a twentieth."""
+a standard error too low on average; with 1 a twenty-fifth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

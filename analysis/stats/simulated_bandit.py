@@ -122,7 +122,7 @@ class _Seen:
 
     def mature(self, now: int) -> int:
         """How many intervals, from the first, have users whose windows have closed at the end of interval `now`."""
-        return min(max(now + self.at_once - self.converted.shape[-1] + 1, 0), self.users.shape[1])
+        return int(min(max(now + self.at_once - self.converted.shape[-1] + 1, 0), self.users.shape[1]))
 
     def evidence(self, now: int, *, delays_known: bool) -> AllocationEvidence:
         """As of the end of interval `now` (0 the first): users of interval s have been watched for now - s whole intervals."""
