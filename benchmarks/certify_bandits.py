@@ -8,7 +8,17 @@ from scipy import stats
 
 from analysis.stats.allocation import AllocationPolicy
 from analysis.stats.simulated_bandit import BanditRuns, World, simulate_bandit
-from benchmarks.claims import ALPHA, CHANCE, Claim, Findings, Size, at_most, percent, standard_error
+from benchmarks.claims import (
+    ALPHA,
+    CHANCE,
+    Claim,
+    Findings,
+    Size,
+    at_most,
+    error_claim,
+    percent,
+    standard_error,
+)
 from benchmarks.simulation import Floats
 
 TOPIC: Final = "bandits"
@@ -178,16 +188,14 @@ def false_winners(size: Size, seed: int, findings: Findings, advance: Advance) -
             planned_n=2 * 500 * INTERVALS,
         )
         share = float((found.winner >= 0).mean())
-        limit = at_most(ALPHA, runs, len(EQUAL))
         findings.claims.append(
-            Claim(
-                topic=TOPIC,
-                claim=f"false winners: {arms} equal arms, {policy}, base rate doubling, a look after each of 30 epochs",
-                bar=f"<= 5 % (by chance up to {percent(limit)})",
+            error_claim(
+                TOPIC,
+                f"false winners: {arms} equal arms, {policy}, base rate doubling, a look after each of 30 epochs",
+                share,
+                runs=runs,
+                cells=len(EQUAL),
                 obtained=percent(share),
-                error=percent(standard_error(share, runs)),
-                runs=f"{runs:,}",
-                met=share <= limit,
             )
         )
         advance()
