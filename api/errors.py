@@ -15,7 +15,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.strict_json import TooDeepError
-from experiments.design import place_of
 from experiments.errors import (
     Conflict,
     InsufficientData,
@@ -28,6 +27,7 @@ from experiments.errors import (
     Unauthenticated,
     Unavailable,
 )
+from experiments.mistakes import place_of
 
 MEDIA_TYPE: Final = "application/problem+json"
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE

@@ -5,7 +5,7 @@ import math
 import re
 from typing import Any, Final
 
-from experiments.design import path_of
+from experiments.mistakes import path_of
 
 MAX_DEPTH: Final = 60
 STEPS_SHOWN: Final = 20

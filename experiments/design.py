@@ -4,33 +4,32 @@ Everything that can be known to be wrong before anybody is messaged is refused h
 the author wrote it. A design that passes can be started once its audience is not empty.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from experiments import content
+from experiments.allocation import (
+    Allocation,
+    BanditAllocation,
+    FixedAllocation,
+    allocation_problems,
+    fixed_unless_said,
+    settled,
+)
 from experiments.errors import Invalid, Problem
 from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, crossed
 from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
+from experiments.mistakes import path_of, place_of, problems_of, untagged, words_of
 from experiments.plan import Plan, end_problems, rule_problems
-from experiments.quantities import INSIDE
 from experiments.timing import last_send_offset, series_problems
 from experiments.treatments import Treatment, Variant
 from experiments.triggers import Moment, OnceTrigger, RecurringTrigger, Trigger
 from experiments.vocabulary import Category, MetricRole
 
 SHARES_TOLERANCE: Final = 1e-6
-_BRANCH: Final = re.compile(
-    r"(?:tuple|list|dict|set|frozenset|function-[a-z]+|lax-or-strict|is-instance)\[.*\]", re.DOTALL
-)
-"""What pydantic puts into a path for the branch of a union that it tried, which no author wrote."""
-_KINDS: Final = {
-    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "is not an object"),
-    **dict.fromkeys(("tuple_type", "list_type"), "is not a list"),
-}
 USER_ID: Final = "user_id"
 """The attribute that every user has: the outside world's id."""
 
@@ -106,12 +105,6 @@ class Expiry(_Value):
         return last if self.at is None else min(last, self.at)
 
 
-class Allocation(_Value):
-    """How traffic is split over time."""
-
-    policy: Literal["fixed"] = "fixed"
-
-
 class ExperimentDesign(_Value):
     """One campaign, one experiment."""
 
@@ -128,12 +121,17 @@ class ExperimentDesign(_Value):
     variants: tuple[Variant, ...] = Field(min_length=2, max_length=MAX_VARIANTS)
     metrics: tuple[MetricUse, ...] = Field(min_length=1, max_length=50)
     plan: Plan = Plan()
-    allocation: Allocation = Allocation()
+    allocation: Allocation = FixedAllocation()
 
     @field_validator("trigger", mode="before")
     @classmethod
     def _once_unless_said(cls, value: object) -> object:
         return {"type": "once", **value} if isinstance(value, Mapping) and "type" not in value else value
+
+    @field_validator("allocation", mode="before")
+    @classmethod
+    def _fixed_unless_said(cls, value: object) -> object:
+        return fixed_unless_said(value)
 
     def variant(self, key: str) -> Variant:
         """The variant with this key; KeyError when there is none."""
@@ -151,6 +149,11 @@ class ExperimentDesign(_Value):
         """Weights as shares of traffic; they sum to 1."""
         total = sum(variant.weight for variant in self.variants)
         return {variant.key: variant.weight / total for variant in self.variants}
+
+    @property
+    def bandit(self) -> BanditAllocation | None:
+        """How a bandit moves traffic; None where the weights are fixed."""
+        return self.allocation if isinstance(self.allocation, BanditAllocation) else None
 
     def metric_definitions(self) -> dict[str, MetricDefinition]:
         """The definition of every metric of a resolved design, by key."""
@@ -178,7 +181,7 @@ def _read_whole(
         design = ExperimentDesign.model_validate(document)
     except ValidationError as error:
         items = [
-            untagged(item, {"trigger": 1})
+            untagged(item, {"trigger": 1, "allocation": 1})
             for item in error.errors()
             # Factors that could not be crossed are what is wrong, not the variants that they did not make.
             if not (
@@ -198,77 +201,14 @@ def _read_whole(
     ]
     resolved, metric_problems = _resolve_metrics(design, dict(library))
     problems += metric_problems
+    resolved, allocated = _settle_allocation(resolved, named=[use.key for use in design.metrics])
+    problems += allocated
     if not problems:
         problems += series_problems(resolved.variants) or _window_problems(resolved)
         problems += _end_problems(resolved)
     if problems:
         raise Invalid.of(problems)
     return resolved
-
-
-def path_of(location: tuple[int | str, ...]) -> str:
-    """`("variants", 1, "weight")` as `variants[1].weight`."""
-    path = ""
-    for part in location:
-        if isinstance(part, str) and _BRANCH.fullmatch(part):
-            continue
-        name = f"[{part}]" if isinstance(part, int) else part or '""'
-        path += f".{name}" if path and isinstance(part, str) else name
-    return path
-
-
-def problems_of(items: Sequence[Mapping[str, Any]]) -> list[Problem]:
-    """The errors of pydantic (`ValidationError.errors()`) in our words, each with the path of its field."""
-    places = [item["loc"] for item in items]
-    # A list with a bad element is also reported as too short; only the element is news.
-    return [
-        Problem(place_of(item), _say(item))
-        for item in items
-        if item["type"] != "too_short"
-        or not any(place[: len(item["loc"])] == item["loc"] and place != item["loc"] for place in places)
-    ]
-
-
-def place_of(item: Mapping[str, Any]) -> str:
-    """The path of the field that one error of pydantic is about. What is wrong with a key is told at that key."""
-    place = tuple(item["loc"])
-    if item["type"] == INSIDE:
-        return path_of((*place, *item["ctx"]["path"]))
-    about_key = len(place) > 1 and place[-1] == "[key]" and str(item.get("input")) == place[-2]
-    return path_of(place[:-1] if about_key else place)
-
-
-def untagged(item: Mapping[str, Any], tags: Mapping[str, int]) -> Mapping[str, Any]:
-    """One error of pydantic without the name of the kind (of trigger, of action), which it puts into the path.
-
-    `tags`: first part of a path -> where the name stands in it.
-    """
-    *place, kind = item["loc"], item["type"]
-    parts = list(place[0])
-    if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        known = str(item["ctx"].get("expected_tags", "")).replace("'", "")
-        words = "is required" if kind == "union_tag_not_found" else f"is none of {known}"
-        return {**item, "loc": (*parts, "type"), "type": "value_error", "ctx": {"error": ValueError(words)}}
-    at = tags.get(str(parts[0]), len(parts)) if parts else 0
-    del parts[at : at + 1]
-    return {**item, "loc": tuple(parts)}
-
-
-def _say(item: Mapping[str, Any]) -> str:
-    if item["type"] == "extra_forbidden":
-        return "unknown field; check the spelling"
-    if item["type"] == "missing":
-        return "is required"
-    if item["type"] == "value_error":
-        return str(item["ctx"]["error"])
-    if item["type"] == INSIDE:
-        return str(item["ctx"]["words"])
-    if item["type"] in _KINDS:
-        return _KINDS[item["type"]]
-    given = item.get("input")
-    shown = f", not {given!r}" if isinstance(given, (str, int, float, bool)) and len(str(given)) <= 60 else ""
-    words = re.sub(r"^Tuple ", "List ", item["msg"]).replace(" after validation", "")
-    return f"{words[:1].lower()}{words[1:]}{shown}"
 
 
 def _variant_problems(design: ExperimentDesign) -> list[Problem]:
@@ -360,7 +300,7 @@ def _resolve_metrics(
             definition = use.resolve(library)
         except ValidationError as error:
             problems += [
-                Problem(place_of({**item, "loc": ("metrics", i, *item["loc"])}), _say(item))
+                Problem(place_of({**item, "loc": ("metrics", i, *item["loc"])}), words_of(item))
                 for item in error.errors()
             ]
         except ValueError as error:
@@ -378,6 +318,28 @@ def _end_problems(design: ExperimentDesign) -> list[Problem]:
         return []
     longest = max(metric.window for metric in design.metric_definitions().values())
     return end_problems(design.plan, longest_window=longest)
+
+
+def _settle_allocation(
+    design: ExperimentDesign, *, named: Sequence[str]
+) -> tuple[ExperimentDesign, list[Problem]]:
+    """A design of resolved metrics with its allocation whole. named: the keys of all its metrics, wrong ones included."""
+    bandit = design.bandit
+    if bandit is None:
+        return design, []
+    primary = next((use.key for use in design.metrics if use.role == MetricRole.PRIMARY), None)
+    at_once = isinstance(design.trigger, OnceTrigger)
+    problems = allocation_problems(
+        bandit,
+        arms=len(design.variants),
+        metrics=design.metric_definitions(),
+        named=named,
+        primary=primary,
+        at_once=at_once,
+    )
+    if primary is None or problems:
+        return design, problems
+    return design.model_copy(update={"allocation": settled(bandit, primary=primary, at_once=at_once)}), []
 
 
 def _window_problems(design: ExperimentDesign) -> list[Problem]:

@@ -15,8 +15,8 @@ from api.commands.campaigns import read_document
 from api.terminal import make_console
 from api.wiring import Wiring
 from experiments.clock import parse_duration
-from experiments.design import problems_of
 from experiments.errors import Invalid, Problem
+from experiments.mistakes import problems_of
 from experiments.vocabulary import Method
 
 SEED = 20_261_201

@@ -13,9 +13,9 @@ from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from api.written import read_written
 from experiments.clock import format_duration, format_moment
-from experiments.design import path_of
 from experiments.errors import Invalid, NotFound, Problem
 from experiments.metrics import KEY_PATTERN
+from experiments.mistakes import path_of
 from targeting.pulls import repository as pull_repository
 from targeting.pulls import runs as pull_runs
 from targeting.pulls import service as services

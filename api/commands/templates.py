@@ -16,8 +16,8 @@ from api.written import read_written
 from delivery.templates import previews, registry, template_repository, template_sync
 from delivery.templates.shown import Shown
 from experiments.clock import format_moment
-from experiments.design import problems_of
 from experiments.errors import Invalid, NotFound
+from experiments.mistakes import problems_of
 from experiments.treatments import MessageContent
 
 templates = typer.Typer(help="Message templates: list, show, sync, preview.", no_args_is_help=True)

@@ -18,9 +18,9 @@ from delivery.limits import policy_repository as repository
 from delivery.models import PolicyVersion
 from experiments import audit
 from experiments.clock import Clock
-from experiments.design import problems_of
 from experiments.errors import Invalid
 from experiments.metrics import PositiveDuration
+from experiments.mistakes import problems_of
 from experiments.send_times import LocalTime, Weekday
 from experiments.settings import Settings
 from experiments.vocabulary import Category

@@ -15,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from experiments.design import path_of
 from experiments.errors import Invalid, Problem
+from experiments.mistakes import path_of
 from targeting.consent import MAX_SOURCE
 from targeting.imports.mapping import AttributeColumn, AttributeType, ConsentColumns, ImportMapping
 from targeting.profile import MAX_ATTRIBUTE_NAME_LENGTH, check_region, check_time_zone

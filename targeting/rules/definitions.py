@@ -27,9 +27,9 @@ from pydantic import (
     model_validator,
 )
 
-from experiments.design import problems_of, untagged
 from experiments.errors import Invalid, Problem
 from experiments.metrics import KEY_PATTERN, PositiveDuration
+from experiments.mistakes import problems_of, untagged
 from experiments.triggers import Moment, Schedule
 from targeting.conditions import validate_condition
 from targeting.conditions.needs import needs_of

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from delivery.limits.policy import CategoryCaps, DeliveryPolicy, QuietHours, from_settings
-from experiments.design import problems_of
+from experiments.mistakes import problems_of
 from experiments.send_times import Weekday
 from experiments.settings import Settings
 from experiments.vocabulary import Category

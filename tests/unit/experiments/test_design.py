@@ -172,7 +172,7 @@ def test_a_good_campaign_is_read_whole_and_survives_storing() -> None:
         ({"trigger__type": "cron"}, "trigger.type", "once"),
         ({"plan__alpha": 0}, "plan.alpha", "greater than 0"),
         ({"plan__method": "bayes"}, "plan.method", "always_valid"),
-        ({"allocation__policy": "thompson"}, "allocation.policy", "'fixed'"),
+        ({"allocation__policy": "softmax"}, "allocation.policy", "is none of fixed, thompson, top_two"),
         ({"key": "Spring Wakeup"}, "key", "pattern"),
         ({"category": "spam"}, "category", "marketing"),
         ({"name": ...}, "name", "is required"),

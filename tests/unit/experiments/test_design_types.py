@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from delivery.limits.policy import DeliveryPolicy
-from experiments.design import ExperimentDesign, problems_of, read_design
+from experiments.design import ExperimentDesign, read_design
 from experiments.errors import Invalid
+from experiments.mistakes import problems_of
 from experiments.treatments import Treatment
 from experiments.triggers import OnceTrigger
 from tests.unit.experiments.test_design import CAMPAIGN, problems

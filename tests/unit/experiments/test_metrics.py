@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from experiments.design import problems_of, read_design
+from experiments.design import read_design
 from experiments.errors import Invalid
 from experiments.metrics import BUILT_IN, MetricDefinition, MetricUse
+from experiments.mistakes import problems_of
 from experiments.vocabulary import Direction, MetricKind
 from tests.unit.experiments.test_design import CAMPAIGN
 
