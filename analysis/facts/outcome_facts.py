@@ -113,10 +113,14 @@ def letters_of(metric: MetricDefinition) -> tuple[str, ...]:
 class Slicing:
     """What users are told apart by, beside their variant: an expression that is never NULL, over `people` (assignments,
     with whatever is joined to them one to one).
+
+    until: the moment up to which what a user does counts; then users whose windows are open count as well. None: only those
+    whose window has closed, up to its end.
     """
 
     people: FromClause
     slice_of: ColumnElement[Any]
+    until: ColumnElement[int] | None = None
 
 
 def outcomes(
@@ -155,24 +159,27 @@ def _counted(
     experiment_id: int, group: MetricGroup, *, as_of: datetime, exact: bool, slicing: Slicing | None
 ) -> CTE:
     a, e, m = ASSIGNMENTS.c, EVENTS.c, MESSAGES.c
-    mature = is_mature(experiment_id, group.window, as_of=as_of)
+    end, closed = _end(group.window), group.window
     user: list[Label[Any]] = [func.min(a.variant).label("variant")]
     people: FromClause = ASSIGNMENTS
     if slicing is not None:
         people = slicing.people
+        if slicing.until is not None:
+            end, closed = slicing.until, timedelta(0)
         user.append(func.min(slicing.slice_of).label("slice"))
     first = micros(a.assigned_at)
     if group.longest_covariate is not None:
         first = first - group.longest_covariate // MICROSECOND
     named = e.name == group.events[0] if len(group.events) == 1 else e.name.in_(group.events)
     events = people.outerjoin(
-        EVENTS, and_(e.user_pk == a.user_pk, named, micros(e.at) >= first, micros(e.at) < _end(group.window))
+        EVENTS, and_(e.user_pk == a.user_pk, named, micros(e.at) >= first, micros(e.at) < end)
     )
     messages = people.outerjoin(MESSAGES, and_(m.experiment_id == a.experiment_id, m.user_pk == a.user_pk))
-    of_events, of_messages = _event_columns(group, exact=exact), _message_columns(group)
+    of_events, of_messages = _event_columns(group, exact=exact), _message_columns(group, end)
+    counted = is_mature(experiment_id, closed, as_of=as_of)
 
     def per_user(source: Any, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
-        return select(*columns).select_from(source).where(*mature).group_by(a.user_pk)
+        return select(*columns).select_from(source).where(*counted).group_by(a.user_pk)
 
     if not of_messages:
         return per_user(events, [*user, *of_events]).cte("outcomes")
@@ -247,24 +254,29 @@ def _of_events(
     return func.coalesce(func.sum(amount), _double(0), type_=Double())
 
 
-def _message_columns(group: MetricGroup) -> list[Label[Any]]:
-    m = MESSAGES.c
+def _message_columns(group: MetricGroup, end: ColumnElement[int]) -> list[Label[Any]]:
     columns: list[Label[Any]] = []
     for i, (_, metric) in enumerate(group.metrics):
         for letter, part in metric.quantities.items():
             if part.message is None:
                 continue
-            end = _end(metric.window)
-            if part.message == MessageStage.BLOCKED:
-                counts = and_(
-                    m.state == str(MessageState.SUPPRESSED),
-                    m.reason.in_(BLOCKED_REASONS),
-                    micros(m.failed_at) < end,
-                )
-            else:
-                counts = or_(*(micros(m[column]) < end for column in STAGES[part.message]))
+            counts = stage_before(part.message, end)
             columns.append(_of_rows(metric, part, counts).label(f"{letter}{i}"))
     return columns
+
+
+def stage_before(stage: MessageStage, end: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether a message got so far before `end`."""
+    m = MESSAGES.c
+    reached = or_(*(micros(m[column]) < end for column in moments_of(stage)))
+    if stage == MessageStage.BLOCKED:
+        return and_(m.state == str(MessageState.SUPPRESSED), m.reason.in_(BLOCKED_REASONS), reached)
+    return reached
+
+
+def moments_of(stage: MessageStage) -> Sequence[str]:
+    """The columns of a message of which one is set once it got so far."""
+    return ("failed_at",) if stage == MessageStage.BLOCKED else STAGES[stage]
 
 
 def _of_rows(
