@@ -10,6 +10,7 @@ from api import errors, openapi
 from api.cors import CorsOnDoors
 from api.intake import Shortcut
 from api.routes import (
+    allocation,
     attributes,
     conditions,
     delivery,
@@ -73,6 +74,7 @@ def create_app(wiring: Wiring) -> FastAPI:
         tracking,
         whatsapp,
         experiments,
+        allocation,
         reports,
         users,
         library,

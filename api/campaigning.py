@@ -10,8 +10,8 @@ from sqlmodel import Session
 
 from delivery.templates import registry as templates
 from experiments.clock import Clock
-from experiments.errors import Invalid
-from experiments.models import Experiment
+from experiments.errors import Invalid, Problem
+from experiments.models import Epoch, Experiment
 from experiments.service import design_of
 from experiments.settings import Settings
 from experiments.vocabulary import ExperimentStatus
@@ -49,6 +49,35 @@ def start(
     """`campaigns.start`; also raises Invalid for templates that are not there, or not approved."""
     started = campaigns.start(session, clock, actor=actor, key=key)
     return started, templates.check_campaign(session, design_of(started), settings=settings, starting=True)
+
+
+def add_variant(
+    session: Session,
+    clock: Clock,
+    *,
+    settings: Settings,
+    actor: str,
+    key: str,
+    variant: Mapping[str, Any],
+    share: float | None,
+    reason: str,
+) -> Epoch:
+    """`campaigns.add_variant`; returns the epoch. Also raises Invalid for a template that is not there, or not approved."""
+    experiment, epoch = campaigns.add_variant(
+        session, clock, actor=actor, key=key, variant=variant, share=share, reason=reason
+    )
+    design = design_of(experiment)
+    alone = design.model_copy(update={"variants": design.variants[-1:], "factors": ()})
+    try:
+        templates.check_campaign(session, alone, settings=settings, starting=True)
+    except Invalid as error:
+        raise Invalid.of(
+            [
+                Problem(each.field.replace("variants[0]", "variant", 1), each.message)
+                for each in error.problems
+            ]
+        ) from error
+    return epoch
 
 
 def _warnings(session: Session, experiment: Experiment, settings: Settings) -> Warnings:

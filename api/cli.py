@@ -9,6 +9,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from api.commands import (
+    allocating,
     analyze,
     campaigns,
     certifying,
@@ -50,6 +51,7 @@ for family in (
     planning,
     simulating,
     reports,
+    allocating,
     conditions,
     analyze,
     exports,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat
 
 from experiments.models import Epoch
 from targeting.models import Enrolment
@@ -24,6 +24,9 @@ class WeightsRequest(BaseModel):
         max_length=50, description="Variant -> ratio of whole numbers, or shares that sum to 1; 0: nobody new"
     )
     reason: str = Field(min_length=1, max_length=500)
+    hold: StrictBool | None = Field(
+        None, description="Whether a bandit leaves them alone from now on; as before when absent"
+    )
 
 
 class EpochAnswer(BaseModel):

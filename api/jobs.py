@@ -65,6 +65,13 @@ def refresh_reports(wiring: Wiring) -> Any:
     return reports.refresh_tick(wiring.database, wiring.clock, facts=wiring.facts)
 
 
+def reallocate(wiring: Wiring) -> Any:
+    """Let bandits move traffic, where a slot is due."""
+    from analysis.bandits import reallocation
+
+    return reallocation.reallocate_tick(wiring.database, wiring.clock, facts=wiring.facts)
+
+
 def pull_sources(wiring: Wiring) -> Any:
     """Bring people from other databases, where a pull is due."""
     return pull_runs.pull_tick(wiring.database, wiring.clock, settings=wiring.settings)
@@ -96,6 +103,7 @@ JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "dispatch": dispatch,
     "project-webhooks": project_webhooks,
     "refresh-reports": refresh_reports,
+    "reallocate": reallocate,
     "pull-sources": pull_sources,
     "refresh-segments": refresh_segments,
     "discover-attributes": discover_attributes,

@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy import MetaData
 from sqlmodel import SQLModel
 
+import analysis.bandits.models
 import analysis.reports.models
 import api.models
 import delivery.models
@@ -18,6 +19,7 @@ TABLE_MODULES: Final = (
     targeting.models,
     delivery.models,
     analysis.reports.models,
+    analysis.bandits.models,
     api.models,
 )
 metadata: Final[MetaData] = SQLModel.metadata

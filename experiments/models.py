@@ -11,7 +11,10 @@ from experiments.vocabulary import ExperimentStatus
 
 
 class Experiment(SQLModel, table=True):
-    """A campaign. `definition` is an `ExperimentDesign` as JSON; it does not change once the experiment runs."""
+    """A campaign. `definition` is an `ExperimentDesign` as JSON; once the experiment runs, only its coverage grows, and variants
+    are added. `held_at`: since when a bandit leaves the weights alone, because somebody set them by hand. `silenced`: retired
+    variants whose users are sent nothing any more.
+    """
 
     __tablename__ = "experiments"
 
@@ -25,6 +28,8 @@ class Experiment(SQLModel, table=True):
     updated_at: datetime = Field(sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     stopped_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    held_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    silenced: list[str] | None = Field(default=None, sa_type=JsonDocument)
 
 
 class Epoch(SQLModel, table=True):

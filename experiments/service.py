@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from experiments import audit, repository
-from experiments.clock import Clock
+from experiments.clock import Clock, format_moment
 from experiments.design import ExperimentDesign, read_design, weight_problems
 from experiments.errors import Conflict, Invalid, Problem
 from experiments.lifecycle import Move, next_status
@@ -107,7 +107,7 @@ def raise_coverage(
     """
     if not 0 < coverage <= 1:
         raise Invalid(f"is a share above 0, at most 1, not {coverage:g}", field="coverage")
-    experiment = _live(session, key, "ramped", instead="redesign the draft")
+    experiment = live(session, key, "ramped", instead="redesign the draft")
     before = design_of(experiment).audience.coverage
     if coverage < before:
         raise Conflict(
@@ -127,25 +127,77 @@ def raise_coverage(
 
 
 def set_weights(
-    session: Session, clock: Clock, *, actor: str, key: str, weights: Mapping[str, float], reason: str
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    weights: Mapping[str, float],
+    reason: str,
+    hold: bool | None = None,
+    numbers: Mapping[str, Any] | None = None,
 ) -> Epoch:
     """Open a new epoch, whose weights decide for users who are assigned from now on; whoever is assigned stays.
 
-    Weights are a ratio of whole numbers or shares that sum to 1; 0 gives a variant nobody new. Returns the open epoch,
-    which is the old one when its weights are the same. Raises NotFound, Invalid with the path `weights.VARIANT`, or
-    Conflict for an experiment that is a draft or stopped.
+    Weights are a ratio of whole numbers or shares that sum to 1; 0 gives a variant nobody new. hold: whether a bandit leaves the
+    weights alone from now on (until `release`); None: as before. numbers: what the weights were computed from, for the audit log.
+    Returns the open epoch, which is the old one when its weights are the same. Raises NotFound, Invalid with the path
+    `weights.VARIANT`, or Conflict for an experiment that is a draft or stopped.
     """
-    experiment = _live(session, key, "given other weights", instead="redesign the draft")
+    experiment = live(session, key, "given other weights", instead="redesign the draft")
     shares = _shares(weights, [variant.key for variant in design_of(experiment).variants])
-    if not reason.strip() or len(reason) > LONGEST_REASON:
-        raise Invalid(f"say why, in 1 to {LONGEST_REASON} characters", field="reason")
+    check_reason(reason)
+    if hold is not None and hold != (experiment.held_at is not None):
+        _hold(session, clock, actor=actor, experiment=experiment, hold=hold, reason=reason)
+    # Whoever gets new users again is no longer silent.
+    experiment.silenced = [variant for variant in experiment.silenced or () if not shares[variant]] or None
+    return open_epoch(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.weights",
+        experiment=experiment,
+        shares=shares,
+        reason=reason,
+        told=numbers,
+    )
+
+
+def release(session: Session, clock: Clock, *, actor: str, key: str, reason: str) -> Experiment:
+    """Let the bandit move the weights again. Raises NotFound, Invalid, or Conflict when nobody holds them."""
+    experiment = live(session, key, "released", instead="nothing holds a draft")
+    check_reason(reason)
+    if experiment.held_at is None:
+        raise Conflict(f"nobody holds the weights of experiment {key!r}", field="status")
+    _hold(session, clock, actor=actor, experiment=experiment, hold=False, reason=reason)
+    return experiment
+
+
+def open_epoch(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    action: str,
+    experiment: Experiment,
+    shares: Mapping[str, float],
+    reason: str,
+    told: Mapping[str, Any] | None = None,
+) -> Epoch:
+    """Open a new epoch of an experiment that is held (`live`), and note it in the audit log with what is `told` beside the
+    weights. shares: by variant, summing to 1. Returns the open epoch, which is the old one when its weights are the same.
+    """
     old = repository.current_epoch(session, _id(experiment))
     if old.weights == shares:
         return old
     now = clock.now()
     old.closed_at = now
     new = Epoch(
-        experiment_id=_id(experiment), number=old.number + 1, weights=shares, opened_at=now, reason=reason
+        experiment_id=_id(experiment),
+        number=old.number + 1,
+        weights=dict(shares),
+        opened_at=now,
+        reason=reason,
     )
     session.add(new)
     session.flush()
@@ -153,11 +205,11 @@ def set_weights(
         session,
         clock,
         actor=actor,
-        action="experiment.weights",
+        action=action,
         subject_kind="experiment",
-        subject_key=key,
+        subject_key=experiment.key,
         before={"epoch": old.number, "weights": old.weights},
-        after={"epoch": new.number, "weights": new.weights, "reason": reason},
+        after={"epoch": new.number, "weights": new.weights, "reason": reason, **(told or {})},
     )
     return new
 
@@ -189,8 +241,8 @@ def put_metric(
     return metric
 
 
-def _live(session: Session, key: str, what: str, *, instead: str) -> Experiment:
-    """A running or paused experiment, held until the transaction ends."""
+def live(session: Session, key: str, what: str, *, instead: str) -> Experiment:
+    """A running or paused experiment, held until the transaction ends. Raises NotFound, or Conflict that says it cannot be `what`."""
     experiment = repository.get_experiment(session, key, for_update=True)
     if experiment.status not in {ExperimentStatus.RUNNING, ExperimentStatus.PAUSED}:
         advice = f"; {instead}" if experiment.status == ExperimentStatus.DRAFT else ""
@@ -199,6 +251,30 @@ def _live(session: Session, key: str, what: str, *, instead: str) -> Experiment:
             field="status",
         )
     return experiment
+
+
+def check_reason(reason: str) -> None:
+    """Raise Invalid unless it is one that fits into an epoch."""
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise Invalid(f"say why, in 1 to {LONGEST_REASON} characters", field="reason")
+
+
+def _hold(
+    session: Session, clock: Clock, *, actor: str, experiment: Experiment, hold: bool, reason: str
+) -> None:
+    before = experiment.held_at
+    experiment.held_at = clock.now() if hold else None
+    session.flush()
+    audit.record(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.hold" if hold else "experiment.release",
+        subject_kind="experiment",
+        subject_key=experiment.key,
+        before={"held_at": None if before is None else format_moment(before)},
+        after={"held_at": format_moment(clock.now()) if hold else None, "reason": reason},
+    )
 
 
 def _shares(weights: Mapping[str, float], variants: Sequence[str]) -> dict[str, float]:

@@ -9,14 +9,14 @@ from typing import Any, Final, Literal
 
 from sqlmodel import Session
 
-from experiments import content, service
+from experiments import arms, content, service
 from experiments import repository as experiment_repository
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign, read_design
 from experiments.errors import Invalid, Problem
 from experiments.factors import written_path
 from experiments.lifecycle import Move, next_status
-from experiments.models import Experiment
+from experiments.models import Epoch, Experiment
 from experiments.starting import start_problems
 from experiments.vocabulary import ExperimentStatus
 from targeting import enrolment, relations, repository
@@ -138,6 +138,33 @@ def ramp(session: Session, clock: Clock, *, actor: str, key: str, coverage: floa
     return experiment
 
 
+def add_variant(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    variant: Mapping[str, Any],
+    share: float | None,
+    reason: str,
+) -> tuple[Experiment, Epoch]:
+    """`experiments.arms.add_variant`; also raises Invalid where its message reads an attribute that nobody in the audience has."""
+    experiment, epoch = arms.add_variant(
+        session, clock, actor=actor, key=key, variant=variant, share=share, reason=reason
+    )
+    design = service.design_of(experiment)
+    if enrolment.walks(design):
+        place = f"variants[{len(design.variants) - 1}]."
+        everyone = audience_repository.audience_of(session, design.audience.condition, now=clock.now())
+        problems = _missing_attributes(session, design, everyone, now=clock.now())
+        mine = [problem for problem in problems if problem.field.startswith(place)]
+        if mine and audience_repository.somebody_in(session, everyone):
+            raise Invalid.of(
+                [Problem(f"variant.{problem.field.removeprefix(place)}", problem.message) for problem in mine]
+            )
+    return experiment, epoch
+
+
 def enrolment_of(session: Session, *, key: str) -> Enrolment | None:
     """How far the walk of an experiment's audience has come; None when it has not begun. Raises NotFound."""
     experiment = experiment_repository.get_experiment(session, key)
@@ -156,6 +183,15 @@ def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime
             "matches no user, so nobody would ever take part; import users or widen it",
             field="audience.condition",
         )
+    problems = _missing_attributes(session, design, everyone, now=now)
+    if problems:
+        raise Invalid.of(problems)
+
+
+def _missing_attributes(
+    session: Session, design: ExperimentDesign, everyone: audience_repository.Audience, *, now: datetime
+) -> list[Problem]:
+    condition = design.audience.condition
     missing = {
         name
         for name in {name for _, name in _attributes_needed(design)}
@@ -163,14 +199,15 @@ def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime
             session, audience_repository.audience_with(session, condition, attribute=name, now=now)
         )
     }
-    if missing:
-        known = _known_names(session, everyone)
-        problems = (
-            Problem(field, _missing(name, known, in_message=not field.startswith("audience")))
-            for field, name in _attributes_needed(design)
-            if name in missing
-        )
-        raise Invalid.of(list(dict.fromkeys(problems)))
+    if not missing:
+        return []
+    known = _known_names(session, everyone)
+    problems = (
+        Problem(field, _missing(name, known, in_message=not field.startswith("audience")))
+        for field, name in _attributes_needed(design)
+        if name in missing
+    )
+    return list(dict.fromkeys(problems))
 
 
 def _validated(session: Session, document: Mapping[str, Any]) -> tuple[Mapping[str, Any], ExperimentDesign]:

@@ -97,6 +97,83 @@ def log_e_values(
     return np.asarray(np.logaddexp.reduce(logs, axis=0)) - math.log(len(logs))
 
 
+def chi_square_over_epochs(counts: ArrayLike, weights: ArrayLike) -> float:
+    """`chi_square` where the weights change from epoch to epoch, over all epochs together (Pearson's score statistic):
+
+        X^2 = D' V^- D,  D = sum_t (S_t - n_t theta_t),  V = sum_t n_t (diag(theta_t) - theta_t theta_t'),  dof = arms - 1
+
+    counts, weights: shape (T, arms); weights of each epoch on any positive scale, 0 for an arm that got nobody then. With one
+    epoch this is `chi_square`. Raises as it does; an expected count is that of all epochs together.
+
+    >>> round(chi_square_over_epochs([[5100, 4900]], [[1, 1]]), 5)
+    0.0455
+    """
+    kept, theta = _shares_over_epochs(counts, weights)
+    n = kept.sum(axis=1)
+    expected = n @ theta
+    if expected.min() < SMALLEST_EXPECTED:
+        raise InsufficientData("too few users to compare the sizes of the arms")
+    apart = kept.sum(axis=0) - expected
+    covariance = np.diag(expected) - (theta * n[:, None]).T @ theta
+    # What one arm has too much the others lack, so the rank is one less than the arms; less where arms were never together.
+    statistic = float(apart @ np.linalg.pinv(covariance, hermitian=True) @ apart)
+    return float(special.chdtrc(int(np.linalg.matrix_rank(covariance, hermitian=True)), statistic))
+
+
+def log_e_value_over_epochs(
+    counts: ArrayLike, weights: ArrayLike, *, concentrations: Sequence[float] = CONCENTRATIONS
+) -> float:
+    """`log_e_value` where the weights change from epoch to epoch, also because of what was seen before.
+
+        E = prod_t [B(a_t + S_t) / B(a_t)] / prod_i theta_ti^{S_ti},  a_t = (c + n_<t) q_t,  q_ti ~ theta_ti r_ti,
+        r_ti = (c theta_ti + S_<t,i) / (c theta_ti + M_<t,i)
+
+    S_<t, n_<t: counts and users of the epochs before; M_<t,i = sum_{s<t} n_s theta_si what the weights promised. r is by how much an
+    arm has been too large so far, and the alternative of the next epoch is that it goes on so. It is fixed before the epoch begins,
+    so E is a test martingale whatever chose the weights; with the same weights in all epochs it is `log_e_value` exactly.
+    Shapes and errors as `chi_square_over_epochs`, without the expected counts.
+
+    >>> bool(np.isclose(log_e_value_over_epochs([[40, 60], [70, 30]], [[1, 1], [1, 1]]), log_e_value([110, 90], [1, 1])))
+    True
+    """
+    kept, theta = _shares_over_epochs(counts, weights)
+    n = kept.sum(axis=1)
+    before = np.cumsum(kept, axis=0) - kept
+    promised = np.cumsum(n[:, None] * theta, axis=0) - n[:, None] * theta
+    logs = []
+    for c in concentrations:
+        excess = np.ones_like(theta)
+        np.divide(c * theta + before, c * theta + promised, out=excess, where=theta > 0)
+        tilted = theta * excess
+        a = (c + np.cumsum(n) - n)[:, None] * tilted / tilted.sum(axis=1, keepdims=True)
+        there = theta > 0
+        ones = np.where(there, a, 1.0)
+        dirichlet = np.where(there, special.gammaln(ones + kept) - special.gammaln(ones), 0.0).sum(axis=1)
+        dirichlet -= special.gammaln(a.sum(axis=1) + n) - special.gammaln(a.sum(axis=1))
+        logs.append(float((dirichlet - special.xlogy(kept, np.where(there, theta, 1.0)).sum(axis=1)).sum()))
+    return float(np.logaddexp.reduce(logs)) - math.log(len(logs))
+
+
+def _shares_over_epochs(counts: ArrayLike, weights: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and shares of the epochs that have users, (T, arms), without arms that never had any weight."""
+    size, weight = np.asarray(counts, dtype=float), np.asarray(weights, dtype=float)
+    if size.ndim != 2 or size.shape != weight.shape:
+        raise ValueError("counts and weights must have the same shape, epochs by arms")
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and (size >= 0).all()):
+        raise ValueError("counts and weights must be finite and not negative")
+    if (size[weight == 0] > 0).any():
+        raise ValueError("an arm of weight 0 has users")
+    drawn = size.sum(axis=1) > 0
+    size, weight = size[drawn], weight[drawn]
+    active = (weight > 0).any(axis=0)
+    if active.sum() < 2:
+        raise InsufficientData("fewer than two arms to compare")
+    theta = weight[:, active] / weight.sum(axis=1, keepdims=True)
+    if theta[theta > 0].min() < SMALLEST_SHARE:
+        raise InsufficientData("an arm has next to no weight, so its size cannot be judged")
+    return size[:, active], theta
+
+
 def _shares(counts: ArrayLike, weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     size, weight = np.asarray(counts, dtype=float), np.asarray(weights, dtype=float)
     if size.shape[-1] != len(weight):

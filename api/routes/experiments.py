@@ -153,9 +153,7 @@ def set_weights(
     session: WriteSession, clock: ClockOf, principal: Writer, key: Key, request: WeightsRequest
 ) -> EpochAnswer:
     """Other weights for users who are assigned from now on; whoever is assigned keeps the variant."""
-    epoch = service.set_weights(
-        session, clock, actor=principal.actor, key=key, weights=request.weights, reason=request.reason
-    )
+    epoch = service.set_weights(session, clock, actor=principal.actor, key=key, **dict(request))
     return EpochAnswer.of(epoch)
 
 

@@ -27,12 +27,12 @@ from delivery.planning import planning_repository as repository
 from delivery.planning.best_hour import Hours, learned_hours
 from delivery.planning.message_rows import rows_of
 from delivery.planning.schedule import is_drawn
+from experiments import arms, service
 from experiments import repository as experiment_repository
-from experiments import service
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
-from experiments.models import Experiment
+from experiments.models import Epoch, Experiment
 from experiments.settings import Settings
 from experiments.timing import opens_at
 from experiments.triggers import RecurringTrigger
@@ -41,6 +41,7 @@ from targeting import campaigns, enrolment, occasions
 from targeting.repository import Unplanned
 
 STOPPED: Final = "stopped"
+RETIRED: Final = "retired"
 """The reason of messages that were cancelled because their experiment was stopped."""
 
 
@@ -65,6 +66,11 @@ def plan_tick(database: Database, clock: Clock, *, settings: Settings, batch: in
             for experiment in running
             if _has_work(session, experiment, ttl=settings.message_ttl, now=clock.now())
         ]
+    for experiment in running:
+        if experiment.silenced:
+            # What was in flight when the variant was silenced may have come back to be tried again.
+            with database.transaction() as session:
+                _cancel_silenced(session, experiment, experiment.silenced)
     done = [_plan_experiment(database, clock, experiment, settings, batch) for experiment in ready]
     return Planned(
         experiments=len(done),
@@ -81,6 +87,20 @@ def stop(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
     experiment = campaigns.stop(session, clock, actor=actor, key=key)
     cancel_planned(session, experiment_id=_id(experiment), reason=STOPPED)
     return experiment
+
+
+def retire(
+    session: Session, clock: Clock, *, actor: str, key: str, variant: str, reason: str, cancel: bool
+) -> tuple[Epoch, int]:
+    """Give a variant nobody new; returns the new epoch, and how many messages were cancelled. Raises as `arms.retire_variant`.
+
+    cancel: what has not gone out to those who have the variant never does, nor anything planned later. Otherwise they are sent
+    what the variant promises them.
+    """
+    experiment, epoch = arms.retire_variant(
+        session, clock, actor=actor, key=key, variant=variant, reason=reason, silence=cancel
+    )
+    return epoch, _cancel_silenced(session, experiment, [variant]) if cancel else 0
 
 
 def cancel_planned(session: Session, *, experiment_id: int, reason: str) -> int:
@@ -182,13 +202,16 @@ def _plan(
 ) -> int:
     """Store the messages of one occasion, and that these assignments have them; returns how many messages."""
     now = clock.now()
+    # Read again under the lock: a variant may have been added, or silenced, since the tick began.
+    experiment = experiment_repository.reread(session, work.experiment_id)
+    design = service.design_of(experiment)
     rows = rows_of(
-        work.design,
+        design,
         assignments,
         experiment_id=work.experiment_id,
         ttl=work.ttl,
         occasion_at=occasion_at,
-        learned=_learned(session, work.design, assignments, now),
+        learned=_learned(session, design, assignments, now),
     )
     repository.insert_messages(
         session,
@@ -197,10 +220,20 @@ def _plan(
         category=work.design.category,
         priority=work.design.priority,
     )
+    silenced = {assignment.variant for assignment in assignments} & {*(experiment.silenced or ())}
+    if silenced:
+        # They are in the books like all others: planned, and cancelled at once.
+        _cancel_silenced(session, experiment, sorted(silenced))
     # Another machine's clock, ahead of ours, may have begun the occasion.
     planned_at = now if occasion_at is None else max(now, occasion_at)
     enrolment.mark_planned(session, ids=[assignment.id for assignment in assignments], at=planned_at)
     return len(rows)
+
+
+def _cancel_silenced(session: Session, experiment: Experiment, variants: Sequence[str]) -> int:
+    return repository.cancel_waiting(
+        session, experiment_id=_id(experiment), reason=RETIRED, variants=variants
+    )
 
 
 def _learned(

@@ -90,11 +90,16 @@ def in_hand(session: Session, *, experiment_id: int, user_pks: Sequence[int], si
     return set(session.connection().execute(query.distinct()).scalars())
 
 
-def cancel_waiting(session: Session, *, experiment_id: int, reason: str) -> int:
-    """Cancel every message that is not yet committed to go out; returns how many."""
+def cancel_waiting(
+    session: Session, *, experiment_id: int, reason: str, variants: Sequence[str] | None = None
+) -> int:
+    """Cancel every message (of these variants) that is not yet committed to go out; returns how many."""
+    which = [col(Message.experiment_id) == experiment_id, col(Message.state).in_(WAITING_STATES)]
+    if variants is not None:
+        which.append(col(Message.variant).in_(variants))
     result = session.connection().execute(
         update(Message)
-        .where(col(Message.experiment_id) == experiment_id, col(Message.state).in_(WAITING_STATES))
+        .where(*which)
         .values(state=MessageState.CANCELLED, reason=reason, claimed_by=None, lease_until=None)
     )
     return result.rowcount

@@ -34,6 +34,8 @@ _SPARE: Final = 4
 class Running(NamedTuple):
     id: int
     priority: int
+    changed_at: datetime
+    silenced: Sequence[str] | None
 
 
 def return_expired_claims(session: Session, *, now: datetime) -> int:
@@ -58,9 +60,8 @@ def give_up_waiting(session: Session, *, now: datetime) -> int:
 
 def running(session: Session) -> list[Running]:
     """Running experiments, highest priority first."""
-    query = select(_EXPERIMENTS.c.id, _EXPERIMENTS.c.priority).where(
-        _EXPERIMENTS.c.status == ExperimentStatus.RUNNING
-    )
+    columns = (_EXPERIMENTS.c[name] for name in ("id", "priority", "updated_at", "silenced"))
+    query = select(*columns).where(_EXPERIMENTS.c.status == ExperimentStatus.RUNNING)
     rows = session.connection().execute(query.order_by(_EXPERIMENTS.c.priority.desc(), _EXPERIMENTS.c.id))
     return [Running(*row) for row in rows]
 

@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
+from datetime import datetime
 from math import ceil
 from typing import Final, TypeVar
 
@@ -134,6 +135,7 @@ class Dispatcher:
         self._beaten_at: float | None = None
         self._careful_until = 0.0
         self._designs: dict[int, ExperimentDesign] = {}
+        self._read_at: dict[int, datetime] = {}
         self._needs: dict[tuple[int, str], frozenset[str]] = {}
         self._contents = contents or ContentSources(settings, monotonic=monotonic)
         self._runner: asyncio.Runner | None = None
@@ -258,11 +260,14 @@ class Dispatcher:
             if not fuses.isdisjoint({breakers.EVERYTHING, (breakers.Kind.NUMBER, self._number)}):
                 return ()
             running = claim_repository.running(session)
-            designs = self._load_designs(session, [experiment.id for experiment in running])
+            designs = self._load_designs(session, {each.id: each.changed_at for each in running})
             return claim_repository.claim(
                 session,
                 experiments=running,
-                blocked=breakers.blocked_variants(designs, fuses) if fuses else (),
+                blocked=[
+                    *(breakers.blocked_variants(designs, fuses) if fuses else ()),
+                    *((each.id, variant) for each in running for variant in each.silenced or ()),
+                ],
                 now=now,
                 worker=self._worker,
                 lease_until=now + self._settings.lease,
@@ -335,16 +340,17 @@ class Dispatcher:
                 _log.warning("a transaction of dispatch is done again: %s", type(error).__name__)
         raise AssertionError  # the last try returns or raises
 
-    def _load_designs(self, session: Session, ids: Sequence[int]) -> dict[int, ExperimentDesign]:
-        """Designs of running experiments by id; they do not change while they run, so each is read once."""
-        missing = [pk for pk in ids if pk not in self._designs]
+    def _load_designs(self, session: Session, changed: Mapping[int, datetime]) -> dict[int, ExperimentDesign]:
+        """Designs of running experiments by id. Each is read once, and again when it has changed: a variant may be added."""
+        missing = [pk for pk, at in changed.items() if self._read_at.get(pk) != at]
         if missing:
             for pk, experiment in repository.definitions(session, missing).items():
                 design = self._designs[pk] = design_of(experiment)
+                self._read_at[pk] = changed[pk]
                 for variant in design.variants:
                     if variant.message is not None:
                         self._needs[pk, variant.key] = sources_needed(variant.message)
-        return {pk: self._designs[pk] for pk in ids}
+        return {pk: self._designs[pk] for pk in changed}
 
 
 def _held(stories: Sequence[Story]) -> Dispatched:

@@ -59,6 +59,7 @@ NOT_SENT: Final[dict[str, str]] = {
     "never_for_person": "WhatsApp does not deliver to them",
     "late": "its time was over before it could be looked at: there was a pause, an open fuse, or no process that sends",
     "stopped": "the experiment was stopped",
+    "retired": "their variant was retired, and what was planned for it with it",
     "erased": "the person was erased",
     "unspecified": "no reason was kept",
 }

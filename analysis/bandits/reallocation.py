@@ -1,0 +1,139 @@
+"""Acting on what was considered: each slot of each experiment once, whoever asks and however many ask at once.
+
+What takes long only reads (`considering.consider`, in a snapshot). What acts is one short transaction: it holds the experiment,
+makes sure that nothing has changed since, claims the slot by storing its row, and opens the epoch. Whoever is killed in the middle
+has done nothing; whoever comes second finds the slot taken.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from sqlmodel import Session
+
+from analysis.bandits import repository
+from analysis.bandits.considering import Considered, consider, slot_at
+from analysis.bandits.models import Reallocation
+from analysis.facts.engines import FactsEngine
+from experiments.clock import Clock
+from experiments.database import Database
+from experiments.errors import TouchstoneError
+from experiments.models import Experiment
+from experiments.repository import current_epoch, get_experiment
+from experiments.service import design_of, set_weights
+from experiments.vocabulary import ExperimentStatus
+
+ACTOR: Final = "bandit"
+
+_log = logging.getLogger(__name__)
+
+
+def reallocate_tick(
+    database: Database, clock: Clock, *, facts: FactsEngine | None = None, key: str | None = None
+) -> list[Reallocation]:
+    """Do what is due, for one experiment (`key`) or all; returns what was done, skipped slots included.
+
+    Opens its own transactions, like the reports: what takes long only reads. Of slots that were missed only the newest is made
+    up for. One experiment that fails does not keep the others waiting; its error is raised when they are done.
+    """
+    with database.snapshot() as session:
+        due = due_experiments(session, clock, key=key)
+    failure: TouchstoneError | None = None
+    done = []
+    for each in due:
+        try:
+            with database.snapshot() as session:
+                considered = considered_now(session, clock, key=each, facts=facts)
+        except TouchstoneError as error:
+            _log.warning("nothing was reallocated in %s: %s", each, error)
+            failure = failure or error
+            continue
+        if considered is None:
+            continue
+        with database.transaction() as session:
+            row = act(session, clock, considered)
+        if row is not None:
+            done.append(row)
+    if failure is not None:
+        raise failure
+    return done
+
+
+def due_experiments(session: Session, clock: Clock, *, key: str | None = None) -> Sequence[str]:
+    """The keys of experiments with a bandit whose newest slot nothing was done for; of one, where `key` names it."""
+    now = clock.now()
+    found = []
+    for experiment, newest in repository.live_experiments(session):
+        bandit = design_of(experiment).bandit
+        if bandit is not None and key in (None, experiment.key) and slot_at(experiment, bandit, now) > newest:
+            found.append(experiment.key)
+    return found
+
+
+def considered_now(
+    session: Session, clock: Clock, *, key: str, facts: FactsEngine | None = None
+) -> Considered | None:
+    """What the slot of now should do, due or not; None for an experiment that has no bandit, or is a draft or stopped.
+
+    Raises NotFound.
+    """
+    experiment = get_experiment(session, key)
+    bandit = design_of(experiment).bandit
+    if bandit is None or not _is_live(experiment):
+        return None
+    return consider(session, clock, experiment=experiment, bandit=bandit, facts=facts)
+
+
+def would_do(
+    database: Database, clock: Clock, *, facts: FactsEngine | None = None, key: str | None = None
+) -> list[Considered]:
+    """What the slot of now should do in each experiment with a bandit (or in one), due or not. Changes nothing."""
+    with database.snapshot() as session:
+        keys = [each.key for each, _ in repository.live_experiments(session) if key in (None, each.key)]
+        found = (considered_now(session, clock, key=each, facts=facts) for each in keys)
+        return [considered for considered in found if considered is not None]
+
+
+def act(session: Session, clock: Clock, considered: Considered) -> Reallocation | None:
+    """Claim the slot and open the epoch. None when there is nothing to be done any more: the slot is taken, or somebody has set
+    other weights, added a variant, paused or stopped the experiment since it was considered.
+    """
+    experiment = get_experiment(session, considered.key, for_update=True)
+    session.refresh(experiment)
+    if not _is_live(experiment) or _has_changed(session, experiment, considered):
+        return None
+    row = Reallocation(
+        experiment_id=considered.experiment_id,
+        slot=considered.slot,
+        at=considered.at,
+        outcome=considered.outcome,
+        reason=considered.reason,
+        epoch=considered.epoch + (considered.weights is not None),
+        numbers=dict(considered.numbers),
+    )
+    if not repository.claim(session, row):
+        return None
+    if considered.weights is not None:
+        set_weights(
+            session,
+            clock,
+            actor=ACTOR,
+            key=considered.key,
+            weights=considered.weights,
+            reason=considered.reason,
+            numbers=considered.numbers,
+        )
+    return row
+
+
+def _has_changed(session: Session, experiment: Experiment, considered: Considered) -> bool:
+    moves = considered.weights is not None
+    return (
+        current_epoch(session, considered.experiment_id).number != considered.epoch
+        or (moves and experiment.held_at is not None)
+        or (moves and experiment.status != ExperimentStatus.RUNNING)
+    )
+
+
+def _is_live(experiment: Experiment) -> bool:
+    return experiment.status in {ExperimentStatus.RUNNING, ExperimentStatus.PAUSED}

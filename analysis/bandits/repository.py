@@ -1,0 +1,52 @@
+"""SQL of reallocations."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import func
+from sqlmodel import Session, SQLModel, col, select
+
+from analysis.bandits.models import Reallocation
+from experiments.models import Epoch, Experiment
+from experiments.vocabulary import ExperimentStatus
+from targeting.user_repository import insert_into
+
+_REALLOCATIONS: Final = SQLModel.metadata.tables[str(Reallocation.__tablename__)]
+
+
+def live_experiments(session: Session) -> Sequence[tuple[Experiment, int]]:
+    """Experiments that run or are paused, by id, and the newest slot that something was done for; 0 when there is none."""
+    newest = (
+        select(func.coalesce(func.max(Reallocation.slot), 0))
+        .where(Reallocation.experiment_id == Experiment.id)
+        .correlate(Experiment)
+        .scalar_subquery()
+    )
+    query = select(Experiment, newest).where(
+        col(Experiment.status).in_([ExperimentStatus.RUNNING, ExperimentStatus.PAUSED])
+    )
+    return session.exec(query.order_by(col(Experiment.id))).all()
+
+
+def claim(session: Session, row: Reallocation) -> bool:
+    """Store the row of a slot; False when the slot has one. Waits for whoever is just storing the same one."""
+    values = row.model_dump(exclude={"id"})
+    statement = insert_into(session, _REALLOCATIONS).values(values).on_conflict_do_nothing()
+    row.id = session.connection().execute(statement.returning(_REALLOCATIONS.c.id)).scalar()
+    return row.id is not None
+
+
+def reallocations_of(
+    session: Session, experiment_id: int, *, before_slot: int | None = None, limit: int
+) -> Sequence[Reallocation]:
+    """Up to `limit` reallocations, newest first."""
+    query = select(Reallocation).where(Reallocation.experiment_id == experiment_id)
+    if before_slot is not None:
+        query = query.where(col(Reallocation.slot) < before_slot)
+    return session.exec(query.order_by(col(Reallocation.slot).desc()).limit(limit)).all()
+
+
+def newest_epochs(session: Session, experiment_id: int, *, limit: int) -> Sequence[Epoch]:
+    """Up to `limit` epochs, newest first."""
+    query = select(Epoch).where(Epoch.experiment_id == experiment_id)
+    return session.exec(query.order_by(col(Epoch.number).desc()).limit(limit)).all()

@@ -1,0 +1,63 @@
+"""Where the traffic of an experiment stands: weights now, what became of the last slots, and when the next one is due."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from analysis.bandits import repository
+from analysis.bandits.considering import begins_at, slot_at
+from analysis.bandits.models import Reallocation
+from experiments.allocation import BanditAllocation
+from experiments.arms import active_arms
+from experiments.clock import Clock
+from experiments.design import ExperimentDesign
+from experiments.models import Epoch, Experiment
+from experiments.repository import get_experiment
+from experiments.service import design_of
+from experiments.vocabulary import ExperimentStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationState:
+    """weights: of the open epoch, or of the design before the start. active: the variants that get users. next_due_at: when a
+    bandit looks again; None without one, or when the experiment does not go on. epochs, reallocations: newest first.
+    """
+
+    experiment: Experiment
+    design: ExperimentDesign
+    weights: Mapping[str, float]
+    active: tuple[str, ...]
+    next_due_at: datetime | None
+    epochs: Sequence[Epoch]
+    reallocations: Sequence[Reallocation]
+
+
+def allocation_of(session: Session, clock: Clock, *, key: str, limit: int) -> AllocationState:
+    """The state, with the newest `limit` epochs and reallocations. Raises NotFound."""
+    experiment = get_experiment(session, key)
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    design = design_of(experiment)
+    epochs = repository.newest_epochs(session, experiment.id, limit=limit)
+    done = repository.reallocations_of(session, experiment.id, limit=limit)
+    weights = epochs[0].weights if epochs else design.shares
+    return AllocationState(
+        experiment=experiment,
+        design=design,
+        weights=weights,
+        active=active_arms(weights),
+        next_due_at=_next_due(experiment, design.bandit, done, now=clock.now()),
+        epochs=epochs,
+        reallocations=done,
+    )
+
+
+def _next_due(
+    experiment: Experiment, bandit: BanditAllocation | None, done: Sequence[Reallocation], *, now: datetime
+) -> datetime | None:
+    live = experiment.status in {ExperimentStatus.RUNNING, ExperimentStatus.PAUSED}
+    if bandit is None or not live:
+        return None
+    newest = done[0].slot if done else 0
+    return begins_at(experiment, bandit, max(slot_at(experiment, bandit, now), newest + 1))

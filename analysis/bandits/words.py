@@ -1,0 +1,46 @@
+"""What a bandit did, or would do, in words. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+NAMES: Final = {"thompson": "Thompson sampling", "top_two": "top-two sampling"}
+
+
+def why_moved(policy: str, metric: str, p_best: Mapping[str, float | None]) -> str:
+    """The reason of a new epoch, from the chance of each arm that was compared to be the best.
+
+    >>> why_moved("thompson", "bought", {"silence": 0.02, "coupon": 0.98, "reminder": None})
+    'Thompson sampling by bought: coupon is the best with probability 0.98'
+    """
+    compared = {variant: p for variant, p in p_best.items() if p is not None}
+    leader = max(compared, key=lambda variant: compared[variant])
+    return f"{NAMES[policy]} by {metric}: {leader} is the best with probability {compared[leader]:.2g}"
+
+
+def told(outcome: str, reason: str, numbers: Mapping[str, Any]) -> list[str]:
+    """What was done or would be, one line each: the outcome with its reason, then the arms with the numbers behind it.
+
+    numbers: those of `considering.Considered`.
+    """
+    lines = [f"{numbers['experiment']}: {outcome}, {reason}"]
+    for variant, arm in numbers.get("arms", {}).items():
+        new = arm["new_weight"]
+        share = f"{arm['weight']:.1%}" + ("" if new is None else f" -> {new:.1%}")
+        lines.append(f"  {variant}: {share}; {_known(arm)}{_standing(arm)}")
+    return lines
+
+
+def _known(arm: Mapping[str, Any]) -> str:
+    counts = f"{arm['users']} users, {arm['conversions']} with a conversion"
+    if arm["mean"] is None:
+        return counts
+    best = "" if arm["p_best"] is None else f", best with probability {arm['p_best']:.2g}"
+    return (
+        f"{counts}, {arm['mean']:.4g} +- {arm['sd']:.2g} (worth {arm['effective_n']:.0f} watched users){best}"
+    )
+
+
+def _standing(arm: Mapping[str, Any]) -> str:
+    if arm["pinned"]:
+        return "; new, keeps its share until its burn-in is over"
+    return "" if arm["active"] else "; retired, gets nobody new"

@@ -1,0 +1,103 @@
+"""What travels over HTTP about the traffic of an experiment: weights, reallocations, variants added and retired."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from analysis.bandits.models import Reallocation
+from analysis.bandits.status import AllocationState
+from api.experiment_schemas import EpochAnswer
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class ResumeAllocationRequest(_Request):
+    pass
+
+
+class AddVariantRequest(_Request):
+    variant: dict[str, Any] = Field(
+        description="As in a campaign: key and treatment; without `control`, `weight` and `levels`"
+    )
+    share: float | None = Field(
+        None,
+        strict=True,
+        description="Share of new users that it gets, above 0 and below 1; even among all when absent",
+    )
+
+
+class Planned(StrEnum):
+    """What becomes of messages that are planned for users of a retired variant, and of those still to be planned."""
+
+    KEEP = "keep"
+    CANCEL = "cancel"
+
+
+class RetireRequest(_Request):
+    planned: Planned = Field(
+        description="keep: users who have the variant are sent what it promises; cancel: they are sent nothing more"
+    )
+
+
+class RetiredAnswer(BaseModel):
+    """The epoch in which nobody new gets the variant, and how many planned messages were cancelled."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: EpochAnswer
+    cancelled: int
+
+
+class ReallocationAnswer(BaseModel):
+    """What became of one slot. `outcome` is moved or skipped; `numbers` is everything behind it."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    slot: int
+    at: datetime
+    outcome: str
+    reason: str
+    epoch: int
+    numbers: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: Reallocation) -> Self:
+        return cls.model_validate(row)
+
+
+class AllocationAnswer(BaseModel):
+    """`weights` of the open epoch (of the design before the start); `active` are the variants that get users. `held_at`: since when
+    the weights are held by hand. `epochs` and `reallocations`: the newest, newest first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    experiment: str
+    policy: dict[str, Any]
+    weights: dict[str, float]
+    active: list[str]
+    silenced: list[str]
+    held_at: datetime | None
+    next_due_at: datetime | None
+    epochs: list[EpochAnswer]
+    reallocations: list[ReallocationAnswer]
+
+    @classmethod
+    def of(cls, state: AllocationState) -> Self:
+        return cls(
+            experiment=state.experiment.key,
+            policy=state.design.allocation.model_dump(mode="json", exclude_none=True),
+            weights=dict(state.weights),
+            active=list(state.active),
+            silenced=list(state.experiment.silenced or ()),
+            held_at=state.experiment.held_at,
+            next_due_at=state.next_due_at,
+            epochs=[EpochAnswer.of(epoch) for epoch in state.epochs],
+            reallocations=[ReallocationAnswer.of(row) for row in state.reallocations],
+        )
