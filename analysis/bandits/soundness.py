@@ -44,21 +44,21 @@ def check_split(epochs: Sequence[Epoch], drawn: Sequence[Drawn], *, method: Meth
                 f"users of epoch {cell.epoch} were drawn into {cell.variant!r} with probability {cell.least:g} to {cell.most:g}, "
                 f"and not with its weight, {promised:g}"
             )
+    if not drawn:
+        return Soundness(p_value=None, e_value=None, doubt=None)
     numbers = sorted({cell.epoch for cell in drawn})
     variants = sorted({variant for number in numbers for variant in weights[number]})
     counts = np.zeros((len(numbers), len(variants)))
     for cell in drawn:
         counts[numbers.index(cell.epoch), variants.index(cell.variant)] = cell.users
     shares = np.array([[weights[number].get(variant, 0.0) for variant in variants] for number in numbers])
-    return _tested(counts.reshape(len(numbers), -1), shares.reshape(len(numbers), -1), method)
+    return _tested(counts, shares, method)
 
 
 def _tested(counts: np.ndarray, shares: np.ndarray, method: Method) -> Soundness:
-    p_value = e_value = None
-    if counts.size:
-        log_e = _unless_too_few(srm.log_e_value_over_epochs, counts, shares)
-        e_value = None if log_e is None else math.exp(min(log_e, _LARGEST_LOG))
-        p_value = _unless_too_few(srm.chi_square_over_epochs, counts, shares)
+    log_e = _unless_too_few(srm.log_e_value_over_epochs, counts, shares)
+    e_value = None if log_e is None else math.exp(min(log_e, _LARGEST_LOG))
+    p_value = _unless_too_few(srm.chi_square_over_epochs, counts, shares)
     if e_value is not None and e_value >= srm.ALARM_E:
         return Soundness(
             p_value=p_value,

@@ -10,7 +10,6 @@ from analysis.bandits import repository
 from analysis.bandits.considering import begins_at, slot_at
 from analysis.bandits.models import Reallocation
 from experiments.allocation import BanditAllocation
-from experiments.arms import active_arms
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
 from experiments.models import Epoch, Experiment
@@ -46,7 +45,7 @@ def allocation_of(session: Session, clock: Clock, *, key: str, limit: int) -> Al
         experiment=experiment,
         design=design,
         weights=weights,
-        active=active_arms(weights),
+        active=tuple(variant.key for variant in design.variants if weights.get(variant.key, 0) > 0),
         next_due_at=_next_due(experiment, design.bandit, done, now=clock.now()),
         epochs=epochs,
         reallocations=done,

@@ -14,7 +14,7 @@ def why_moved(policy: str, metric: str, p_best: Mapping[str, float | None]) -> s
     """
     compared = {variant: p for variant, p in p_best.items() if p is not None}
     leader = max(compared, key=lambda variant: compared[variant])
-    return f"{NAMES[policy]} by {metric}: {leader} is the best with probability {compared[leader]:.2g}"
+    return f"{NAMES[policy]} by {metric}: {leader} is the best with probability {_chance(compared[leader])}"
 
 
 def told(outcome: str, reason: str, numbers: Mapping[str, Any]) -> list[str]:
@@ -30,11 +30,16 @@ def told(outcome: str, reason: str, numbers: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _chance(p: float) -> str:
+    # Nothing is certain, so nothing is rounded to 0 or 1.
+    return "above 0.999" if p > 0.999 else "below 0.001" if p < 0.001 else f"{p:.3g}"
+
+
 def _known(arm: Mapping[str, Any]) -> str:
     counts = f"{arm['users']} users, {arm['conversions']} with a conversion"
     if arm["mean"] is None:
         return counts
-    best = "" if arm["p_best"] is None else f", best with probability {arm['p_best']:.2g}"
+    best = "" if arm["p_best"] is None else f", best with probability {_chance(arm['p_best'])}"
     return (
         f"{counts}, {arm['mean']:.4g} +- {arm['sd']:.2g} (worth {arm['effective_n']:.0f} watched users){best}"
     )
