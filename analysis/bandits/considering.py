@@ -15,7 +15,6 @@ from analysis.bandits import words
 from analysis.bandits.evidence import (
     arms_of,
     evidence_of,
-    messages_per_user,
     numbers_of,
     policy_of,
     weights_of,
@@ -26,7 +25,8 @@ from analysis.facts.engines import FactsEngine, SessionFacts
 from analysis.reports import copies
 from analysis.reports.evidence import made_with
 from analysis.reports.repository import epochs_of
-from analysis.stats.allocation import estimate, weights, why
+from analysis.stats.allocation import weights, why
+from analysis.stats.estimates import estimate
 from experiments.allocation import BanditAllocation
 from experiments.arms import active_arms
 from experiments.clock import Clock, format_duration, format_moment
@@ -47,7 +47,7 @@ class Considered:
     """What is to be done in a slot. epoch, old: the open epoch and its weights; weights: the new ones, None when nothing moves.
 
     numbers: what was looked at, as plain JSON. Always `experiment`, `as_of`, `policy`, `made_with`; `sample_ratio` once the split
-    was checked; `arms`, `epochs`, `delays`, `data` (see `evidence.numbers_of`) once there were facts.
+    was checked; `arms`, `epochs`, `drift`, `delays`, `data` (see `evidence.numbers_of`) once there were facts.
     """
 
     experiment_id: int
@@ -184,18 +184,8 @@ def _decided(
         return replace(undecided, reason="nobody is assigned yet")
     arms = arms_of(found, history=[epoch.weights for epoch in epochs], burn_in=bandit.burn_in)
     evidence, policy = evidence_of(found, design, metric, arms), policy_of(bandit, metric, arms)
-    answer, estimated = weights(evidence, policy), estimate(evidence)
-    told = _with(
-        undecided,
-        **numbers_of(
-            found,
-            arms,
-            answer,
-            epoch_weights=estimated.epoch_weights,
-            curve=estimated.curve,
-            messages=messages_per_user(found, design),
-        ),
-    )
+    answer = weights(evidence, policy)
+    told = _with(undecided, **numbers_of(found, arms, evidence, estimate(evidence), answer))
     # With the numbers, so that whoever is told of the doubt sees what it holds up.
     thin = why(answer, evidence, policy, arms.variants)
     if sound.doubt is not None or thin is not None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.facts.allocation_facts import AllocationFacts
-from analysis.stats.allocation import AllocationAnswer, AllocationEvidence, AllocationPolicy
-from analysis.stats.delays import DelayCurve
+from analysis.stats.allocation import AllocationAnswer, AllocationPolicy
+from analysis.stats.estimates import AllocationEvidence, Estimate
 from experiments.allocation import BanditAllocation, BurnIn
 from experiments.arms import active_arms
 from experiments.design import ExperimentDesign
@@ -117,15 +117,16 @@ def fingerprint(facts: AllocationFacts) -> str:
 def numbers_of(
     facts: AllocationFacts,
     arms: Arms,
+    evidence: AllocationEvidence,
+    estimated: Estimate,
     answer: AllocationAnswer,
-    *,
-    epoch_weights: NDArray[np.float64],
-    curve: DelayCurve | None,
-    messages: NDArray[np.float64],
 ) -> dict[str, Any]:
-    """What the weights were computed from, as plain JSON: `arms` (`new_weight` is for the caller to fill in), `epochs` (their weights in the estimates), `delays`, `data`."""
+    """What the weights were computed from, as plain JSON: `arms` (`new_weight` is for the caller to fill in), `epochs` that were
+    looked at, `drift` (standard deviation of what an epoch does to all arms), `delays`, `data` (see `fingerprint`).
+    """
     users, conversions = facts.users.sum(axis=(0, 2)), facts.converters.sum(axis=(0, 2))
-    told = bool(answer.told)
+    told, curve = bool(answer.told), estimated.curve
+    assert curve is not None  # noqa: S101  # the facts have delays
     described = {}
     for i, variant in enumerate(facts.variants):
         known = bool(answer.effective_n[i] > 0)
@@ -136,7 +137,7 @@ def numbers_of(
             "new_weight": None,
             "users": int(users[i]),
             "conversions": int(conversions[i]),
-            "messages": float(messages[i]),
+            "messages": float(0.0 if evidence.messages is None else evidence.messages[i]),
             "effective_n": float(answer.effective_n[i]),
             "mean": float(answer.mean[i]) if known else None,
             "sd": float(answer.sd[i]) if known else None,
@@ -144,14 +145,11 @@ def numbers_of(
         }
     return {
         "arms": described,
-        "epochs": {
-            str(epoch): float(weight) for epoch, weight in zip(facts.epochs, epoch_weights, strict=True)
-        },
+        "epochs": list(facts.epochs),
+        "drift": float(estimated.drift),
         "delays": {
             "edges_seconds": [edge.total_seconds() for edge in facts.edges],
-            "developed": {}
-            if curve is None
-            else {variant: curve.developed[i].round(6).tolist() for i, variant in enumerate(facts.variants)},
+            "developed": dict(zip(facts.variants, curve.developed.round(6).tolist(), strict=True)),
         },
         "data": fingerprint(facts),
     }

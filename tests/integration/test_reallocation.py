@@ -44,7 +44,8 @@ def test_traffic_moves_to_the_better_arm_and_the_numbers_say_why(
     database: Database, clock: SteppedClock
 ) -> None:
     start(database, clock)
-    done = days_pass(database, clock, days=3, rates=CLOSE)
+    rates = {"silence": 0.05, "reminder": 0.09, "coupon": 0.12}
+    done = days_pass(database, clock, days=3, rates=rates)
     first, last = done[0], done[-1]
     # After one day hardly any window has closed, so nobody can know how many buy late.
     assert (first.outcome, first.epoch) == ("skipped", 1)
@@ -54,7 +55,7 @@ def test_traffic_moves_to_the_better_arm_and_the_numbers_say_why(
     assert "coupon is the best with probability" in last.reason
     weights = weights_now(database)
     assert weights["silence"] == pytest.approx(0.05, abs=1e-3)
-    assert weights["coupon"] > weights["reminder"] > 0.1
+    assert weights["coupon"] > 0.6 > weights["reminder"] > 0.05
     assert min(weights.values()) >= 0.05 - 1e-12
     assert math.fsum(weights.values()) == pytest.approx(1, abs=1e-9)
     arm = last.numbers["arms"]["coupon"]
@@ -63,7 +64,8 @@ def test_traffic_moves_to_the_better_arm_and_the_numbers_say_why(
     assert arm["p_best"] > 0.5
     assert 0 < arm["effective_n"] <= arm["users"]
     assert last.numbers["made_with"]["touchstone"]
-    assert sum(last.numbers["epochs"].values()) == pytest.approx(1)
+    assert last.numbers["epochs"] == [1, 2]
+    assert 0 <= last.numbers["drift"] < 0.1
     developed = last.numbers["delays"]["developed"]["coupon"]
     assert developed[0] == 0.0
     assert developed[-1] == 1.0
@@ -431,9 +433,6 @@ def test_a_variant_that_is_added_keeps_its_share_until_its_burn_in_is_over(
     assert last.numbers["arms"]["late"]["pinned"] is False
     weights = weights_now(database)
     assert max(weights, key=lambda arm: weights[arm]) == "late"
-    # Only epochs with all arms are compared.
-    joined = {number for number, weight in last.numbers["epochs"].items() if weight > 0}
-    assert min(map(int, joined)) >= epoch.number
     with database.transaction() as session:
         body = reports.refresh_report(session, clock, key=KEY).body
     assert {arm["variant"] for arm in body["arms"]} == {"silence", "reminder", "coupon", "late"}

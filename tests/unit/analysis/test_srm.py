@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.stats import srm
 from analysis.stats.errors import InsufficientData
 from analysis.stats.srm import chi_square, chi_squares, log_e_value, log_e_values
 
@@ -74,3 +75,65 @@ def test_many_sizes_at_once_are_one_by_one():
     assert chi_squares(sizes, weights) == pytest.approx(theirs, rel=1e-12)
     with pytest.raises(InsufficientData):
         chi_squares([[3, 0, 1, 2]], weights)
+
+
+def _outcomes(n, arms):
+    """Every way in which n users fall on so many arms."""
+    if arms == 1:
+        return [(n,)]
+    return [(first, *rest) for first in range(n + 1) for rest in _outcomes(n - first, arms - 1)]
+
+
+def test_over_epochs_the_e_value_is_a_martingale_whatever_chose_the_weights():
+    # Exactly, over every outcome: the weights of the second epoch follow the first, and one arm joins late.
+    first, total, unlike = np.array([0.7, 0.3, 0.0]), 0.0, []
+    for early in _outcomes(3, 2):
+        second = np.array([0.1 + 0.2 * early[0], 0.6 - 0.2 * early[0] + 0.2, 0.1])
+        second /= second.sum()
+        for late in _outcomes(3, 3):
+            counts, weights = [[*early, 0], late], [first, second]
+            p = stats.multinomial.pmf(early, 3, first[:2]) * stats.multinomial.pmf(late, 3, second)
+            e = np.exp(srm.log_e_value_over_epochs(counts, weights))
+            total += p * e
+            unlike.append(e)
+    assert total == pytest.approx(1, abs=1e-12)
+    assert max(unlike) > 1.01 > 0.99 > min(unlike)
+
+
+def test_over_epochs_of_equal_weights_both_tests_are_those_of_one_epoch():
+    counts = np.random.default_rng(3).multinomial(500, [0.5, 0.3, 0.2], size=6)
+    weights = [[5, 3, 2]] * 6
+    whole = counts.sum(axis=0).tolist()
+    assert srm.log_e_value_over_epochs(counts, weights) == pytest.approx(
+        srm.log_e_value(whole, [5, 3, 2]), rel=1e-9
+    )
+    assert srm.chi_square_over_epochs(counts, weights) == pytest.approx(
+        srm.chi_square(whole, [5, 3, 2]), rel=1e-9
+    )
+
+
+def test_over_epochs_of_other_weights_the_chi_square_keeps_its_level():
+    # The pooled test takes the spread of the arms for larger than it is; this one does not.
+    rng, weights = np.random.default_rng(5), np.array([[0.9, 0.1], [0.1, 0.9]])
+    counts = np.stack([rng.multinomial(1000, w, size=4000) for w in weights], axis=1)
+    p = np.array([srm.chi_square_over_epochs(each, weights) for each in counts])
+    assert (p < 0.05).mean() == pytest.approx(0.05, abs=0.012)
+    pooled = srm.chi_squares(counts.sum(axis=1), [0.5, 0.5])
+    assert (pooled < 0.05).mean() < 0.005
+
+
+def test_a_skew_is_found_over_epochs_and_users_without_weight_are_refused():
+    rng = np.random.default_rng(6)
+    weights = np.array([[0.5, 0.5], [0.8, 0.2], [0.3, 0.7]])
+    drawn = weights * [1.25, 0.75]
+    counts = [rng.multinomial(2000, w / w.sum()) for w in drawn]
+    assert srm.log_e_value_over_epochs(counts, weights) > np.log(srm.ALARM_E)
+    assert srm.chi_square_over_epochs(counts, weights) < 1e-6
+    with pytest.raises(ValueError, match="weight 0 has users"):
+        srm.log_e_value_over_epochs([[5, 5], [5, 5]], [[1, 1], [1, 0]])
+    with pytest.raises(ValueError, match="same shape"):
+        srm.chi_square_over_epochs([5, 5], [1, 1])
+    with pytest.raises(InsufficientData, match="fewer than two arms"):
+        srm.chi_square_over_epochs([[5, 0]], [[1, 0]])
+    with pytest.raises(InsufficientData, match="too few users"):
+        srm.chi_square_over_epochs([[2, 3]], [[1, 1]])
