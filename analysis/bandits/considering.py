@@ -47,7 +47,7 @@ class Considered:
     """What is to be done in a slot. epoch, old: the open epoch and its weights; weights: the new ones, None when nothing moves.
 
     numbers: what was looked at, as plain JSON. Always `experiment`, `as_of`, `policy`, `made_with`; `sample_ratio` once the split
-    was checked; `arms`, `epochs`, `drift`, `delays`, `data` (see `evidence.numbers_of`) once there were facts.
+    was checked; `arms`, `epochs`, `delays`, `data` (see `evidence.numbers_of`) once there were facts.
     """
 
     experiment_id: int

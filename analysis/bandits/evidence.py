@@ -122,7 +122,7 @@ def numbers_of(
     answer: AllocationAnswer,
 ) -> dict[str, Any]:
     """What the weights were computed from, as plain JSON: `arms` (`new_weight` is for the caller to fill in), `epochs` that were
-    looked at, `drift` (standard deviation of what an epoch does to all arms), `delays`, `data` (see `fingerprint`).
+    looked at, `delays`, `data` (see `fingerprint`).
     """
     users, conversions = facts.users.sum(axis=(0, 2)), facts.converters.sum(axis=(0, 2))
     told, curve = bool(answer.told), estimated.curve
@@ -146,7 +146,6 @@ def numbers_of(
     return {
         "arms": described,
         "epochs": list(facts.epochs),
-        "drift": float(estimated.drift),
         "delays": {
             "edges_seconds": [edge.total_seconds() for edge in facts.edges],
             "developed": dict(zip(facts.variants, curve.developed.round(6).tolist(), strict=True)),
