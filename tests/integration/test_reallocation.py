@@ -142,7 +142,18 @@ def test_two_workers_at_once_skip_once(database: Database, clock: SteppedClock) 
     start(database, clock)
     users_come(database, number=30, at=clock.now())
     clock.advance(DAY)
-    together(lambda _: reallocate_tick(database, clock), number=3)
+    # All have considered the slot before any acts, and a skipped slot leaves the epoch as it is: the claim alone decides.
+    with database.snapshot() as session:
+        considered = considered_now(session, clock, key=KEY)
+    assert considered is not None
+    done: list[Any] = []
+
+    def work(_: int) -> None:
+        with database.transaction() as session:
+            done.append(act(session, clock, considered))
+
+    together(work, number=3)
+    assert sorted(row is None for row in done) == [False, True, True]
     (row,) = reallocations(database)
     assert row.outcome == "skipped"
     assert len(epochs(database)) == 1
