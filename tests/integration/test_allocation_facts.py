@@ -1,5 +1,6 @@
 """What a bandit knows, against the same rows counted one by one in Python: on both databases, and in a copy on DuckDB."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -65,15 +66,18 @@ def counted(session: Session, metric: MetricDefinition, *, as_of: datetime = AS_
     shape = (len(epochs), len(VARIANTS), BINS + 1)
     found = {name: np.zeros(shape) for name in PARTS[:-1]} | {"delays": np.zeros((*shape[1:], BINS))}
     edges = [edge * MICROSECOND for edge in edges_of(metric.window)]
+    sent, events = defaultdict(list), defaultdict(list)
+    for message in session.exec(select(Message).where(Message.experiment_id == 1)):
+        sent[message.user_pk].append(message)
+    for event in session.exec(select(Event).where(Event.name == (metric.event or ""))):
+        events[event.user_pk].append(event)
     for person in people:
         variant = VARIANTS.index(person.variant)
         age = sum(as_of - person.assigned_at >= edge for edge in edges[1:])
         at = (epochs.index(person.epoch), variant, age)
         end = person.assigned_at + edges[age]
-        messages = session.exec(
-            select(Message).where(Message.experiment_id == 1, Message.user_pk == person.user_pk)
-        ).all()
-        happened = _happened(session, metric, person, messages, end=end)
+        messages = sent[person.user_pk]
+        happened = _happened(metric, person, events[person.user_pk], messages, end=end)
         value = _value(metric, [amount for _, amount in happened])
         found["users"][at] += 1
         found["converters"][at] += bool(happened)
@@ -88,9 +92,9 @@ def counted(session: Session, metric: MetricDefinition, *, as_of: datetime = AS_
 
 
 def _happened(
-    session: Session,
     metric: MetricDefinition,
     person: Assignment,
+    events: Sequence[Event],
     messages: Sequence[Message],
     *,
     end: datetime,
@@ -98,19 +102,11 @@ def _happened(
     if metric.message is not None:
         reached = [(_reached(metric.message, message), metric.price or 1.0) for message in messages]
         return [(moment, worth) for moment, worth in reached if moment < end]
-    events = session.exec(
-        select(Event).where(
-            Event.user_pk == person.user_pk,
-            Event.name == metric.event,
-            col(Event.at) >= person.assigned_at,
-            col(Event.at) < end,
-        )
-    ).all()
     least = metric.where["order total"]["$gte"] if metric.where else -np.inf
     return [
         (event.at, _amount(metric, event.properties))
         for event in events
-        if float(event.properties.get("order total", 0)) >= least
+        if person.assigned_at <= event.at < end and float(event.properties.get("order total", 0)) >= least
     ]
 
 
