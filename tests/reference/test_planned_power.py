@@ -5,7 +5,7 @@ import pytest
 
 from analysis.inputs import FactorSpec, MetricSpec
 from analysis.planning.plan_factors import shares_of
-from analysis.planning.plan_metrics import base_from
+from analysis.planning.plan_metrics import Frame, base_from, way_of
 from analysis.planning.plan_ways import found_by, way_for
 from analysis.stats.exact_power import FEW
 from analysis.stats.factorial import interaction, main_effect
@@ -47,6 +47,14 @@ def shares(*rates: float) -> Draw:
 
 def watched(method: str, looks=(1.0,), **said) -> Monitoring:
     return Monitoring(method="always_valid" if method == "exact" else method, fractions=tuple(looks), **said)
+
+
+def frame_of(method: str, looks) -> Frame:
+    """What the plan of a campaign of two halves knows."""
+    return Frame(
+        method=Method(method), monitoring=watched(method, looks), families={MetricRole.GUARDRAIL: 1}, power=0.8, effect=None, shares=HALVES,
+        reach=1.0, half_life=None, available=None, day_of=lambda _users: None,
+    )  # fmt: skip
 
 
 def loyal(rng: np.random.Generator, _arm: int, n: int) -> Users:
@@ -177,9 +185,16 @@ def test_one_good_variant_of_three_is_found_as_planned_and_three_good_ones_more_
 
 @pytest.mark.parametrize("method", ["fixed", "spending"])
 def test_guardrails_are_cleared_as_often_as_planned(method):
+    """Asked the way that the plan chooses: under `spending` the boundary, which clears far more than the e-process would."""
     looks = (1.0,) if method == "fixed" else (0.5, 1.0)
-    way = way_for(watched(method, looks).one_sided(), method=Method(method), is_share=True, guards=True)
-    users = 12_000
+    users = 8_000
+    way = way_of(
+        definition("proportion", direction="decrease"),
+        frame_of(method, looks),
+        role=MetricRole.GUARDRAIL,
+        comparisons=1,
+        keeps=True,
+    )
     planned = way.non_inferiority_power(Outcome.rate(0.02), margin=0.008, n=users, shares=HALVES)
     assert 0.5 < planned < 0.95
     spec = MetricSpec(
@@ -191,11 +206,9 @@ def test_guardrails_are_cleared_as_often_as_planned(method):
     )
     found = share_found(
         Planned(spec=spec, draw=shares(0.02, 0.02), users=users, method=method, looks=looks),
-        runs=RUNS // 2, seed=8, found=cleared,
+        runs=RUNS, seed=8, found=cleared,
     )  # fmt: skip
-    assert found[0] == pytest.approx(
-        planned, abs=margin_of_error(planned, RUNS // 2, planned_runs=4_000) + 0.01
-    )
+    assert found[0] == pytest.approx(planned, abs=margin_of_error(planned, RUNS) + 0.01)
 
 
 def test_guardrails_see_harm_as_often_as_planned():
