@@ -115,6 +115,7 @@ class AnalysisPlan:
     futility: give up when the conditional power of every comparison falls below this. quiet_guardrails: those whose breach
     stops nothing (it still holds a winner up).
     weights_changed: users were drawn with different weights over time, by a bandit or by hand, so arms are compared by epoch.
+    stopped_arms: variants that a guardrail has stopped while the experiment ran -> why.
     """
 
     method: Method = Method.SPENDING
@@ -134,6 +135,7 @@ class AnalysisPlan:
     futility: float | None = None
     quiet_guardrails: tuple[str, ...] = ()
     weights_changed: bool = False
+    stopped_arms: Mapping[str, str] = field(default_factory=dict)
 
 
 def share_of(arms: Sequence[ArmFacts], treatment: ArmFacts) -> float:

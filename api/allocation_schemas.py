@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from analysis.bandits.models import Reallocation
 from analysis.bandits.status import AllocationState
 from api.experiment_schemas import EpochAnswer
+from experiments.stopped_arms import stopped_arms
 
 
 class _Request(BaseModel):
@@ -54,6 +55,10 @@ class RetiredAnswer(BaseModel):
     cancelled: int
 
 
+class ReleaseRequest(_Request):
+    pass
+
+
 class ReallocationAnswer(BaseModel):
     """What became of one slot. `outcome` is moved or skipped; `numbers` is everything behind it."""
 
@@ -71,9 +76,40 @@ class ReallocationAnswer(BaseModel):
         return cls.model_validate(row)
 
 
+class GuardAnswer(BaseModel):
+    """One guard of one variant. `log_e` is the natural logarithm of the evidence that its harm exceeds the control's by more than
+    `margin`; at `needed` the variant is stopped.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    variant: str
+    guard: str
+    margin: float
+    users: int
+    harmed: int
+    control_users: int
+    control_harmed: int
+    log_e: float
+    needed: float
+
+
+class StoppedArmAnswer(BaseModel):
+    """`share` is what it had of the traffic, and gets back when it is released."""
+
+    model_config = ConfigDict(frozen=True)
+
+    guard: str
+    at: datetime
+    reason: str
+    share: float
+    verdicts: list[GuardAnswer]
+
+
 class AllocationAnswer(BaseModel):
     """`weights` of the open epoch (of the design before the start); `active` are the variants that get users. `held_at`: since when
-    the weights are held by hand. `epochs` and `reallocations`: the newest, newest first.
+    the weights are held by hand. `stopped`: why each variant that a guardrail has stopped was stopped; `guards`: what the guards
+    of an experiment that runs said when they last looked. `epochs` and `reallocations`: the newest, newest first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +119,8 @@ class AllocationAnswer(BaseModel):
     weights: dict[str, float]
     active: list[str]
     silenced: list[str]
+    stopped: dict[str, StoppedArmAnswer]
+    guards: list[GuardAnswer]
     held_at: datetime | None
     next_due_at: datetime | None
     epochs: list[EpochAnswer]
@@ -96,6 +134,11 @@ class AllocationAnswer(BaseModel):
             weights=dict(state.weights),
             active=list(state.active),
             silenced=list(state.experiment.silenced or ()),
+            stopped={
+                variant: StoppedArmAnswer.model_validate(told)
+                for variant, told in stopped_arms(state.experiment).items()
+            },
+            guards=[GuardAnswer.model_validate(verdict) for verdict in state.guards],
             held_at=state.experiment.held_at,
             next_due_at=state.next_due_at,
             epochs=[EpochAnswer.of(epoch) for epoch in state.epochs],

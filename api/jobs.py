@@ -41,8 +41,24 @@ def evaluate_rules(wiring: Wiring) -> Any:
     )
 
 
+def guard(wiring: Wiring) -> Any:
+    """Stop variants that do harm, in every experiment that it is time to look at."""
+    # scipy takes a second to load, which no other job should wait for.
+    from analysis.bandits import guarding
+
+    return guarding.guard_tick(wiring.database, wiring.clock)
+
+
 def dispatch(wiring: Wiring) -> Any:
-    """Send what is due, a few seconds' worth at a time, so that a process that is to end does so soon."""
+    """Send what is due, a few seconds' worth at a time, so that a process that is to end does so soon.
+
+    The guards look first, and again whenever it is their turn (`guard`), so that nothing is claimed of a variant that is
+    known to do harm.
+    """
+    try:
+        guard(wiring)
+    except TouchstoneError as error:
+        _log.error("the guards could not look before sending: %s", error)
     some = SECONDS_AT_A_TIME * wiring.settings.messages_per_second
     done = wiring.dispatcher.run_blocking(limit=some)
     total = done
@@ -100,6 +116,7 @@ def sync_templates(wiring: Wiring) -> Any:
 JOBS: Final[dict[str, Callable[[Wiring], Any]]] = {
     "evaluate-rules": evaluate_rules,
     "plan": plan,
+    "guard": guard,
     "dispatch": dispatch,
     "project-webhooks": project_webhooks,
     "refresh-reports": refresh_reports,

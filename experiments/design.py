@@ -21,7 +21,7 @@ from experiments.allocation import (
 )
 from experiments.errors import Invalid, Problem
 from experiments.factors import MAX_FACTORS, MAX_VARIANTS, Factor, as_written, crossed
-from experiments.metrics import KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
+from experiments.metrics import GUARDED, KEY_PATTERN, MetricDefinition, MetricUse, PositiveDuration
 from experiments.mistakes import path_of, place_of, problems_of, untagged, words_of
 from experiments.plan import Plan, end_problems, rule_problems
 from experiments.timing import last_send_offset, series_problems
@@ -282,7 +282,11 @@ def _content_problems(design: ExperimentDesign) -> list[Problem]:
 def _rule_problems(design: ExperimentDesign) -> list[Problem]:
     return rule_problems(
         design.plan,
-        guardrails=[use.key for use in design.metrics if use.role == MetricRole.GUARDRAIL],
+        guardrails=list(
+            dict.fromkeys(
+                [*(use.key for use in design.metrics if use.role == MetricRole.GUARDRAIL), *GUARDED]
+            )
+        ),
         planned_end=isinstance(design.trigger, OnceTrigger),
     )
 

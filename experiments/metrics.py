@@ -175,6 +175,7 @@ BUILT_IN: Final[dict[str, MetricDefinition]] = {
         kind=MetricKind.PROPORTION, event=OPTED_OUT_EVENT, direction=Direction.DECREASE
     ),
     "blocked": _of_messages(MessageStage.BLOCKED, Direction.DECREASE),
+    "failed": _of_messages(MessageStage.FAILED, Direction.DECREASE),
     "cost": MetricDefinition(
         kind=MetricKind.SUM, message=MessageStage.DELIVERED, price=1.0, direction=Direction.DECREASE
     ),
@@ -183,6 +184,9 @@ BUILT_IN: Final[dict[str, MetricDefinition]] = {
 
 `cost` is what WhatsApp charges for, delivered messages, times `price`; with the price of 1 it counts them.
 """
+
+GUARDED: Final = ("opted_out", "blocked", "failed")
+"""Built-in metrics that guard every experiment with messages while it runs, named or not (`experiments/guards.py`)."""
 
 
 class MetricUse(QuantityFields):

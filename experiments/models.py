@@ -13,7 +13,7 @@ from experiments.vocabulary import ExperimentStatus
 class Experiment(SQLModel, table=True):
     """A campaign. `definition` is an `ExperimentDesign` as JSON; once the experiment runs, only its coverage grows, and variants
     are added. `held_at`: since when a bandit leaves the weights alone, because somebody set them by hand. `silenced`: retired
-    variants whose users are sent nothing any more.
+    variants whose users are sent nothing any more. `stopped_arms`: what guardrails stopped, see `experiments/stopped_arms.py`.
     """
 
     __tablename__ = "experiments"
@@ -30,6 +30,7 @@ class Experiment(SQLModel, table=True):
     stopped_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     held_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     silenced: list[str] | None = Field(default=None, sa_type=JsonDocument)
+    stopped_arms: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
 
 
 class Epoch(SQLModel, table=True):

@@ -44,6 +44,10 @@ class DecisionRules(_Value):
         None,
         description="Give up when the chance to establish an effect of `mde` by the planned end falls below this",
     )
+    harm_within: PositiveDuration = Field(
+        timedelta(hours=1),
+        description="A user's first message is blamed for harm that comes within this time; guards then count the user",
+    )
     stop_for_harm: StrictBool | dict[str, StrictBool] = Field(
         True,
         description="Whether a breached guardrail stops a variant; or one answer for each guardrail, true where none is given",
@@ -88,7 +92,7 @@ class Plan(_Value):
 def rule_problems(plan: Plan, *, guardrails: Collection[str], planned_end: bool) -> list[Problem]:
     """What in the rules can never be judged, by the path of its field.
 
-    guardrails: the keys of the experiment's guardrails. planned_end: whether anybody knows how many users will come.
+    guardrails: the keys of the experiment's guardrails, and of those that guard every experiment. planned_end: whether anybody knows how many users will come.
     """
     rules = plan.rules
     named = {} if isinstance(rules.stop_for_harm, bool) else rules.stop_for_harm

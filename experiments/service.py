@@ -142,11 +142,18 @@ def set_weights(
     Weights are a ratio of whole numbers or shares that sum to 1; 0 gives a variant nobody new. hold: whether a bandit leaves the
     weights alone from now on (until `release`); None: as before. numbers: what the weights were computed from, for the audit log.
     Returns the open epoch, which is the old one when its weights are the same. Raises NotFound, Invalid with the path
-    `weights.VARIANT`, or Conflict for an experiment that is a draft or stopped.
+    `weights.VARIANT`, or Conflict for an experiment that is a draft or stopped, and for weight of a variant that a guardrail stopped.
     """
     experiment = live(session, key, "given other weights", instead="redesign the draft")
     shares = _shares(weights, [variant.key for variant in design_of(experiment).variants])
     check_reason(reason)
+    # A guardrail's word stands until somebody releases the variant; weights are no such word.
+    for variant, told in (experiment.stopped_arms or {}).items():
+        if shares.get(variant) and told.get("released_at") is None:
+            raise Conflict(
+                f"guardrail {told['guard']} has stopped {variant!r}; release it before it gets anybody again",
+                field=f"weights.{variant}",
+            )
     if hold is not None and hold != (experiment.held_at is not None):
         _hold(session, clock, actor=actor, experiment=experiment, hold=hold, reason=reason)
     # Whoever gets new users again is no longer silent.

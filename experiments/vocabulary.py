@@ -42,6 +42,7 @@ class MessageStage(StrEnum):
     READ = "read"
     CLICKED = "clicked"
     BLOCKED = "blocked"
+    FAILED = "failed"
 
 
 class MetricRole(StrEnum):

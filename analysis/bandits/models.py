@@ -27,3 +27,14 @@ class Reallocation(SQLModel, table=True):
     reason: str = Field(max_length=1000)
     epoch: int
     numbers: dict[str, Any] = Field(sa_type=JsonDocument)
+
+
+class GuardLook(SQLModel, table=True):
+    """What the guards of an experiment saw when they last looked, and how many seconds that took; see `harm.Verdict`."""
+
+    __tablename__ = "guard_looks"
+
+    experiment_id: int = Field(sa_column=Column(BigKey, ForeignKey("experiments.id"), primary_key=True))
+    looked_at: datetime = Field(sa_type=UtcDateTime)
+    seconds: float
+    verdicts: list[Any] = Field(sa_type=JsonDocument)

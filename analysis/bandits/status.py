@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlmodel import Session
 
@@ -21,7 +22,8 @@ from experiments.vocabulary import ExperimentStatus
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocationState:
     """weights: of the open epoch, or of the design before the start. active: the variants that get users. next_due_at: when a
-    bandit looks again; None without one, or when the experiment does not go on. epochs, reallocations: newest first.
+    bandit looks again; None without one, or when the experiment does not go on. epochs, reallocations: newest first. guards: what
+    they said when they last looked, see `harm.Verdict`.
     """
 
     experiment: Experiment
@@ -31,6 +33,7 @@ class AllocationState:
     next_due_at: datetime | None
     epochs: Sequence[Epoch]
     reallocations: Sequence[Reallocation]
+    guards: Sequence[Mapping[str, Any]]
 
 
 def allocation_of(session: Session, clock: Clock, *, key: str, limit: int) -> AllocationState:
@@ -49,6 +52,7 @@ def allocation_of(session: Session, clock: Clock, *, key: str, limit: int) -> Al
         next_due_at=_next_due(experiment, design.bandit, done, now=clock.now()),
         epochs=epochs,
         reallocations=done,
+        guards=repository.last_verdicts(session, experiment.id),
     )
 
 

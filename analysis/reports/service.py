@@ -28,6 +28,7 @@ from experiments.errors import Conflict, TouchstoneError
 from experiments.models import Experiment
 from experiments.repository import get_experiment
 from experiments.service import design_of
+from experiments.stopped_arms import stopped_arms
 from experiments.vocabulary import ExperimentStatus, MetricRole
 from targeting.enrolment import closed_since, is_walked_once
 from targeting.models import Enrolment
@@ -206,6 +207,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
             if use.role == MetricRole.GUARDRAIL and not rules.stops_for(use.key)
         ),
         weights_changed=weights_changed,
+        stopped_arms={variant: told["reason"] for variant, told in stopped_arms(experiment).items()},
     )
     inputs = ReportInputs(
         experiment=experiment.key,

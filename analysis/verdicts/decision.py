@@ -14,6 +14,9 @@
 10 futility      the planned end would hardly find it any more                          -> inconclusive
 11 undecided     at the end -> inconclusive; before -> continue
 
+A variant that a guardrail has stopped while the experiment ran wins nothing and holds nobody up. As long as nothing else is decided
+(continue or inconclusive), the decision says so: guardrail -> stop_harm.
+
 The end is the planned one; reaching the planned power is one as well where the plan says so (rules 8 and 9). A plan declares
 its rules (`plan.rules` of a campaign); none of them lowers a bound, so none of them adds false positives.
 """
@@ -48,7 +51,8 @@ def decide(
         case.guardrail, case.broken, case.minimum_users, case.not_yet, case.minimum_weeks, case.winner, case.worse,
         case.too_small, case.power_reached, case.futility,
     )  # fmt: skip
-    return next((decision for rule in rules if (decision := rule()) is not None), None) or case.undecided()
+    found = next((decision for rule in rules if (decision := rule()) is not None), None) or case.undecided()
+    return case.harm_stopped(found)
 
 
 def improvement(finding: MetricFinding, effect: Effect) -> Interval | None:
@@ -75,7 +79,8 @@ class _Case:
         self.progress = progress
         self.primary = [finding for finding in metrics if finding.role == MetricRole.PRIMARY]
         self.guardrails = [finding for finding in metrics if finding.role == MetricRole.GUARDRAIL]
-        self.treatments = [arm.variant for arm in arms if not arm.control]
+        stopped = plan.stopped_arms
+        self.treatments = [arm.variant for arm in arms if not arm.control and arm.variant not in stopped]
 
     def wait(self, rule: str, because: str) -> Decision:
         action = DecisionAction.INCONCLUSIVE if self.finished else DecisionAction.CONTINUE
@@ -99,6 +104,8 @@ class _Case:
             if finding.metric in self.plan.quiet_guardrails:
                 continue
             for effect in finding.effects:
+                if effect.variant in self.plan.stopped_arms:
+                    continue
                 if effect.guardrail is not None and effect.guardrail.breached:
                     return Decision(
                         action=DecisionAction.STOP_HARM,
@@ -108,6 +115,21 @@ class _Case:
                         rule="guardrail",
                     )
         return None
+
+    def harm_stopped(self, otherwise: Decision) -> Decision:
+        """What was decided `otherwise`, unless that is nothing and a variant has been stopped for harm."""
+        undecided = otherwise.action in (DecisionAction.CONTINUE, DecisionAction.INCONCLUSIVE)
+        if not self.plan.stopped_arms or not undecided:
+            return otherwise
+        variant, because = next(iter(self.plan.stopped_arms.items()))
+        others = [each for each in self.plan.stopped_arms if each != variant]
+        also = f"; so are {', '.join(others)}" if others else ""
+        return Decision(
+            action=DecisionAction.STOP_HARM,
+            variant=variant,
+            because=f"{variant} is stopped: {because}{also}; of the rest: {otherwise.because}",
+            rule="guardrail",
+        )
 
     def broken(self) -> Decision | None:
         failed = [check for check in self.health if check.blocking and not check.ok]
@@ -121,7 +143,8 @@ class _Case:
         if not self.primary or not self.treatments:
             missing = "primary metric" if self.treatments else "variant besides the control"
             return self.wait("undecided", f"there is no {missing} to decide by")
-        least = min(self.arms, key=lambda arm: arm.mature)
+        going = [arm for arm in self.arms if arm.variant not in self.plan.stopped_arms]
+        least = min(going, key=lambda arm: arm.mature)
         if least.mature >= self.plan.minimum_users:
             return None
         return self.wait(

@@ -43,6 +43,7 @@ def build_report(
     """
     _validate(plan, metrics, arms)
     said: list[str] = list(warnings)
+    said += [f"{variant} is stopped and gets nobody new: {why}" for variant, why in plan.stopped_arms.items()]
     mature = sum(arm.mature for arm in arms)
     information = effective_information(plan, mature)
     look = look_of(plan, information, said)

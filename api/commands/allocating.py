@@ -1,17 +1,20 @@
-"""`reallocate`: what bandits do with the traffic, done now where it is due, or only told."""
+"""`reallocate`: what bandits do with the traffic, done now where it is due, or only told. `release`: a stopped variant goes on."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from api.terminal import ACTOR
 from api.wiring import Wiring
 from experiments.clock import format_moment
 from experiments.errors import Conflict
+from experiments.stopped_arms import release_arm
 
 
 def register(app: typer.Typer) -> None:
     app.command()(reallocate)
+    app.command()(release)
 
 
 def reallocate(
@@ -50,6 +53,24 @@ def reallocate(
     if not done:
         due = "" if due_at is None else f"; the next slot of {key} is due {format_moment(due_at)}"
         typer.echo(f"nothing is due{due}")
+
+
+def release(
+    key: Annotated[str, typer.Argument(help="Key of the experiment.")],
+    variant: Annotated[str, typer.Argument(help="Key of the variant that a guardrail has stopped.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it may go on, for the audit log.")],
+) -> None:
+    """Let a variant go on that a guardrail has stopped, with the share of new users that it had.
+
+    Messages that were cancelled stay cancelled, and an experiment that was paused stays so: resume it. Guards judge the variant
+    anew, by those whom its messages meet from now on.
+    Example: touchstone release spring-wakeup coupon --reason "the opt-outs were a test list"
+    """
+    wiring = Wiring.from_environment()
+    wiring.prepare_database()
+    with wiring.database.transaction() as session:
+        epoch = release_arm(session, wiring.clock, actor=ACTOR, key=key, variant=variant, reason=reason)
+    typer.echo(f"{variant} goes on with {epoch.weights[variant]:.1%} of new users")
 
 
 def _say(outcome: str, reason: str, numbers: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from api.allocation_schemas import (
     AddVariantRequest,
     AllocationAnswer,
     Planned,
+    ReleaseRequest,
     ResumeAllocationRequest,
     RetiredAnswer,
     RetireRequest,
@@ -31,6 +32,7 @@ from api.presenting import experiment_answer
 from api.schemas import ExperimentAnswer
 from delivery.planning import planner
 from experiments import service
+from experiments.stopped_arms import release_arm
 
 router = APIRouter(
     prefix="/v1/experiments",
@@ -90,3 +92,14 @@ def retire_variant(
         cancel=request.planned == Planned.CANCEL,
     )
     return RetiredAnswer(epoch=EpochAnswer.of(epoch), cancelled=cancelled)
+
+
+@router.post("/{key}/variants/{variant}/release")
+def release_variant(
+    session: WriteSession, clock: ClockOf, principal: Writer, key: Key, variant: Key, request: ReleaseRequest
+) -> EpochAnswer:
+    """Let a variant go on that a guardrail has stopped, with the share it had. What was cancelled stays cancelled."""
+    epoch = release_arm(
+        session, clock, actor=principal.actor, key=key, variant=variant, reason=request.reason
+    )
+    return EpochAnswer.of(epoch)

@@ -1,7 +1,7 @@
 """Whether a claimed message may go out now, and if not, what becomes of it. Pure rules, in the order of their weight.
 
     paused, or behind an open fuse                    planned as it was
-    stopped experiment                                cancelled
+    stopped experiment, or a silenced variant         cancelled
     too late                                          expired: as late, unless a fuse was the last to hold it
     no consent, no phone, a rule that never allows    suppressed
     a rule that allows it later (`standing.py`)       planned for that very moment, or expired when that is too late
@@ -38,7 +38,9 @@ _STOPPED_BY: Final = frozenset({"slow_down", "number_blocked", "template_paused"
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What must be known about a message before it goes out. `better`: messages that come before it and want its room."""
+    """What must be known about a message before it goes out. `better`: messages that come before it and want its room.
+    `silenced`: why nothing goes out to those who have its variant, or None.
+    """
 
     status: str
     fused: bool
@@ -46,6 +48,7 @@ class Situation:
     consented: bool
     standing: Standing
     better: int = 0
+    silenced: str | None = None
 
 
 def held_back(story: Story, situation: Situation, *, now: datetime) -> Story | None:
@@ -54,6 +57,7 @@ def held_back(story: Story, situation: Situation, *, now: datetime) -> Story | N
         return _unclaimed(story)._replace(state=MessageState.PLANNED)
     never = (
         (situation.status == ExperimentStatus.STOPPED, MessageState.CANCELLED, STOPPED),
+        (situation.silenced is not None, MessageState.CANCELLED, situation.silenced or ""),
         (
             now >= story.expires_at,
             MessageState.EXPIRED,

@@ -12,6 +12,7 @@ from delivery.models import Breaker, Message
 from delivery.outbox.id_lists import TEXTS, among, one_of
 from delivery.outbox.story import Story
 from experiments.models import Experiment
+from experiments.stopped_arms import why_silenced
 from experiments.vocabulary import MessageState
 from targeting.models import Consent, User, UserAlias
 from targeting.user_repository import insert_into
@@ -47,12 +48,24 @@ def definitions(session: Session, ids: Collection[int]) -> dict[int, Experiment]
     }
 
 
-_STATUSES: Final = select(_EXPERIMENTS.c.id, _EXPERIMENTS.c.status).where(among(_EXPERIMENTS.c.id))
+class ExperimentNow(NamedTuple):
+    """silenced: the variants whose users are sent nothing any more, each with the reason."""
+
+    status: str
+    silenced: Mapping[str, str]
 
 
-def statuses(session: Session, ids: Collection[int]) -> dict[int, str]:
-    """The status of each experiment now."""
-    return dict(session.connection().execute(_STATUSES, {"ids": ids}).all())
+_NOW: Final = select(*(_EXPERIMENTS.c[name] for name in ("id", "status", "silenced", "stopped_arms"))).where(
+    among(_EXPERIMENTS.c.id)
+)
+
+
+def experiments_now(session: Session, ids: Collection[int]) -> dict[int, ExperimentNow]:
+    """Whether each experiment runs now, and which of its variants are silenced."""
+    return {
+        experiment_id: ExperimentNow(status, why_silenced(silenced, stopped))
+        for experiment_id, status, silenced, stopped in session.connection().execute(_NOW, {"ids": ids})
+    }
 
 
 _RECIPIENTS: Final = (

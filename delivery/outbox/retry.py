@@ -44,6 +44,9 @@ NEVER_REASONS: Final = {
     131030: "not_in_test_list",
     130497: "country_restricted",
 }
+META_CAP: Final = "meta_cap"
+"""Why a message is put off by Meta's own marketing cap."""
+NEVER_FOR_PERSON: Final = "never_for_person"
 _LARGEST_CODE: Final = 2**31 - 1
 
 
@@ -114,14 +117,14 @@ def after_error(
         return again(failed, at=at, reason=_NOT_ITS_FAULT[error_class]), alarm
     if error_class is ErrorClass.RECIPIENT_LATER:
         wait = MARKETING_REST if code == MARKETING_CAP else person_rest(story.tries)
-        reason = "meta_cap" if code == MARKETING_CAP else "person_rate"
+        reason = META_CAP if code == MARKETING_CAP else "person_rate"
         return again(failed, at=at + wait, reason=reason), alarm
     if error_class is ErrorClass.RETRY and story.tries < rules.max_tries:
         return again(failed, at=at + retry_rest(story.tries), reason="retry"), alarm
     if error_class is ErrorClass.NEVER_FOR_PERSON:
         if code == UNDELIVERABLE and story.error_code != UNDELIVERABLE:
             return again(failed, at=at + UNDELIVERABLE_REST, reason="undeliverable_once"), alarm
-        reason = NEVER_REASONS.get(code or 0, "never_for_person")
+        reason = NEVER_REASONS.get(code or 0, NEVER_FOR_PERSON)
         return failed._replace(state=MessageState.SUPPRESSED, reason=reason), alarm
     return failed._replace(state=MessageState.FAILED, reason=str(error_class)), alarm
 

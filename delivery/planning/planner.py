@@ -12,10 +12,10 @@ The messages of a batch are stored in the order of its assignments. The variants
 sending by due time and then by id interleaves the variants, and throttling hits all arms alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session
@@ -34,6 +34,7 @@ from experiments.database import Database
 from experiments.design import ExperimentDesign
 from experiments.models import Epoch, Experiment
 from experiments.settings import Settings
+from experiments.stopped_arms import Stopped, stop_arm, why_silenced
 from experiments.timing import opens_at
 from experiments.triggers import RecurringTrigger
 from experiments.vocabulary import ExperimentStatus
@@ -41,7 +42,6 @@ from targeting import campaigns, enrolment, occasions
 from targeting.repository import Unplanned
 
 STOPPED: Final = "stopped"
-RETIRED: Final = "retired"
 """The reason of messages that were cancelled because their experiment was stopped."""
 
 
@@ -101,6 +101,29 @@ def retire(
         session, clock, actor=actor, key=key, variant=variant, reason=reason, silence=cancel
     )
     return epoch, _cancel_silenced(session, experiment, [variant]) if cancel else 0
+
+
+def stop_harmful(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    variant: str,
+    guard: str,
+    reason: str,
+    numbers: Mapping[str, Any],
+) -> tuple[Stopped, int] | None:
+    """Stop a variant that does harm; returns what was done and how many messages were cancelled. None and raises as `stop_arm`.
+
+    From the commit on no message of the variant is claimed; one that is claimed already is cancelled, and only what is in flight goes on.
+    """
+    stopped = stop_arm(
+        session, clock, actor=actor, key=key, variant=variant, guard=guard, reason=reason, numbers=numbers
+    )
+    if stopped is None:
+        return None
+    return stopped, _cancel_silenced(session, stopped.experiment, [variant])
 
 
 def cancel_planned(session: Session, *, experiment_id: int, reason: str) -> int:
@@ -231,8 +254,10 @@ def _plan(
 
 
 def _cancel_silenced(session: Session, experiment: Experiment, variants: Sequence[str]) -> int:
-    return repository.cancel_waiting(
-        session, experiment_id=_id(experiment), reason=RETIRED, variants=variants
+    return sum(
+        repository.cancel_waiting(session, experiment_id=_id(experiment), reason=reason, variants=[variant])
+        for variant, reason in why_silenced(experiment.silenced, experiment.stopped_arms).items()
+        if variant in variants
     )
 
 

@@ -65,7 +65,7 @@ def look(
     everything = not fuses.isdisjoint({breakers.EVERYTHING, (breakers.Kind.NUMBER, number)})
     experiments = {item.story.experiment_id for item in group}
     blocked = set(breakers.blocked_variants({pk: designs[pk] for pk in experiments}, fuses)) if fuses else ()
-    statuses = repository.statuses(session, experiments)
+    now = repository.experiments_now(session, experiments)
     goes: list[Begun] = []
     stays: list[tuple[Begun, str]] = []
     busy: list[Begun] = []
@@ -73,8 +73,10 @@ def look(
         story = item.story
         if everything or (story.experiment_id, story.variant) in blocked:
             stays.append((item, "paused"))
-        elif statuses[story.experiment_id] != ExperimentStatus.RUNNING:
-            stays.append((item, statuses[story.experiment_id]))
+        elif now[story.experiment_id].status != ExperimentStatus.RUNNING:
+            stays.append((item, now[story.experiment_id].status))
+        elif story.variant in now[story.experiment_id].silenced:
+            stays.append((item, now[story.experiment_id].silenced[story.variant]))
         elif story.user_pk not in phones:
             busy.append(item)
         elif (story.user_pk, story.category) not in consented:

@@ -31,7 +31,7 @@ from delivery.limits.reservation import (
 from delivery.limits.standing import Rule, Standing
 from delivery.limits.tier import is_open
 from delivery.outbox import dispatch_repository as repository
-from delivery.outbox.dispatch_repository import Recipient
+from delivery.outbox.dispatch_repository import ExperimentNow, Recipient
 from delivery.outbox.story import Story, begin, callback_data
 from delivery.whatsapp.payloads import OutgoingMessage, TemplateMessage
 from experiments.clock import Clock, format_moment
@@ -71,7 +71,7 @@ class _Batch:
     people: Mapping[int, Recipient]
     circumstances: Circumstances
     waiting: Mapping[int, Sequence[Waiting]]
-    statuses: Mapping[int, str]
+    experiments: Mapping[int, ExperimentNow]
     consented: set[tuple[int, str]]
     fused: set[tuple[int, str]]
     everything: bool
@@ -176,7 +176,7 @@ def _read(
             now=now,
         ),
         waiting=waiting,
-        statuses=repository.statuses(session, {experiment_id for experiment_id, _ in arms}),
+        experiments=repository.experiments_now(session, {experiment_id for experiment_id, _ in arms}),
         consented=repository.consented(session, user_pks),
         fused=set(breakers.blocked_variants(designs, fuses)) if fuses else set(),
         everything=not fuses.isdisjoint({breakers.EVERYTHING, number}),
@@ -209,7 +209,8 @@ def _standing(batch: _Batch, story: Story) -> Standing:
 
 def _situation(batch: _Batch, story: Story, standing: Standing) -> Situation:
     return Situation(
-        status=batch.statuses[story.experiment_id],
+        status=batch.experiments[story.experiment_id].status,
+        silenced=batch.experiments[story.experiment_id].silenced.get(story.variant),
         fused=batch.everything or (story.experiment_id, story.variant) in batch.fused,
         phone=batch.people[story.user_pk].phone,
         consented=(story.user_pk, story.category) in batch.consented,

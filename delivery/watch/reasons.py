@@ -41,6 +41,8 @@ PUT_OFF: Final[dict[str, str]] = {
     "phone": "their phone number was changed just before it would have gone out",
     "consent": "they withdrew their consent just before it would have gone out",
     "stopped": "the experiment was stopped just before it would have begun",
+    "retired": "their variant was retired just before it would have begun",
+    "guardrail": "a guardrail stopped their variant just before it would have begun",
 }
 
 NOT_SENT: Final[dict[str, str]] = {
@@ -60,6 +62,7 @@ NOT_SENT: Final[dict[str, str]] = {
     "late": "its time was over before it could be looked at: there was a pause, an open fuse, or no process that sends",
     "stopped": "the experiment was stopped",
     "retired": "their variant was retired, and what was planned for it with it",
+    "guardrail": "a guardrail stopped their variant, because it did harm",
     "erased": "the person was erased",
     "unspecified": "no reason was kept",
 }

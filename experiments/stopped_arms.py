@@ -1,0 +1,187 @@
+"""Variants that a guardrail has stopped: nobody new gets them, nothing goes out to those who have them, until somebody lets them go on.
+
+`Experiment.stopped_arms` maps a variant to why and when it was stopped, its share of traffic then, and the numbers. Once released it
+keeps `released_at`: guards then look at those users only whom its messages meet from that moment on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from experiments import audit, repository
+from experiments.clock import Clock, format_moment, parse_moment
+from experiments.errors import Conflict, NotFound
+from experiments.lifecycle import Move
+from experiments.models import Epoch, Experiment
+from experiments.service import check_reason, design_of, live, move, open_epoch
+from experiments.vocabulary import ExperimentStatus
+
+RETIRED: Final = "retired"
+GUARDRAIL: Final = "guardrail"
+"""The reasons of messages that are cancelled because their variant was retired, or stopped by a guardrail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A variant that was just stopped; `epoch` is the open one, `paused` whether the whole experiment is paused with it."""
+
+    experiment: Experiment
+    epoch: Epoch
+    paused: bool
+
+
+def stopped_arms(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
+    """Why each variant that is stopped now was stopped."""
+    known = experiment.stopped_arms or {}
+    return {variant: told for variant, told in known.items() if told.get("released_at") is None}
+
+
+def why_silenced(
+    silenced: Sequence[str] | None, stopped: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, str]:
+    """The variants whose users are sent nothing more, each with the reason of messages that are cancelled for it.
+
+    The arguments are the columns of the same names.
+
+    >>> why_silenced(["a", "b"], {"b": {"guard": "opted_out"}})
+    {'a': 'retired', 'b': 'guardrail'}
+    """
+    known = stopped or {}
+    return {
+        variant: GUARDRAIL if variant in known and known[variant].get("released_at") is None else RETIRED
+        for variant in silenced or ()
+    }
+
+
+def released_arms(experiment: Experiment) -> dict[str, datetime]:
+    """When variants that had been stopped were released."""
+    known = experiment.stopped_arms or {}
+    return {
+        variant: parse_moment(told["released_at"])
+        for variant, told in known.items()
+        if told.get("released_at") is not None
+    }
+
+
+def stop_arm(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    variant: str,
+    guard: str,
+    reason: str,
+    numbers: Mapping[str, Any],
+) -> Stopped | None:
+    """Give a variant nobody new and its users nothing more; its share goes to the others, which keep their proportions.
+
+    None when it is stopped already: whoever comes second changes nothing. Where no variant that is left sends anything, or gets
+    anybody, the experiment is paused. What is planned is for the floor above to cancel. Raises NotFound, and Conflict for
+    an experiment that is a draft or stopped.
+    """
+    experiment = live(session, key, "rid of a variant", instead="nothing has been sent")
+    session.refresh(experiment)
+    if variant in stopped_arms(experiment):
+        return None
+    weights = repository.current_epoch(session, _id(experiment)).weights
+    share = weights.get(variant, 0.0)
+    left = {arm: 0.0 if arm == variant else weight for arm, weight in weights.items()}
+    total = sum(left.values())
+    told = {"guard": guard, "at": format_moment(clock.now()), "reason": reason, "share": share, **numbers}
+    experiment.stopped_arms = {**(experiment.stopped_arms or {}), variant: told}
+    experiment.silenced = [*(arm for arm in experiment.silenced or () if arm != variant), variant]
+    sending = [each.key for each in design_of(experiment).variants if each.message is not None]
+    pauses = not total > 0 or not set(sending) - {*experiment.silenced}
+    session.flush()
+    audit.record(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.stop_arm",
+        subject_kind="experiment",
+        subject_key=key,
+        before={"weights": weights},
+        after={"variant": variant, **told, "pauses": pauses},
+    )
+    epoch = open_epoch(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.weights",
+        experiment=experiment,
+        shares={arm: weight / total for arm, weight in left.items()} if total > 0 else weights,
+        reason=reason,
+    )
+    paused = pauses and experiment.status == ExperimentStatus.RUNNING
+    if paused:
+        move(session, clock, actor=actor, key=key, move=Move.PAUSE)
+    return Stopped(experiment, epoch, paused)
+
+
+def release_arm(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    variant: str,
+    reason: str,
+) -> Epoch:
+    """Let a stopped variant go on with the share it had; returns the open epoch. Guards judge it anew.
+
+    What was cancelled stays cancelled, and an experiment that was paused stays paused. Raises NotFound for the experiment or the
+    variant; Conflict for an experiment that is a draft or stopped, and for a variant that no guardrail has stopped; Invalid for `reason`.
+    """
+    experiment = live(session, key, "changed", instead="nothing is stopped in it")
+    check_reason(reason)
+    session.refresh(experiment)
+    design = design_of(experiment)
+    if variant not in {each.key for each in design.variants}:
+        known = ", ".join(each.key for each in design.variants)
+        raise NotFound(f"there is no variant {variant!r}; there are {known}", field="variant")
+    told = stopped_arms(experiment).get(variant)
+    if told is None:
+        raise Conflict(f"no guardrail has stopped {variant!r}", field="variant")
+    released = {**told, "released_at": format_moment(clock.now())}
+    experiment.stopped_arms = {**(experiment.stopped_arms or {}), variant: released}
+    experiment.silenced = [arm for arm in experiment.silenced or () if arm != variant] or None
+    session.flush()
+    audit.record(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.release_arm",
+        subject_kind="experiment",
+        subject_key=key,
+        before={"variant": variant, **told},
+        after={"variant": variant, "reason": reason},
+    )
+    weights = repository.current_epoch(session, _id(experiment)).weights
+    return open_epoch(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.weights",
+        experiment=experiment,
+        shares=_with_share(weights, variant, told["share"]),
+        reason=reason,
+    )
+
+
+def _with_share(weights: Mapping[str, float], variant: str, share: float) -> dict[str, float]:
+    """The weights in which `variant` has this share and the others keep their proportions."""
+    others = sum(weight for arm, weight in weights.items() if arm != variant)
+    if not others > 0:
+        return dict(weights)
+    return {
+        arm: share if arm == variant else weight * (1 - share) / others for arm, weight in weights.items()
+    }
+
+
+def _id(experiment: Experiment) -> int:
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    return experiment.id
