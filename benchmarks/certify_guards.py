@@ -205,9 +205,11 @@ def _claim_reference(
         (REFERENCE, ""),
         (
             NATURAL,
-            f"A quarter of these sends holds about 25 opt-outs of the control and 50 of the arm. An exact test with one look and no "
-            f"margin finds that in {percent(best[NATURAL], 1)} of campaigns at this level, so no test that may look at any time can "
-            "reach the bar. The cells below say how many sends it takes.",
+            (
+                "A quarter of these sends holds about 25 opt-outs of the control and 50 of the arm. An exact test with one look and no "
+                f"margin finds that in {percent(best[NATURAL], 1)} of campaigns at this level, so no test that may look at any time "
+                "can reach the bar. The cells below say how many sends it takes."
+            ),
         ),
     ):
         share = found[base, sends, margin]

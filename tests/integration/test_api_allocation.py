@@ -1,14 +1,17 @@
 """The traffic of an experiment over HTTP and from a terminal: what a bandit did and would do, held weights, variants."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from api import jobs
 from api.wiring import Wiring
-from experiments.clock import SteppedClock
+from experiments.clock import SteppedClock, to_micros
 from experiments.database import Database
+from experiments.stopped_arms import stop_arm
 from tests.integration.analysis_rows import START
 from tests.integration.bandit_world import CLOSE, KEY, days_pass, start, weights_now
 from tests.integration.command_line import CommandLine
@@ -40,6 +43,8 @@ def test_the_state_of_the_traffic(running: TestClient, wiring: Wiring, clock: St
         "weights": {"silence": 0.5, "reminder": 0.5},
         "active": ["silence", "reminder"],
         "silenced": [],
+        "stopped": {},
+        "guards": [],
         "held_at": None,
         "next_due_at": "2026-12-02T10:00:00Z",
         "epochs": None,
@@ -118,6 +123,50 @@ def test_a_variant_is_added_and_one_is_retired(running: TestClient, wiring: Wiri
     assert [arm["variant"] for arm in evaluated["arms"]] == ["silence", "reminder", "late"]
 
 
+def test_a_variant_that_a_guardrail_stopped_is_told_and_released(
+    running: TestClient, wiring: Wiring, clock: SteppedClock
+) -> None:
+    path = f"{SPRING}/variants/reminder/release"
+    assert running.post(path, json={"reason": "x"}).status_code == 409
+    jobs.dispatch(wiring)
+    harm(wiring.database, clock)
+    (stopped,) = jobs.guard(wiring)
+    assert (stopped.variant, stopped.paused) == ("reminder", True)
+    found = running.get(f"{SPRING}/allocation").json()
+    assert (found["active"], found["silenced"]) == (["silence"], ["reminder"])
+    told = found["stopped"]["reminder"]
+    assert (told["guard"], told["share"], told["reason"]) == ("opted_out", 0.5, stopped.reason)
+    (guard, *_) = [each for each in found["guards"] if each["guard"] == "opted_out"]
+    assert guard["log_e"] >= guard["needed"]
+    assert guard["harmed"] > 10
+    weights = {"weights": {"silence": 1, "reminder": 1}, "reason": "so there"}
+    refused = running.post(f"{SPRING}/weights", json=weights)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (409, "weights.reminder")
+    assert running.post(path, json={}).status_code == 422
+    released = running.post(path, json={"reason": "a test list"})
+    assert released.status_code == 200
+    assert released.json()["weights"] == {"silence": 0.5, "reminder": 0.5}
+    assert running.get(SPRING).json()["status"] == "paused"
+    assert running.get(f"{SPRING}/allocation").json()["stopped"] == {}
+    assert running.post(f"{SPRING}/variants/nobody/release", json={"reason": "x"}).status_code == 404
+
+
+def harm(database: Database, clock: SteppedClock) -> None:
+    """Everybody who has the reminder was met by it, and opts out."""
+    with database.transaction() as session:
+        connection = session.connection()
+        now, late = to_micros(clock.now()), to_micros(clock.now()) + 60_000_000
+        connection.execute(text("UPDATE messages SET state = 'accepted', slot_at = :now"), {"now": now})
+        connection.execute(
+            text(
+                "INSERT INTO events (message_id, user_pk, name, at, received_at, properties) "
+                "SELECT 'out-' || user_pk, user_pk, 'Opted Out', :late, :late, '{}' FROM messages"
+            ),
+            {"late": late},
+        )
+    clock.advance(timedelta(hours=2))
+
+
 def test_who_may_only_read_changes_nothing(running: TestClient, keys: dict[str, str]) -> None:
     running.headers["Authorization"] = f"Bearer {keys['read']}"
     assert running.get(f"{SPRING}/allocation").status_code == 200
@@ -125,6 +174,7 @@ def test_who_may_only_read_changes_nothing(running: TestClient, keys: dict[str, 
         ("allocation/resume", {"reason": "x"}),
         ("variants", {"variant": {"key": "late"}, "reason": "x"}),
         ("variants/reminder/retire", {"reason": "x", "planned": "keep"}),
+        ("variants/reminder/release", {"reason": "x"}),
     ):
         assert running.post(f"{SPRING}/{path}", json=body).status_code == 403
 
@@ -167,3 +217,19 @@ def test_the_command_refuses_weights_that_are_fixed(
     refused = touchstone("reallocate", KEY, "--dry-run")
     assert refused.returncode == 1
     assert "has fixed weights, so that no traffic moves" in refused.stderr
+
+
+def test_a_stopped_variant_is_released_from_a_terminal(touchstone: CommandLine, tmp_path: Path) -> None:
+    assert touchstone("migrate").returncode == 0
+    database, clock = Database(f"sqlite:///{tmp_path}/touchstone.db"), SteppedClock(START)
+    start(database, clock)
+    with database.transaction() as session:
+        stop_arm(session, clock, actor="guard", key=KEY, variant="coupon", guard="failed", reason="harm", numbers={"verdicts": []})  # fmt: skip
+    assert weights_now(database)["coupon"] == 0.0
+    done = touchstone("release", KEY, "coupon", "--reason", "the list was wrong")
+    assert (done.returncode, done.stdout) == (0, "coupon goes on with 33.3% of new users\n")
+    assert weights_now(database)["coupon"] == pytest.approx(1 / 3)
+    again = touchstone("release", KEY, "coupon", "--reason", "x")
+    assert (again.returncode, "no guardrail has stopped 'coupon'" in again.stderr) == (1, True)
+    assert touchstone("run", "guard").stdout == "guard: []\n"
+    database.dispose()

@@ -23,6 +23,7 @@ from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound
 from experiments.lifecycle import Move
 from experiments.stopped_arms import release_arm, stopped_arms
+from targeting import campaigns
 from tests.integration import outbox
 from tests.integration.guarded_world import KEY, KIND, PLAIN, PUSHY, SILENCE, World
 from tests.integration.threads import together
@@ -248,7 +249,7 @@ def test_a_stopped_arm_comes_back_only_by_release(database: Database, clock: Ste
     # New people get it again, and when it goes on to do harm it is stopped once more.
     cancelled = world.states("pushy")[GUARDRAIL]
     with database.transaction() as session:
-        service.raise_coverage(session, clock, actor="ann", key=KEY, coverage=1.0)
+        campaigns.ramp(session, clock, actor="ann", key=KEY, coverage=1.0)
     world.plan()
     assert world.states("pushy")["planned", None] > 100
     (stopped,) = world.run(300)

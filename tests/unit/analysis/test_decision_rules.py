@@ -147,3 +147,21 @@ def test_the_rules_read_nothing_at_the_planned_end():
     plan = replace(RUNNING, planned_n=12_000, futility=0.5, stop_at_power=True)
     made = decide(two(600, 600, 6000), plan)
     assert (made.action, made.rule) == ("inconclusive", "undecided")
+
+
+def test_an_arm_that_a_guard_stopped_is_told_until_something_else_is_decided():
+    stopped = replace(RUNNING, stopped_arms={"b": "guardrail failed: 9 of 10 users"})
+    found = report(two(1000, 1600, 5000), plan=stopped)
+    made = found.decision
+    # It can win no more, whatever its primary metric says.
+    assert (made.action, made.variant, made.rule) == ("stop_harm", "b", "guardrail")
+    assert "b is stopped: guardrail failed: 9 of 10 users" in made.because
+    assert "b is stopped and gets nobody new: guardrail failed: 9 of 10 users" in found.warnings
+    arms = [
+        arm("a", 5000, control=True, aggregates=visits(5000, 1000)), arm("b", 50, weight=0.01, aggregates=visits(50, 10)),
+        arm("c", 5000, aggregates=visits(5000, 1600)),
+    ]  # fmt: skip
+    # The few users of the stopped one hold nobody up.
+    made = report(arms, plan=stopped).decision
+    assert (made.action, made.variant, made.rule) == ("ship", "c", "winner")
+    assert report(arms, plan=RUNNING).decision.rule == "minimum_users"

@@ -49,6 +49,7 @@ def test_nothing_stands_in_the_way() -> None:
     ("situation", "state", "reason"),
     [
         ({"status": "stopped"}, "cancelled", "stopped"),
+        ({"silenced": "guardrail"}, "cancelled", "guardrail"),
         ({"status": "paused"}, "planned", None),
         ({"fused": True}, "planned", None),
         ({"consented": False}, "suppressed", "consent"),

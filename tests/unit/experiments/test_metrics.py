@@ -60,7 +60,7 @@ def test_every_kind_is_read_and_survives_storing(definition: dict[str, Any]) -> 
         ({"kind": "median", **ORDER}, "kind", "'proportion', 'count', 'sum', 'mean', 'ratio', 'quantile' or 'retention'"),
         ({"kind": "count", "event": ""}, "event", "at least 1"),
         ({"kind": "count", "message": "read", "event": "Order"}, "message", "only one of them"),
-        ({"kind": "count", "message": "planned"}, "message", "'accepted', 'delivered', 'read', 'clicked' or 'blocked'"),
+        ({"kind": "count", "message": "planned"}, "message", "'read', 'clicked', 'blocked' or 'failed'"),
         ({"kind": "count", "message": "read", "where": {"a": 1}}, "where", "a message has none"),
         ({"kind": "sum", "message": "read", "value": "revenue"}, "value", "a message has none"),
         ({"kind": "sum", "message": "read"}, "price", "adds up their price"),
@@ -128,7 +128,7 @@ def test_every_built_in_metric_is_used_by_key_alone(key: str) -> None:
     design = read_design({**CAMPAIGN, "metrics": metrics}, library={})
     assert design.metric_definitions()[key] == BUILT_IN[key]
     assert BUILT_IN[key].direction == (
-        Direction.DECREASE if key in {"opted_out", "blocked", "cost"} else Direction.INCREASE
+        Direction.DECREASE if key in {"opted_out", "blocked", "failed", "cost"} else Direction.INCREASE
     )
 
 
