@@ -14,10 +14,8 @@ from sqlmodel import Session
 from experiments import audit, repository
 from experiments.clock import Clock, format_moment, parse_moment
 from experiments.errors import Conflict, NotFound
-from experiments.lifecycle import Move
 from experiments.models import Epoch, Experiment
-from experiments.service import check_reason, design_of, live, move, open_epoch
-from experiments.vocabulary import ExperimentStatus
+from experiments.service import check_reason, design_of, live, open_epoch
 
 RETIRED: Final = "retired"
 GUARDRAIL: Final = "guardrail"
@@ -26,11 +24,11 @@ GUARDRAIL: Final = "guardrail"
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A variant that was just stopped; `epoch` is the open one, `paused` whether the whole experiment is paused with it."""
+    """A variant that was just stopped. `epoch` is the open one; `is_last`: no variant is left that sends anything, or gets anybody."""
 
     experiment: Experiment
     epoch: Epoch
-    paused: bool
+    is_last: bool
 
 
 def stopped_arms(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
@@ -79,9 +77,8 @@ def stop_arm(
 ) -> Stopped | None:
     """Give a variant nobody new and its users nothing more; its share goes to the others, which keep their proportions.
 
-    None when it is stopped already: whoever comes second changes nothing. Where no variant that is left sends anything, or gets
-    anybody, the experiment is paused. What is planned is for the floor above to cancel. Raises NotFound, and Conflict for
-    an experiment that is a draft or stopped.
+    None when it is stopped already: whoever comes second changes nothing. What is planned is for the floors above to cancel, and
+    the experiment to pause, when it was the last. Raises NotFound, and Conflict for an experiment that is a draft or stopped.
     """
     experiment = live(session, key, "rid of a variant", instead="nothing has been sent")
     session.refresh(experiment)
@@ -95,7 +92,7 @@ def stop_arm(
     experiment.stopped_arms = {**(experiment.stopped_arms or {}), variant: told}
     experiment.silenced = [*(arm for arm in experiment.silenced or () if arm != variant), variant]
     sending = [each.key for each in design_of(experiment).variants if each.message is not None]
-    pauses = not total > 0 or not set(sending) - {*experiment.silenced}
+    is_last = not total > 0 or not set(sending) - {*experiment.silenced}
     session.flush()
     audit.record(
         session,
@@ -105,7 +102,7 @@ def stop_arm(
         subject_kind="experiment",
         subject_key=key,
         before={"weights": weights},
-        after={"variant": variant, **told, "pauses": pauses},
+        after={"variant": variant, **told, "is_last": is_last},
     )
     epoch = open_epoch(
         session,
@@ -116,10 +113,7 @@ def stop_arm(
         shares={arm: weight / total for arm, weight in left.items()} if total > 0 else weights,
         reason=reason,
     )
-    paused = pauses and experiment.status == ExperimentStatus.RUNNING
-    if paused:
-        move(session, clock, actor=actor, key=key, move=Move.PAUSE)
-    return Stopped(experiment, epoch, paused)
+    return Stopped(experiment, epoch, is_last)
 
 
 def release_arm(

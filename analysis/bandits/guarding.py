@@ -29,6 +29,7 @@ from experiments.models import Experiment
 from experiments.repository import get_experiment
 from experiments.service import design_of
 from experiments.stopped_arms import released_arms, stopped_arms
+from experiments.vocabulary import ExperimentStatus
 
 ACTOR: Final = "guard"
 SHARE: Final = 0.05
@@ -48,8 +49,8 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmStopped:
-    """What a tick did to one variant. cancelled: messages that will not go out. paused: whether the experiment is, since nothing
-    that sends was left.
+    """What a tick did to one variant. cancelled: messages that will not go out. paused: whether the experiment is, as it is
+    when nothing that sends was left.
     """
 
     experiment: str
@@ -161,7 +162,7 @@ def act(session: Session, clock: Clock, *, key: str, seen: Seen) -> list[ArmStop
                     guard=worst.guard,
                     reason=reason,
                     cancelled=cancelled,
-                    paused=stopped.paused,
+                    paused=stopped.experiment.status == ExperimentStatus.PAUSED,
                 )
             )
     repository.put_look(

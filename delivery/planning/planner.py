@@ -115,6 +115,7 @@ def stop_harmful(
     numbers: Mapping[str, Any],
 ) -> tuple[Stopped, int] | None:
     """Stop a variant that does harm; returns what was done and how many messages were cancelled. None and raises as `stop_arm`.
+    A running experiment in which nothing is left to be sent is paused.
 
     From the commit on no message of the variant is claimed; one that is claimed already is cancelled, and only what is in flight goes on.
     """
@@ -123,6 +124,8 @@ def stop_harmful(
     )
     if stopped is None:
         return None
+    if stopped.is_last and stopped.experiment.status == ExperimentStatus.RUNNING:
+        campaigns.pause(session, clock, actor=actor, key=key)
     return stopped, _cancel_silenced(session, stopped.experiment, [variant])
 
 

@@ -14,10 +14,10 @@ from experiments import service
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database
-from experiments.lifecycle import Move
 from experiments.models import Experiment
 from experiments.repository import current_epoch, get_experiment
 from experiments.stopped_arms import release_arm
+from targeting import campaigns
 from tests.integration import outbox
 from tests.integration.outbox import FakeSender
 from tests.integration.webhooks import come, project, status, statuses, text_from
@@ -58,7 +58,7 @@ class World:
         outbox.add_users(database, clock, people)
         with database.transaction() as session:
             made = service.create(session, clock, actor="test", document=document)
-            service.move(session, clock, actor="test", key=KEY, move=Move.START)
+            campaigns.start(session, clock, actor="test", key=KEY)
             assert made.id is not None
             self.id = made.id
         self.plan()

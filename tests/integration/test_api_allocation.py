@@ -151,6 +151,15 @@ def test_a_variant_that_a_guardrail_stopped_is_told_and_released(
     assert running.post(f"{SPRING}/variants/nobody/release", json={"reason": "x"}).status_code == 404
 
 
+def test_the_guards_look_before_anything_is_claimed(
+    running: TestClient, wiring: Wiring, clock: SteppedClock
+) -> None:
+    harm(wiring.database, clock)
+    jobs.dispatch(wiring)
+    assert running.get(f"{SPRING}/allocation").json()["stopped"].keys() == {"reminder"}
+    assert running.get(SPRING).json()["status"] == "paused"
+
+
 def harm(database: Database, clock: SteppedClock) -> None:
     """Everybody who has the reminder was met by it, and opts out."""
     with database.transaction() as session:

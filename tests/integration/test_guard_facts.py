@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import Session
 
 from analysis.facts.engines import SessionFacts
-from analysis.facts.guard_facts import gather_harm
+from analysis.facts.guard_facts import gather_harm, met_query, silent_query
 from delivery.models import Message
 from experiments.database import Database
 from experiments.guards import Guard
@@ -145,3 +145,20 @@ def test_many_users_are_counted_as_by_hand(database: Database, seed: int) -> Non
         gone = [user for user in met if user in out and sent[user] <= out[user] < sent[user] + HOUR]
         assert (facts.users[0, place], facts.harmed["opted_out"][0, place]) == (len(met), len(gone))
         assert gone
+
+
+def test_a_look_reads_nothing_but_its_own_experiment(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    within = {"within": HOUR, "as_of": NOW}
+    for query in (met_query(1, GUARDS, **within), silent_query(1, GUARDS, variant="plain", **within)):
+        sql = query.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True})
+        with database.snapshot() as session:
+            steps = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").all()
+        read = [
+            step[3]
+            for step in steps
+            if any(table in step[3] for table in ("messages", "events", "assignments"))
+        ]
+        assert read
+        assert all(step.startswith("SEARCH") for step in read), read
+    database.dispose()

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 from rich.console import Console
+from sqlalchemy import update
+from sqlmodel import col, select
 
 from analysis.bandits import guarding
 from analysis.bandits.guarding import Seen
@@ -13,6 +15,7 @@ from analysis.bandits.reallocation import reallocate_tick
 from analysis.reports import service as reports
 from analysis.reports.report_html import render_html
 from analysis.reports.report_text import render
+from delivery.models import Message
 from delivery.planning import planner
 from delivery.sending.dispatch import Dispatcher
 from delivery.watch.summary import balance
@@ -24,6 +27,7 @@ from experiments.errors import Conflict, Invalid, NotFound
 from experiments.lifecycle import Move
 from experiments.stopped_arms import release_arm, stopped_arms
 from targeting import campaigns
+from targeting.models import Rule
 from tests.integration import outbox
 from tests.integration.guarded_world import KEY, KIND, PLAIN, PUSHY, SILENCE, World
 from tests.integration.threads import together
@@ -126,6 +130,17 @@ def test_over_silence_the_margin_is_what_is_tolerated_and_nothing_left_pauses_it
     assert [entry.actor for entry in world.audited("experiment.pause")] == ["guard"]
 
 
+def test_a_pause_by_a_guard_is_one_like_any_other(database: Database, clock: SteppedClock) -> None:
+    """The trigger is a rule that belongs to the experiment, and it rests as well."""
+    world = World(
+        database, clock, harm={}, variants=[SILENCE, PUSHY], trigger={"type": "event", "event": "Cart Abandoned"}
+    )  # fmt: skip
+    stop_by_hand(world)
+    assert world.experiment().status == "paused"
+    with database.snapshot() as session:
+        assert [rule.enabled for rule in session.exec(select(Rule))] == [False]
+
+
 def test_over_silence_a_few_opt_outs_are_tolerated(database: Database, clock: SteppedClock) -> None:
     world = World(database, clock, harm={"pushy": 0.02}, variants=[SILENCE, PUSHY])
     assert world.run() == []
@@ -168,13 +183,24 @@ def stop_by_hand(world: World) -> None:
         )  # fmt: skip
 
 
+def come_back(world: World, **values: str) -> None:
+    """The messages of the stopped variant are planned again, as after a try that failed."""
+    with world.database.transaction() as session:
+        changed = update(Message).where(col(Message.variant) == "pushy")
+        session.connection().execute(changed.values({"state": "planned", "reason": "retry", **values}))
+
+
 def test_a_stop_between_planning_and_claiming_keeps_everything_back(
     database: Database, clock: SteppedClock
 ) -> None:
     world = World(database, clock, harm={})
     stop_by_hand(world)
     assert world.send(2000)["pushy"] == 0
-    # Newcomers who had been drawn into it are planned, and cancelled at once.
+    assert set(world.states("pushy")) == {GUARDRAIL}
+    # What comes back from a failed try later is not sent either, and cancelled when the planner comes by.
+    come_back(world)
+    assert world.send(2000) == {}
+    world.plan()
     assert set(world.states("pushy")) == {GUARDRAIL}
 
 
@@ -198,10 +224,7 @@ def test_the_reservation_itself_looks_once_more(database: Database, clock: Stepp
     dispatcher = Dispatcher(database, clock, outbox.settings(), world.sender, "w")
     claims = dispatcher._claim(100)
     stop_by_hand(world)
-    with database.transaction() as session:
-        session.connection().exec_driver_sql(
-            "UPDATE messages SET state = 'claimed', claimed_by = 'w', reason = NULL WHERE variant = 'pushy'"
-        )
+    come_back(world, state="claimed", claimed_by="w")
     reserved = dispatcher._reserve(claims)
     assert {begun.story.variant for begun in reserved.begun} == {"plain"}
     assert {story.variant for story in reserved.held} == {"pushy"}
