@@ -10,6 +10,7 @@ from api.wiring import Wiring
 from delivery.limits import policy
 from delivery.planning import planner
 from delivery.receipts import inbox as receipts
+from delivery.sending.dispatch import Dispatched
 from delivery.templates import template_sync
 from experiments.errors import TouchstoneError
 from targeting.pulls import runs as pull_runs
@@ -52,20 +53,23 @@ def guard(wiring: Wiring) -> Any:
 def dispatch(wiring: Wiring) -> Any:
     """Send what is due, a few seconds' worth at a time, so that a process that is to end does so soon.
 
-    The guards look first, and again whenever it is their turn (`guard`), so that nothing is claimed of a variant that is
-    known to do harm.
+    The guards look before each of these times (and in a job of their own), so that nothing is claimed of a variant that is known
+    to do harm.
     """
+    some = SECONDS_AT_A_TIME * wiring.settings.messages_per_second
+    done = total = _guarded_run(wiring, some)
+    while done.claimed >= some and total.claimed < MESSAGES_PER_RUN and not wiring.ending.is_set():
+        done = _guarded_run(wiring, some)
+        total += done
+    return total
+
+
+def _guarded_run(wiring: Wiring, limit: int) -> Dispatched:
     try:
         guard(wiring)
     except TouchstoneError as error:
         _log.error("the guards could not look before sending: %s", error)
-    some = SECONDS_AT_A_TIME * wiring.settings.messages_per_second
-    done = wiring.dispatcher.run_blocking(limit=some)
-    total = done
-    while done.claimed >= some and total.claimed < MESSAGES_PER_RUN and not wiring.ending.is_set():
-        done = wiring.dispatcher.run_blocking(limit=some)
-        total += done
-    return total
+    return wiring.dispatcher.run_blocking(limit=limit)
 
 
 def project_webhooks(wiring: Wiring) -> Any:

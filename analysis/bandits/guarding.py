@@ -28,7 +28,7 @@ from experiments.guards import guarded_arms, guards_of
 from experiments.models import Experiment
 from experiments.repository import get_experiment
 from experiments.service import design_of
-from experiments.stopped_arms import released_arms, stopped_arms
+from experiments.stopped_arms import released_arms
 from experiments.vocabulary import ExperimentStatus
 
 ACTOR: Final = "guard"
@@ -136,7 +136,7 @@ def act(session: Session, clock: Clock, *, key: str, seen: Seen) -> list[ArmStop
     assert experiment.id is not None  # noqa: S101  # a stored row has an id
     done = []
     for variant, breached in _breached(seen.verdicts).items():
-        if not repository.is_live(experiment) or variant in stopped_arms(experiment):
+        if not repository.is_live(experiment):
             continue
         released_at = released_arms(experiment).get(variant)
         if released_at is not None and released_at >= seen.at:

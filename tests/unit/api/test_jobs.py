@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from api import jobs
 from api.wiring import Wiring
 from delivery.sending.dispatch import Dispatched
 from experiments.clock import SystemClock
 from experiments.database import Database
+from experiments.errors import Unavailable
 from experiments.settings import Settings
 
 SOME = jobs.SECONDS_AT_A_TIME * 80
@@ -30,6 +33,14 @@ class Sender:
         return Dispatched(claimed=claimed, accepted=claimed)
 
 
+@pytest.fixture(autouse=True)
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A mark for each time that the guards look; there is no database here."""
+    found: list[int] = []
+    monkeypatch.setattr(jobs, "guard", lambda _wiring: found.append(1))
+    return found
+
+
 def sent(due: int, *, ends_in: int = 0) -> tuple[int, int]:
     wiring = Wiring(Settings(messages_per_second=80), SystemClock(), Database("sqlite://"))
     sender = wiring.__dict__["dispatcher"] = Sender(wiring, due, ends_in)
@@ -49,3 +60,15 @@ def test_a_job_ends_early_when_the_process_is_to_end() -> None:
 
 def test_a_job_ends_after_many_messages() -> None:
     assert sent(10**6)[0] == jobs.MESSAGES_PER_RUN
+
+
+def test_the_guards_look_before_each_part_and_their_trouble_keeps_nothing_back(
+    looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sent(2 * SOME + 1)[1] == len(looks) == 3
+
+    def fail(_wiring: Wiring) -> None:
+        raise Unavailable("nobody knows")
+
+    monkeypatch.setattr(jobs, "guard", fail)
+    assert sent(3) == (3, 1)
