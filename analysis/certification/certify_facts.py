@@ -65,8 +65,15 @@ def drawn_users(
     users: how many were assigned. clusters: names of attributes; users who share the first of them that they have were drawn together. Empty: one by one.
     """
     share = min(1.0, bound / max(users, 1))
-    # The users themselves are the slices: one row each, after caps, which are of everybody.
-    by_user = Slicing(people=ASSIGNMENTS, slice_of=ASSIGNMENTS.c.user_pk)
+    # A cap that is a quantile is of everybody, and so is a cluster; else only the sample's events are looked at.
+    early = not clusters and not any(
+        part.cap is not None and part.cap.quantile is not None
+        for _, metric in group.metrics
+        for part in metric.quantities.values()
+    )
+    sample = _sampled(ASSIGNMENTS.c.user_pk, share) if early else []
+    # The users themselves are the slices: one row each.
+    by_user = Slicing(people=ASSIGNMENTS, slice_of=ASSIGNMENTS.c.user_pk, only=sample[0] if sample else None)
     found = outcomes(experiment_id, group, as_of=as_of, slicing=by_user)
     each = select(
         *(column.label("user_pk") if column.name == "slice" else column for column in found.c)

@@ -118,12 +118,13 @@ class Slicing:
     with whatever is joined to them one to one).
 
     until: the moment up to which what a user does counts; then users whose windows are open count as well. None: only those
-    whose window has closed, up to its end.
+    whose window has closed, up to its end. only: which assignments are looked at at all; None: all of the experiment.
     """
 
     people: FromClause
     slice_of: ColumnElement[Any]
     until: ColumnElement[int] | None = None
+    only: ColumnElement[bool] | None = None
 
 
 def outcomes(
@@ -179,7 +180,9 @@ def _counted(
     )
     messages = people.outerjoin(MESSAGES, and_(m.experiment_id == a.experiment_id, m.user_pk == a.user_pk))
     of_events, of_messages = _event_columns(group, exact=exact), _message_columns(group, end)
-    counted = is_mature(experiment_id, closed, as_of=as_of)
+    counted = [*is_mature(experiment_id, closed, as_of=as_of)]
+    if slicing is not None and slicing.only is not None:
+        counted.append(slicing.only)
 
     def per_user(source: Any, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
         return select(*columns).select_from(source).where(*counted).group_by(a.user_pk)
