@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from api import jobs
 from api.wiring import Wiring
+from delivery.sending.dispatch import Dispatched
 from experiments.clock import SteppedClock, to_micros
 from experiments.database import Database
 from experiments.stopped_arms import stop_arm
@@ -128,7 +129,6 @@ def test_a_variant_that_a_guardrail_stopped_is_told_and_released(
 ) -> None:
     path = f"{SPRING}/variants/reminder/release"
     assert running.post(path, json={"reason": "x"}).status_code == 409
-    jobs.dispatch(wiring)
     harm(wiring.database, clock)
     (stopped,) = jobs.guard(wiring)
     assert (stopped.variant, stopped.paused) == ("reminder", True)
@@ -155,7 +155,8 @@ def test_the_guards_look_before_anything_is_claimed(
     running: TestClient, wiring: Wiring, clock: SteppedClock
 ) -> None:
     harm(wiring.database, clock)
-    jobs.dispatch(wiring)
+    assert jobs.dispatch(wiring) == Dispatched()
+    wiring.dispatcher.close()
     assert running.get(f"{SPRING}/allocation").json()["stopped"].keys() == {"reminder"}
     assert running.get(SPRING).json()["status"] == "paused"
 
