@@ -143,17 +143,25 @@ def allocation_problems(
     named: Sequence[str],
     primary: str | None,
     at_once: bool,
+    on_a_day: bool,
 ) -> list[Problem]:
     """What is wrong with a bandit beside the rest of its design, by the path of its field.
 
     arms: how many variants there are. metrics: those that are whole; `named` are all. primary: the first primary one. at_once:
-    whether the whole audience is met at one moment (trigger once), so that there is something to cut into waves.
+    whether the whole audience is met at one moment (trigger once), so that there is something to cut into waves. on_a_day: whether that moment is a day and time on each user's own clock.
     """
     problems = _floor_problems(allocation.floor, arms)
     if allocation.waves is not None and not at_once:
         problems.append(
             Problem(
                 "allocation.waves", "goes with trigger once; with other triggers users come by and by anyhow"
+            )
+        )
+    if on_a_day:
+        problems.append(
+            Problem(
+                "trigger.local_time",
+                "names one day, and with a bandit the audience goes out in waves over many; write a time of day, such as \"18:30\"",
             )
         )
     key = allocation.metric or primary

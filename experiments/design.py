@@ -340,6 +340,7 @@ def _settle_allocation(
         named=named,
         primary=primary,
         at_once=at_once,
+        on_a_day=isinstance(design.trigger, OnceTrigger) and design.trigger.local_moment is not None,
     )
     if primary is None or problems:
         return design, problems

@@ -14,6 +14,8 @@ class Experiment(SQLModel, table=True):
     """A campaign. `definition` is an `ExperimentDesign` as JSON; once the experiment runs, only its coverage grows, and variants
     are added. `held_at`: since when a bandit leaves the weights alone, because somebody set them by hand. `silenced`: retired
     variants whose users are sent nothing any more. `stopped_arms`: what guardrails stopped, see `experiments/stopped_arms.py`.
+    `released`: see `experiments.waves`; `shipped`, `shipped_at`: see
+    `experiments.shipping`.
     """
 
     __tablename__ = "experiments"
@@ -31,6 +33,9 @@ class Experiment(SQLModel, table=True):
     held_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     silenced: list[str] | None = Field(default=None, sa_type=JsonDocument)
     stopped_arms: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    released: float | None = Field(default=None)
+    shipped: str | None = Field(default=None, max_length=64)
+    shipped_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class Epoch(SQLModel, table=True):

@@ -14,6 +14,7 @@ from experiments.lifecycle import Move, next_status
 from experiments.metrics import MetricDefinition
 from experiments.models import Epoch, Experiment, Metric
 from experiments.vocabulary import ExperimentStatus
+from experiments.waves import first_bound
 
 LONGEST_REASON: Final = 500
 LARGEST_WEIGHT: Final = 1e6
@@ -80,6 +81,9 @@ def move(session: Session, clock: Clock, *, actor: str, key: str, move: Move) ->
     experiment.status, experiment.updated_at = status, now
     if move == Move.START:
         experiment.started_at = now
+        bandit = design_of(experiment).bandit
+        if bandit is not None and bandit.waves is not None:
+            experiment.released = first_bound(bandit.waves)
         session.add(
             Epoch(
                 experiment_id=_id(experiment),
@@ -249,12 +253,20 @@ def put_metric(
 
 
 def live(session: Session, key: str, what: str, *, instead: str) -> Experiment:
-    """A running or paused experiment, held until the transaction ends. Raises NotFound, or Conflict that says it cannot be `what`."""
+    """A running or paused experiment, held until the transaction ends. Raises NotFound, or Conflict that says it cannot be `what`,
+    as one that has shipped a variant cannot either.
+    """
     experiment = repository.get_experiment(session, key, for_update=True)
     if experiment.status not in {ExperimentStatus.RUNNING, ExperimentStatus.PAUSED}:
         advice = f"; {instead}" if experiment.status == ExperimentStatus.DRAFT else ""
         raise Conflict(
             f"experiment {key!r} is {experiment.status}, and only a running or paused one can be {what}{advice}",
+            field="status",
+        )
+    if experiment.shipped_at is not None:
+        raise Conflict(
+            f"experiment {key!r} has shipped {experiment.shipped!r} to everybody who comes; it can be paused and stopped, and not "
+            f"be {what}",
             field="status",
         )
     return experiment

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from sqlmodel import Session
 
-from experiments import arms, content, service
+from experiments import arms, content, service, shipping, waves
 from experiments import repository as experiment_repository
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign, read_design
@@ -136,6 +136,45 @@ def ramp(session: Session, clock: Clock, *, actor: str, key: str, coverage: floa
     if coverage > before and enrolment.is_walked_once(service.design_of(experiment)):
         enrolment.reopen(session, experiment_id=experiment.id, growth=coverage / before)
     return experiment
+
+
+def release_wave(
+    session: Session, clock: Clock, *, actor: str, experiment: Experiment, upto: float, reason: str
+) -> None:
+    """Let the next wave of an experiment out, up to the share `upto`; the experiment is held by the caller."""
+    waves.release(session, clock, actor=actor, experiment=experiment, upto=upto, reason=reason)
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    enrolment.reopen(session, experiment_id=experiment.id, growth=1.0)
+
+
+def ship(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    variant: str,
+    reason: str,
+    numbers: Mapping[str, Any] | None = None,
+) -> tuple[Experiment, bool]:
+    """`experiments.shipping.ship`, and the rest of the audience is walked; returns the experiment, and whether anything was done.
+
+    A variant without message is shipped to nobody: the experiment is stopped, and what waits to be sent is for
+    `delivery.planning.planner.ship`.
+    """
+    experiment, shipped = shipping.ship(
+        session, clock, actor=actor, key=key, variant=variant, reason=reason, numbers=numbers
+    )
+    if not shipped:
+        return experiment, False
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    design = service.design_of(experiment)
+    if design.variant(variant).message is None:
+        return stop(session, clock, actor=actor, key=key), True
+    if enrolment.is_walked_once(design):
+        enrolment.reopen(session, experiment_id=experiment.id, growth=1.0)
+    owned.renew(session, clock, actor=actor, experiment=experiment)
+    return experiment, True
 
 
 def add_variant(

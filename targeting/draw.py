@@ -8,6 +8,7 @@ variants; whoever passes them all gets the variant on whose range the hash of th
     layer            the unit          layer:LAYER       from <= hash < to
     holdout          the unit          holdout:KEY       holdout <= hash
     coverage         the unit          coverage:KEY      hash < coverage
+    wave             the unit          wave:KEY          hash < released    (an audience that goes out in waves)
     (the variant)    the unit          KEY               the weights of the epoch, in the order of the design
 
 The coverage has a hash of its own too, unlike GrowthBook's, where it takes the first part of each variant's range. Raising it
@@ -36,6 +37,7 @@ GLOBAL_HOLDOUT: Final = "global_holdout"
 LAYER: Final = "layer"
 HOLDOUT: Final = "holdout"
 COVERAGE: Final = "coverage"
+WAVE: Final = "wave"
 
 
 def layer_seed(layer: str) -> str:
@@ -48,6 +50,10 @@ def holdout_seed(key: str) -> str:
 
 def coverage_seed(key: str) -> str:
     return f"coverage:{key}"
+
+
+def wave_seed(key: str) -> str:
+    return f"wave:{key}"
 
 
 def variant_seed(key: str) -> str:
@@ -76,10 +82,13 @@ class Draw:
     reasons: tuple[str | None, ...]
 
 
-def gates(design: ExperimentDesign, *, global_holdout: float) -> tuple[Gate, ...]:
+def gates(
+    design: ExperimentDesign, *, global_holdout: float, released: float | None = None
+) -> tuple[Gate, ...]:
     """What a unit has to pass to take part, in the order in which the reasons count; none that everybody passes.
 
-    `global_holdout` is the share of users who get no marketing experiment at all.
+    `global_holdout` is the share of users who get no marketing experiment at all. `released`: see `experiments.waves`; None where
+    all waves are meant, or there are none.
     """
     audience, found = design.audience, []
     if global_holdout > 0 and design.category == Category.MARKETING:
@@ -90,6 +99,8 @@ def gates(design: ExperimentDesign, *, global_holdout: float) -> tuple[Gate, ...
         found.append(Gate(HOLDOUT, holdout_seed(design.key), audience.holdout, 1.0))
     if audience.coverage < 1:
         found.append(Gate(COVERAGE, coverage_seed(design.key), 0.0, audience.coverage))
+    if released is not None and released < 1:
+        found.append(Gate(WAVE, wave_seed(design.key), 0.0, released))
     return tuple(found)
 
 
@@ -107,12 +118,14 @@ def draw_variants(
     units: Sequence[str],
     global_holdout: float,
     user_ids: Sequence[str] | None = None,
+    released: float | None = None,
 ) -> Draw:
     """The variant of each unit under the weights of an epoch, or the first gate that it does not pass.
 
     units: see `unit_of`. user_ids: of the same users, in the same order; the units themselves when left out.
+    released: as of `gates`.
     """
-    everybody = gates(design, global_holdout=global_holdout)
+    everybody = gates(design, global_holdout=global_holdout, released=released)
     stopped_by = np.full(len(units), -1, dtype=np.int64)
     # The first gate that stops a unit is its reason, so it is written last.
     for index in range(len(everybody) - 1, -1, -1):

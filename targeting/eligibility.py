@@ -7,7 +7,7 @@
     layer           takes part in another experiment of the same layer that is not stopped
     (others)        what delivery says, such as `cap`
     no_unit         has neither the hash attribute nor the fallback attribute
-    (gates)         global_holdout, layer, holdout, coverage: decided by hashes, see `targeting.draw`
+    (gates)         global_holdout, layer, holdout, coverage, wave: decided by hashes, see `targeting.draw`
 
 All of it is decided before a variant is drawn and knows nothing of variants, so whoever is left out is left out of all arms
 alike. A forced user (a tester whose variant was chosen by hand) needs a phone number and consent, and nothing else.
@@ -78,8 +78,12 @@ def decide(
     *,
     weights: Mapping[str, float],
     global_holdout: float,
+    released: float | None = None,
 ) -> list[Decision]:
-    """What becomes of each candidate, in their order. Pure: SQL has already named the reasons that it knows."""
+    """What becomes of each candidate, in their order. Pure: SQL has already named the reasons that it knows.
+
+    released: as of `draw.gates`.
+    """
     forced = design.audience.forced
     units = _units(design, candidates)
     drawn = [
@@ -93,6 +97,7 @@ def decide(
         units=[unit for index in drawn if (unit := units[index]) is not None],
         global_holdout=global_holdout,
         user_ids=[candidates[index].user_id for index in drawn],
+        released=released,
     )
     # Few decisions differ, and there are millions of users: each is made once.
     made = {

@@ -6,7 +6,7 @@ takes users one by one, as rules find them. Both ask `targeting.eligibility` who
 variant, and an assignment that is there already stays as it is, whatever has changed since.
 
 The walk meets the audience as it is at that time: users who come to match later are not enrolled by it. Raising the coverage
-(`reopen`) walks once more, and so does each occasion of a recurring trigger (`occasions`).
+(`reopen`) walks once more, and so does each wave (`waves`) and each occasion of a recurring trigger (`occasions`).
 """
 
 from collections import Counter
@@ -24,7 +24,9 @@ from experiments.design import ExperimentDesign
 from experiments.ending import closes_at, is_closed
 from experiments.models import Experiment
 from experiments.triggers import WALKED
-from targeting import repository
+from experiments.waves import is_waiting
+from targeting import repository, waves
+from targeting.draw import WAVE
 from targeting.eligibility import needs_attributes
 from targeting.enrolment_terms import Terms, settle, terms_of
 from targeting.models import Enrolment
@@ -99,6 +101,12 @@ def enrol_batch(
     decisions, assigned = settle(session, terms, fresh, source=AUDIENCE_SOURCE)
     excluded = Counter(decision.reason for decision in decisions if decision.reason is not None)
     finished = len(page) < limit
+    waits_for = progress.counts.get("excluded", {}).get(WAVE, 0) + excluded[WAVE]
+    if finished and terms.released == 0 and waves.begin(session, clock, terms, waiting=waits_for):
+        # Everybody has been counted, so it is known what share of them the first wave is. Now it goes out.
+        progress.last_user_pk, progress.counts = 0, {**progress.counts, "excluded": {}}
+        session.flush()
+        return EnrolmentStep(looked_at=len(members), assigned=assigned, finished=False)
     progress.counts = _added(progress.counts, assigned=assigned, excluded=excluded, finished=finished)
     progress.last_user_pk = page[-1].id if page else progress.last_user_pk
     progress.finished_at = terms.now if finished else None
@@ -148,8 +156,12 @@ def is_walked_once(design: ExperimentDesign) -> bool:
 def closed_since(
     experiment: Experiment, design: ExperimentDesign, progress: Enrolment | None, *, now: datetime
 ) -> datetime | None:
-    """From when on nobody has entered any more: the walk has ended, or the trigger is closed; None while somebody may yet."""
-    walked = progress.finished_at if progress else None
+    """From when on nobody has been drawn any more: the walk of the last wave has ended, the trigger is closed, or a variant was
+    shipped; None while somebody may yet be.
+    """
+    if experiment.shipped_at is not None:
+        return experiment.shipped_at
+    walked = progress.finished_at if progress and not is_waiting(experiment) else None
     if is_walked_once(design) or experiment.started_at is None:
         return walked
     closes = closes_at(design, experiment.started_at)
@@ -172,7 +184,7 @@ def reopen(session: Session, *, experiment_id: int, growth: float) -> None:
         return
     expected = progress.counts.get("expected")
     if expected is None:
-        expected = float(progress.counts.get("assigned", 0))
+        expected = float(progress.counts.get("assigned", 0) + waves.waiting_in(progress))
         if progress.finished_at is None:
             # The users not yet looked at are taken to join at the rate of those before them.
             expected *= max(repository.highest_user(session) / max(progress.last_user_pk, 1), 1.0)
@@ -259,4 +271,6 @@ def _added(
     }
     if finished:
         total.pop("expected", None)
+        if waiting := total["excluded"].get(WAVE, 0):
+            total["expected"] = total["assigned"] + waiting
     return total

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session
@@ -18,12 +19,18 @@ from targeting import repository
 from targeting.eligibility import Decision, decide, reasons_against
 from targeting.relations import peers_of
 from targeting.repository import Candidate, NewAssignment
+
+SHIP_SOURCE: Final = "ship"
+"""The source of those who were given the variant that was shipped: not drawn, so never compared with anybody."""
 from targeting.segments.audience_repository import Audience, audience_of
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On which terms users of one experiment are enrolled at one moment; `weights` are those of the open epoch."""
+    """On which terms users of one experiment are enrolled at one moment; `weights` are those of the open epoch.
+
+    released: the share that waves have let out (`experiments.waves`). is_shipped: everybody gets the variant that was shipped.
+    """
 
     experiment_id: int
     design: ExperimentDesign
@@ -33,6 +40,8 @@ class Terms:
     epoch: int
     weights: Mapping[str, float]
     global_holdout: float
+    released: float | None
+    is_shipped: bool
 
 
 def terms_of(
@@ -64,6 +73,8 @@ def terms_of(
         epoch=epoch.number,
         weights=epoch.weights,
         global_holdout=global_holdout,
+        released=held.released,
+        is_shipped=held.shipped_at is not None,
     )
 
 
@@ -71,9 +82,15 @@ def settle(
     session: Session, terms: Terms, candidates: Sequence[Candidate], *, source: str
 ) -> tuple[list[Decision], int]:
     """Decide about each candidate and store the assignments; returns the decisions, and how many were stored."""
-    decisions = decide(terms.design, candidates, weights=terms.weights, global_holdout=terms.global_holdout)
+    decisions = decide(
+        terms.design,
+        candidates,
+        weights=terms.weights,
+        global_holdout=terms.global_holdout,
+        released=terms.released,
+    )
     rows = [
-        NewAssignment(candidate.id, decision.variant, decision.propensity, decision.forced)
+        NewAssignment(candidate.id, decision.variant, decision.propensity, decision.forced or terms.is_shipped)
         for candidate, decision in zip(candidates, decisions, strict=True)
         if decision.variant is not None
     ]
@@ -82,7 +99,7 @@ def settle(
         rows,
         experiment_id=terms.experiment_id,
         epoch=terms.epoch,
-        source=source,
+        source=SHIP_SOURCE if terms.is_shipped else source,
         assigned_at=terms.now,
     )
     return decisions, stored

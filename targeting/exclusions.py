@@ -63,7 +63,7 @@ def exclusions(
                 return tuple(found)
         elif asked.holds(reason, condition):
             found.append(Exclusion(reason, _details(asked, design, reason, peers)))
-    drawn = _gate(design, user, global_holdout)
+    drawn = _gate(design, user, global_holdout, experiment.released)
     return (*found, Exclusion(drawn)) if drawn is not None else tuple(found)
 
 
@@ -131,7 +131,9 @@ def _details(
     )
 
 
-def _gate(design: ExperimentDesign, user: User, global_holdout: float) -> str | None:
+def _gate(
+    design: ExperimentDesign, user: User, global_holdout: float, released: float | None
+) -> str | None:
     """The gate that stops the user, or that there is nothing to hash."""
     unit = unit_of(design, user_id=user.user_id, attributes=user.attributes)
     if unit is None:
@@ -139,6 +141,11 @@ def _gate(design: ExperimentDesign, user: User, global_holdout: float) -> str | 
     # No gate looks at the weights.
     weights = {variant.key: variant.weight for variant in design.variants}
     drawn = draw_variants(
-        design, weights=weights, units=[unit], user_ids=[user.user_id], global_holdout=global_holdout
+        design,
+        weights=weights,
+        units=[unit],
+        user_ids=[user.user_id],
+        global_holdout=global_holdout,
+        released=released,
     )
     return drawn.reasons[0]

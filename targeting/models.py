@@ -97,8 +97,8 @@ class Assignment(SQLModel, table=True):
     `planned_at` is null until delivery has turned the assignment into messages (or into none, for a silent arm); where the
     trigger recurs, it is when that was last looked at.
     `occasions` is for how many occasions of its trigger it has been planned: 0, then 1, and more where the trigger recurs.
-    `forced` marks a test user whose variant was chosen by hand: messaged, never analysed. `source` is `audience`, or
-    `rule:KEY` when a rule enrolled the user.
+    `forced`: the variant was given and not drawn, by hand to a test user or because it was shipped: messaged, never analysed.
+    `source` is `audience`, `rule:KEY` when a rule enrolled the user, or `ship`.
     """
 
     __tablename__ = "assignments"
@@ -133,7 +133,7 @@ class Enrolment(SQLModel, table=True):
 
     `last_user_pk` is the highest user looked at; `counts` says what became of them:
     `{"assigned": n, "excluded": {"consent": n, "cap": n, ..}, "forced": {"assigned": n, "excluded": {..}}, "expected": n}`: testers
-    apart, and how many will be assigned at the end of a second walk, while it lasts. Users who come by rules are not counted.
+    apart, and how many will be assigned at the end of a second walk, while it lasts, and after the last wave. Users who come by rules are not counted.
     `occasion_at` is the newest occasion of a recurring trigger that was begun; `planned_to_pk` how far, in the order of users,
     those assigned before have been planned for it; null when all of them have.
     """

@@ -31,7 +31,8 @@ BUCKET_VERSION: Final = 1
 class Running:
     """An experiment that runs. `condition` is that of its audience with condition segments written out.
 
-    begins_at: when enrolment begins; weights: shares of the open epoch. problem: why the condition cannot be used.
+    begins_at: when enrolment begins; weights: shares of the open epoch. problem: why the condition cannot be used. released: as
+    of `draw.gates`.
     """
 
     design: ExperimentDesign
@@ -39,6 +40,7 @@ class Running:
     weights: Mapping[str, float]
     condition: Mapping[str, Any]
     problem: str | None = None
+    released: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def _experiment(
             "hashVersion": HASH_VERSION,
             "attribute": SDK_ID if gate.of_user else attribute,
         }
-        for gate in gates(design, global_holdout=global_holdout)
+        for gate in gates(design, global_holdout=global_holdout, released=one.released)
     ]
     parents = [
         {"id": each.experiment, "condition": {"value": {"$in": list(each.variants)}}}

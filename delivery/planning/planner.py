@@ -89,6 +89,25 @@ def stop(session: Session, clock: Clock, *, actor: str, key: str) -> Experiment:
     return experiment
 
 
+def ship(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    variant: str,
+    reason: str,
+    numbers: Mapping[str, Any] | None = None,
+) -> tuple[Experiment, bool]:
+    """`campaigns.ship`; a variant without message ends the messaging, so what has not gone out is cancelled. Raises as that does."""
+    experiment, shipped = campaigns.ship(
+        session, clock, actor=actor, key=key, variant=variant, reason=reason, numbers=numbers
+    )
+    if shipped and experiment.status == ExperimentStatus.STOPPED:
+        cancel_planned(session, experiment_id=_id(experiment), reason=STOPPED)
+    return experiment, shipped
+
+
 def retire(
     session: Session, clock: Clock, *, actor: str, key: str, variant: str, reason: str, cancel: bool
 ) -> tuple[Epoch, int]:

@@ -19,6 +19,7 @@ LEFT_OUT: Final[dict[str, str]] = {
     "global_holdout": "they belong to the share of people who get no marketing at all",
     "holdout": "they belong to the share that this experiment holds out",
     "coverage": "they belong to the share that this experiment does not cover (yet)",
+    "wave": "the audience goes out in waves, and theirs comes later",
 }
 
 PUT_OFF: Final[dict[str, str]] = {

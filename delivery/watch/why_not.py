@@ -13,10 +13,11 @@ from experiments.models import Experiment
 from experiments.timing import opens_at
 from experiments.triggers import RecurringTrigger
 from experiments.vocabulary import ExperimentStatus
+from experiments.waves import is_waiting
 from targeting import enrolment, repository
 
 EXCLUDED: Final = "excluded"
-ENTERING: Final = frozenset({"paused", "waiting_for_trigger", "waiting_for_enrolment", "came_too_late"})
+ENTERING: Final = frozenset({"paused", "waiting_for_trigger", "waiting_for_enrolment", "waiting_for_wave", "came_too_late"})
 """Outcomes that matter less than that somebody is left out."""
 _OVER: Final = "Nobody enters this experiment any more."
 
@@ -35,6 +36,9 @@ def entry(
     """Why the user has not entered, as far as it lies with the experiment."""
     if experiment.started_at is None:
         return Entry("not_started", "The experiment has not been started.")
+    if experiment.status == ExperimentStatus.STOPPED and experiment.shipped is not None:
+        said = f"The experiment ended by shipping {experiment.shipped!r}, which sends nothing; this user did not take part."
+        return Entry("ended", said)
     if experiment.status == ExperimentStatus.STOPPED:
         return Entry("ended", "The experiment is over; this user did not take part.")
     opens = opens_at(design.trigger, experiment.started_at)
@@ -63,6 +67,10 @@ def _while_open(
             return Entry("closed", _OVER)
         said = f"They came to match after the last occasion; the next one is on {moment(occasion, zone)}."
         return Entry("waiting_for_trigger", said, occasion)
+    if is_waiting(experiment):
+        # What keeps them out by now (`came_too_late` matters less) is said first: mostly that theirs is a later wave.
+        said = "They came to match after the last wave; whose turn has come joins with the next one."
+        return Entry("waiting_for_wave", said)
     done = moment(progress.finished_at, zone)
     said = f"The audience was gone through by {done}; whoever comes to match later is not enrolled, unless the coverage is raised."
     return Entry("came_too_late", said)

@@ -10,6 +10,7 @@ from delivery.watch.remedies import Explained
 from experiments.clock import format_duration
 from experiments.triggers import EventTrigger, InactivityTrigger, Trigger
 from experiments.vocabulary import MessageState
+from targeting.enrolment_terms import SHIP_SOURCE
 from targeting.exclusions import Exclusion
 from targeting.models import Assignment
 
@@ -43,6 +44,10 @@ def of_exclusions(found: Sequence[Exclusion]) -> str:
 def of_assignment(assignment: Assignment, zone: tzinfo) -> str:
     """How the user came by the variant."""
     when = moment(assignment.assigned_at, zone)
+    if assignment.source == SHIP_SOURCE:
+        return (
+            f"Given variant {assignment.variant!r} on {when}, since it was shipped to all who were not drawn before."
+        )
     if assignment.forced:
         return f"Given variant {assignment.variant!r} by hand, as a test user, on {when}."
     way = "from the audience" if assignment.source == "audience" else f"by {assignment.source}"

@@ -77,6 +77,13 @@ def put_in_place(session: Session, clock: Clock, *, actor: str, experiment: Expe
     rules.switch_on(session, clock, actor=actor, key=key)
 
 
+def renew(session: Session, clock: Clock, *, actor: str, experiment: Experiment) -> None:
+    """Bring the rule of an experiment, if it has one, in line with its design: it may close later now."""
+    design = service.design_of(experiment)
+    if has_rule(design) and experiment.started_at is not None:
+        rules.store(session, clock, actor=actor, definition=rule_of(design, since=experiment.started_at))
+
+
 def switch(session: Session, clock: Clock, *, actor: str, experiment: Experiment, on: bool) -> None:
     """Let the rule of an experiment, if it has one, fire from now on, or no more."""
     if has_rule(service.design_of(experiment)):

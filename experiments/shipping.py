@@ -1,0 +1,90 @@
+"""Shipping: one variant for everybody who is still to come. Nobody is drawn any more, so there is nothing left to compare.
+
+A shipped experiment stays running (or paused) until it is stopped; `shipped` is the variant and `shipped_at` since when. Whoever
+was assigned before stays as they are.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlmodel import Session
+
+from experiments import audit
+from experiments.clock import Clock, format_moment
+from experiments.errors import Conflict, NotFound
+from experiments.models import Experiment
+from experiments.repository import get_experiment
+from experiments.service import check_reason, design_of, live, open_epoch
+
+
+def ship(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: str,
+    key: str,
+    variant: str,
+    reason: str,
+    numbers: Mapping[str, Any] | None = None,
+) -> tuple[Experiment, bool]:
+    """Give `variant` to everybody who comes from now on; returns the experiment, and False when it was shipped before.
+
+    The whole audience is covered and released, the epoch that opens has this variant alone, and the planned end, which was that of
+    measuring, closes nothing any more. numbers: what the audit log keeps
+    beside the reason. Raises NotFound for the experiment or the variant, Conflict for a draft, for an experiment that
+    was stopped and for one of which another variant was shipped, Invalid for `reason`.
+    """
+    experiment = get_experiment(session, key, for_update=True)
+    design = design_of(experiment)
+    known = [each.key for each in design.variants]
+    if variant not in known:
+        raise NotFound(f"there is no variant {variant!r}; there are {', '.join(known)}", field="variant")
+    if experiment.shipped == variant:
+        return experiment, False
+    if experiment.shipped is None:
+        live(session, key, "shipped", instead="start it first")
+    else:
+        _refuse_another(experiment)
+    check_reason(reason)
+    now, definition = clock.now(), experiment.definition
+    before = {
+        "status": experiment.status,
+        "coverage": design.audience.coverage,
+        "ends_after": definition["plan"]["ends_after"],
+        "released": experiment.released,
+    }
+    open_epoch(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.weights",
+        experiment=experiment,
+        shares={each: float(each == variant) for each in known},
+        reason=reason,
+    )
+    experiment.definition = {
+        **definition,
+        "audience": {**definition["audience"], "coverage": 1.0},
+        "plan": {**definition["plan"], "ends_after": None},
+    }
+    experiment.released = None if experiment.released is None else 1.0
+    experiment.shipped, experiment.shipped_at, experiment.updated_at = variant, now, now
+    session.flush()
+    audit.record(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.ship",
+        subject_kind="experiment",
+        subject_key=key,
+        before=before,
+        after={"variant": variant, "shipped_at": format_moment(now), "reason": reason, **(numbers or {})},
+    )
+    return experiment, True
+
+
+def _refuse_another(experiment: Experiment) -> None:
+    raise Conflict(
+        f"experiment {experiment.key!r} has shipped {experiment.shipped!r}, and messages of it may have gone out",
+        field="variant",
+    )

@@ -1,0 +1,48 @@
+"""Waves of an audience: a share of it is drawn at a time, and each wave walks the audience once more (`enrolment`).
+
+Who is in which wave is decided by a hash of the unit (`draw`), so a wave is a random sample, nobody is in two waves, and with the
+last one nobody is left. Whoever comes to match later joins with the next wave, if the hash says that theirs has come.
+"""
+
+from typing import Final
+
+from sqlmodel import Session
+
+from experiments import repository as experiment_repository
+from experiments.allocation import Waves
+from experiments.clock import Clock
+from experiments.models import Experiment
+from experiments.waves import next_bound, release
+from targeting.draw import WAVE
+from targeting.enrolment_terms import Terms
+from targeting.models import Enrolment
+
+FIRST_ACTOR: Final = "planner"
+
+
+def waiting_in(progress: Enrolment) -> int:
+    """Users who could take part and wait for a later wave, as the last walk counted them."""
+    return int(progress.counts.get("excluded", {}).get(WAVE, 0))
+
+
+def upto_next(experiment: Experiment, progress: Enrolment | None, *, design_waves: Waves) -> float:
+    """How far the next wave reaches."""
+    return next_bound(
+        design_waves, released=experiment.released or 0.0, waiting=waiting_in(progress) if progress else 0
+    )
+
+
+def begin(session: Session, clock: Clock, terms: Terms, *, waiting: int) -> bool:
+    """Release the first wave of an audience that has been counted: so many users of `waiting`. False where there are no waves."""
+    bandit = terms.design.bandit
+    if bandit is None or bandit.waves is None or waiting == 0:
+        return False
+    release(
+        session,
+        clock,
+        actor=FIRST_ACTOR,
+        experiment=experiment_repository.reread(session, terms.experiment_id),
+        upto=next_bound(bandit.waves, released=0.0, waiting=waiting),
+        reason=f"the first wave, of {waiting} users who can take part",
+    )
+    return True
