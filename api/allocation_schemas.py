@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from analysis.bandits.models import Reallocation
 from analysis.bandits.status import AllocationState
@@ -59,8 +59,20 @@ class ReleaseRequest(_Request):
     pass
 
 
+class ShipRequest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str | None = Field(
+        None, min_length=1, max_length=64, description="The winner of the report's decision when absent"
+    )
+    force: StrictBool = Field(
+        False, description="Ship whatever the report's decision is; asks for a `reason`"
+    )
+    reason: str | None = Field(None, min_length=1, max_length=500)
+
+
 class ReallocationAnswer(BaseModel):
-    """What became of one slot. `outcome` is moved or skipped; `numbers` is everything behind it."""
+    """What became of one slot. `outcome` is moved, skipped, shipped or ended; `numbers` is everything behind it."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -108,7 +120,7 @@ class StoppedArmAnswer(BaseModel):
 
 class AllocationAnswer(BaseModel):
     """`weights` of the open epoch (of the design before the start); `active` are the variants that get users. `held_at`: since when
-    the weights are held by hand. `stopped`: why each variant that a guardrail has stopped was stopped; `guards`: what the guards
+    the weights are held by hand. `released`: of an audience that goes out in waves, the share that is out. `stopped`: why each variant that a guardrail has stopped was stopped; `guards`: what the guards
     of an experiment that runs said when they last looked. `epochs` and `reallocations`: the newest, newest first.
     """
 
@@ -122,6 +134,7 @@ class AllocationAnswer(BaseModel):
     stopped: dict[str, StoppedArmAnswer]
     guards: list[GuardAnswer]
     held_at: datetime | None
+    released: float | None
     next_due_at: datetime | None
     epochs: list[EpochAnswer]
     reallocations: list[ReallocationAnswer]
@@ -140,6 +153,7 @@ class AllocationAnswer(BaseModel):
             },
             guards=[GuardAnswer.model_validate(verdict) for verdict in state.guards],
             held_at=state.experiment.held_at,
+            released=state.experiment.released,
             next_due_at=state.next_due_at,
             epochs=[EpochAnswer.of(epoch) for epoch in state.epochs],
             reallocations=[ReallocationAnswer.of(row) for row in state.reallocations],

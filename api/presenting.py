@@ -24,6 +24,9 @@ def experiment_answer(experiment: Experiment, warnings: Sequence[str] = ()) -> E
         updated_at=experiment.updated_at,
         started_at=experiment.started_at,
         stopped_at=experiment.stopped_at,
+        shipped=experiment.shipped,
+        shipped_at=experiment.shipped_at,
+        released=experiment.released,
         design=design,
         warnings=list(warnings),
     )

@@ -52,6 +52,13 @@ class ExperimentAnswer(_Answer):
     updated_at: datetime
     started_at: datetime | None
     stopped_at: datetime | None
+    shipped: str | None = Field(
+        None, description="The variant that everybody who comes gets, since `shipped_at`"
+    )
+    shipped_at: datetime | None = None
+    released: float | None = Field(
+        None, description="Of an audience that goes out in waves: the share of it that is out"
+    )
     design: ExperimentDesign
     warnings: list[str] = Field(default=[], description="Of a design just stored: what may be wrong with it")
 

@@ -161,7 +161,7 @@ def allocation_problems(
         problems.append(
             Problem(
                 "trigger.local_time",
-                "names one day, and with a bandit the audience goes out in waves over many; write a time of day, such as \"18:30\"",
+                'names one day, and with a bandit the audience goes out in waves over many; write a time of day, such as "18:30"',
             )
         )
     key = allocation.metric or primary

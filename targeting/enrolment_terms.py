@@ -19,10 +19,10 @@ from targeting import repository
 from targeting.eligibility import Decision, decide, reasons_against
 from targeting.relations import peers_of
 from targeting.repository import Candidate, NewAssignment
+from targeting.segments.audience_repository import Audience, audience_of
 
 SHIP_SOURCE: Final = "ship"
 """The source of those who were given the variant that was shipped: not drawn, so never compared with anybody."""
-from targeting.segments.audience_repository import Audience, audience_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ def settle(
         released=terms.released,
     )
     rows = [
-        NewAssignment(candidate.id, decision.variant, decision.propensity, decision.forced or terms.is_shipped)
+        NewAssignment(
+            candidate.id, decision.variant, decision.propensity, decision.forced or terms.is_shipped
+        )
         for candidate, decision in zip(candidates, decisions, strict=True)
         if decision.variant is not None
     ]

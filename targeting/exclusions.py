@@ -131,9 +131,7 @@ def _details(
     )
 
 
-def _gate(
-    design: ExperimentDesign, user: User, global_holdout: float, released: float | None
-) -> str | None:
+def _gate(design: ExperimentDesign, user: User, global_holdout: float, released: float | None) -> str | None:
     """The gate that stops the user, or that there is nothing to hash."""
     unit = unit_of(design, user_id=user.user_id, attributes=user.attributes)
     if unit is None:

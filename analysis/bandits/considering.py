@@ -1,7 +1,8 @@
 """What a slot of a bandit should do, and why, or why nothing. Only reads: `reallocation.py` acts on it.
 
 Nothing is moved while the experiment is paused or its weights are held by hand, with fewer than two variants that get users, when
-the facts come from a copy that is too old, while the split is in doubt (`soundness.py`), and before the burn-in.
+the facts come from a copy that is too old, while the split is in doubt (`soundness.py`), and before the burn-in. What becomes of the
+next wave of a broadcast is decided with it (`waves.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,11 +21,12 @@ from analysis.bandits.evidence import (
     weights_of,
 )
 from analysis.bandits.soundness import Soundness, check_split
+from analysis.bandits.waves import Wave, next_wave
 from analysis.facts.allocation_facts import gather_allocation, gather_drawn
 from analysis.facts.engines import FactsEngine, SessionFacts
 from analysis.reports import copies
 from analysis.reports.evidence import made_with
-from analysis.reports.repository import epochs_of
+from analysis.reports.repository import enrolment_of, epochs_of, newest_report
 from analysis.stats.allocation import weights, why
 from analysis.stats.estimates import estimate
 from experiments.allocation import BanditAllocation
@@ -33,18 +35,22 @@ from experiments.clock import Clock, format_duration, format_moment
 from experiments.design import ExperimentDesign
 from experiments.errors import Unavailable
 from experiments.models import Epoch, Experiment
-from experiments.service import design_of
+from experiments.service import LONGEST_REASON, design_of
+from experiments.timing import opens_at
 from experiments.vocabulary import ExperimentStatus
 
 LEAST_MOVE: Final = 0.001
 """When no weight would change by as much, the epoch goes on: a new one would only cut it in two."""
 
-Outcome = Literal["moved", "skipped"]
+Outcome = Literal["moved", "skipped", "shipped", "ended"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Considered:
     """What is to be done in a slot. epoch, old: the open epoch and its weights; weights: the new ones, None when nothing moves.
+
+    outcome: shipped and ended are those of the wave. waits: whether what keeps the weights may pass, so that a wave waits for it.
+    released, wave: of a broadcast in waves, the share that is out and what becomes of the next one (`waves.py`).
 
     numbers: what was looked at, as plain JSON. Always `experiment`, `as_of`, `policy`, `made_with`; `sample_ratio` once the split
     was checked; `arms`, `epochs`, `delays`, `data` (see `evidence.numbers_of`) once there were facts.
@@ -60,18 +66,28 @@ class Considered:
     old: Mapping[str, float]
     weights: Mapping[str, float] | None
     numbers: Mapping[str, Any]
+    waits: bool = True
+    released: float | None = None
+    wave: Wave | None = None
 
 
 def slot_at(experiment: Experiment, bandit: BanditAllocation, moment: datetime) -> int:
-    """The slot that a moment lies in: whole intervals since the start. Slot 0 is the time before the first reallocation."""
-    assert experiment.started_at is not None  # noqa: S101  # it was started, or it would not be live
-    return (moment - experiment.started_at) // bandit.interval
+    """The slot that a moment lies in: whole intervals since the start. Slot 0 is the time before the first reallocation; in a
+    broadcast in waves slots count from its moment, when the first wave goes out.
+    """
+    return (moment - _first_slot(experiment, bandit)) // bandit.interval
 
 
 def begins_at(experiment: Experiment, bandit: BanditAllocation, slot: int) -> datetime:
     """When a slot is due."""
-    assert experiment.started_at is not None  # noqa: S101  # see above
-    return experiment.started_at + slot * bandit.interval
+    return _first_slot(experiment, bandit) + slot * bandit.interval
+
+
+def _first_slot(experiment: Experiment, bandit: BanditAllocation) -> datetime:
+    assert experiment.started_at is not None  # noqa: S101  # it was started, or it would not be live
+    if bandit.waves is None:
+        return experiment.started_at
+    return opens_at(design_of(experiment).trigger, experiment.started_at) or experiment.started_at
 
 
 def consider(
@@ -85,7 +101,41 @@ def consider(
     """What the slot of now should do for a live experiment. The same data give the same weights, to the last digit.
 
     facts: where they are read; the database of `session` by default. Whether users were drawn as promised is always asked there.
+    A broadcast in waves ends by the decision of its newest stored report; whoever wants that to be of now makes one before.
     """
+    found = _of_traffic(session, clock, experiment=experiment, bandit=bandit, facts=facts)
+    report = newest_report(session, found.experiment_id)
+    wave = next_wave(
+        experiment,
+        design_of(experiment),
+        bandit,
+        enrolment_of(session, found.experiment_id),
+        waits_for=found.reason if found.waits else None,
+        decision=None if report is None else report.body["decision"],
+        p_best={
+            arm: told["p_best"]
+            for arm, told in found.numbers.get("arms", {}).items()
+            if told["p_best"] is not None
+        },
+        now=found.at,
+    )
+    if wave is None:
+        return found
+    told = replace(_with(found, wave=wave.told()), wave=wave, released=experiment.released)
+    if wave.variant is None:
+        return told
+    # The rest of the audience gets one variant, so there is no traffic left to move.
+    return replace(told, outcome=wave.action, reason=wave.reason[:LONGEST_REASON], weights=None)
+
+
+def _of_traffic(
+    session: Session,
+    clock: Clock,
+    *,
+    experiment: Experiment,
+    bandit: BanditAllocation,
+    facts: FactsEngine | None,
+) -> Considered:
     assert experiment.id is not None  # noqa: S101  # a stored row has an id
     design, now = design_of(experiment), clock.now()
     epochs = epochs_of(session, experiment.id)
@@ -108,7 +158,11 @@ def consider(
             "made_with": made_with(),
         },
     )
-    reason = _standing(experiment, epochs[-1]) or _stale(experiment, design, bandit, facts, now=now)
+    reason = _standing(experiment, epochs[-1])
+    if reason is not None:
+        # What somebody chose by hand is no reason for the audience to wait.
+        return replace(undecided, reason=reason, waits=experiment.status != ExperimentStatus.RUNNING)
+    reason = _stale(experiment, design, bandit, facts, now=now)
     if reason is not None:
         return replace(undecided, reason=reason)
     sound = check_split(
@@ -181,23 +235,31 @@ def _decided(
         with_messages=bandit.cost is not None,
     )
     if not found.epochs:
-        return replace(undecided, reason="nobody is assigned yet")
+        return replace(undecided, reason="nobody is assigned yet", waits=False)
     arms = arms_of(found, history=[epoch.weights for epoch in epochs], burn_in=bandit.burn_in)
     evidence, policy = evidence_of(found, design, metric, arms), policy_of(bandit, metric, arms)
     answer = weights(evidence, policy)
     told = _with(undecided, **numbers_of(found, arms, evidence, estimate(evidence), answer))
     # With the numbers, so that whoever is told of the doubt sees what it holds up.
     thin = why(answer, evidence, policy, arms.variants)
-    if sound.doubt is not None or thin is not None:
-        return replace(told, reason=sound.doubt or thin or "")
+    if sound.doubt is not None:
+        return replace(told, reason=sound.doubt)
+    if thin is not None:
+        # Once every window has closed, there is nothing more to learn from those who are there.
+        return replace(told, reason=thin, waits=bool(found.users[:, :, :-1].any()))
     new = weights_of(answer, arms)
     if max(abs(new[variant] - undecided.old.get(variant, 0.0)) for variant in new) < LEAST_MOVE:
-        return replace(told, reason="the weights are right as they are: none would change by 0.1 points")
+        right = "the weights are right as they are: none would change by 0.1 points"
+        return replace(told, reason=right, waits=False)
     p_best = {}
     for variant, arm in told.numbers["arms"].items():
         arm["new_weight"], p_best[variant] = new[variant], arm["p_best"]
     return replace(
-        told, outcome="moved", reason=words.why_moved(bandit.policy, bandit.metric, p_best), weights=new
+        told,
+        outcome="moved",
+        reason=words.why_moved(bandit.policy, bandit.metric, p_best),
+        weights=new,
+        waits=False,
     )
 
 

@@ -12,7 +12,8 @@ from experiments.database import BigKey, JsonDocument, UtcDateTime
 class Reallocation(SQLModel, table=True):
     """What became of one slot of an experiment with a bandit. Slots follow each other from the start, `interval` apart.
 
-    outcome: moved (a new epoch was opened: `epoch`) or skipped (`epoch` is the one that went on). reason: in words. numbers:
+    outcome: moved (a new epoch was opened: `epoch`), skipped (`epoch` is the one that went on), shipped or ended (of a broadcast: the rest
+    gets one variant, or nothing). reason: in words. numbers:
     everything behind it, see `considering.Considered`.
     """
 

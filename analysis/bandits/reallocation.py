@@ -7,6 +7,7 @@ has done nothing; whoever comes second finds the slot taken.
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from sqlmodel import Session
@@ -15,13 +16,17 @@ from analysis.bandits import repository
 from analysis.bandits.considering import Considered, consider, slot_at
 from analysis.bandits.models import Reallocation
 from analysis.facts.engines import FactsEngine
+from analysis.reports.service import LOOK_EVERY, current_report
+from delivery.planning import planner
 from experiments.clock import Clock
 from experiments.database import Database
-from experiments.errors import TouchstoneError
+from experiments.errors import TouchstoneError, Unavailable
 from experiments.models import Experiment
 from experiments.repository import current_epoch, get_experiment
 from experiments.service import design_of, set_weights
 from experiments.vocabulary import ExperimentStatus
+from experiments.waves import is_waiting
+from targeting import campaigns
 
 ACTOR: Final = "bandit"
 
@@ -42,6 +47,13 @@ def reallocate_tick(
     done = []
     for each in due:
         try:
+            with database.snapshot() as session:
+                needs_report = is_waiting(get_experiment(session, each))
+            if needs_report:
+                # Its decision may end the broadcast, so it has to be of now.
+                # Where a copy cannot tell, the slot says so itself.
+                with suppress(Unavailable):
+                    current_report(database, clock, key=each, max_age=LOOK_EVERY, facts=facts)
             with database.snapshot() as session:
                 considered = considered_now(session, clock, key=each, facts=facts)
         except TouchstoneError as error:
@@ -95,8 +107,8 @@ def would_do(
 
 
 def act(session: Session, clock: Clock, considered: Considered) -> Reallocation | None:
-    """Claim the slot and open the epoch. None when there is nothing to be done any more: the slot is taken, or somebody has set
-    other weights, added a variant, paused or stopped the experiment since it was considered.
+    """Claim the slot, open the epoch and release the wave, or ship. None when there is nothing to be done any more: the slot is taken, or somebody has set
+    other weights, added a variant, ramped or shipped, paused or stopped the experiment since it was considered.
     """
     experiment = get_experiment(session, considered.key, for_update=True)
     session.refresh(experiment)
@@ -108,11 +120,12 @@ def act(session: Session, clock: Clock, considered: Considered) -> Reallocation 
         at=considered.at,
         outcome=considered.outcome,
         reason=considered.reason,
-        epoch=considered.epoch + (considered.weights is not None),
+        epoch=considered.epoch + _opens_epoch(considered),
         numbers=dict(considered.numbers),
     )
     if not repository.claim(session, row):
         return None
+    _let_out(session, clock, experiment, considered)
     if considered.weights is not None:
         set_weights(
             session,
@@ -126,12 +139,43 @@ def act(session: Session, clock: Clock, considered: Considered) -> Reallocation 
     return row
 
 
+def _opens_epoch(considered: Considered) -> bool:
+    """Whether other weights come with it: new ones, or one variant for all."""
+    return considered.weights is not None or (
+        considered.wave is not None and considered.wave.variant is not None
+    )
+
+
+def _let_out(session: Session, clock: Clock, experiment: Experiment, considered: Considered) -> None:
+    wave = considered.wave
+    if wave is None:
+        return
+    if wave.variant is not None:
+        planner.ship(
+            session,
+            clock,
+            actor=ACTOR,
+            key=considered.key,
+            variant=wave.variant,
+            reason=considered.reason,
+            numbers=considered.numbers,
+        )
+    elif wave.action == "released":
+        campaigns.release_wave(
+            session, clock, actor=ACTOR, experiment=experiment, upto=wave.upto, reason=wave.reason
+        )
+
+
 def _has_changed(session: Session, experiment: Experiment, considered: Considered) -> bool:
-    moves = considered.weights is not None
+    wave = considered.wave
+    moves = _opens_epoch(considered)
+    goes_out = moves or (wave is not None and wave.action == "released")
     return (
         current_epoch(session, considered.experiment_id).number != considered.epoch
         or (moves and experiment.held_at is not None)
-        or (moves and experiment.status != ExperimentStatus.RUNNING)
+        or (goes_out and experiment.status != ExperimentStatus.RUNNING)
+        or experiment.released != considered.released
+        or experiment.shipped_at is not None
     )
 
 

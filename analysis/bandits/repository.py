@@ -17,14 +17,16 @@ _REALLOCATIONS: Final = SQLModel.metadata.tables[str(Reallocation.__tablename__)
 
 
 def live_experiments(session: Session) -> Sequence[tuple[Experiment, int]]:
-    """Experiments that run or are paused, by id, and the newest slot that something was done for; 0 when there is none."""
+    """Experiments that run or are paused and have shipped nothing, by id, and the newest slot that something was done for; 0 when there is none."""
     newest = (
         select(func.coalesce(func.max(Reallocation.slot), 0))
         .where(Reallocation.experiment_id == Experiment.id)
         .correlate(Experiment)
         .scalar_subquery()
     )
-    query = select(Experiment, newest).where(col(Experiment.status).in_(_LIVE))
+    query = select(Experiment, newest).where(
+        col(Experiment.status).in_(_LIVE), col(Experiment.shipped_at).is_(None)
+    )
     return session.exec(query.order_by(col(Experiment.id))).all()
 
 

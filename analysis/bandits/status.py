@@ -60,7 +60,7 @@ def _next_due(
     experiment: Experiment, bandit: BanditAllocation | None, done: Sequence[Reallocation], *, now: datetime
 ) -> datetime | None:
     live = experiment.status in {ExperimentStatus.RUNNING, ExperimentStatus.PAUSED}
-    if bandit is None or not live:
+    if bandit is None or not live or experiment.shipped_at is not None:
         return None
     newest = done[0].slot if done else 0
     return begins_at(experiment, bandit, max(slot_at(experiment, bandit, now), newest + 1))

@@ -27,6 +27,9 @@ def told(outcome: str, reason: str, numbers: Mapping[str, Any]) -> list[str]:
         new = arm["new_weight"]
         share = f"{arm['weight']:.1%}" + ("" if new is None else f" -> {new:.1%}")
         lines.append(f"  {variant}: {share}; {_known(arm)}{_standing(arm)}")
+    wave = numbers.get("wave")
+    if wave is not None and wave["variant"] is None:
+        lines.append(f"  the next wave: {wave['action']}, {wave['reason']}")
     return lines
 
 

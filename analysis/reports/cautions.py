@@ -6,9 +6,9 @@ from typing import Final
 from analysis.facts.facts import ExperimentFacts
 from analysis.findings import HealthCheck
 from analysis.verdicts.by_epoch import HOW_COMPARED, POOLED_REFUSED
-from experiments.clock import format_duration
+from experiments.clock import format_duration, format_moment
 from experiments.design import USER_ID, ExperimentDesign
-from experiments.models import Epoch
+from experiments.models import Epoch, Experiment
 
 WEIGHTS_CHANGED: Final = "weights_changed"
 _MOST_TOLD: Final = 6
@@ -62,6 +62,17 @@ def changed_weights(
 
 def _drawn(found: ExperimentFacts) -> set[int]:
     return {number for arm in found.arms.values() for number, users in arm.assigned.items() if users}
+
+
+def shipped(experiment: Experiment) -> tuple[str, ...]:
+    """A warning when a variant was shipped: whoever came later was given it and not drawn, and is in no number."""
+    if experiment.shipped is None or experiment.shipped_at is None:
+        return ()
+    said = (
+        f"{experiment.shipped} was shipped at {format_moment(experiment.shipped_at)}: all numbers are of the users who were drawn before; "
+        "those who were given it since are in none of them"
+    )
+    return (said,)
 
 
 def shared_units(design: ExperimentDesign) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from experiments.vocabulary import ExperimentStatus, MetricRole
 from targeting.enrolment import closed_since, is_walked_once
 from targeting.models import Enrolment
 from targeting.repository import highest_user
+from targeting.waves import waiting_in
 
 LOOK_EVERY: Final = timedelta(hours=1)
 """How often the scheduler looks. More often costs alpha-spending looks and tells nobody more."""
@@ -93,7 +94,7 @@ def refresh_tick(
 ) -> int:
     """Make a new report of each started experiment whose newest one is older than `every`; returns how many.
 
-    A stopped experiment is looked at until its last window has closed. One experiment that fails does not keep the
+    An experiment that was stopped or shipped is looked at until the last window of those who were drawn has closed. One experiment that fails does not keep the
     others from their reports; its error is raised when they are done.
     """
     now = clock.now()
@@ -125,9 +126,10 @@ def is_due(experiment: Experiment, *, last: datetime | None, now: datetime, ever
     """Whether a started experiment, looked at for the last time at `last`, should be looked at again."""
     if last is None:
         return True
-    if experiment.stopped_at is not None:
+    ended = drawn_until(experiment)
+    if ended is not None:
         longest = max(metric.window for metric in design_of(experiment).metric_definitions().values())
-        if last >= experiment.stopped_at + longest:
+        if last >= ended + longest:
             return False
     return now - last >= every
 
@@ -161,10 +163,11 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
     entered_until = closed_since(experiment, design, enrolment, now=as_of)
     is_over = experiment.status == ExperimentStatus.STOPPED or entered_until is not None
     if copied is not None:
-        ended_at = experiment.stopped_at or entered_until
+        ended_at = drawn_until(experiment) or entered_until
         is_over = is_over and ended_at is not None and ended_at <= known_until
     # Those whom a copy does not know of yet are to come.
-    joined = assigned if copied is None else max(assigned, copies.assigned_by_now(enrolment))
+    everybody_is_in = copied is None or experiment.shipped_at is not None
+    joined = assigned if everybody_is_in else max(assigned, copies.assigned_by_now(enrolment))
     expected = expected_users(joined, enrolment, is_over=is_over, highest_user=highest_user(session))
     mature = {key: sum(arm.n for arm in by_variant.values()) for key, by_variant in found.metrics.items()}
     newest = repository.newest_report(session, experiment_id)
@@ -223,6 +226,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         warnings=(
             *of_the_copy,
             *found.warnings,
+            *cautions.shipped(experiment),
             *cautions.shared_units(design),
             *cautions.open_windows(design, primary=primary, mature=mature, assigned=assigned),
         ),
@@ -268,7 +272,7 @@ def expected_users(assigned: int, enrolment: Enrolment | None, *, is_over: bool,
     """How many users will have been assigned once enrolment is over.
 
     Enrolment walks the users in order of their internal id, so while it runs, the users still to be looked at are taken
-    to join at the rate of those before them. A second walk, after the coverage was raised, knows what to expect.
+    to join at the rate of those before them, whatever wave they come in. A second walk, for more coverage or a later wave, knows what to expect.
     """
     if is_over or enrolment is None:
         return assigned
@@ -276,7 +280,8 @@ def expected_users(assigned: int, enrolment: Enrolment | None, *, is_over: bool,
         return max(assigned, int(enrolment.counts["expected"]))
     if enrolment.last_user_pk <= 0:
         return assigned
-    return max(assigned, round(assigned * highest_user / enrolment.last_user_pk))
+    coming = assigned + waiting_in(enrolment)
+    return max(assigned, round(coming * highest_user / enrolment.last_user_pk))
 
 
 def information_fraction(mature: int, expected: int, *, known: float) -> float:
@@ -324,10 +329,16 @@ def metric_specs(design: ExperimentDesign) -> tuple[MetricSpec, ...]:
 
 
 def run_time(experiment: Experiment, as_of: datetime) -> timedelta | None:
-    """How long an experiment has run; one that was stopped ran until then."""
+    """How long an experiment has run; one that was stopped or shipped ran until then."""
     if experiment.started_at is None:
         return None
-    return min(as_of, experiment.stopped_at or as_of) - experiment.started_at
+    return min(as_of, drawn_until(experiment) or as_of) - experiment.started_at
+
+
+def drawn_until(experiment: Experiment) -> datetime | None:
+    """When an experiment was stopped or shipped, whichever came first: from then on nobody is drawn. None while it draws."""
+    ends = [at for at in (experiment.stopped_at, experiment.shipped_at) if at is not None]
+    return min(ends, default=None)
 
 
 def _says_something_else(look: Look, newest: StoredReport) -> bool:

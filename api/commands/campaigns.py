@@ -19,7 +19,9 @@ from experiments.errors import Invalid, NotFound
 from experiments.models import Experiment
 from targeting import campaigns
 
-experiment = typer.Typer(help="Experiments: list, start, pause, resume, stop, report.", no_args_is_help=True)
+experiment = typer.Typer(
+    help="Experiments: list, start, pause, resume, ship, stop, report.", no_args_is_help=True
+)
 Key = Annotated[str, typer.Argument(help="Key of the experiment.")]
 
 
@@ -121,6 +123,44 @@ def stop(key: Key) -> None:
     wiring = _wiring()
     with wiring.database.transaction() as session:
         typer.echo(f"{key}: {planner.stop(session, wiring.clock, actor=ACTOR, key=key).status}")
+
+
+@experiment.command("ship")
+def ship(
+    key: Key,
+    variant: Annotated[
+        str | None, typer.Option(help="The variant to ship; the winner of the report when left out.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ship whatever the report's decision is; asks for --reason.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Why, for the audit log.")] = None,
+) -> None:
+    """Give the winner to the rest of the audience and to everybody who comes; nobody who has a variant gets another.
+
+    Refused when the report's decision is another one, unless forced. Shipping a variant without message ends the messaging.
+    """
+    # scipy takes a second to load, which no other command should wait for.
+    from analysis.reports import service as reports
+    from analysis.reports import shipping
+
+    wiring = _wiring()
+    newest = reports.current_report(
+        wiring.database, wiring.clock, key=key, max_age=reports.LOOK_EVERY, facts=wiring.facts
+    )
+    with wiring.database.transaction() as session:
+        shipped, is_new = shipping.ship(
+            session,
+            wiring.clock,
+            actor=ACTOR,
+            key=key,
+            decision=newest.body["decision"],
+            variant=variant,
+            force=force,
+            reason=reason,
+        )
+        said = "shipped" if is_new else "was shipped before:"
+        typer.echo(f"{key}: {said} {shipped.shipped} ({shipped.status})")
 
 
 @experiment.command("enrolment")

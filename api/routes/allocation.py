@@ -1,10 +1,13 @@
-"""Traffic while an experiment runs: what a bandit did, weights that are held, variants added and retired."""
+"""Traffic while an experiment runs: what a bandit did, weights that are held, variants added, retired and shipped."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 
 from analysis.bandits.status import allocation_of
+from analysis.reports import service as reports
+from analysis.reports import shipping
+from analysis.reports.models import StoredReport
 from api import campaigning
 from api.allocation_schemas import (
     AddVariantRequest,
@@ -14,6 +17,7 @@ from api.allocation_schemas import (
     ResumeAllocationRequest,
     RetiredAnswer,
     RetireRequest,
+    ShipRequest,
 )
 from api.dependencies import (
     MANAGEMENT,
@@ -23,6 +27,7 @@ from api.dependencies import (
     Reader,
     ReadSession,
     SettingsOf,
+    WiringOf,
     Writer,
     WriteSession,
 )
@@ -59,6 +64,30 @@ def resume_allocation(
     return experiment_answer(
         service.release(session, clock, actor=principal.actor, key=key, reason=request.reason)
     )
+
+
+def _newest(wiring: WiringOf, _principal: Writer, key: Key) -> StoredReport:
+    # Before the transaction of the write: what takes long only reads.
+    return reports.current_report(
+        wiring.database, wiring.clock, key=key, max_age=reports.LOOK_EVERY, facts=wiring.facts
+    )
+
+
+@router.post("/{key}/ship")
+def ship(
+    newest: Annotated[StoredReport, Depends(_newest)],
+    session: WriteSession,
+    clock: ClockOf,
+    principal: Writer,
+    key: Key,
+    request: ShipRequest,
+) -> ExperimentAnswer:
+    """Give the winner to the rest of the audience and to everybody who comes; a variant without message ends the messaging."""
+    decision = newest.body["decision"]
+    shipped, _ = shipping.ship(
+        session, clock, actor=principal.actor, key=key, decision=decision, **dict(request)
+    )
+    return experiment_answer(shipped)
 
 
 @router.post("/{key}/variants", status_code=201)

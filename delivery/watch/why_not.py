@@ -17,7 +17,9 @@ from experiments.waves import is_waiting
 from targeting import enrolment, repository
 
 EXCLUDED: Final = "excluded"
-ENTERING: Final = frozenset({"paused", "waiting_for_trigger", "waiting_for_enrolment", "waiting_for_wave", "came_too_late"})
+ENTERING: Final = frozenset(
+    {"paused", "waiting_for_trigger", "waiting_for_enrolment", "waiting_for_wave", "came_too_late"}
+)
 """Outcomes that matter less than that somebody is left out."""
 _OVER: Final = "Nobody enters this experiment any more."
 
@@ -36,11 +38,9 @@ def entry(
     """Why the user has not entered, as far as it lies with the experiment."""
     if experiment.started_at is None:
         return Entry("not_started", "The experiment has not been started.")
-    if experiment.status == ExperimentStatus.STOPPED and experiment.shipped is not None:
-        said = f"The experiment ended by shipping {experiment.shipped!r}, which sends nothing; this user did not take part."
-        return Entry("ended", said)
     if experiment.status == ExperimentStatus.STOPPED:
-        return Entry("ended", "The experiment is over; this user did not take part.")
+        how = "" if experiment.shipped is None else f", and {experiment.shipped!r} was shipped"
+        return Entry("ended", f"The experiment is over{how}; this user did not take part.")
     opens = opens_at(design.trigger, experiment.started_at)
     if opens is None or is_closed(design, experiment.started_at, now):
         return Entry("closed", _OVER)

@@ -45,9 +45,7 @@ def of_assignment(assignment: Assignment, zone: tzinfo) -> str:
     """How the user came by the variant."""
     when = moment(assignment.assigned_at, zone)
     if assignment.source == SHIP_SOURCE:
-        return (
-            f"Given variant {assignment.variant!r} on {when}, since it was shipped to all who were not drawn before."
-        )
+        return f"Given variant {assignment.variant!r} on {when}, since it was shipped to all who were not drawn before."
     if assignment.forced:
         return f"Given variant {assignment.variant!r} by hand, as a test user, on {when}."
     way = "from the audience" if assignment.source == "audience" else f"by {assignment.source}"
