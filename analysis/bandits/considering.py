@@ -121,7 +121,7 @@ def consider(
     )
     if wave is None:
         return found
-    told = replace(_with(found, wave=wave.told()), wave=wave, released=experiment.released)
+    told = replace(_with(found, wave=wave.told()), wave=wave)
     if wave.variant is None:
         return told
     # The rest of the audience gets one variant, so there is no traffic left to move.
@@ -151,6 +151,7 @@ def _of_traffic(
         epoch=epochs[-1].number,
         old=epochs[-1].weights,
         weights=None,
+        released=experiment.released,
         numbers={
             "experiment": experiment.key,
             "as_of": format_moment(as_of),

@@ -27,7 +27,8 @@ COUPON = {"key": "coupon", "weight": 1, "message": {"template": "coupon", "langu
 ORDER = {"key": "bought", "role": "primary", "kind": "proportion", "event": "Order", "window": "1d"}
 WINS = {"silence": 0.05, "reminder": 0.07, "coupon": 0.25}
 LOSES = {"silence": 0.25, "reminder": 0.08, "coupon": 0.08}
-EVEN = {"silence": 0.1, "reminder": 0.1, "coupon": 0.1}
+EVEN = {"silence": 0.1, "reminder": 0.1, "coupon": 0.12}
+"""With these nothing is ever sure, and the control does not lead."""
 
 
 def begin(
