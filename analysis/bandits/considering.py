@@ -125,7 +125,8 @@ def consider(
     if wave.variant is None:
         return told
     # The rest of the audience gets one variant, so there is no traffic left to move.
-    return replace(told, outcome=wave.action, reason=wave.reason[:LONGEST_REASON], weights=None)
+    outcome: Outcome = "shipped" if wave.action == "shipped" else "ended"
+    return replace(told, outcome=outcome, reason=wave.reason[:LONGEST_REASON], weights=None)
 
 
 def _of_traffic(

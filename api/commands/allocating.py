@@ -42,6 +42,8 @@ def reallocate(
             state = status.allocation_of(session, wiring.clock, key=key, limit=1)
         if (due_at := state.next_due_at) is None:
             why = "has fixed weights" if state.design.bandit is None else f"is {state.experiment.status}"
+            if state.experiment.shipped is not None:
+                why = f"has shipped {state.experiment.shipped}"
             raise Conflict(f"experiment {key!r} {why}, so that no traffic moves", field="key")
     if dry_run:
         for each in reallocation.would_do(wiring.database, wiring.clock, facts=wiring.facts, key=key):

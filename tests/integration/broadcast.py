@@ -39,13 +39,16 @@ def begin(
     allocation: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Experiment:
-    """Start it; nothing is planned yet."""
+    """Start it; nothing is planned yet. allocation: a bandit's, unless it names the policy itself."""
+    asked = dict(allocation or {})
+    if "policy" not in asked:
+        asked = {"policy": "thompson", "waves": {"share": 0.25}, **asked}
     with database.transaction() as session:
         add_people(session, clock, range(1, people + 1))
         document = campaign(
             variants=[SILENCE, REMINDER, COUPON],
             metrics=[ORDER],
-            allocation={"policy": "thompson", "waves": {"share": 0.25}, **(allocation or {})},
+            allocation=asked,
             **changes,
         )
         return start_campaign(session, clock, document)

@@ -27,7 +27,9 @@ def running(writer: TestClient, wiring: Wiring, clock: SteppedClock) -> TestClie
     with wiring.database.transaction() as session:
         add_people(session, clock, range(1, 101))
     document = campaign(
-        variants=[SILENCE, REMINDER], audience={"coverage": 0.5}, allocation={"policy": "thompson"}
+        variants=[SILENCE, REMINDER],
+        audience={"coverage": 0.5},
+        allocation={"policy": "thompson", "waves": {"share": 0.9}},
     )
     assert writer.post("/v1/experiments", json=document).status_code == 201
     assert writer.get(f"{SPRING}/allocation").json()["next_due_at"] is None
@@ -47,6 +49,7 @@ def test_the_state_of_the_traffic(running: TestClient, wiring: Wiring, clock: St
         "stopped": {},
         "guards": [],
         "held_at": None,
+        "released": 0.9,
         "next_due_at": "2026-12-02T10:00:00Z",
         "epochs": None,
         "reallocations": [],
@@ -57,7 +60,7 @@ def test_the_state_of_the_traffic(running: TestClient, wiring: Wiring, clock: St
         "interval": "1d",
         "floor": 0.05,
         "burn_in": {"users": 100, "conversions": 10},
-        "waves": {"share": 0.1},
+        "waves": {"share": 0.9},
     }
     assert [epoch["number"] for epoch in found["epochs"]] == [1]
     clock.current = START.replace(day=2)

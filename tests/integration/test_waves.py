@@ -146,9 +146,7 @@ def test_a_pause_and_doubt_hold_waves_and_weights_by_hand_do_not(
     )
     with database.transaction() as session:
         service.move(session, clock, actor="ann", key=KEY, move=Move.RESUME)
-        session.connection().exec_driver_sql(
-            "UPDATE assignments SET variant = 'coupon' WHERE user_pk < 800"
-        )
+        session.connection().exec_driver_sql("UPDATE assignments SET variant = 'coupon' WHERE user_pk < 800")
     clock.advance(DAY)
     (row,) = reallocate_tick(database, clock)
     assert row.numbers["wave"]["action"] == "held"

@@ -1,0 +1,89 @@
+"""Shipping over HTTP and from a terminal: by the report's decision, by force, again; and what is said of a wave."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api import jobs
+from api.wiring import Wiring
+from experiments.clock import SteppedClock
+from experiments.database import Database
+from tests.conftest import START
+from tests.integration.broadcast import WINS, begin, people_buy, plan
+from tests.integration.command_line import CommandLine
+
+SHIP = "/v1/experiments/spring/ship"
+
+
+@pytest.fixture
+def bought(writer: TestClient, wiring: Wiring, clock: SteppedClock) -> TestClient:
+    """A client, and a campaign with fixed weights whose coupon has won."""
+    begin(wiring.database, clock, allocation={"policy": "fixed"}, audience={"coverage": 0.5})
+    plan(wiring.database, clock)
+    people_buy(wiring.database, clock, WINS)
+    clock.advance(timedelta(days=2))
+    return writer
+
+
+def test_the_winner_is_shipped_once(bought: TestClient, wiring: Wiring, clock: SteppedClock) -> None:
+    shipped = bought.post(SHIP, json={})
+    assert shipped.status_code == 200, shipped.text
+    found = shipped.json()
+    assert (found["status"], found["shipped"], found["shipped_at"]) == (
+        "running",
+        "coupon",
+        "2026-12-03T10:00:00Z",
+    )
+    assert found["design"]["audience"]["coverage"] == 1.0
+    jobs.plan(wiring)
+    again = bought.post(SHIP, json={"variant": "coupon"})
+    assert again.status_code == 200
+    assert again.json() == found
+    refused = bought.post(SHIP, json={"variant": "reminder", "force": True, "reason": "no"})
+    assert refused.status_code == 409
+    assert refused.json()["errors"][0]["field"] == "variant"
+    clock.advance(timedelta(seconds=1))
+    report = bought.get("/v1/experiments/spring/report", params={"max_age": 0}).json()
+    assert any("coupon was shipped" in warning for warning in report["warnings"])
+    assert bought.post("/v1/experiments/spring/stop").json()["status"] == "stopped"
+
+
+def test_what_cannot_be_shipped_is_refused_at_its_field(bought: TestClient, keys: dict[str, str]) -> None:
+    for body, status, field in (
+        ({"variant": "reminder"}, 409, "variant"),
+        ({"variant": "nobody", "force": True, "reason": "x"}, 404, "variant"),
+        ({"force": True, "variant": "reminder"}, 422, "reason"),
+        ({"force": "yes"}, 422, "force"),
+        ({"winner": "coupon"}, 422, "winner"),
+    ):
+        refused = bought.post(SHIP, json=body)
+        assert refused.status_code == status, refused.text
+        assert refused.json()["errors"][0]["field"] == field
+    assert bought.post("/v1/experiments/nobody/ship", json={}).status_code == 404
+    bought.headers["Authorization"] = f"Bearer {keys['read']}"
+    assert bought.post(SHIP, json={}).status_code == 403
+
+
+def test_a_terminal_ships_and_tells_of_waves(
+    touchstone: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert touchstone("migrate").returncode == 0
+    database, clock = Database(f"sqlite:///{tmp_path}/touchstone.db"), SteppedClock(START)
+    monkeypatch.setattr("api.wiring.SystemClock", lambda: clock)
+    begin(database, clock, people=900, allocation={"interval": "12h", "burn_in": 100_000})
+    plan(database, clock)
+    clock.advance(timedelta(hours=12))
+    said = touchstone("reallocate", "spring").stdout.splitlines()
+    assert said[-1].startswith("  the next wave: held, too thin: arm")
+    assert "the report's decision is continue" in touchstone("experiment", "ship", "spring").stderr
+    by_force = ("--variant", "reminder", "--force", "--reason", "it is cheap")
+    told = touchstone("experiment", "ship", "spring", *by_force)
+    assert (told.returncode, told.stdout) == (0, "spring: shipped reminder (running)\n")
+    again = touchstone("experiment", "ship", "spring")
+    assert again.stdout == "spring: was shipped before: reminder (running)\n"
+    refused = touchstone("reallocate", "spring")
+    assert refused.returncode == 1
+    assert "has shipped reminder, so that no traffic moves" in refused.stderr
+    database.dispose()
