@@ -38,6 +38,7 @@ from experiments.models import Epoch, Experiment
 from experiments.service import LONGEST_REASON, design_of
 from experiments.timing import opens_at
 from experiments.vocabulary import ExperimentStatus
+from experiments.waves import is_waiting
 
 LEAST_MOVE: Final = 0.001
 """When no weight would change by as much, the epoch goes on: a new one would only cut it in two."""
@@ -104,7 +105,7 @@ def consider(
     A broadcast in waves ends by the decision of its newest stored report; whoever wants that to be of now makes one before.
     """
     found = _of_traffic(session, clock, experiment=experiment, bandit=bandit, facts=facts)
-    report = newest_report(session, found.experiment_id)
+    report = newest_report(session, found.experiment_id) if is_waiting(experiment) else None
     wave = next_wave(
         experiment,
         design_of(experiment),

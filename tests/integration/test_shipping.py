@@ -258,3 +258,29 @@ def test_whoever_comes_by_an_event_gets_the_winner_also_after_the_planned_end(
     plan(database, clock)
     assert report(database, clock)["decision"]["action"] in {"continue", "inconclusive"}
     assert sum(arm["assigned"] for arm in report(database, clock)["arms"]) == len(drawn)
+
+
+def test_an_epoch_of_one_variant_alone_compares_nobody(database: Database, clock: SteppedClock) -> None:
+    """Not shipped but weighted by hand, so its users are drawn (with certainty) and counted: no effect hears of them."""
+    begin(database, clock, people=2000, plan={"method": "always_valid"})
+    people_buy(database, clock, WINS)
+    clock.advance(2 * DAY)
+    before = report(database, clock)
+    only = {"silence": 0, "reminder": 0, "coupon": 1}
+    with database.transaction() as session:
+        service.set_weights(session, clock, actor="ann", key=KEY, weights=only, reason="all of them")
+        campaigns.ramp(session, clock, actor="ann", key=KEY, coverage=1.0)
+    plan(database, clock)
+    people_buy(database, clock, {"coupon": 0.9})
+    clock.advance(2 * DAY)
+    after = report(database, clock)
+    assert sum(arm["assigned"] for arm in after["arms"]) > 1.8 * sum(
+        arm["assigned"] for arm in before["arms"]
+    )
+    assert [
+        check["ok"] for check in after["health"] if check["check"] == "srm" and check["stage"] == "assigned"
+    ] == [True]
+    for was, now in zip(before["metrics"][0]["effects"], after["metrics"][0]["effects"], strict=True):
+        assert now["absolute"]["estimate"] == pytest.approx(was["absolute"]["estimate"], abs=0.005)
+        assert now["significant"] == was["significant"]
+    assert after["decision"]["variant"] == "coupon"

@@ -6,6 +6,7 @@ import pytest
 from sqlmodel import select
 
 from analysis.bandits.reallocation import act, considered_now, reallocate_tick, would_do
+from analysis.reports.service import refresh_report
 from delivery.models import Message
 from delivery.watch.books import Books
 from delivery.watch.why import why
@@ -14,8 +15,10 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
 from experiments.lifecycle import Move
+from experiments.repository import get_experiment
 from targeting import campaigns
 from targeting.bucketing import hash_unit
+from targeting.enrolment import enrol_batch
 from tests.integration.analysis_rows import DAY
 from tests.integration.broadcast import (
     COUPON,
@@ -32,7 +35,7 @@ from tests.integration.broadcast import (
     people_buy,
     plan,
 )
-from tests.integration.enrolling import counts
+from tests.integration.enrolling import counts, enrol
 from tests.integration.outbox import settings
 from tests.integration.people import REMINDER, SILENCE, campaign
 
@@ -82,6 +85,28 @@ def test_waves_go_out_one_a_slot_and_leave_nobody(database: Database, clock: Ste
         for epoch in [row.epoch]
     }
     assert len(weights) > 1
+
+
+def test_a_report_counts_on_the_whole_audience_and_not_on_the_waves_that_are_out(
+    database: Database, clock: SteppedClock
+) -> None:
+    begin(database, clock, people=1000)
+    plan(database, clock)
+    out = len(assigned(database))
+    clock.advance(2 * DAY)
+    with database.transaction() as session:
+        look = refresh_report(session, clock, key=KEY)
+    assert look.information == pytest.approx(out / 1000)
+    # Every window is closed, and it is not the planned end all the same.
+    assert look.body["decision"]["action"] == "continue"
+    with database.transaction() as session:
+        campaigns.release_wave(
+            session, clock, actor="ann", experiment=get_experiment(session, KEY), upto=1.0, reason="all"
+        )
+    plan(database, clock)
+    clock.advance(2 * DAY)
+    with database.transaction() as session:
+        assert refresh_report(session, clock, key=KEY).information == 1.0
 
 
 def test_the_first_wave_goes_at_the_trigger_and_the_slots_count_from_there(
@@ -319,8 +344,6 @@ def test_a_wave_that_was_killed_in_the_middle_goes_on(database: Database, clock:
     class KilledError(Exception):
         pass
 
-    from analysis.reports.service import refresh_report
-
     with database.transaction() as session:
         refresh_report(session, clock, key=KEY)
     with database.snapshot() as session:
@@ -334,12 +357,8 @@ def test_a_wave_that_was_killed_in_the_middle_goes_on(database: Database, clock:
     (row,) = reallocate_tick(database, clock)
     assert row.numbers["wave"]["action"] == "released"
     # A batch of the walk, and then another process.
-    from tests.integration.enrolling import enrol
-
     before = len(assigned(database))
     with database.transaction() as session:
-        from targeting.enrolment import enrol_batch
-
         step = enrol_batch(
             session, clock, experiment=experiment(database), limit=300, ineligible={}, global_holdout=0.0
         )
