@@ -252,9 +252,9 @@ def put_metric(
     return metric
 
 
-def live(session: Session, key: str, what: str, *, instead: str) -> Experiment:
+def live(session: Session, key: str, what: str, *, instead: str, though_shipped: bool = False) -> Experiment:
     """A running or paused experiment, held until the transaction ends. Raises NotFound, or Conflict that says it cannot be `what`,
-    as one that has shipped a variant cannot either.
+    as one that has shipped a variant cannot either unless `though_shipped`.
     """
     experiment = repository.get_experiment(session, key, for_update=True)
     if experiment.status not in {ExperimentStatus.RUNNING, ExperimentStatus.PAUSED}:
@@ -263,7 +263,7 @@ def live(session: Session, key: str, what: str, *, instead: str) -> Experiment:
             f"experiment {key!r} is {experiment.status}, and only a running or paused one can be {what}{advice}",
             field="status",
         )
-    if experiment.shipped_at is not None:
+    if experiment.shipped_at is not None and not though_shipped:
         raise Conflict(
             f"experiment {key!r} has shipped {experiment.shipped!r} to everybody who comes; it can be paused and stopped, and not "
             f"be {what}",

@@ -15,6 +15,7 @@ from experiments.errors import Conflict, NotFound
 from experiments.models import Experiment
 from experiments.repository import get_experiment
 from experiments.service import check_reason, design_of, live, open_epoch
+from experiments.stopped_arms import stopped_arms
 
 
 def ship(
@@ -32,7 +33,7 @@ def ship(
     The whole audience is covered and released, the epoch that opens has this variant alone, and the planned end, which was that of
     measuring, closes nothing any more. numbers: what the audit log keeps
     beside the reason. Raises NotFound for the experiment or the variant, Conflict for a draft, for an experiment that
-    was stopped and for one of which another variant was shipped, Invalid for `reason`.
+    was stopped, for one of which another variant was shipped and for a variant that a guardrail has stopped, Invalid for `reason`.
     """
     experiment = get_experiment(session, key, for_update=True)
     design = design_of(experiment)
@@ -46,6 +47,13 @@ def ship(
     else:
         _refuse_another(experiment)
     check_reason(reason)
+    session.refresh(experiment)
+    if variant in stopped_arms(experiment):
+        raise Conflict(
+            f"{variant!r} was stopped by a guardrail; release it before it is shipped", field="variant"
+        )
+    # Whoever gets new users again is no longer silent.
+    experiment.silenced = [each for each in experiment.silenced or () if each != variant] or None
     now, definition = clock.now(), experiment.definition
     before = {
         "status": experiment.status,

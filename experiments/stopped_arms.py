@@ -80,7 +80,8 @@ def stop_arm(
     None when it is stopped already: whoever comes second changes nothing. What is planned is for the floors above to cancel, and
     the experiment to pause, when it was the last. Raises NotFound, and Conflict for an experiment that is a draft or stopped.
     """
-    experiment = live(session, key, "rid of a variant", instead="nothing has been sent")
+    # Harm is stopped in whatever state: also of the variant that was shipped, whose epoch stays as it is.
+    experiment = live(session, key, "rid of a variant", instead="nothing has been sent", though_shipped=True)
     session.refresh(experiment)
     if variant in stopped_arms(experiment):
         return None
@@ -130,7 +131,7 @@ def release_arm(
     What was cancelled stays cancelled, and an experiment that was paused stays paused. Raises NotFound for the experiment or the
     variant; Conflict for an experiment that is a draft or stopped, and for a variant that no guardrail has stopped; Invalid for `reason`.
     """
-    experiment = live(session, key, "changed", instead="nothing is stopped in it")
+    experiment = live(session, key, "changed", instead="nothing is stopped in it", though_shipped=True)
     check_reason(reason)
     session.refresh(experiment)
     design = design_of(experiment)
@@ -161,7 +162,7 @@ def release_arm(
         actor=actor,
         action="experiment.weights",
         experiment=experiment,
-        shares=_with_share(weights, variant, told["share"]),
+        shares=weights if experiment.shipped is not None else _with_share(weights, variant, told["share"]),
         reason=reason,
     )
 

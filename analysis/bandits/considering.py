@@ -113,6 +113,7 @@ def consider(
         enrolment_of(session, found.experiment_id),
         waits_for=found.reason if found.waits else None,
         decision=None if report is None else report.body["decision"],
+        weights=found.old,
         p_best={
             arm: told["p_best"]
             for arm, told in found.numbers.get("arms", {}).items()

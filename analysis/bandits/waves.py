@@ -4,7 +4,7 @@ First rule that applies:
 
 1 nothing     the experiment has no waves, or all of them are out
 2 held        the experiment is paused; the wave before is still being drawn; its messages would expire unsent
-3 shipped     the report's decision is to ship a variant: the rest of the audience gets it
+3 shipped     the report's decision is to ship a variant that still gets users: the rest of the audience gets it
 4 ended       the report's decision is to keep the control: the rest of the audience gets the control (nothing, where that is silent)
 5 held        what keeps the slot from moving traffic may be otherwise later: doubt, an old copy, thin data with windows still open
 6 ended       this would be the last wave, and the control is the arm most probably the best: nothing is better than it
@@ -61,12 +61,13 @@ def next_wave(
     *,
     waits_for: str | None,
     decision: Mapping[str, Any] | None,
+    weights: Mapping[str, float],
     p_best: Mapping[str, float],
     now: datetime,
 ) -> Wave | None:
     """What becomes of the next wave; None where there is none.
 
-    waits_for: what keeps the slot from moving traffic and may pass; None where nothing does. decision: that of the newest report. p_best:
+    waits_for: what keeps the slot from moving traffic and may pass; None where nothing does. decision: that of the newest report. weights: of the open epoch. p_best:
     the chance of each compared arm to be the best; empty when it cannot be told.
     """
     if bandit.waves is None or experiment.released is None or not is_waiting(experiment):
@@ -80,7 +81,7 @@ def next_wave(
     by_hand, ending = experiment.held_at is not None, None
     held = _blocked(experiment, design, progress, now=now)
     if held is None and not by_hand:
-        ending = _decided(design, decision)
+        ending = _decided(design, decision, weights)
     if held is None and ending is None:
         held = waits_for
         if held is None and not by_hand and upto >= 1:
@@ -106,10 +107,11 @@ def _blocked(
 
 
 def _decided(
-    design: ExperimentDesign, decision: Mapping[str, Any] | None
+    design: ExperimentDesign, decision: Mapping[str, Any] | None, weights: Mapping[str, float]
 ) -> tuple[WaveAction, str, str] | None:
-    if decision is not None and decision["action"] == DecisionAction.SHIP:
-        variant = decision["variant"]
+    variant = None if decision is None else decision["variant"]
+    # One that was retired, or stopped by a guardrail, is not shipped by itself.
+    if decision is not None and decision["action"] == DecisionAction.SHIP and weights.get(variant, 0) > 0:
         return "shipped", f"the rest gets {variant}: {decision['because']}", variant
     if decision is not None and decision["action"] == DecisionAction.KEEP_CONTROL:
         return "ended", f"{_rest_gets(design)}: {decision['because']}", design.control.key

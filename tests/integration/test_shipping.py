@@ -19,6 +19,7 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound, TouchstoneError
 from experiments.lifecycle import Move
+from experiments.stopped_arms import release_arm
 from targeting import campaigns
 from tests.integration.analysis_rows import DAY
 from tests.integration.broadcast import (
@@ -284,3 +285,40 @@ def test_an_epoch_of_one_variant_alone_compares_nobody(database: Database, clock
         assert now["absolute"]["estimate"] == pytest.approx(was["absolute"]["estimate"], abs=0.005)
         assert now["significant"] == was["significant"]
     assert after["decision"]["variant"] == "coupon"
+
+
+def test_a_stopped_variant_is_not_shipped_and_a_shipped_one_is_stopped(
+    database: Database, clock: SteppedClock
+) -> None:
+    begin(database, clock)
+
+    def harm(variant: str) -> bool:
+        with database.transaction() as session:
+            found = planner.stop_harmful(
+                session,
+                clock,
+                actor="guard",
+                key=KEY,
+                variant=variant,
+                guard="opted_out",
+                reason="too many leave",
+                numbers={},
+            )
+        return found is not None
+
+    assert harm("reminder")
+    with pytest.raises(Conflict, match="was stopped by a guardrail"):
+        ship(database, clock, CONTINUE, variant="reminder", force=True, reason="all the same")
+    ship(database, clock, SHIP)
+    with database.transaction() as session:
+        epoch = release_arm(session, clock, actor="ann", key=KEY, variant="reminder", reason="it was a bug")
+    assert epoch.weights == {"silence": 0.0, "reminder": 0.0, "coupon": 1.0}
+    plan(database, clock)
+    assert harm("coupon")
+    # Nobody is left who sends anything to anybody new, so it pauses.
+    found = experiment(database)
+    assert (found.status, found.silenced) == ("paused", ["coupon"])
+    with database.snapshot() as session:
+        mine = session.exec(select(Message).where(Message.variant == "coupon")).all()
+    assert {str(message.state) for message in mine} == {"cancelled"}
+    Books(database, clock).tick()

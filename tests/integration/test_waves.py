@@ -11,6 +11,7 @@ from delivery.models import Message
 from delivery.watch.books import Books
 from delivery.watch.why import why
 from experiments import service
+from experiments.arms import retire_variant
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
@@ -302,6 +303,20 @@ def test_the_winner_is_shipped_to_the_rest(database: Database, clock: SteppedClo
     assert entry.after is not None
     assert entry.after["arms"]["coupon"]["users"] == sum(row.variant == "coupon" for row in drawn.values())
     Books(database, clock).tick()
+
+
+def test_a_winner_that_was_retired_is_not_shipped(database: Database, clock: SteppedClock) -> None:
+    begin(database, clock, people=3000)
+    plan(database, clock)
+    people_buy(database, clock, WINS)
+    with database.transaction() as session:
+        retire_variant(
+            session, clock, actor="ann", key=KEY, variant="coupon", reason="sold out", silence=False
+        )
+    clock.advance(2 * DAY)
+    (row,) = reallocate_tick(database, clock)
+    assert row.numbers["wave"]["action"] == "released"
+    assert experiment(database).shipped is None
 
 
 def test_nobody_more_is_messaged_when_nothing_is_better(database: Database, clock: SteppedClock) -> None:
