@@ -109,7 +109,7 @@ def _blocked(
 def _decided(
     design: ExperimentDesign, decision: Mapping[str, Any] | None, weights: Mapping[str, float]
 ) -> tuple[WaveAction, str, str] | None:
-    variant = None if decision is None else decision["variant"]
+    variant = "" if decision is None else str(decision["variant"])
     # One that was retired, or stopped by a guardrail, is not shipped by itself.
     if decision is not None and decision["action"] == DecisionAction.SHIP and weights.get(variant, 0) > 0:
         return "shipped", f"the rest gets {variant}: {decision['because']}", variant
