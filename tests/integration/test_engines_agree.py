@@ -11,6 +11,7 @@ from analysis.warehouse.translation import translate, write
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from tests.integration.analysis_rows import DAY, START
+from tests.integration.every_fact import KINDS, KINDS_OF_FACTS, every_fact, facts_of, the_same_facts
 from tests.integration.warehouse_rows import (
     AS_OF,
     METRICS,
@@ -63,6 +64,24 @@ def test_sqlite_says_what_postgresql_says(sqlite_url: str, postgres_url: str) ->
         found.append(here(database))
         database.dispose()
     the_same(*found)
+
+
+def test_every_fact_is_the_same_on_sqlite_postgresql_and_duckdb(
+    sqlite_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    """Whole, per user reached, by epoch, by day, and as a bandit asks; `make test-spark` adds Spark, in the same world."""
+    ours = facts_of(sqlite_url)
+    assert {name[0] for name in ours} == KINDS_OF_FACTS
+    assert {name[2] for name in ours if name[0] == "epoch"} == {1, 2, 3}
+    assert {name[1] for name in ours if name[0] == "metric"} == KINDS.keys()
+    the_same_facts(ours, facts_of(postgres_url))
+    database = Database(sqlite_url)
+    for format_ in ("parquet", "csv"):
+        export_facts(database, SteppedClock(AS_OF), folder=tmp_path / format_, format_=format_, page=700)
+        engine = opened(f"duckdb:///{tmp_path / format_}")
+        the_same_facts(ours, every_fact(engine))
+        engine.dispose()
+    database.dispose()
 
 
 @pytest.mark.parametrize("format_", ["parquet", "csv"])

@@ -14,6 +14,7 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Unavailable
 from tests.integration.analysis_rows import DAY, HOUR, START
+from tests.integration.every_fact import every_fact, facts_of, the_same_facts
 from tests.integration.warehouse_rows import (
     AS_OF,
     NAMES,
@@ -82,6 +83,15 @@ def test_spark_says_what_the_database_says(sqlite_url: str, tmp_path: Path, form
         assert engine.copied().until == AS_OF + hours * HOUR
         with database.transaction() as session:
             session.connection().execute(text("DELETE FROM events WHERE id % 3 = 0"))
+    database.dispose()
+
+
+def test_every_fact_is_the_same_on_spark(sqlite_url: str, tmp_path: Path) -> None:
+    """Those that SQLite, PostgreSQL and DuckDB agree about (`test_engines_agree.py`), in the same world."""
+    ours = facts_of(sqlite_url)
+    database = Database(sqlite_url)
+    export_facts(database, SteppedClock(AS_OF), folder=tmp_path / "copy", page=700)
+    the_same_facts(ours, every_fact(opened(f"spark:///{tmp_path / 'copy'}")))
     database.dispose()
 
 

@@ -1,5 +1,6 @@
 """Queries in the words of other engines: what is said, and that what cannot be said is an error."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,13 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, literal, select
 from sqlglot import exp
 
 from analysis.facts import facts
+from analysis.facts.allocation_facts import gather_allocation, gather_drawn
 from analysis.facts.arm_facts import arms_query, suppressed_query
+from analysis.facts.compliance_facts import gather_compliance
+from analysis.facts.epoch_facts import gather_epochs
 from analysis.facts.event_facts import events_query, names_in
 from analysis.facts.outcome_facts import mature_query
+from analysis.facts.slice_facts import By, gather_by
 from analysis.warehouse.translation import ENGINES, render, translate, write
 from experiments.errors import Unavailable
 from experiments.metrics import MetricDefinition
@@ -41,6 +46,7 @@ def queries() -> dict[str, Any]:
         "suppressed": suppressed_query(1),
         "mature": mature_query(1, timedelta(days=7), as_of=START),
         "events": events_query(1, names_in(definitions | METRICS), as_of=START),
+        **asked_beside(definitions | METRICS),
         **{
             f"{group.metrics[0][0]}, exact: {exact}": facts.metric_query(
                 1, group, as_of=START, sizes=sizes, exact=exact
@@ -49,6 +55,42 @@ def queries() -> dict[str, Any]:
             for exact in (False, True)
         },
     }
+
+
+class Asked:
+    """Listens to what is asked, and knows nobody."""
+
+    def __init__(self) -> None:
+        self.queries: list[Any] = []
+
+    def fetch(self, query: Any) -> list[Any]:
+        self.queries.append(query)
+        return []
+
+
+def asked_beside(definitions: Mapping[str, MetricDefinition]) -> dict[str, Any]:
+    """What is asked per user reached, by epoch, by day or attribute, and for a bandit."""
+    experiment: Any = {"experiment_id": 1, "as_of": START}
+    few = {key: definitions[key] for key in ("revenue", "both", "cut per order", "reads")}
+    found = {}
+    for name, ask in {
+        "reached": lambda engine: gather_compliance(engine, definitions=definitions, found={}, **experiment),
+        "epoch": lambda engine: gather_epochs(engine, definitions=definitions, **experiment),
+        "day": lambda engine: gather_by(engine, definitions=few, by=By(), **experiment),
+        "country": lambda engine: gather_by(engine, definitions=few, by=By(attribute="country"), **experiment),
+        "drawn": lambda engine: gather_drawn(engine, **experiment),
+        **{
+            f"bandit of {key}": lambda engine, metric=definitions[key]: gather_allocation(
+                engine, metric=metric, variants=("silence",), with_messages=True, **experiment
+            )
+            for key in ("revenue", "bought", "capped", "reads", "came back")
+        },
+    }.items():  # fmt: skip
+        engine = Asked()
+        ask(engine)
+        assert engine.queries, name
+        found |= {f"{name}, {i}": query for i, query in enumerate(engine.queries)}
+    return found
 
 
 def texts_in(query: str, dialect: str) -> set[str]:
