@@ -20,6 +20,8 @@ _TAILS: Final = np.array([1e-14, 1e-8, 1e-4, 0.01, 0.1])
 _NODES, _WEIGHTS = special.roots_legendre(8)
 _NARROWEST: Final = 1e-9
 """A standard error smaller than this share of the whole scale is taken for a point, and as this large."""
+_FARTHEST: Final = 690.0
+"""Logits beyond it cannot be told from 0 and 1."""
 _AT_A_TIME: Final = 2_000_000
 """Values of the integrand that are held at once."""
 
@@ -167,18 +169,44 @@ def _gaussian(mean: Floats, se: Floats) -> Floats:
 
 
 def _beta(a: Floats, b: Floats) -> Floats:
-    below = special.betaincinv(a[..., None], b[..., None], np.append(_TAILS, 0.5))
-    above = special.betaincinv(b[..., None], a[..., None], _TAILS)
-    # The logit of x from x below the median, and from 1 - x above it: each keeps its digits.
-    ends = np.concatenate([_logit(below), -_logit(above)], axis=-1)
+    below = _quantiles(a, b, np.append(_TAILS, 0.5))
+    above = -_quantiles(b, a, _TAILS)
+    ends = np.clip(np.concatenate([below, above], axis=-1), -_FARTHEST, _FARTHEST)
     t, weight = _nodes(ends.reshape(len(a), -1), ends[..., 0].max(axis=-1))
-    t, a, b = t[:, None, :], a[..., None], b[..., None]
-    log_density = a * special.log_expit(t) + b * special.log_expit(-t) - special.betaln(a, b)
-    return _integral(np.exp(log_density), special.betainc(a, b, special.expit(t)), weight)
+    t, shape, other = t[:, None, :], a[..., None], b[..., None]
+    log_density = shape * special.log_expit(t) + other * special.log_expit(-t) - special.betaln(shape, other)
+    # From the side of 0 or of 1 on which it lies a share keeps its digits.
+    low = t <= 0
+    nearer = special.betainc(np.where(low, shape, other), np.where(low, other, shape), special.expit(-abs(t)))
+    return _integral(np.exp(log_density), np.where(low, nearer, 1 - nearer), weight) + _beyond(a, b)
+
+
+def _beyond(a: Floats, b: Floats) -> Floats:
+    """P(arm k is the best, and it is so close to 0 or 1 that no number says how close): there t has an exponential tail.
+
+    Above, P(t_k > T + s) = q_k exp(-b_k s):   q_k integral_0^1 prod_{j != k} (1 - q_j v^(b_j / b_k)) dv.   Below, P(t_k < -T - s) =
+    r_k exp(-a_k s), and the best is nearest to -T:   prod_j r_j  a_k / sum_j a_j.   Next to nothing unless a or b is far below 1.
+    """
+    end = np.exp(-_FARTHEST)
+    q, r = special.betainc(b, a, end), special.betainc(a, b, end)
+    v = (_NODES + 1) / 2
+    others = 1 - q[:, None, :, None] * v ** (b[:, None, :] / b[:, :, None])[..., None]
+    others = np.where(np.eye(a.shape[-1], dtype=bool)[..., None], 1.0, others).prod(axis=-2)
+    above = q * (others * _WEIGHTS / 2).sum(axis=-1)
+    return np.asarray(above + r.prod(axis=-1, keepdims=True) * a / a.sum(axis=-1, keepdims=True))
+
+
+def _quantiles(a: Floats, b: Floats, p: Floats) -> Floats:
+    """The logits of the quantiles of Beta(a, b), from x where it is small and from 1 - x where that is: each keeps its digits."""
+    x, rest = (
+        special.betaincinv(a[..., None], b[..., None], p),
+        special.betainccinv(b[..., None], a[..., None], p),
+    )
+    return np.where(x < 0.5, _logit(x), -_logit(rest))
 
 
 def _logit(x: Floats) -> Floats:
-    return np.asarray(special.logit(np.maximum(x, 1e-300)))
+    return np.asarray(special.logit(np.clip(x, 1e-300, 0.5)))
 
 
 def _integral(density: Floats, cdf: Floats, weight: Floats) -> Floats:

@@ -16,10 +16,12 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict
 from experiments.lifecycle import Move
-from tests.integration.analysis_rows import DAY, HOUR, START
+from targeting.models import Event
+from tests.integration.analysis_rows import DAY, HOUR, START, design
 from tests.integration.bandit_world import (
     CLOSE,
     KEY,
+    RATES,
     days_pass,
     epochs,
     reallocations,
@@ -31,6 +33,14 @@ from tests.integration.threads import together
 from tests.integration.warehouse_rows import opened
 
 THIRD = pytest.approx(1 / 3)
+
+
+def begin_other(database: Database, clock: SteppedClock) -> None:
+    """One more experiment with a bandit, without users, which comes after the first."""
+    with database.transaction() as session:
+        document = design(key="other", trigger={"type": "rule"}, allocation={"policy": "thompson"})
+        service.create(session, clock, actor="test", document=document)
+        service.move(session, clock, actor="test", key="other", move=Move.START)
 
 
 def weigh(database: Database, clock: SteppedClock, **weights: float) -> None:
@@ -321,6 +331,34 @@ def test_an_epoch_goes_on_when_nothing_would_change(database: Database, clock: S
     assert row.outcome == "skipped"
     assert "right as they are" in row.reason
     assert len(epochs(database)) in {number, number + 1}
+
+
+@pytest.mark.parametrize("revenue", [1e99, 1e308])
+def test_absurd_amounts_keep_nobody_waiting(database: Database, clock: SteppedClock, revenue: float) -> None:
+    start(database, clock, allocation={"metric": "spent"})
+    begin_other(database, clock)
+    days_pass(database, clock, days=2, ticks=False)
+    with database.transaction() as session:
+        orders = session.exec(select(Event).order_by(Event.id).limit(2)).all()  # type: ignore[arg-type]
+        for order in orders:
+            order.properties = {"revenue": revenue}
+    spring, other = reallocate_tick(database, clock)
+    assert spring.outcome == "moved"
+    assert math.fsum(weights_now(database).values()) == pytest.approx(1)
+    assert other.reason == "nobody is assigned yet"
+
+
+@pytest.mark.parametrize(("rate", "outcome"), [(0.0, "skipped"), (1.0, "moved")])
+def test_arms_in_which_everybody_buys_or_nobody_keep_nobody_waiting(
+    database: Database, clock: SteppedClock, rate: float, outcome: str
+) -> None:
+    start(database, clock, allocation={"burn_in": {"users": 100, "conversions": 0}})
+    begin_other(database, clock)
+    days_pass(database, clock, days=2, ticks=False, rates=dict.fromkeys(RATES, rate))
+    spring, other = reallocate_tick(database, clock)
+    assert spring.outcome == outcome
+    assert math.fsum(weights_now(database).values()) == pytest.approx(1)
+    assert other.reason == "nobody is assigned yet"
 
 
 def test_an_experiment_without_a_bandit_is_left_alone(database: Database, clock: SteppedClock) -> None:

@@ -71,6 +71,23 @@ def test_what_is_no_posterior_is_refused(mean: object, se: object) -> None:
         gaussian_best(mean, se)
 
 
+@pytest.mark.parametrize(
+    "two", [(1e-9, 2e-9), (2.5e-4, 2.5e-4), (1e-3, 3.0), (0.01, 0.03), (0.2, 0.5), (40.0, 70.0)]
+)
+def test_rates_next_to_0_or_1_are_told_apart_by_their_order(two: tuple[float, float]) -> None:
+    """-log(1 - x) of Beta(1, b) is exponential with rate b, and so is -log(x) of Beta(b, 1)."""
+    first, second = two
+    expected = [second / (first + second), first / (first + second)]
+    assert beta_best([0, 0], [0, 0], prior=(1, two)) == pytest.approx(expected, abs=1e-4)
+    assert beta_best([0, 0], [0, 0], prior=(two, 1)) == pytest.approx(expected[::-1], abs=1e-4)
+    assert beta_best([0, 0], [0, 0], prior=(two, 1), maximise=False) == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_arm_in_which_everybody_converts_is_not_confused() -> None:
+    assert beta_best([1000, 1000], [0, 0], prior=(1, 2.5e-4)).tolist() == [0.5, 0.5]
+    assert beta_best([1e6, 1e6 - 1], [0, 1], prior=(1, 1e-6)) == pytest.approx([1, 0], abs=1e-6)
+
+
 def test_negative_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 0"):
         beta_best([-1, 2], [3, 4])
