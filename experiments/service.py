@@ -161,7 +161,9 @@ def set_weights(
     if hold is not None and hold != (experiment.held_at is not None):
         _hold(session, clock, actor=actor, experiment=experiment, hold=hold, reason=reason)
     # Whoever gets new users again is no longer silent.
-    experiment.silenced = [variant for variant in experiment.silenced or () if not shares[variant]] or None
+    silent = experiment.silenced or []
+    still = [variant for variant in silent if not shares[variant]]
+    experiment.silenced = still or None
     return open_epoch(
         session,
         clock,
@@ -170,7 +172,8 @@ def set_weights(
         experiment=experiment,
         shares=shares,
         reason=reason,
-        told=numbers,
+        was={} if still == silent else {"silenced": silent},
+        told=(numbers or {}) if still == silent else {**(numbers or {}), "silenced": still},
     )
 
 
@@ -194,9 +197,11 @@ def open_epoch(
     shares: Mapping[str, float],
     reason: str,
     told: Mapping[str, Any] | None = None,
+    was: Mapping[str, Any] | None = None,
 ) -> Epoch:
-    """Open a new epoch of an experiment that is held (`live`), and note it in the audit log with what is `told` beside the
-    weights. shares: by variant, summing to 1. Returns the open epoch, which is the old one when its weights are the same.
+    """Open a new epoch of an experiment that is held (`live`), and note it in the audit log with what `was` and what is
+    `told` beside the weights. shares: by variant, summing to 1. Returns the open epoch, which is the old one when its weights
+    are the same.
     """
     old = repository.current_epoch(session, _id(experiment))
     if old.weights == shares:
@@ -219,7 +224,7 @@ def open_epoch(
         action=action,
         subject_kind="experiment",
         subject_key=experiment.key,
-        before={"epoch": old.number, "weights": old.weights},
+        before={"epoch": old.number, "weights": old.weights, **(was or {})},
         after={"epoch": new.number, "weights": new.weights, "reason": reason, **(told or {})},
     )
     return new

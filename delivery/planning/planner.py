@@ -43,6 +43,8 @@ from targeting.repository import Unplanned
 
 STOPPED: Final = "stopped"
 """The reason of messages that were cancelled because their experiment was stopped."""
+RETIRED: Final = "retired"
+"""The same because their variant was retired, with what was planned for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,19 @@ def plan_tick(database: Database, clock: Clock, *, settings: Settings, batch: in
             for experiment in running
             if _has_work(session, experiment, ttl=settings.message_ttl, now=clock.now())
         ]
-    for experiment in running:
-        if experiment.silenced:
-            # What was in flight when the variant was silenced may have come back to be tried again.
-            with database.transaction() as session:
-                _cancel_silenced(session, experiment, experiment.silenced)
+        # What was in flight when its variant was silenced may have come back to be tried again.
+        late = [
+            _id(experiment)
+            for experiment in running
+            if experiment.silenced
+            and repository.has_waiting(session, experiment_id=_id(experiment), variants=experiment.silenced)
+        ]
+    for experiment_id in late:
+        with database.transaction() as session:
+            # Asked again under the lock: a variant may have come back since.
+            if enrolment.lock_running(session, experiment_id=experiment_id):
+                held = experiment_repository.reread(session, experiment_id)
+                _cancel_silenced(session, held, held.silenced or ())
     done = [_plan_experiment(database, clock, experiment, settings, batch) for experiment in ready]
     return Planned(
         experiments=len(done),

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     TextClause,
     func,
     or_,
@@ -90,19 +91,29 @@ def in_hand(session: Session, *, experiment_id: int, user_pks: Sequence[int], si
     return set(session.connection().execute(query.distinct()).scalars())
 
 
+def has_waiting(session: Session, *, experiment_id: int, variants: Sequence[str]) -> bool:
+    """Whether a message of these variants is not yet committed to go out."""
+    query = select(col(Message.id)).where(*_waiting(experiment_id, variants)).limit(1)
+    return session.connection().execute(query).first() is not None
+
+
 def cancel_waiting(
     session: Session, *, experiment_id: int, reason: str, variants: Sequence[str] | None = None
 ) -> int:
     """Cancel every message (of these variants) that is not yet committed to go out; returns how many."""
-    which = [col(Message.experiment_id) == experiment_id, col(Message.state).in_(WAITING_STATES)]
-    if variants is not None:
-        which.append(col(Message.variant).in_(variants))
     result = session.connection().execute(
         update(Message)
-        .where(*which)
+        .where(*_waiting(experiment_id, variants))
         .values(state=MessageState.CANCELLED, reason=reason, claimed_by=None, lease_until=None)
     )
     return result.rowcount
+
+
+def _waiting(experiment_id: int, variants: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    which = [col(Message.experiment_id) == experiment_id, col(Message.state).in_(WAITING_STATES)]
+    if variants is not None:
+        which.append(col(Message.variant).in_(variants))
+    return which
 
 
 def fullest_window(session: Session, *, window: timedelta) -> int:

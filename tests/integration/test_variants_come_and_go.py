@@ -2,16 +2,20 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select
+from sqlalchemy import update
+from sqlmodel import Session, select
 
 from delivery.models import Message
 from delivery.planning import planner
 from delivery.sending.dispatch import Dispatcher
 from delivery.watch.books import Books
 from experiments import service
+from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
@@ -165,6 +169,69 @@ def test_a_variant_that_gets_weight_again_is_sent_again(
     database: Database, clock: SteppedClock, half: int
 ) -> None:
     retire(database, clock, cancel=True)
+    back_in_stock(database, clock)
+    with database.snapshot() as session:
+        assert session.get_one(Experiment, half).silenced is None
+    before = assigned(database)["reminder"]
+    everybody(database, clock)
+    planner.plan_tick(database, clock, settings=settings())
+    sender = FakeSender()
+    asyncio.run(Dispatcher(database, clock, settings(), sender, "w").run(1000))
+    assert len(sender.sent) == assigned(database)["reminder"] - before > 50
+
+
+def test_that_a_variant_is_no_longer_silent_is_in_the_audit_log(
+    database: Database, clock: SteppedClock, half: int
+) -> None:
+    retire(database, clock, cancel=True)
+    back_in_stock(database, clock)
+    with database.snapshot() as session:
+        entry = session.exec(select(AuditEntry).order_by(AuditEntry.id.desc())).first()  # type: ignore[union-attr]
+    assert entry is not None
+    assert entry.action == "experiment.weights"
+    assert entry.before is not None
+    assert entry.after is not None
+    assert (entry.before["silenced"], entry.after["silenced"]) == (["reminder"], [])
+
+
+def test_a_tick_that_began_before_a_variant_came_back_cancels_nothing_of_it(
+    database: Database, clock: SteppedClock, half: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retire(database, clock, cancel=True)
+    with database.transaction() as session:
+        session.execute(update(Message).values(state="planned", reason="retry"))
+    begun = database.snapshot
+    left = []
+
+    @contextmanager
+    def and_then_it_comes_back() -> Iterator[Session]:
+        with begun() as session:
+            yield session
+        if not left:
+            left.append(True)
+            back_in_stock(database, clock)
+
+    monkeypatch.setattr(database, "snapshot", and_then_it_comes_back)
+    planner.plan_tick(database, clock, settings=settings())
+    assert left
+    assert told(database)["reminder", "cancelled", "retired"] == 0
+
+
+def test_a_tick_that_finds_nothing_to_cancel_writes_nothing(
+    database: Database, clock: SteppedClock, half: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retire(database, clock, cancel=True)
+    everybody(database, clock)
+    planner.plan_tick(database, clock, settings=settings())
+
+    def refuse() -> None:
+        raise AssertionError("a transaction was opened")
+
+    monkeypatch.setattr(database, "transaction", refuse)
+    planner.plan_tick(database, clock, settings=settings())
+
+
+def back_in_stock(database: Database, clock: SteppedClock) -> None:
     with database.transaction() as session:
         service.set_weights(
             session,
@@ -174,13 +241,6 @@ def test_a_variant_that_gets_weight_again_is_sent_again(
             weights={"silence": 1, "reminder": 1},
             reason="back in stock",
         )
-        assert session.get_one(Experiment, half).silenced is None
-    before = assigned(database)["reminder"]
-    everybody(database, clock)
-    planner.plan_tick(database, clock, settings=settings())
-    sender = FakeSender()
-    asyncio.run(Dispatcher(database, clock, settings(), sender, "w").run(1000))
-    assert len(sender.sent) == assigned(database)["reminder"] - before > 50
 
 
 def _is_in(session: object, pk: int) -> bool:
