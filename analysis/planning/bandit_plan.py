@@ -234,7 +234,9 @@ def _rates(design: ExperimentDesign, assumed: Assumed, field: str) -> dict[str, 
             )
         )
     problems += [
-        Problem(f"{field}rates", f"{key}: {rate:g} is not between 0 and 1")
+        Problem(
+            f"{field}{'rates' if key in assumed.rates else 'lift'}", f"{key}: {rate:g} is not between 0 and 1"
+        )
         for key, rate in reached.items()
         if not 0 <= rate <= 1
     ]

@@ -74,6 +74,7 @@ def test_equal_arms_have_no_right_winner(touchstone: CommandLine) -> None:
             "--rates: there is no variant 'email'; there are silence, coupon",
         ),
         (("--rates", "silence=0.05,coupon=1.5"), "--rates: coupon: 1.5 is not between 0 and 1"),
+        (("--rates", "silence=0.05", "--lift", "coupon=-3"), "--lift: coupon: -0.1 is not between 0 and 1"),
         (("--rates", "0.05"), "--rates: write ARM=VALUE"),
         (
             ("--rates", "silence=0.5,coupon=0.6", "--drift", "2"),
