@@ -43,7 +43,7 @@ def reallocate_tick(
     """
     with database.snapshot() as session:
         due = due_experiments(session, clock, key=key)
-    failure: TouchstoneError | None = None
+    failure: Exception | None = None
     done = []
     for each in due:
         try:
@@ -56,7 +56,8 @@ def reallocate_tick(
                     current_report(database, clock, key=each, max_age=LOOK_EVERY, facts=facts)
             with database.snapshot() as session:
                 considered = considered_now(session, clock, key=each, facts=facts)
-        except TouchstoneError as error:
+        # Numbers that cannot be computed with are ValueErrors: no reason for the other experiments to wait, either.
+        except (TouchstoneError, ValueError, ArithmeticError) as error:
             _log.warning("nothing was reallocated in %s: %s", each, error)
             failure = failure or error
             continue

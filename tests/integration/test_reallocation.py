@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+from analysis.bandits import considering
 from analysis.bandits.reallocation import act, considered_now, due_experiments, reallocate_tick, would_do
 from analysis.warehouse.export import export_facts
 from experiments import service
@@ -359,6 +360,24 @@ def test_arms_in_which_everybody_buys_or_nobody_keep_nobody_waiting(
     assert spring.outcome == outcome
     assert math.fsum(weights_now(database).values()) == pytest.approx(1)
     assert other.reason == "nobody is assigned yet"
+
+
+def test_an_experiment_that_cannot_be_computed_is_told_when_the_others_are_done(
+    database: Database, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(database, clock)
+    begin_other(database, clock)
+    users_come(database, number=90, at=clock.now())
+    clock.advance(DAY)
+
+    def fail(*_: object) -> None:
+        raise ValueError("no such weights")
+
+    monkeypatch.setattr(considering, "weights", fail)
+    with pytest.raises(ValueError, match="no such weights"):
+        reallocate_tick(database, clock)
+    (row,) = reallocations(database)
+    assert row.reason == "nobody is assigned yet"
 
 
 def test_an_experiment_without_a_bandit_is_left_alone(database: Database, clock: SteppedClock) -> None:

@@ -90,3 +90,9 @@ def test_the_tail_is_unknown_before_a_window_has_closed() -> None:
 def test_what_is_no_count_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"conversions have|counts and pooling"):
         delay_curve(bad)
+
+
+def test_conversions_that_nobody_could_have_watched_are_ignored() -> None:
+    watched = np.array([[[0.0, 0.0], [30.0, 0.0], [20.0, 20.0]]])
+    beyond = watched + [[[500.0, 500.0], [0.0, 500.0], [0.0, 0.0]]]
+    assert delay_curve(beyond).developed.tolist() == delay_curve(watched).developed.tolist()
