@@ -60,9 +60,8 @@ def delay_curve(conversions: ArrayLike, *, pooling: float = POOLING) -> DelayCur
     if not np.all(counts >= 0) or not 0 <= pooling < np.inf:
         raise ValueError("counts and pooling are at least 0")
     bins = counts.shape[-1]
-    watched = np.where(np.tri(bins + 1, bins, -1, dtype=bool), counts, 0.0)
-    # Sums over older ages, and over shorter delays.
-    older = watched[..., ::-1, :].cumsum(axis=-2)[..., ::-1, :]
+    # Sums over older ages, and over shorter delays; below, only those of b < a are taken out of them.
+    older = counts[..., ::-1, :].cumsum(axis=-2)[..., ::-1, :]
     sooner = older.cumsum(axis=-1)
     step = np.arange(bins)
     events, at_risk = older[..., step + 1, step], sooner[..., step + 1, step]

@@ -94,5 +94,5 @@ def test_what_is_no_count_is_refused(bad: np.ndarray) -> None:
 
 def test_conversions_that_nobody_could_have_watched_are_ignored() -> None:
     watched = np.array([[[0.0, 0.0], [30.0, 0.0], [20.0, 20.0]]])
-    beyond = watched + [[[500.0, 500.0], [0.0, 500.0], [0.0, 0.0]]]
+    beyond = watched + np.array([[[500.0, 500.0], [0.0, 500.0], [0.0, 0.0]]])
     assert delay_curve(beyond).developed.tolist() == delay_curve(watched).developed.tolist()
