@@ -1,19 +1,22 @@
 """Bandits over worlds whose base rate drifts, many at once: what each epoch came to, and the chances that its users were drawn with."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from analysis.stats.allocation import AllocationPolicy, weights
+from analysis.stats.best_arm import top_two, with_floor
+from analysis.stats.estimates import AllocationEvidence
+
 Floats = NDArray[np.float64]
 FLOOR: Final = 0.05
-LEADER: Final = 0.5
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
-_TINY: Final = 1e-300
+AT_A_TIME: Final = 1000
+"""Worlds that are played together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,16 @@ class Sums:
         return np.where(self.n > 1, np.maximum(within, 0.0), 0.0)
 
 
+def _by_pooled_means(n: Floats, total: Floats, squares: Floats) -> Floats:
+    """P(arm is the best), (worlds, arms), of independent normals around the means of all users: Gauss-Hermite over each arm's own value."""
+    users, sums, square_sums = (each.sum(axis=(1, 3)) for each in (n, total, squares))
+    size = np.maximum(users, 1)
+    mean = sums / size
+    return probability_best(mean, np.sqrt(np.maximum(square_sums / size - mean**2, 1e-6) / size))
+
+
 def probability_best(mean: Floats, error: Floats) -> Floats:
-    """P(arm is the best), (worlds, arms), of independent normals: Gauss-Hermite over each arm's own value."""
+    """As `best_arm.gaussian_best`, to three digits."""
     arms = mean.shape[1]
     weight = _WEIGHTS / _WEIGHTS.sum()
     chances = np.zeros_like(mean)
@@ -72,62 +83,90 @@ def probability_best(mean: Floats, error: Floats) -> Floats:
             if j != k:
                 below *= special.ndtr((at - mean[:, j, None]) / error[:, j, None])
         chances[:, k] = below @ weight
-    chances = np.maximum(chances, _TINY)
+    chances = np.maximum(chances, 1e-300)
     return chances / chances.sum(axis=1, keepdims=True)
-
-
-def thompson(chances: Floats) -> Floats:
-    return chances
-
-
-def top_two(chances: Floats) -> Floats:
-    """psi_i = P_i (b + (1 - b) sum_{j != i} P_j / (1 - P_j)), b = 1/2."""
-    odds = chances / np.maximum(1 - chances, 1e-12)
-    psi = chances * (LEADER + (1 - LEADER) * (odds.sum(axis=1, keepdims=True) - odds))
-    return np.asarray(psi / psi.sum(axis=1, keepdims=True))
 
 
 def by_hand(chances: Floats) -> Floats:
     """Somebody gives half to whoever is in front (of two arms 80 %), and the rest to all others alike."""
     arms = chances.shape[1]
-    leads = chances == chances.max(axis=1, keepdims=True)
+    leads = chances.argmax(axis=1)[:, None] == np.arange(arms)
     most = 0.5 if arms > 2 else 0.8
-    return np.where(leads, most, (1 - most) / (arms - 1))
+    return with_floor(np.where(leads, most, (1 - most) / (arms - 1)), FLOOR)
 
 
-POLICIES: Final[dict[str, Callable[[Floats], Floats]]] = {
-    "thompson": thompson,
-    "top_two": top_two,
-    "by hand": by_hand,
+POLICIES: Final = ("thompson", "top_two", "by hand")
+_AUTOMATIC: Final[dict[str, Literal["thompson", "top_two"]]] = {
+    "thompson": "thompson",
+    "top_two": "top_two",
+    "by hand": "thompson",
 }
 
 
 def play(
-    rng: np.random.Generator, *, worlds: int, rates: Floats, users: int, policy: str, parts: int = 1, money: bool = False
+    rng: np.random.Generator, *, worlds: int, rates: Floats, users: int, policy: str, parts: int = 1, money: bool = False,
+    pooled: bool = False,
 ) -> Worlds:  # fmt: skip
-    """Play a policy from uniform weights (the first epoch is the burn-in), on pooled means, as a simple bandit would.
+    """Play a policy from uniform weights: `allocation.weights` moves the traffic, on the epochs so far, with the floor and without a burn-in but
+    the first epoch, so that traffic moves as early as any design lets it. Proportions get normal posteriors here, as means do: Beta
+    posteriors make the same weights where an arm has a dozen events, at many times the cost.
+
+    pooled: weights come from the pooled means of the arms, as those of a simple bandit: what it makes of a drift stays in its weights, which is the harder
+    case for whoever estimates effects afterwards; and it costs a tenth.
 
     rates: (epochs, arms), the chance of the event. users: who come in each epoch. money: log-normal amounts instead of 1.
     """
+    some = [
+        _play(rng, min(AT_A_TIME, worlds - start), rates, users, policy, parts, money=money, pooled=pooled)
+        for start in range(0, worlds, AT_A_TIME)
+    ]
+    return Worlds(
+        **{
+            name: np.concatenate([getattr(each, name) for each in some])
+            for name in ("n", "total", "squares", "propensity")
+        }
+    )
+
+
+def _play(
+    rng: np.random.Generator, worlds: int, rates: Floats, users: int, policy: str, parts: int, *, money: bool, pooled: bool
+) -> Worlds:  # fmt: skip
     epochs, arms = rates.shape
     shape = (worlds, epochs, parts, arms)
     n, total, squares = (np.zeros(shape) for _ in range(3))
     chances = np.zeros((worlds, epochs, arms))
-    weights = np.full((worlds, arms), 1 / arms)
+    shares = np.full((worlds, arms), 1 / arms)
+    asked = AllocationPolicy(policy=_AUTOMATIC[policy], floor=FLOOR, burn_in_users=0, burn_in_conversions=0)
+    active = np.ones((worlds, arms), dtype=bool)
     for t in range(epochs):
-        chances[:, t] = weights
+        chances[:, t] = shares
         for s in range(parts):
-            came = rng.multinomial(users // parts, weights)
+            came = rng.multinomial(users // parts, shares)
             bought = rng.binomial(came, rates[t])
             n[:, t, s] = came
             total[:, t, s], squares[:, t, s] = _amounts(rng, bought) if money else (bought, bought)
-        so_far = [each.sum(axis=(1, 2)) for each in (n, total, squares)]
-        size = np.maximum(so_far[0], 1)
-        mean = so_far[1] / size
-        spread = np.maximum(so_far[2] / size - mean**2, 1e-6)
-        wanted = POLICIES[policy](probability_best(mean, np.sqrt(spread / size)))
-        weights = FLOOR + (1 - arms * FLOOR) * wanted
-        weights /= weights.sum(axis=1, keepdims=True)
+        if t == epochs - 1:
+            break
+        so_far = [each[:, : t + 1].sum(axis=2)[..., None] for each in (n, total, squares)]
+        if pooled:
+            chances_best, told = _by_pooled_means(*so_far), np.ones(worlds, dtype=bool)
+            wanted = chances_best if policy == "thompson" else top_two(chances_best)
+            wanted = with_floor(wanted, FLOOR)
+        else:
+            evidence = AllocationEvidence(
+                users=so_far[0],
+                total=so_far[1],
+                total_squares=so_far[2],
+                delays=None,
+                active=active,
+                proportion=False,
+            )
+            answer = weights(evidence, asked)
+            chances_best, told, wanted = answer.p_best, answer.told, answer.weights
+        if policy == "by hand":
+            wanted = by_hand(chances_best)
+        shares = np.where(told[:, None], wanted, shares)
+        shares /= shares.sum(axis=1, keepdims=True)
     return Worlds(n=n, total=total, squares=squares, propensity=chances)
 
 

@@ -5,7 +5,7 @@ they are. Nothing of the truth reaches it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,17 +88,19 @@ def simulate_bandit(
     alpha: float = 0.05,
     planned_n: int | None = None,
     delays_known: bool = True,
+    epochs_apart: bool = True,
     progress: Progress | None = None,
 ) -> BanditRuns:
     """Run the world `runs` times. In each interval users are drawn into arms; then the policy is asked for the weights of the next.
 
     shares: of the arms until the policy has something to say (and for good with `fixed`), summing to 1. alpha, planned_n: of `leading.ahead`, which is
-    asked after every interval and until the last window has closed. delays_known: False takes "not yet" for "did not", to show what that does.
+    asked after every interval and until the last window has closed. delays_known: False takes "not yet" for "did not", and epochs_apart: False
+    adds the epochs up before the policy is asked, to show what that does.
     """
     found = []
     for start in range(0, runs, AT_A_TIME):
         some = min(AT_A_TIME, runs - start)
-        found.append(_run(world, policy, shares, some, rng, alpha, planned_n, delays_known))
+        found.append(_run(world, policy, shares, some, rng, alpha, planned_n, delays_known, epochs_apart))
         if progress is not None:
             progress(start + some, runs)
     sizes = np.array([len(each.regret) for each in found], dtype=np.float64)
@@ -123,6 +125,17 @@ class _Seen:
     def mature(self, now: int) -> int:
         """How many intervals, from the first, have users whose windows have closed at the end of interval `now`."""
         return int(min(max(now + self.at_once - self.converted.shape[-1] + 1, 0), self.users.shape[1]))
+
+    def pooled(self, now: int, *, delays_known: bool) -> AllocationEvidence:
+        """As `evidence`, with all epochs taken for one."""
+        found = self.evidence(now, delays_known=delays_known)
+        return replace(
+            found,
+            **{
+                name: getattr(found, name).sum(axis=1, keepdims=True)
+                for name in ("users", "total", "total_squares")
+            },
+        )
 
     def evidence(self, now: int, *, delays_known: bool) -> AllocationEvidence:
         """As of the end of interval `now` (0 the first): users of interval s have been watched for now - s whole intervals."""
@@ -151,7 +164,7 @@ class _Seen:
 
 def _run(
     world: World, policy: AllocationPolicy, shares: Floats, worlds: int, rng: np.random.Generator, alpha: float, planned_n: int | None,
-    delays_known: bool,
+    delays_known: bool, epochs_apart: bool,
 ) -> BanditRuns:  # fmt: skip
     intervals, arms, at_once = len(world.arrivals), len(world.rates), world.delays.shape[1] == 0
     delays = np.ones((arms, 1)) if at_once else world.delays
@@ -174,7 +187,8 @@ def _run(
             seen.users[:, now], seen.converted[:, now] = _interval(world, delays, now, current, rng)
         _judge(seen, now, winner, decided, world, alpha, planned_n)
         if now < intervals - 1 and policy.policy != "fixed":
-            answer = weights(seen.evidence(now, delays_known=delays_known), policy)
+            told = (seen.evidence if epochs_apart else seen.pooled)(now, delays_known=delays_known)
+            answer = weights(told, policy)
             moved = np.where((moved == 0) & answer.told, now + 2, moved)
             current = np.where(answer.told[:, None], answer.weights, current)
     return BanditRuns(

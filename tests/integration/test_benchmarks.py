@@ -114,6 +114,35 @@ def test_the_exact_method_is_certified_on_the_same_path():
     assert certify_exact.block_stream(many, many, 50)[0].max() <= 1e-12
 
 
+def test_the_other_library_is_given_the_same_floor():
+    """With a floor of one half for each of two arms nothing is left to choose."""
+    world = certify_bandits.world_of((0.05, 0.065), 50)
+    even = replace(certify_bandits.BARE, floor=0.5)
+    lost = certify_bandits.regret_of_mabwiser(world, 4, np.random.default_rng(1), policy=even)
+    assert lost == pytest.approx(np.full(4, 0.5 * 0.015 * 50 * certify_bandits.INTERVALS), rel=0.15)
+    waiting = replace(certify_bandits.BARE, burn_in_users=10_000)
+    lost = certify_bandits.regret_of_mabwiser(world, 4, np.random.default_rng(1), policy=waiting)
+    assert lost == pytest.approx(np.full(4, 0.5 * 0.015 * 50 * certify_bandits.INTERVALS), rel=0.15)
+
+
+def test_a_miss_is_explained_only_by_what_is_its_cause(monkeypatch):
+    """Ours loses more than the other library; the price of comparing within epochs is no excuse when pooling does not help."""
+    spread = np.linspace(-1, 1, 50)
+
+    def claim(pooled):
+        monkeypatch.setattr(
+            certify_bandits,
+            "_ours",
+            lambda *_, apart=True: certify_bandits._Lost(spread + (20 if apart else pooled)),
+        )
+        monkeypatch.setattr(certify_bandits, "_theirs", lambda *_: certify_bandits._Lost(spread + 15))
+        return certify_bandits._stationary("w", certify_bandits.world_of((0.05, 0.1), 50), TINY, [1])
+
+    assert claim(pooled=15).met is False
+    assert "15.0" in claim(pooled=15).explained
+    assert claim(pooled=20).explained == ""
+
+
 @pytest.mark.slow
 def test_bandits_are_certified_against_another_library():
     findings, world = Findings(), certify_bandits.slow_winner(50)

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from analysis.inputs import AnalysisPlan, MetricSpec
+from analysis.stats.allocation import AllocationPolicy, weights
+from analysis.stats.best_arm import gaussian_best
+from analysis.stats.estimates import AllocationEvidence
 from analysis.verdicts.by_epoch import compare_by_epoch
 from analysis.verdicts.report import look_of
 from benchmarks import bandit_worlds, certify_adaptive
@@ -88,12 +91,36 @@ def test_a_twin_that_is_not_production_stops_the_run(monkeypatch: pytest.MonkeyP
 
 
 def test_the_chances_of_being_best() -> None:
-    rng = np.random.default_rng(3)
     mean, error = np.array([[0.10, 0.11, 0.105]]), np.array([[0.01, 0.005, 0.02]])
-    drawn = rng.normal(mean, error, (200_000, 3)).argmax(axis=1)
-    assert probability_best(mean, error)[0] == pytest.approx(np.bincount(drawn) / 200_000, abs=0.005)
-    for policy in bandit_worlds.POLICIES.values():
-        assert policy(np.array([[0.2, 0.7, 0.1]])).sum() == pytest.approx(1.0)
+    assert probability_best(mean, error) == pytest.approx(gaussian_best(mean, error), abs=0.005)
+    assert bandit_worlds.by_hand(np.array([[0.2, 0.7, 0.1]])) == pytest.approx(
+        np.array([[0.2625, 0.475, 0.2625]])
+    )
+
+
+def test_worlds_are_played_with_the_weights_of_the_product() -> None:
+    played = worlds(lift=2.0, count=5)
+    for epoch in range(1, 4):
+        sums = played.until(epoch - 1, 1)
+        seen = AllocationEvidence(
+            users=sums.n[..., None],
+            total=sums.total[..., None],
+            total_squares=sums.squares[..., None],
+            delays=None,
+            active=np.ones((5, 3), dtype=bool),
+            proportion=False,
+        )
+        policy = AllocationPolicy(policy="thompson", burn_in_users=0, burn_in_conversions=0)
+        assert played.propensity[:, epoch] == pytest.approx(weights(seen, policy).weights)
+
+
+@pytest.mark.parametrize("policy", bandit_worlds.POLICIES)
+@pytest.mark.parametrize("pooled", [True, False])
+def test_every_policy_moves_traffic_to_the_better_arm(policy: str, pooled: bool) -> None:
+    rates = np.tile([0.05, 0.05, 0.15], (4, 1))
+    played = play(np.random.default_rng(5), worlds=30, rates=rates, users=900, policy=policy, pooled=pooled)
+    assert played.propensity[:, 0] == pytest.approx(1 / 3)
+    assert played.propensity[:, -1, 2].mean() > 0.4
 
 
 def test_every_arm_keeps_its_floor() -> None:

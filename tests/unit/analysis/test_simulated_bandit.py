@@ -53,6 +53,18 @@ def test_what_happens_at_once_is_known_at_the_end_of_the_interval() -> None:
     assert runs.regret.mean() < 0.5 * 0.03 * 12_000
 
 
+def test_epochs_added_up_save_what_the_comparison_within_epochs_costs_where_nothing_drifts() -> None:
+    world = replace(WORLD, rates=np.array([0.05, 0.10]), delays=np.zeros((2, 0)), arrivals=np.full(12, 200))
+    bare = replace(THOMPSON, floor=0.0, burn_in_users=0, burn_in_conversions=0)
+    apart, added = (
+        simulate_bandit(
+            world, bare, shares=EVEN, runs=300, rng=np.random.default_rng(1), epochs_apart=each
+        ).regret.mean()
+        for each in (True, False)
+    )
+    assert added < apart - 0.5
+
+
 def test_the_smallest_rate_is_best_when_less_is_better() -> None:
     world = replace(WORLD, maximise=False)
     runs = simulate_bandit(
