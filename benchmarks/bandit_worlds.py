@@ -31,6 +31,14 @@ class Worlds:
     squares: Floats
     propensity: Floats
 
+    def first(self, count: int) -> "Worlds":
+        return Worlds(
+            n=self.n[:count],
+            total=self.total[:count],
+            squares=self.squares[:count],
+            propensity=self.propensity[:count],
+        )
+
     def until(self, epoch: int, part: int) -> "Sums":
         """What is known after `part` (from 0) of `epoch` (from 0): per epoch, the present one as far as it goes."""
         kept = [each[:, : epoch + 1].copy() for each in (self.n, self.total, self.squares)]
@@ -114,7 +122,7 @@ def play(
     pooled: weights come from the pooled means of the arms, as those of a simple bandit: what it makes of a drift stays in its weights, which is the harder
     case for whoever estimates effects afterwards; and it costs a tenth.
 
-    rates: (epochs, arms), the chance of the event. users: who come in each epoch. money: log-normal amounts instead of 1.
+    policy: one of `POLICIES`, or "even", which moves nothing. rates: (epochs, arms), the chance of the event. users: who come in each epoch. money: log-normal amounts instead of 1.
     """
     some = [
         _play(rng, min(AT_A_TIME, worlds - start), rates, users, policy, parts, money=money, pooled=pooled)
@@ -136,7 +144,9 @@ def _play(
     n, total, squares = (np.zeros(shape) for _ in range(3))
     chances = np.zeros((worlds, epochs, arms))
     shares = np.full((worlds, arms), 1 / arms)
-    asked = AllocationPolicy(policy=_AUTOMATIC[policy], floor=FLOOR, burn_in_users=0, burn_in_conversions=0)
+    asked = AllocationPolicy(
+        policy=_AUTOMATIC.get(policy, "fixed"), floor=FLOOR, burn_in_users=0, burn_in_conversions=0
+    )
     active = np.ones((worlds, arms), dtype=bool)
     for t in range(epochs):
         chances[:, t] = shares
@@ -145,8 +155,8 @@ def _play(
             bought = rng.binomial(came, rates[t])
             n[:, t, s] = came
             total[:, t, s], squares[:, t, s] = _amounts(rng, bought) if money else (bought, bought)
-        if t == epochs - 1:
-            break
+        if t == epochs - 1 or policy == "even":
+            continue
         so_far = [each[:, : t + 1].sum(axis=2)[..., None] for each in (n, total, squares)]
         if pooled:
             chances_best, told = _by_pooled_means(*so_far), np.ones(worlds, dtype=bool)

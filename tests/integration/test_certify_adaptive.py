@@ -14,7 +14,7 @@ from analysis.verdicts.report import look_of
 from benchmarks import bandit_worlds, certify_adaptive
 from benchmarks.bandit_worlds import Sums, Worlds, base_rates, play, probability_best
 from benchmarks.certify_page import page_of
-from benchmarks.claims import ALPHA, QUICK, Findings
+from benchmarks.claims import ALPHA, FULL, QUICK, Findings
 from benchmarks.simulation import Twin
 from experiments.vocabulary import Method, MetricKind
 
@@ -121,6 +121,26 @@ def test_every_policy_moves_traffic_to_the_better_arm(policy: str, pooled: bool)
     played = play(np.random.default_rng(5), worlds=30, rates=rates, users=900, policy=policy, pooled=pooled)
     assert played.propensity[:, 0] == pytest.approx(1 / 3)
     assert played.propensity[:, -1, 2].mean() > 0.4
+
+
+def test_a_miss_while_looking_is_explained_by_the_clock_only_where_even_shares_miss_as_well() -> None:
+    def claim(share: float, even: float, drift: str = "up") -> tuple[bool | None, str]:
+        rates = {(2, "thompson", drift): (share, share / 2), (5, "thompson", "up"): (0.03, 0.01)}
+        made = certify_adaptive._of_looks("spending", rates, even, 10, 1000, FULL)
+        return made.met, made.explained
+
+    assert claim(0.05, 0.05) == (True, "")
+    assert claim(0.064, 0.058)[0] is False
+    assert "5.80 %" in claim(0.064, 0.058)[1]
+    assert claim(0.08, 0.058) == (False, "")
+    assert claim(0.064, 0.058, drift="down") == (False, "")
+
+
+def test_even_shares_stay_even() -> None:
+    rates = np.tile([0.05, 0.15], (3, 1))
+    played = play(np.random.default_rng(5), worlds=4, rates=rates, users=900, policy="even")
+    assert played.propensity == pytest.approx(np.full((4, 3, 2), 0.5))
+    assert played.n.sum(axis=(2, 3)) == pytest.approx(np.full((4, 3), 900))
 
 
 def test_every_arm_keeps_its_floor() -> None:
