@@ -32,6 +32,7 @@ from benchmarks import (
     certify_health,
     certify_intervals,
     certify_joint,
+    certify_looking,
     certify_peeking,
     certify_tempting,
 )
@@ -85,7 +86,7 @@ def parts_of(size: Size) -> list[Step]:
         ("a broken split", certify_health.detection, 1),
         ("after a bandit", certify_adaptive.afterwards, certify_adaptive.steps_of(size)),
         ("after a bandit, revenue", certify_adaptive.money, 1),
-        ("during a bandit", certify_adaptive.peeking, len(certify_adaptive.LOOKING)),
+        ("during a bandit", certify_looking.peeking, len(certify_looking.LOOKING)),
         ("bandits, a slow winner", certify_bandits.delayed, certify_bandits.STEPS[0]),
         ("bandits, regret", certify_bandits.regret, certify_bandits.STEPS[1]),
         ("bandits, false winners", certify_bandits.false_winners, certify_bandits.STEPS[2]),

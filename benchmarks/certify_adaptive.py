@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -14,14 +12,10 @@ from analysis.inputs import ArmFacts, EpochFacts, MetricSpec
 from analysis.stats import adaptive, adaptive_shares
 from analysis.stats.adaptive_shares import Shares
 from analysis.stats.aggregates import Aggregate
-from analysis.stats.eprocess import bet_size, log_e_by_epoch
-from analysis.stats.proportions import SMALL_CELL
-from analysis.stats.sequential import AlwaysValid, tightest_at
-from analysis.stats.spending import spending_boundaries
 from analysis.stats.welch import Arms
 from analysis.verdicts.by_epoch import compare_by_epoch
-from analysis.verdicts.compare import FEW_CONVERSIONS, Look
-from benchmarks.bandit_worlds import Sums, Worlds, base_rates, play
+from analysis.verdicts.compare import Look
+from benchmarks.bandit_worlds import Sums, base_rates, play
 from benchmarks.claims import ALPHA, Claim, Findings, Grid, Size, at_least, at_most, percent, standard_error
 from benchmarks.simulation import Floats, Twin
 from experiments.vocabulary import Method, MetricKind
@@ -34,13 +28,6 @@ SHAPES: Final = ((5, 1000), (14, 1000))
 """Epochs, and users who come in each of them."""
 TRUTHS: Final = ("no effect", "+2 points", "+30 %")
 ESTIMATORS: Final = ("score", "score, lift", "Wald", "AW-AIPW", "BOLS", "pooled")
-LOOKING: Final = ((10, 1000), (14, 300))
-"""Epochs, and users who come in each of them."""
-PARTS: Final = 5
-CLOCK: Final = (
-    "Not the bandit: with even shares the same looks err in {even}. Information is counted in users, and a base rate that doubles while everybody looks makes late users say "
-    "more than early ones: the early looks are then less alike to the last than the boundary takes them for. See decision 0050."
-)
 SAMPLE: Final = 6
 CRITICAL: Final = float(-special.ndtri(ALPHA / 2))
 Advance = Callable[[], None]
@@ -121,9 +108,9 @@ def _missed(cell: Cell, sums: Sums) -> dict[str, float]:
         is_last = k == cell.arms - 1
         delta = 0.02 if is_last and cell.truth == "+2 points" else 0.0
         lift = 0.3 if is_last and cell.truth == "+30 %" else 0.0
-        control, treatment = (_arm(sums, each) for each in (0, k))
+        control, treatment = (arm_of(sums, each) for each in (0, k))
         if lift == 0:
-            shares = _shares(sums, k)
+            shares = shares_of(sums, k)
             found["score"].append(_share(np.abs(adaptive_shares.score(shares, delta * ones)) > CRITICAL))
             effect, _ = adaptive.stabilised(sums.users, control, treatment)
             critical = -special.stdtrit(effect.degrees_of_freedom, ALPHA / 2)
@@ -133,7 +120,7 @@ def _missed(cell: Cell, sums: Sums) -> dict[str, float]:
             pooled = np.sqrt(spread[:, k] + spread[:, 0])
             found["pooled"].append(_share(np.abs(mean[:, k] - mean[:, 0] - delta) > CRITICAL * pooled))
         if delta == 0:
-            z = adaptive_shares.score_of_lift(_shares(sums, k), lift * ones)
+            z = adaptive_shares.score_of_lift(shares_of(sums, k), lift * ones)
             found["score, lift"].append(_share(np.abs(z) > CRITICAL))
         if delta == 0 and lift == 0:
             found["BOLS"].append(_share(adaptive.bols(control, treatment).p_value < ALPHA))
@@ -144,11 +131,11 @@ def _share(wrong: NDArray[np.bool_]) -> float:
     return float(wrong.mean())
 
 
-def _arm(sums: Sums, k: int) -> Arms:
+def arm_of(sums: Sums, k: int) -> Arms:
     return Arms(n=sums.n[..., k], mean=sums.mean[..., k], variance=sums.variance[..., k])
 
 
-def _shares(sums: Sums, k: int) -> Shares:
+def shares_of(sums: Sums, k: int) -> Shares:
     return Shares(
         users=sums.users,
         n_c=sums.n[..., 0],
@@ -249,157 +236,10 @@ def money(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
 def _wald(sums: Sums, arms: int) -> float:
     found = []
     for k in range(1, arms):
-        effect, _ = adaptive.stabilised(sums.users, _arm(sums, 0), _arm(sums, k))
+        effect, _ = adaptive.stabilised(sums.users, arm_of(sums, 0), arm_of(sums, k))
         critical = -special.stdtrit(effect.degrees_of_freedom, ALPHA / 2)
         found.append(_share(np.abs(effect.estimate) > critical * effect.standard_error))
     return float(np.mean(found))
-
-
-def peeking(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
-    """No effect, a look after every fifth of an epoch: how often does a report ever call any arm significant?"""
-    arms_told = ARMS if size.name == "full" else (2, 5)
-    for number, (epochs, users) in enumerate(LOOKING):
-        rates: dict[str, dict[tuple[int, str, str], tuple[float, float]]] = {
-            "spending": {},
-            "always_valid": {},
-        }
-        for which, (arms, policy, drift) in enumerate(product(arms_told, POLICIES[:2], DRIFTS[:2])):
-            cell = Cell(arms, drift, policy, epochs, users, "no effect")
-            worlds = play(
-                np.random.default_rng([seed, 42, number, arms, which]),
-                worlds=_looked_at("spending", arms, size),
-                rates=cell.rates(),
-                users=users,
-                policy=policy,
-                parts=PARTS,
-            )
-            for method, found in rates.items():
-                looked_at = worlds.first(_looked_at(method, arms, size))
-                found[arms, policy, drift] = ever_significant(looked_at, method, arms)
-        even = _with_even_shares(np.random.default_rng([seed, 43, number]), epochs, users, size)
-        for method, found in rates.items():
-            findings.claims.append(_of_looks(method, found, even[method], epochs, users, size))
-            findings.grids.append(
-                Grid(
-                    title=f"False alarms during a bandit: {method}, {epochs} epochs of {users} users",
-                    corner="arms, policy, base rate",
-                    columns=("any arm ever significant", "as a winner over the control", "runs"),
-                    rows=[
-                        (
-                            f"{arms} arms, {policy}, {drift}",
-                            (percent(share), percent(winner), f"{_looked_at(method, arms, size):,}"),
-                        )
-                        for (arms, policy, drift), (share, winner) in found.items()
-                    ],
-                )
-            )
-        advance()
-
-
-def _looked_at(method: str, arms: int, size: Size) -> int:
-    """Fewer for `always_valid`, whose e-processes take most of the time, and whose errors lie far below the bar."""
-    return size.runs // ((4 if arms < 10 else 20) * (1 if method == "spending" else 2))
-
-
-def _with_even_shares(rng: np.random.Generator, epochs: int, users: int, size: Size) -> dict[str, float]:
-    """The same looks at two arms that nobody moved traffic between, while the base rate doubles: what the drift does by itself."""
-    cell = Cell(2, "up", "even", epochs, users, "no effect")
-    worlds = play(rng, worlds=size.runs, rates=cell.rates(), users=users, policy="even", parts=PARTS)
-    return {
-        method: ever_significant(worlds.first(_looked_at(method, 2, size) * 4), method, 2)[0]
-        for method in ("spending", "always_valid")
-    }
-
-
-def _of_looks(
-    method: str,
-    rates: dict[tuple[int, str, str], tuple[float, float]],
-    even: float,
-    epochs: int,
-    users: int,
-    size: Size,
-) -> Claim:
-    # The cell that is furthest beyond what its own number of runs may show by chance.
-    def beyond(cell: tuple[int, str, str]) -> float:
-        return rates[cell][0] - at_most(ALPHA, _looked_at(method, cell[0], size), len(rates))
-
-    worst = max(rates, key=beyond)
-    runs = _looked_at(method, worst[0], size)
-    share, winner = rates[worst]
-    met = beyond(worst) <= 0
-    # Only of a base rate that rises, and only while no bandit is worse than even shares are, is the clock the cause.
-    clock = worst[2] == "up" and share <= at_most(even, runs, len(rates))
-    return Claim(
-        topic=TOPIC,
-        claim=f"{method}, {epochs * PARTS} looks at {epochs} epochs of {users} users, base rate drifting by 2x: any arm ever "
-        f"called significant without an effect, in every one of {len(rates)} cells",
-        bar=f"<= 5 % (by chance up to {percent(at_most(ALPHA, runs, len(rates)))})",
-        obtained=f"worst {percent(share)} ({worst[0]} arms, {worst[1]}, base {worst[2]}), as a winner {percent(winner)}; "
-        f"for comparison, 2 arms with even shares, base up: {percent(even)} ({4 * _looked_at(method, 2, size):,} runs)",
-        error=percent(standard_error(share, runs)),
-        runs=f"{runs:,} in this cell",
-        met=met,
-        explained=CLOCK.format(even=percent(even)) if not met and clock else "",
-    )
-
-
-def ever_significant(worlds: Worlds, method: str, arms: int) -> tuple[float, float]:
-    """The shares of worlds with a significant effect at some look, and with a significant winner (Holm: the first step)."""
-    count, epochs, parts, _ = worlds.n.shape
-    planned = int(worlds.n[0].sum())
-    any_, wins = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-    level, looks = ALPHA / (arms - 1), epochs * parts
-    bounds = _bounds(method, looks, planned, level)
-    for look in range(looks):
-        sums = worlds.until(look // parts, look % parts)
-        bound = bounds[look]
-        for k in range(1, arms):
-            shares = _shares(sums, k)
-            told = shares.reason() == 0
-            exact = _exact(method, sums, shares, k)
-            hit = told & ~exact & (adaptive_shares.p_values(shares) < bound)
-            if (told & exact).any():
-                chosen = told & exact
-                hit[chosen] = _e_process(sums, k, chosen, planned) < level
-            any_ |= hit
-            wins |= hit & (shares.estimate > 0)
-    return float(any_.mean()), float(wins.mean())
-
-
-@cache
-def _bounds(method: str, looks: int, planned: int, level: float) -> tuple[float, ...]:
-    """What one comparison at `level` may claim at each of evenly spaced looks, as `by_epoch` asks its rules."""
-    if method == "spending":
-        found = spending_boundaries([(each + 1) / looks for each in range(looks)], level)
-        return tuple(float(2 * special.ndtr(-bound)) for bound in found)
-    rho = tightest_at(planned, ALPHA)
-    return tuple(AlwaysValid(n=planned * (look + 1) // looks, rho=rho).level(level) for look in range(looks))
-
-
-def _exact(method: str, sums: Sums, shares: Shares, k: int) -> NDArray[np.bool_]:
-    """Which worlds are compared by the e-process, as `by_epoch` chooses."""
-    n = [each.sum(axis=-1) for each in (shares.n_c, shares.n_t)]
-    x = [each.sum(axis=-1) for each in (shares.x_c, shares.x_t)]
-    rate = (x[0] + x[1]) / np.maximum(n[0] + n[1], 1)
-    left = np.minimum(*adaptive.worth(sums.users, _arm(sums, 0), _arm(sums, k)))
-    small: NDArray[np.bool_] = left * np.minimum(rate, 1 - rate) < SMALL_CELL
-    if method == "always_valid":
-        fewest = np.min([np.minimum(a, b - a) for a, b in zip(x, n, strict=True)], axis=0)
-        small = small | (fewest < FEW_CONVERSIONS)
-    return small
-
-
-def _e_process(sums: Sums, k: int, chosen: NDArray[np.bool_], planned: int) -> Floats:
-    counts = [
-        each[chosen] for each in (sums.n[..., 0], sums.total[..., 0], sums.n[..., k], sums.total[..., k])
-    ]
-    pair = sums.propensity[chosen][..., [0, k]]
-    share = pair[..., 1] / pair.sum(axis=-1)
-    size = bet_size(round(planned * float(pair[0, 0].sum())), ALPHA)
-    zero = np.zeros(len(share))
-    up = log_e_by_epoch(*counts, share=share, size=size, margin=zero)
-    down = log_e_by_epoch(*counts[2:], *counts[:2], share=1 - share, size=size, margin=zero)
-    return np.asarray(np.minimum(1.0, 2 * np.exp(-np.maximum(np.maximum(up, down), 0.0))))
 
 
 def _check(rng: np.random.Generator, sums: Sums) -> None:
@@ -412,7 +252,7 @@ def _check(rng: np.random.Generator, sums: Sums) -> None:
         found = compare_by_epoch(spec, arms[0], arms[1], look=look)
         if found.test != "score_by_epoch":
             continue
-        mine = float(adaptive_shares.p_values(_shares(sums, k))[world])
+        mine = float(adaptive_shares.p_values(shares_of(sums, k))[world])
         if found.p_value is None or not np.isclose(found.p_value, mine, rtol=1e-9):
             raise Twin(f"by epoch: {mine}, in production {found.p_value}")
 

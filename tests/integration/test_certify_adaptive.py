@@ -11,7 +11,7 @@ from analysis.stats.best_arm import gaussian_best
 from analysis.stats.estimates import AllocationEvidence
 from analysis.verdicts.by_epoch import compare_by_epoch
 from analysis.verdicts.report import look_of
-from benchmarks import bandit_worlds, certify_adaptive
+from benchmarks import bandit_worlds, certify_adaptive, certify_looking
 from benchmarks.bandit_worlds import Sums, Worlds, base_rates, play, probability_best
 from benchmarks.certify_page import page_of
 from benchmarks.claims import ALPHA, FULL, QUICK, Findings
@@ -32,7 +32,7 @@ def worlds(*, lift: float = 1.0, count: int = 40) -> Worlds:
 def test_looks_are_judged_as_production_judges_them(method: Method) -> None:
     """Every look of some worlds with a large effect: significant here exactly where the report says so."""
     played, planned, level = worlds(lift=3.5, count=6), 2400, ALPHA / 2
-    bounds = certify_adaptive._bounds(str(method), 8, planned, level)
+    bounds = certify_looking._bounds(str(method), 8, planned, level)
     hits = 0
     for look in range(8):
         sums = played.until(look // 2, look % 2)
@@ -45,10 +45,10 @@ def test_looks_are_judged_as_production_judges_them(method: Method) -> None:
             weights_changed=True,
         )
         rule = look_of(plan, fractions[-1], [])
-        shares = certify_adaptive._shares(sums, 2)
-        exact = certify_adaptive._exact(str(method), sums, shares, 2)
+        shares = certify_adaptive.shares_of(sums, 2)
+        exact = certify_looking._exact(str(method), sums, shares, 2)
         p = certify_adaptive.adaptive_shares.p_values(shares)
-        e = certify_adaptive._e_process(sums, 2, np.ones(6, dtype=bool), planned)
+        e = certify_looking._e_process(sums, 2, np.ones(6, dtype=bool), planned)
         for world in range(6):
             control, treatment = (certify_adaptive._facts(sums, world, k, control=k == 0) for k in (0, 2))
             found = compare_by_epoch(SPEC, control, treatment, look=rule)
@@ -80,12 +80,12 @@ def test_a_twin_that_is_not_production_stops_the_run(monkeypatch: pytest.MonkeyP
     sums = worlds().until(3, 1)
     rng = np.random.default_rng(1)
     certify_adaptive._check(rng, sums)
-    real = certify_adaptive._shares
+    real = certify_adaptive.shares_of
 
     def other(found: Sums, k: int) -> object:
         return replace(real(found, k), users=found.users + np.arange(4))
 
-    monkeypatch.setattr(certify_adaptive, "_shares", other)
+    monkeypatch.setattr(certify_adaptive, "shares_of", other)
     with pytest.raises(Twin):
         certify_adaptive._check(rng, sums)
 
@@ -126,7 +126,7 @@ def test_every_policy_moves_traffic_to_the_better_arm(policy: str, pooled: bool)
 def test_a_miss_while_looking_is_explained_by_the_clock_only_where_even_shares_miss_as_well() -> None:
     def claim(share: float, even: float, drift: str = "up") -> tuple[bool | None, str]:
         rates = {(2, "thompson", drift): (share, share / 2), (5, "thompson", "up"): (0.03, 0.01)}
-        made = certify_adaptive._of_looks("spending", rates, even, 10, 1000, FULL)
+        made = certify_looking._of_looks("spending", rates, even, 10, 1000, FULL)
         return made.met, made.explained
 
     assert claim(0.05, 0.05) == (True, "")
