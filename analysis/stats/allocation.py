@@ -118,12 +118,16 @@ def _best(
 
 
 def _best_rate(evidence: AllocationEvidence, found: Estimate, *, maximise: bool) -> Floats:
-    """P(best) of proportions: Beta posteriors with as many users as the standard deviation is worth, and one conversion at the common rate before."""
+    """P(best) of proportions: Beta posteriors with as many users as the standard deviation is worth, and before them one user at the common rate who
+    converted, or where most do, one who did not: the rarer of the two tells arms apart.
+    """
     active = evidence.active
     effective, mean = np.where(active, found.effective_n, 0.0), np.clip(found.mean, 0.0, 1.0)
     all_of_it = effective.sum(axis=-1, keepdims=True)
     common = np.clip(((effective * mean).sum(axis=-1, keepdims=True) + 0.5) / (all_of_it + 1), 1e-9, 1 - 1e-9)
-    smooth = (mean * effective + 1) / (effective + 1 / common)
+    rarer = np.minimum(common, 1 - common)
+    before = common / rarer, (1 - common) / rarer
+    smooth = (mean * effective + before[0]) / (effective + 1 / rarer)
     worth = np.where(found.sd > 0, smooth * (1 - smooth) / np.maximum(found.sd, 1e-12) ** 2, effective)
     # An arm that gets no traffic is out of the comparison: certain to be the worst.
     best = (mean * worth, (1 - mean) * worth)
@@ -135,9 +139,7 @@ def _best_rate(evidence: AllocationEvidence, found: Estimate, *, maximise: bool)
     successes, failures = (
         np.where(active, inside, outside) for inside, outside in zip(best, out, strict=True)
     )
-    return beta_best(
-        successes, failures, prior=(np.ones_like(common), (1 - common) / common), maximise=maximise
-    )
+    return beta_best(successes, failures, prior=before, maximise=maximise)
 
 
 def _without(active: Flags, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:

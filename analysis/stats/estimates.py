@@ -64,7 +64,7 @@ class AllocationEvidence:
 class Estimate:
     """mean and sd of each arm in units of the metric, effective_n behind them: (.., K). Differences of independent N(mean, sd^2) have the right
     variance; the level that all arms share is not in sd. curve: of the delays, if any.
-    connected: whether every active arm was watched in an epoch together with another one, (..).
+    connected: whether all active arms can be compared, each pair within epochs that it shares or by way of other arms, (..).
     """  # fmt: skip
 
     mean: Floats
@@ -149,9 +149,13 @@ def _apart(covariance: Floats, active: Flags, variance: Floats, effective: Float
 
 
 def _connected(cells: Flags, active: Flags) -> Flags:
-    watched = cells & active[..., None, :]
-    together = watched & (watched.sum(axis=-1, keepdims=True) > 1)
-    return np.asarray(np.all(np.any(together, axis=-2) | ~active, axis=-1) | (active.sum(axis=-1) <= 1))
+    # Two pairs of arms that never met would be compared by their epochs, and so by the drift.
+    watched = cells.astype(np.float64)
+    reach = np.einsum("...ti,...tj->...ij", watched, watched) > 0
+    for _ in range((cells.shape[-1] - 1).bit_length()):
+        reach = np.matmul(reach.astype(np.float64), reach.astype(np.float64)) > 0
+    wanted = active[..., :, None] & active[..., None, :]
+    return np.asarray(np.all(reach | ~wanted, axis=(-2, -1)) | (active.sum(axis=-1) <= 1))
 
 
 def _cell_variances(

@@ -194,3 +194,24 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
             delays=None,
             active=np.array([True, True]),
         )
+
+
+def test_arms_that_never_met_are_not_compared_by_their_epochs() -> None:
+    """Two pairs, each in an epoch of its own: nothing but the drift between the epochs would tell them apart."""
+    apart = mature([[400, 400, 0, 0], [0, 0, 400, 400]], [[20, 24, 0, 0], [0, 0, 60, 64]])
+    answer = weights(apart, THOMPSON)
+    assert "nothing compares them" in str(why(answer, apart, THOMPSON, ["a", "b", "c", "d"]))
+    # One arm that was in both epochs is the bridge, also one that gets no traffic any more.
+    bridge = mature([[400, 400, 0, 0, 400], [0, 0, 400, 400, 400]], [[20, 24, 0, 0, 22], [0, 0, 60, 64, 62]])
+    bridged = replace(bridge, active=np.array([True, True, True, True, False]))
+    found = weights(bridged, THOMPSON)
+    assert why(found, bridged, THOMPSON, list("abcde")) is None
+    assert found.weights[2] == pytest.approx(found.weights[0], abs=0.1)
+
+
+def test_failures_are_weighed_where_most_convert_as_conversions_are_where_few_do() -> None:
+    """199 of 200 against 200 of 200 is no more certain than one conversion against none."""
+    few = weights(mature([[200, 200]], [[1, 0]]), replace(THOMPSON, burn_in_conversions=0)).p_best
+    most = weights(mature([[200, 200]], [[199, 200]]), replace(THOMPSON, burn_in_conversions=0)).p_best
+    assert most == pytest.approx(few[::-1], abs=1e-6)
+    assert most[1] < 0.95
