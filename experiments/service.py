@@ -18,6 +18,7 @@ from experiments.waves import first_bound
 
 LONGEST_REASON: Final = 500
 LARGEST_WEIGHT: Final = 1e6
+ROUNDING: Final = 1e-12
 
 
 def design_of(experiment: Experiment) -> ExperimentDesign:
@@ -322,7 +323,9 @@ def _shares(weights: Mapping[str, float], variants: Sequence[str]) -> dict[str, 
         ]
     if problems:
         raise Invalid.of(problems)
-    return {key: weights[key] / total for key in variants}
+    # Shares stay as they are to the last digit: what a bandit says that it set is what users are drawn with.
+    whole = 1.0 if math.isclose(total, 1.0, rel_tol=ROUNDING) else total
+    return {key: weights[key] / whole for key in variants}
 
 
 def _id(experiment: Experiment) -> int:

@@ -43,9 +43,9 @@ def _known(arm: Mapping[str, Any]) -> str:
     if arm["mean"] is None:
         return counts
     best = "" if arm["p_best"] is None else f", best with probability {_chance(arm['p_best'])}"
-    return (
-        f"{counts}, {arm['mean']:.4g} +- {arm['sd']:.2g} (worth {arm['effective_n']:.0f} watched users){best}"
-    )
+    # Least squares leave a rounding where nobody has converted, which is nothing to read.
+    mean = round(arm["mean"], 9) + 0.0
+    return f"{counts}, {mean:.4g} +- {arm['sd']:.2g} (worth {arm['effective_n']:.0f} watched users){best}"
 
 
 def _standing(arm: Mapping[str, Any]) -> str:

@@ -160,8 +160,8 @@ class Engine:
         self._changed.set()
 
     def status(self) -> dict[str, Any]:
-        """Counts so far; `idle`: nothing is on the agenda and nothing is under way."""
-        ledger, tally = self.desk.ledger, self._tally
+        """Counts so far; `idle`: nothing is on the agenda and nothing is under way; `next_at`: when the next thing happens."""
+        ledger, tally, due = self.desk.ledger, self._tally, self._agenda.next_due
         return {
             "now": format_moment(self.clock.now()),
             "people": len(self.world.people),
@@ -172,6 +172,7 @@ class Engine:
             "accepted_per_message_max": ledger.most_accepted,
             "refused": {str(code): count for code, count in sorted(self.desk.refused.items())},
             "queued": len(self._agenda),
+            "next_at": None if due is None else format_moment(from_micros(due)),
             "under_way": len(self._tasks),
             "webhooks": tally.webhooks,
             "webhooks_repeated": tally.repeated,

@@ -1,5 +1,6 @@
 """More coverage and other weights while an experiment runs: some join, nobody moves, and the counts stay right."""
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -244,6 +245,15 @@ def test_new_weights_decide_for_new_users_only_and_are_their_propensity(
     share = Counter(row.variant for row in new)["silence"] / len(new)
     assert abs(share - 0.2) < 4 * (0.2 * 0.8 / len(new)) ** 0.5
     assert set(after) == set(numbers)
+
+
+def test_shares_stay_as_they_were_said_to_the_last_digit(database: Database, clock: SteppedClock) -> None:
+    with database.transaction() as session:
+        add_people(session, clock, range(1, 11))
+        begin(session, clock, **TWO)
+    shares = {"silence": 0.3, "reminder": math.nextafter(0.7, 0)}
+    assert math.fsum(shares.values()) < 1
+    assert weigh(database, clock, shares).weights == shares
 
 
 def test_a_variant_of_weight_0_gets_nobody_new(database: Database, clock: SteppedClock) -> None:
