@@ -27,7 +27,8 @@ TAIL_DAYS: Final = 4
 """Days after the last sign-up, until the last window has closed and the last message that a cap put off has gone."""
 A_STEP: Final = 65
 WINDOW: Final = timedelta(days=3)
-CAPS: Final[dict[str, Any]] = {"marketing": {"day": 1, "week": 2, "min_interval": "20h"}}
+CAPS: Final[dict[str, Any]] = {"marketing": {"day": 1, "week": 2, "min_interval": "36h"}}
+INTERVAL: Final = timedelta(hours=36)
 DELAYS: Final = Delays(read=3600.0, buy=8 * 3600.0)
 """At most six times these (`draws.DELAY_SPAN`): the last order that a message causes comes 55 hours after it, within the window."""
 
@@ -74,7 +75,7 @@ DESIGN: Final[dict[str, Any]] = {
             }
             for key, more in (
                 ("hello", {}),
-                # One message more than the week's cap leaves room for.
+                # Sooner after each other than the policy allows, and one more than the week's cap leaves room for.
                 ("series", {"frequency": {"steps": STEPS_OF_SERIES, "min_interval": "24h"}}),
                 ("coupon", {}),
             )
@@ -85,7 +86,7 @@ DESIGN: Final[dict[str, Any]] = {
         {"key": "revenue", "role": "secondary", "kind": "mean", "event": "Order Completed", "value": "revenue", "window": "3d"},
         {"key": "opted_out", "role": "guardrail", "margin": 0.03, "window": "3d"},
     ],
-    "plan": {"method": "always_valid", "alpha": 0.01, "power": 0.8, "mde": 0.5},
+    "plan": {"method": "always_valid", "alpha": 0.002, "power": 0.8, "mde": 0.5},
     "allocation": {"policy": "thompson", "metric": "bought", "interval": "1d", "floor": FLOOR, "burn_in": {"users": 60, "conversions": 5}},
 }  # fmt: skip
 
@@ -111,8 +112,8 @@ class Rows:
         return found
 
 
-def run(campaign: SteppedCampaign) -> None:
-    """Import, design, start; two weeks of sign-ups and what follows from them."""
+def run(campaign: SteppedCampaign) -> list[str]:
+    """Import, design, start; two weeks of sign-ups and what follows from them. Returns who has agreed to marketing, sorted."""
     people = list(
         make_people(DAYS * STEPS_A_DAY * A_STEP, now=campaign.clock.now(), rng=np.random.default_rng(1))
     )
@@ -135,6 +136,7 @@ def run(campaign: SteppedCampaign) -> None:
         campaign.work()
         if step % STEPS_A_DAY == STEPS_A_DAY - 1:
             campaign.end_of_day()
+    return sorted(row["user_id"] for row in people if row["consent_marketing"] == "yes")
 
 
 def import_people(campaign: SteppedCampaign, people: list[dict[str, str]]) -> None:

@@ -1,11 +1,15 @@
 """A bandit over the whole path: import, sign-ups, messages, receipts, clicks, orders, reallocations, reports.
 
 Everything is seeded and time is stepped, so a run is the same each time. That the claims would hold with other luck too was tried
-in simulated campaigns of the same rates, delays and policy, with the production `weights` at every step: @@@
+in simulated campaigns of the same rates, delays and policy, with the production `weights` after every day: in 0 of 10,000 was the best arm
+not the largest, or had it half of the second week's users or less. In 0 of 3,900, compared by the production `compare_by_epoch` at the end, did one of
+the three 99.8 % intervals of `bought` miss its truth, or that of the best arm reach down to 0. What remains is the alarm of the sample-ratio
+test, which goes off by mistake in 1 of 1,000 campaigns at most (an e-value of 1000).
 """
 
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -44,10 +48,11 @@ def test_the_same_on_postgresql(blank_postgres_url: str) -> None:
 
 def _rehearse(database_url: str) -> None:
     with world.campaign_on(database_url, start=START) as campaign:
-        world.run(campaign)
+        agreed = world.run(campaign)
         report = campaign.get(f"/v1/experiments/{KEY}/report", max_age=0)
         with campaign.wiring.database.snapshot() as session:
             rows = world.read_rows(session)
+        assert sorted(rows.people[row.user_pk] for row in rows.assignments) == agreed
         _traffic_has_moved_to_the_best(campaign, rows)
         _propensities_are_the_weights(rows)
         _every_change_is_in_the_audit_log(campaign, rows)
@@ -172,19 +177,27 @@ def _caps_hold(rows: Rows) -> None:
         if message.slot_at is not None:
             slots[message.user_pk].append(message.slot_at)
     assert slots
+    marketing = world.CAPS["marketing"]
     for taken in slots.values():
         for at in taken:
             # Half-open: a slot counts until exactly one window after it was taken.
-            assert sum(at - DAY < other <= at for other in taken) <= world.CAPS["marketing"]["day"]
-            assert sum(at - WEEK < other <= at for other in taken) <= world.CAPS["marketing"]["week"]
-    # The cap has had something to hold back: third messages of a series went after a week, or wait for it.
-    third = [message for message in rows.messages if message.variant == "series" and message.step == 2]
-    gone = [message for message in third if message.slot_at is not None]
-    assert len(gone) > 100
-    first = {m.user_pk: m.slot_at for m in rows.messages if m.variant == "series" and m.step == 0}
-    assert all(message.slot_at - first[message.user_pk] >= WEEK for message in gone if first[message.user_pk])
-    consented = {row.user_pk for row in rows.assignments}
-    assert {message.user_pk for message in rows.messages} <= consented
+            assert sum(at - DAY < other <= at for other in taken) <= marketing["day"]
+            assert sum(at - WEEK < other <= at for other in taken) <= marketing["week"]
+        taken.sort()
+        assert all(later - earlier >= world.INTERVAL for earlier, later in pairwise(taken))
+    # The policy has had something to hold back: a series asks for a message a day, and its third goes when a week has passed.
+    series = {
+        step: {
+            m.user_pk: m.slot_at
+            for m in rows.messages
+            if m.slot_at is not None and (m.variant, m.step) == ("series", step)
+        }
+        for step in range(3)
+    }
+    both = set(series[0]) & set(series[2])
+    assert len(both) > 100
+    assert all(series[2][user] - series[0][user] >= WEEK for user in both)
+    assert {message.user_pk for message in rows.messages} <= {row.user_pk for row in rows.assignments}
 
 
 def _everything_is_accounted_for(campaign: SteppedCampaign, rows: Rows) -> None:
