@@ -180,8 +180,10 @@ def _agree(found: facts.ExperimentFacts, plain: dict[str, list[tuple[Any, ...]]]
         for row in plain[event]:
             aggregate, n, (y, yy) = found.metrics[key][row[0]], row[1], row[2 + 5 * i : 4 + 5 * i]
             variance = (yy - y * y / n) / (n - 1)
-            if aggregate.n != n or not np.allclose(
-                (aggregate.mean, aggregate.variance), (y / n, variance), rtol=1e-9
+            if (
+                not isinstance(aggregate, Aggregate)
+                or aggregate.n != n
+                or not np.allclose((aggregate.mean, aggregate.variance), (y / n, variance), rtol=1e-9)
             ):
                 return False
     return True

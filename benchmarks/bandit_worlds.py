@@ -92,7 +92,7 @@ def probability_best(mean: Floats, error: Floats) -> Floats:
                 below *= special.ndtr((at - mean[:, j, None]) / error[:, j, None])
         chances[:, k] = below @ weight
     chances = np.maximum(chances, 1e-300)
-    return chances / chances.sum(axis=1, keepdims=True)
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
 def by_hand(chances: Floats) -> Floats:
@@ -184,8 +184,8 @@ def _amounts(rng: np.random.Generator, bought: NDArray[np.int64]) -> tuple[Float
     amounts = rng.lognormal(0, 1, int(bought.sum()))
     owner = np.repeat(np.arange(bought.size), bought.ravel())
     return (
-        np.bincount(owner, amounts, bought.size).reshape(bought.shape),
-        np.bincount(owner, amounts**2, bought.size).reshape(bought.shape),
+        np.asarray(np.bincount(owner, amounts, bought.size), dtype=np.float64).reshape(bought.shape),
+        np.asarray(np.bincount(owner, amounts**2, bought.size), dtype=np.float64).reshape(bought.shape),
     )
 
 

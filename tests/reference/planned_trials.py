@@ -126,7 +126,7 @@ def breached(planned: Planned, arms: Sequence[ArmFacts], look: Look) -> list[boo
 def of_factors(planned: Planned, arms: Sequence[ArmFacts], look: Look) -> list[bool]:
     """Which main effects, then which interactions, are significant at this look."""
     found = with_factor_effects(
-        findings_of([planned.spec], arms, look, []), planned.factors, arms, look, [], []
+        findings_of([planned.spec], arms, look, [], []), planned.factors, arms, look, [], []
     )
     return [bool(effect.significant) for effect in found[0].factors]
 
