@@ -19,6 +19,11 @@ STAGES = {
     MessageStage.READ: ("read_at",),
     MessageStage.CLICKED: ("clicked_at",),
 }
+REFUSED = {
+    *("meta_cap", "meta_holdout", "never_for_person", "undeliverable"),
+    *("opted_out", "own_number", "not_in_test_list", "country_restricted"),
+}
+"""Why WhatsApp delivers a message to a person not today, or never."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,9 @@ def _is_at(stage: MessageStage, row: dict[str, Any], end: datetime) -> bool:
     if stage == MessageStage.BLOCKED:
         blocked = row["state"] == "suppressed" and row.get("reason") in {"opted_out", "undeliverable"}
         return blocked and row["failed_at"] < end
+    if stage == MessageStage.FAILED:
+        failed = row["state"] == "failed" or row.get("reason") in REFUSED
+        return failed and row["failed_at"] is not None and row["failed_at"] < end
     return any(row.get(column) is not None and row[column] < end for column in STAGES[stage])
 
 

@@ -129,7 +129,10 @@ def _messages(rng: np.random.Generator, one: Assigned) -> list[dict[str, Any]]:
             reason = ("opted_out", "undeliverable", "consent", "cap")[rng.integers(4)]
             row |= {"state": "suppressed", "reason": reason, "failed_at": at if "e" in reason else None}
         if got == 1:
-            row |= {"state": "planned", "reason": "undeliverable", "failed_at": at}
+            state, reason = (("planned", "undeliverable"), ("failed", "131000"), ("planned", "meta_cap"))[
+                step
+            ]
+            row |= {"state": state, "reason": reason, "failed_at": at}
         for i, name in enumerate(("accepted_at", "delivered_at", "read_at", "clicked_at"), start=2):
             if got > i or (got == 6 and rng.random() < 0.8):
                 row[name] = at + i * HOUR
@@ -295,7 +298,7 @@ def test_a_filter_never_counts_an_event_that_is_not_there(database: Database) ->
 
 def test_a_ratio_of_two_events_shares_a_query_with_both() -> None:
     groups = facts.group_metrics(METRICS)
-    assert [len(group.metrics) for group in groups] == [12, 1, 1, 1, 1, 2, 1, 5, 1, 1]
+    assert [len(group.metrics) for group in groups] == [12, 1, 1, 1, 1, 2, 1, 6, 1, 1]
     assert groups[0].events == ("Order", "Visit")
     one_event = facts.group_metrics(
         {key: METRICS[key] for key in ("sum", "dutch", "per order", "median", "cut")}
