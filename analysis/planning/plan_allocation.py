@@ -57,7 +57,7 @@ def run_trial(
         return simulate(trial, monitoring=monitoring, runs=runs, rng=rng, progress=progress)
     if simulator is None:
         raise InsufficientData(
-            f"the policy {allocation.policy} moves traffic, and there is no simulator of it here"
+            f"the policy {allocation.policy} moves traffic: `touchstone simulate` shows what that does"
         )
     return simulator(
         trial, allocation=allocation, monitoring=monitoring, runs=runs, rng=rng, progress=progress
@@ -70,6 +70,6 @@ def cautions(allocation: Allocation) -> tuple[str, ...]:
         return ()
     words = (
         f"the formulas take the shares of the start for the whole campaign, and the policy {allocation.policy} moves traffic: "
-        "read the simulation instead"
+        "`touchstone simulate` shows what that does"
     )
     return (words,)
