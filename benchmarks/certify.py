@@ -1,6 +1,6 @@
 """Prove the statistics and the promises of delivery by simulation: `python -m benchmarks.certify [--quick] [--only NAME] [--processes N] [--out FILE] [--seed N]`.
 
-The whole run takes a quarter of an hour and writes docs/certification.md; --quick takes one or two and writes only where
+The whole run takes about half an hour and writes docs/certification.md; --quick takes one or two and writes only where
 --out says. --only NAME takes the parts whose name begins so, and writes nothing. Exit status 1 when a claim fails that is not an explained miss.
 """
 

@@ -24,7 +24,7 @@ MISSING: Final = """\
 - A cap, several covariates and factors under many looks: shown at one look; the levels of the looks are those of plain means.
 - Clearing a guardrail at looks that come because of what was seen: under spending that is not promised, as for effects.
 
-Again: `make certify` (a quarter of an hour) or `.venv/bin/python -m benchmarks.certify --quick` (one or two,
+Again: `make certify` (about half an hour) or `.venv/bin/python -m benchmarks.certify --quick` (one or two,
 coarser, writes nothing unless `--out FILE` is given); `--only NAME` takes the parts whose name begins so, and writes nothing. The exit status is 1 when a claim fails that is not explained above.
 """
 
