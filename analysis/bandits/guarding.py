@@ -75,13 +75,23 @@ def guard_tick(
     with database.snapshot() as session:
         due = due_experiments(session, now=clock.now(), key=key)
     stopped: list[ArmStopped] = []
+    quiet: list[GuardLook] = []
     for each in due:
         began, at = monotonic(), clock.now()
         with database.snapshot() as session:
-            verdicts = look(session, clock, get_experiment(session, each))
+            experiment = get_experiment(session, each)
+            verdicts = look(session, clock, experiment)
         seen = Seen(at=at, verdicts=verdicts, seconds=monotonic() - began)
+        if _breached(verdicts):
+            with database.transaction() as session:
+                stopped += act(session, clock, key=each, seen=seen)
+        else:
+            quiet.append(_kept(experiment, seen))
+    if quiet:
+        # This comes before every part of a run of sending: one commit for all looks that found nothing, and no experiment held.
         with database.transaction() as session:
-            stopped += act(session, clock, key=each, seen=seen)
+            for looked in quiet:
+                repository.put_look(session, looked)
     return stopped
 
 
@@ -133,7 +143,6 @@ def act(session: Session, clock: Clock, *, key: str, seen: Seen) -> list[ArmStop
     """Stop the variants that do harm, and keep what was seen. Nothing is done to one that was stopped or released since the look."""
     experiment = get_experiment(session, key, for_update=True)
     session.refresh(experiment)
-    assert experiment.id is not None  # noqa: S101  # a stored row has an id
     done = []
     for variant, breached in _breached(seen.verdicts).items():
         if not repository.is_live(experiment):
@@ -165,16 +174,18 @@ def act(session: Session, clock: Clock, *, key: str, seen: Seen) -> list[ArmStop
                     paused=stopped.experiment.status == ExperimentStatus.PAUSED,
                 )
             )
-    repository.put_look(
-        session,
-        GuardLook(
-            experiment_id=experiment.id,
-            looked_at=seen.at,
-            seconds=seen.seconds,
-            verdicts=[asdict(verdict) for verdict in seen.verdicts],
-        ),
-    )
+    repository.put_look(session, _kept(experiment, seen))
     return done
+
+
+def _kept(experiment: Experiment, seen: Seen) -> GuardLook:
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    return GuardLook(
+        experiment_id=experiment.id,
+        looked_at=seen.at,
+        seconds=seen.seconds,
+        verdicts=[asdict(verdict) for verdict in seen.verdicts],
+    )
 
 
 def _breached(verdicts: Sequence[Verdict]) -> Mapping[str, list[Verdict]]:
