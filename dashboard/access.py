@@ -5,7 +5,8 @@ from typing import Final
 
 import streamlit
 
-from dashboard.client import ApiError, Client
+from dashboard.client import ApiError, Client, Who
+from dashboard.viewer import LANGUAGE_KEY, ZONE_KEY
 
 _ACCESS: Final = "access"
 _NOTICE: Final = "sign_in_notice"
@@ -13,8 +14,25 @@ _NOTICE: Final = "sign_in_notice"
 
 @dataclass(frozen=True, slots=True)
 class Access:
+    """What this session may do. The API enforces it; the pages only leave out what it would refuse."""
+
     client: Client
-    may_write: bool
+    who: Who
+
+    @property
+    def may_write(self) -> bool:
+        return "write" in self.who.scopes
+
+    @property
+    def may_administer(self) -> bool:
+        return "admin" in self.who.scopes
+
+    @property
+    def role(self) -> str:
+        """reader, editor or admin."""
+        if self.may_administer:
+            return "admin"
+        return "editor" if self.may_write else "reader"
 
 
 def current() -> Access | None:
@@ -36,7 +54,7 @@ def sign_in(api_url: str, key: str) -> None:
     client = Client(api_url, key)
     try:
         client.check_key()
-        access = Access(client, may_write=client.may_write())
+        access = Access(client, client.who())
     except ApiError:
         client.close()
         raise
@@ -48,7 +66,9 @@ def sign_out(notice: str | None = None) -> None:
     access = current()
     if access is not None:
         access.client.close()
+    kept = {name: streamlit.session_state.get(name) for name in (LANGUAGE_KEY, ZONE_KEY)}
     streamlit.session_state.clear()
+    streamlit.session_state.update({name: value for name, value in kept.items() if value})
     if notice is not None:
         streamlit.session_state[_NOTICE] = notice
 

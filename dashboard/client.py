@@ -1,9 +1,11 @@
 """The HTTP API as typed calls. Everything that can go wrong is one `ApiError`, told in one sentence."""
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import IO, Any, Final
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +23,8 @@ from dashboard.reading import (
 PAGE_SIZE: Final = 100
 MOST_EXPERIMENTS: Final = 500
 CONCURRENT_REPORTS: Final = 4
+
+Params = Mapping[str, str | int | float | bool | Sequence[str]]
 
 
 class ApiError(Exception):
@@ -41,6 +45,12 @@ class ApiError(Exception):
     @property
     def unauthenticated(self) -> bool:
         return self.status == 401
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    name: str
+    scopes: frozenset[str]
 
 
 class Client:
@@ -68,29 +78,29 @@ class Client:
 
     def check_key(self) -> None:
         """Raises ApiError unless the key may read."""
-        self._get("/v1/experiments", params={"limit": 1})
+        self.get("/v1/experiments", params={"limit": 1})
 
-    def may_write(self) -> bool:
-        """Whether the key may change experiments."""
-        key = self._get("/v1/keys/self")
+    def who(self) -> Who:
+        """Whose key this is, and everything that it may do."""
+        key = self.get("/v1/keys/self")
         scopes = key.get("scopes") if isinstance(key, Mapping) else None
         if not isinstance(scopes, list):
-            raise self._unreadable("/v1/keys/self")
-        return "write" in scopes
+            raise self.unreadable("/v1/keys/self")
+        return Who(name=str(key.get("name") or ""), scopes=frozenset(map(str, scopes)))
 
     def experiments(self) -> list[Experiment]:
         """The first `MOST_EXPERIMENTS` experiments, in the order of the API."""
         found: list[Experiment] = []
         params: dict[str, str | int] = {"limit": PAGE_SIZE}
         while len(found) < MOST_EXPERIMENTS:
-            page = self._get("/v1/experiments", params=params)
+            page = self.get("/v1/experiments", params=params)
             items = page.get("items") if isinstance(page, Mapping) else None
             if not isinstance(items, list):
-                raise self._unreadable("/v1/experiments")
+                raise self.unreadable("/v1/experiments")
             try:
                 found += [read_experiment(item) for item in items]
             except Unreadable as error:
-                raise self._unreadable("/v1/experiments") from error
+                raise self.unreadable("/v1/experiments") from error
             cursor = page.get("next_cursor")
             if not cursor or not items:
                 break
@@ -100,16 +110,16 @@ class Client:
     def experiment(self, key: str) -> Experiment:
         path = _experiment_path(key)
         try:
-            return read_experiment(self._get(path))
+            return read_experiment(self.get(path))
         except Unreadable as error:
-            raise self._unreadable(path) from error
+            raise self.unreadable(path) from error
 
     def report(self, experiment: Experiment) -> Report:
         path = f"{_experiment_path(experiment.key)}/report"
         try:
-            return read_report(self._get(path), design=experiment.design)
+            return read_report(self.get(path), design=experiment.design)
         except Unreadable as error:
-            raise self._unreadable(path) from error
+            raise self.unreadable(path) from error
 
     def reports(self, experiments: Sequence[Experiment]) -> list[Report | ApiError]:
         """One report an experiment, in the same order; a report that cannot be had is its error."""
@@ -125,44 +135,55 @@ class Client:
 
     def outbox(self, key: str) -> Outbox:
         """What became of the messages of the experiment."""
-        return read_outbox(self._get("/v1/delivery/summary", params={"experiment": key}))
+        return read_outbox(self.get("/v1/delivery/summary", params={"experiment": key}))
 
     def imports(self) -> list[ImportRun]:
         """The newest imports, at most `PAGE_SIZE`."""
-        page = self._get("/v1/imports", params={"limit": PAGE_SIZE})
+        page = self.get("/v1/imports", params={"limit": PAGE_SIZE})
         items = page.get("items") if isinstance(page, Mapping) else None
         try:
             if isinstance(items, list):
                 return [read_import(item) for item in items]
         except Unreadable as error:
-            raise self._unreadable("/v1/imports") from error
-        raise self._unreadable("/v1/imports")
+            raise self.unreadable("/v1/imports") from error
+        raise self.unreadable("/v1/imports")
 
     def import_run(self, run_id: int) -> tuple[ImportRun, Quality | None]:
         """One import and the quality of its data."""
         path = f"/v1/imports/{run_id}"
-        document = self._get(path)
+        document = self.get(path)
         try:
             return read_import(document), read_quality(document)
         except Unreadable as error:
-            raise self._unreadable(path) from error
+            raise self.unreadable(path) from error
 
     def move(self, key: str, move: str) -> None:
         """`move` is start, pause, resume or stop."""
-        self._send("POST", f"{_experiment_path(key)}/{move}")
+        self.send("POST", f"{_experiment_path(key)}/{move}")
 
-    def _get(self, path: str, *, params: Mapping[str, str | int] | None = None) -> Any:
-        response = self._send("GET", path, params=params)
+    def get(self, path: str, *, params: Params | None = None) -> Any:
+        """The JSON at `path`. Raises ApiError."""
+        response = self.send("GET", path, params=params)
         try:
             return response.json()
         except ValueError as error:
-            raise self._unreadable(path) from error
+            raise self.unreadable(path) from error
 
-    def _send(
-        self, method: str, path: str, *, params: Mapping[str, str | int] | None = None
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        json: Any = None,
+        data: Mapping[str, str] | None = None,
+        files: Mapping[str, tuple[str, IO[bytes], str]] | None = None,
     ) -> httpx.Response:
+        """The answer to a request with a JSON body, or a form with files. Raises ApiError unless it is a success."""
         try:
-            response = self._http.request(method, path, params=params)
+            response = self._http.request(
+                method, path, params=params, json=json, data=data, files=files, headers=_once(method)
+            )
         except httpx.TimeoutException as error:
             raise ApiError(f"The API at {self.api_url} takes too long to answer.") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
@@ -171,10 +192,16 @@ class Client:
             return response
         raise ApiError(_sentence(response), status=response.status_code)
 
-    def _unreadable(self, path: str) -> ApiError:
+    def unreadable(self, path: str) -> ApiError:
+        """The error for an answer that is not what `path` promises."""
         return ApiError(
             f"What answers at {self.api_url}{path} is not the Touchstone API.", status=httpx.codes.BAD_GATEWAY
         )
+
+
+def _once(method: str) -> dict[str, str]:
+    # A proxy between us and the API may send a request again: it is still done once.
+    return {"Idempotency-Key": str(uuid.uuid4())} if method in {"POST", "PUT"} else {}
 
 
 def _experiment_path(key: str) -> str:

@@ -5,6 +5,7 @@ import re
 from datetime import datetime
 from typing import Final
 
+from dashboard import viewer
 from dashboard.documents import ArmMean, Interval
 
 MINUS: Final = "−"
@@ -142,7 +143,11 @@ def probability(value: float | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    return UNKNOWN if value is None else f"{value.day} {value:%b %Y, %H:%M} UTC"
+    """A time in the viewer's zone, with the name of the zone."""
+    if value is None:
+        return UNKNOWN
+    local = value.astimezone(viewer.zone())
+    return f"{local.day} {local:%b %Y, %H:%M %Z}"
 
 
 def confidence(alpha: float) -> str:

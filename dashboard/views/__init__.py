@@ -1,1 +1,1 @@
-"""One file a page (`experiments.py`, `result.py`, `sign_in.py`) or a part of the result page."""
+"""One file a page (`pages.py` lists them), or a part of one; `states.py` is shared by all, `sidebar.py` stands beside all."""

@@ -98,7 +98,7 @@ def _show_row(item: Experiment, report: Report | ApiError | None) -> None:
             effect.markdown(f":gray[no report: {formats.plain(str(report))}]")
         else:
             effect.markdown(_effect_words(report))
-            health.markdown(states.LIGHTS[verdicts.light(report)])
+            health.markdown(states.light(verdicts.light(report)))
             users.markdown(formats.count(report.users))
             messages.markdown(formats.count(report.messages))
 

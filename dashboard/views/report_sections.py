@@ -42,7 +42,7 @@ def show_health(report: Report) -> None:
         stage = verdicts.STAGES.get(check.stage, check.stage)
         rows.append(
             {
-                "": states.LIGHTS[light].replace(" ", formats.NBSP),
+                "": states.light(light),
                 "Check": formats.plain(name),
                 "Stage": formats.plain(stage),
                 "In words": formats.plain(verdicts.health_words(check)),

@@ -95,7 +95,7 @@ def _show_head(current: access.Access, seen: Seen) -> None:
             facts.append(f"stopped {formats.moment(experiment.stopped_at)}")
         if report is not None:
             facts.append(f"**as of {formats.moment(report.as_of)}**")
-            facts.append(states.LIGHTS[verdicts.light(report)])
+            facts.append(states.light(verdicts.light(report)))
         streamlit.markdown(" · ".join(facts))
     with buttons:
         if current.may_write:

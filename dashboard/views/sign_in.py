@@ -4,29 +4,27 @@ import streamlit
 
 from dashboard import access, formats
 from dashboard.client import ApiError
+from dashboard.texts import say
 
 
 def show(api_url: str) -> None:
     _, middle, _ = streamlit.columns([1, 2, 1])
     with middle:
         streamlit.title("Touchstone")
-        streamlit.markdown("Which message works, by how much, and how surely.")
+        streamlit.markdown(say("sign_in.motto"))
         if notice := access.take_notice():
             streamlit.warning(formats.plain(notice), icon=":material/key_off:")
         with streamlit.form("sign-in"):
-            key = streamlit.text_input("API key", type="password", autocomplete="current-password")
-            submitted = streamlit.form_submit_button("Sign in", type="primary")
-        streamlit.caption(
-            "A key with the scope read shows everything; with write it can also start and stop experiments. "
-            "`touchstone keys create --scope read` makes one."
-        )
+            key = streamlit.text_input(say("sign_in.key"), type="password", autocomplete="current-password")
+            submitted = streamlit.form_submit_button(say("sign_in.sign_in"), type="primary")
+        streamlit.caption(say("sign_in.help"))
         if not submitted:
             return
         if not key.strip():
-            streamlit.error("Enter an API key.", icon=":material/key:")
+            streamlit.error(say("sign_in.enter"), icon=":material/key:")
             return
         try:
-            with streamlit.spinner("Asking the API .."):
+            with streamlit.spinner(say("sign_in.asking")):
                 access.sign_in(api_url, key.strip())
         except ApiError as error:
             streamlit.error(formats.plain(_words(error)), icon=":material/error:")
@@ -36,7 +34,7 @@ def show(api_url: str) -> None:
 
 def _words(error: ApiError) -> str:
     if error.status == 401:
-        return f"This key is not accepted: {error}"
+        return say("sign_in.not_accepted", reason=error)
     if error.status == 403:
-        return f"This key may not read experiments: {error}"
+        return say("sign_in.may_not_read", reason=error)
     return str(error)

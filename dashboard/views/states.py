@@ -1,19 +1,63 @@
-"""The states that every page shares: the API does not answer, a key is no longer accepted."""
+"""The states that every page shares: loading, stale, the API does not answer, a key is no longer accepted."""
 
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeVar
 
 import streamlit
 
-from dashboard import access, formats, verdicts
+from dashboard import access, formats, verdicts, viewer
 from dashboard.client import ApiError
 from dashboard.documents import ImportRun
 from dashboard.formats import NBSP
+from dashboard.texts import say, told
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    value: object
+    at: datetime
+
+
+def fetched(name: str, fetch: Callable[[], T]) -> T | None:
+    """What `fetch` answers now. While the API is away, what it last answered under `name`, marked as stale.
+
+    None when there is nothing to show: the error is on the page already, and so the page ends.
+    """
+    remembered = f"heard:{name}"
+    last: _Heard | None = streamlit.session_state.get(remembered)
+    try:
+        if last is None:
+            with streamlit.spinner(say("common.loading")):
+                value = fetch()
+        else:
+            value = fetch()
+    except ApiError as error:
+        if last is None or not error.temporary:
+            show_error(error)
+            return None
+        show_stale(error, last.at)
+        return last.value  # type: ignore[return-value]  # remembered under the name of this very fetch
+    streamlit.session_state[remembered] = _Heard(value, viewer.now())
+    return value
+
+
+def show_stale(error: ApiError, at: datetime) -> None:
+    """That what follows was heard at `at`, and why nothing newer is there."""
+    streamlit.warning(
+        say("common.stale", reason=formats.plain(str(error)), when=formats.moment(at)),
+        icon=":material/cloud_off:",
+    )
+    streamlit.button(say("common.try_again"), icon=":material/refresh:", key="stale_again")
 
 
 def leave_if_refused(error: ApiError) -> None:
     """Back to the sign-in when the key is no longer accepted."""
     if error.unauthenticated:
-        access.sign_out("Your key is no longer accepted. Sign in again.")
+        access.sign_out(say("common.key_refused"))
         streamlit.rerun()
 
 
@@ -21,22 +65,34 @@ def show_error(error: ApiError) -> None:
     """One sentence, and a button that asks again."""
     leave_if_refused(error)
     streamlit.error(formats.plain(str(error)), icon=":material/cloud_off:")
-    streamlit.button("Try again", icon=":material/refresh:")
+    streamlit.button(say("common.try_again"), icon=":material/refresh:")
 
 
 STATUS_COLOURS: Final = {"draft": "gray", "running": "green", "paused": "orange", "stopped": "blue"}
 LIGHTS: Final[dict[verdicts.Light, str]] = {
-    verdicts.Light.GREEN: ":green[:material/check_circle: healthy]",
-    verdicts.Light.AMBER: ":orange[:material/info: notice]",
-    verdicts.Light.RED: ":red[:material/warning: alarm]",
-    verdicts.Light.GREY: ":gray[:material/help: not known yet]",
+    verdicts.Light.GREEN: ":green[:material/check_circle: {word}]",
+    verdicts.Light.AMBER: ":orange[:material/info: {word}]",
+    verdicts.Light.RED: ":red[:material/warning: {word}]",
+    verdicts.Light.GREY: ":gray[:material/help: {word}]",
 }
+
+_LIGHT_WORDS: Final = {
+    verdicts.Light.GREEN: "common.light.healthy",
+    verdicts.Light.AMBER: "common.light.notice",
+    verdicts.Light.RED: "common.light.alarm",
+    verdicts.Light.GREY: "common.light.unknown",
+}
+
+
+def light(state: verdicts.Light) -> str:
+    """A health light as a coloured word of Markdown that stays on one line."""
+    return LIGHTS[state].format(word=say(_LIGHT_WORDS[state])).replace(" ", NBSP)
 
 
 def status_badge(status: str) -> str:
     """The state of an experiment as a coloured word of Markdown."""
     colour = STATUS_COLOURS.get(status, "gray")
-    return f":{colour}-badge[{formats.plain(status)}]"
+    return f":{colour}-badge[{formats.plain(told('common.status', status))}]"
 
 
 QUALITY_LIGHTS: Final = {

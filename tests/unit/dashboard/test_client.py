@@ -113,19 +113,19 @@ def test_whether_a_key_may_write_is_told_by_its_scopes(scopes: list[str], allowe
         seen.append(f"{request.method} {request.url.path}")
         return httpx.Response(200, json={"prefix": "a", "name": "b", "scopes": scopes})
 
-    assert client(answer).may_write() is allowed
+    assert ("write" in client(answer).who().scopes) is allowed
     assert seen == ["GET /v1/keys/self"]
 
 
 @pytest.mark.parametrize("body", [[], {}, {"scopes": "write"}, {"scopes": None}])
 def test_a_key_that_tells_no_scopes_is_not_taken_for_one_that_may_write(body: object) -> None:
     with pytest.raises(ApiError, match="is not the Touchstone API"):
-        client(lambda _: httpx.Response(200, json=body)).may_write()
+        client(lambda _: httpx.Response(200, json=body)).who()
 
 
 def test_a_failing_api_is_not_taken_for_a_right_to_write() -> None:
     with pytest.raises(ApiError):
-        client(lambda _: problem(503, "busy")).may_write()
+        client(lambda _: problem(503, "busy")).who()
 
 
 def test_reports_come_in_order_and_a_failure_stays_with_its_experiment() -> None:

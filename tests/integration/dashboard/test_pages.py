@@ -6,17 +6,15 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.formats import NBSP
+from tests.integration.dashboard.browsing import APP, labels, open_page, press, seen, sign_in
 from tests.unit.dashboard import samples
 
-APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 KEYS = {"Bearer ts_writer": True, "Bearer ts_reader": False}
 NEXT = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
 OUTBOX = {"states": {"planned": 40, "failed": 12}, "reasons": {}, "experiments": [], "holds": True}
@@ -125,41 +123,14 @@ def signed_in(app: AppTest) -> AppTest:
     return sign_in(app, "ts_writer")
 
 
-def sign_in(app: AppTest, key: str) -> AppTest:
-    app.text_input[0].set_value(key)
-    return press(app, "Sign in")
-
-
-def press(app: AppTest, label: str) -> AppTest:
-    return next(button for button in app.button if button.label == label).click().run()
-
-
-def labels(app: AppTest) -> list[str]:
-    return [button.label for button in app.button]
+@pytest.fixture
+def listed(signed_in: AppTest) -> AppTest:
+    return open_page(signed_in, "experiments")
 
 
 def open_result(app: AppTest, key: str) -> AppTest:
     app.query_params["experiment"] = key
     return app.switch_page("views/result.py").run()
-
-
-def seen(app: AppTest) -> str:
-    """Everything that a person can read on the page, without the marks of Markdown's escapes."""
-    assert not app.exception, [item.value for item in app.exception]
-    texts = [
-        *(
-            item.value
-            for kind in ("title", "header", "subheader", "markdown", "caption")
-            for item in app.get(kind)
-        ),
-        *(item.value for kind in ("info", "success", "warning", "error") for item in getattr(app, kind)),
-    ]
-    for table in app.table:
-        frame = table.value
-        texts += [str(name) for name in frame.columns]
-        texts += [str(value) for value in frame.to_numpy().ravel()]
-    texts += [link.proto.label for link in app.get("page_link")]
-    return "\n".join(texts).replace("\\", "").replace(NBSP, " ")
 
 
 def test_nothing_is_shown_before_the_sign_in(app: AppTest) -> None:
@@ -188,8 +159,8 @@ def test_an_api_that_is_down_is_said_at_the_sign_in(api: FakeApi, monkeypatch: p
     assert "The API at http://127.0.0.1:9 does not answer. Is it running?" in seen(app)
 
 
-def test_the_list_shows_state_effect_health_and_size(signed_in: AppTest) -> None:
-    page = seen(signed_in)
+def test_the_list_shows_state_effect_health_and_size(listed: AppTest) -> None:
+    page = seen(listed)
     assert "**Wake up customers who have gone quiet**" in page
     assert "**+7.66 points** (+7.00 to +8.32), better" in page
     assert "visited, coupon against silence" in page
@@ -200,44 +171,42 @@ def test_the_list_shows_state_effect_health_and_size(signed_in: AppTest) -> None
     assert "not started" in page
 
 
-def test_each_row_leads_to_an_address_that_can_be_bookmarked(signed_in: AppTest) -> None:
-    links = [link.proto for link in signed_in.get("page_link")]
+def test_each_row_leads_to_an_address_that_can_be_bookmarked(listed: AppTest) -> None:
+    links = [link.proto for link in listed.get("page_link")]
     targets = {link.label: (link.page, link.query_string) for link in links}
     assert targets["**Wake up customers who have gone quiet**"] == ("result", "experiment=spring-wakeup")
 
 
-def test_the_list_can_be_narrowed_to_a_state(signed_in: AppTest) -> None:
-    signed_in.button_group[0].set_value("draft").run()
-    assert "Summer sale" in seen(signed_in)
-    assert "Wake up customers" not in seen(signed_in)
+def test_the_list_can_be_narrowed_to_a_state(listed: AppTest) -> None:
+    listed.button_group[0].set_value("draft").run()
+    assert "Summer sale" in seen(listed)
+    assert "Wake up customers" not in seen(listed)
 
 
 def test_an_empty_list_says_what_to_do_next(app: AppTest, api: FakeApi) -> None:
     api.experiments = []
-    assert "`touchstone apply campaign.yaml`" in seen(sign_in(app, "ts_reader"))
+    assert "`touchstone apply campaign.yaml`" in seen(open_page(sign_in(app, "ts_reader"), "experiments"))
 
 
 def test_a_long_list_is_shown_piece_by_piece(app: AppTest, api: FakeApi) -> None:
     api.experiments = [samples.experiment(f"e{i}", name=f"Number {i}.", status="draft") for i in range(25)]
-    sign_in(app, "ts_reader")
+    open_page(sign_in(app, "ts_reader"), "experiments")
     assert "Number 15." in seen(app)
     assert "Number 14." not in seen(app)
     assert "Number 5." in seen(press(app, "Show 10 more"))
 
 
-def test_a_list_that_cannot_be_had_offers_another_try(signed_in: AppTest, api: FakeApi) -> None:
+def test_a_list_that_cannot_be_had_offers_another_try(listed: AppTest, api: FakeApi) -> None:
     api.broken = 503
-    signed_in.run()
-    assert [item.value for item in signed_in.error] == [
-        "the database is busy or cannot be reached; try again"
-    ]
+    listed.run()
+    assert [item.value for item in listed.error] == ["the database is busy or cannot be reached; try again"]
     api.broken = None
-    assert "Wake up customers" in seen(press(signed_in, "Try again"))
+    assert "Wake up customers" in seen(press(listed, "Try again"))
 
 
 def test_the_result_begins_with_the_answer_in_words(signed_in: AppTest) -> None:
     page = seen(open_result(signed_in, "spring-wakeup"))
-    headline = signed_in.success[0].value.replace("\\", "").replace(NBSP, " ")
+    headline = signed_in.success[0].value.replace("\\", "").replace("\u00a0", " ")
     assert headline == (
         "### coupon wins\n\n"
         "visited is 18.28% with coupon and 10.62% with silence: +7.66 points (95% interval +7.00 to +8.32).\n\n"

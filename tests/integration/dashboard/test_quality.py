@@ -19,8 +19,9 @@ from targeting.imports.quality import FileProfile
 from targeting.imports.quality_report import judge
 from targeting.imports.rows import read_csv
 from targeting.imports.source import Reject
-from tests.integration.test_dashboard import APP, press, problem, seen, sign_in
-from tests.integration.test_dashboard_api import client_with
+from tests.integration.dashboard.browsing import APP, press, seen, sign_in
+from tests.integration.dashboard.test_client_api import client_with
+from tests.integration.dashboard.test_pages import problem
 
 PEOPLE = (
     "user_id,phone,age,note\n" + "".join(f"u{i},+1202555{100 + i:04d},{i},\n" for i in range(9)) + "x,12,,\n"
