@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench certify test-spark lock clean
+.PHONY: help setup demo browser test lint format bench certify test-spark lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,7 +21,13 @@ setup: $(VENV)/.ready ## Install everything into .venv/
 demo: setup ## A two-week campaign in about a minute: API on :8000, dashboard on :8501 (EXIT=1: stop after the report)
 	$(BIN)/touchstone demo $(if $(EXIT),--exit,)
 
-test: setup lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL)
+browser: ## Chromium for the tests in a browser, where this machine lets us install it
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Debian's Chromium (once)" && \
+	      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+	    echo "no Chromium, and it cannot be installed from here: the tests in a browser will be skipped"
+
+test: setup browser lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL)
 	$(BIN)/pytest -n 2 --dist loadgroup -q
 
 test-spark: setup ## The same facts on Spark as everywhere (brings pyspark; skipped where there is no Java)
