@@ -17,12 +17,11 @@ from analysis.facts.slice_facts import MOST_SLICES, OTHERS, UNKNOWN, Slices
 from analysis.files import file_columns as columns
 from analysis.files.file_columns import WrongColumn, columns_of, label, text
 from analysis.files.file_metrics import FileMetric
+from analysis.files.file_quantiles import quantiles_of
 from analysis.files.file_source import header_of, kind_of
 from analysis.files.file_sums import sums_of
 from analysis.stats.aggregates import Aggregate
-from analysis.stats.difference import linearise_ratio
-from analysis.stats.errors import InsufficientData
-from analysis.stats.quantiles import Quantile, order_statistic_ranks
+from analysis.stats.quantiles import Quantile
 from experiments.errors import Invalid
 from experiments.vocabulary import MetricKind
 
@@ -38,6 +37,17 @@ class UnitCounts:
     rows_without_variant: int = 0
     rows_without_unit: int = 0
     units_in_several_variants: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One look at the typed rows: those that can be used by variant, the others, and what the columns are around."""
+
+    rows: dict[str, int]
+    without_variant: int
+    without_unit: int
+    anything_wrong: bool
+    means: dict[str, float | None]
 
 
 @contextmanager
@@ -85,7 +95,10 @@ class FileFacts:
         if not self._all("SELECT 1 FROM source LIMIT 1"):
             raise Invalid(f"{path.name} has no rows", field="FILE")
         self._types: dict[str, str] = {row[0]: row[1] for row in self._all("DESCRIBE source")}
+        self._kind = kind
+        self._typed: str | None = None
         self._by_unit = False
+        self._means: dict[str, float | None] | None = None
         self.compliance: dict[str, dict[str, Aggregate]] = {}
         """Per variant and metric, once `aggregates` has been asked: outcomes with whether the unit was reached."""
 
@@ -131,12 +144,11 @@ class FileFacts:
         Raises Invalid naming the option for a value that does not fit its kind (ask `wrong_columns` before, to go on without it).
         """
         self._type(metrics, variant=variant, unit=unit, cluster=cluster, by=by)
-        if self._all("SELECT bool_or(is_wrong) FROM typed WHERE variant IS NOT NULL AND unit IS NOT NULL")[0][
-            0
-        ]:
+        seen = self._look(metrics)
+        if seen.anything_wrong:
             for wrong in self._wrong(metrics, variant=variant, unit=unit):
                 raise Invalid(wrong.says, field=wrong.option)
-        return self._group(metrics, by_unit=unit is not None)
+        return self._group(metrics, seen, by_unit=unit is not None)
 
     def load_what_fits(
         self, metrics: Sequence[FileMetric], *, variant: str, unit: str | None, by: str | None = None
@@ -147,26 +159,23 @@ class FileFacts:
         those who have one are not like those who have none. Raises Invalid for a column that holds no numbers at all.
         """
         self._type(metrics, variant=variant, unit=unit, cluster=None, by=by)
-        wrong: list[WrongColumn] = []
-        usable: list[FileMetric] = list(metrics)
-        if self._all("SELECT bool_or(is_wrong) FROM typed WHERE variant IS NOT NULL AND unit IS NOT NULL")[0][
-            0
-        ]:
-            wrong = self._wrong(metrics, variant=variant, unit=unit)
+        seen = self._look(metrics)
+        if not seen.anything_wrong:
+            return list(metrics), self._group(metrics, seen, by_unit=unit is not None), []
+        wrong = self._wrong(metrics, variant=variant, unit=unit)
+        for each in wrong:
+            if each.hopeless:
+                raise Invalid(each.says, field=each.option)
+        usable: list[FileMetric] = []
+        for metric in metrics:
+            kept: FileMetric | None = metric
             for each in wrong:
-                if each.hopeless:
-                    raise Invalid(each.says, field=each.option)
-            usable = []
-            for metric in metrics:
-                kept: FileMetric | None = metric
-                for each in wrong:
-                    if kept is not None and each.metric is metric:
-                        kept = each.left_out(kept)
-                if kept is not None:
-                    usable.append(kept)
-            self._connection.execute("DROP TABLE typed")
-            self._type(usable, variant=variant, unit=unit, cluster=None, by=by)
-        return usable, self._group(usable, by_unit=unit is not None), wrong
+                if kept is not None and each.metric is metric:
+                    kept = each.left_out(kept)
+            if kept is not None:
+                usable.append(kept)
+        self._type(usable, variant=variant, unit=unit, cluster=None, by=by)
+        return usable, self._group(usable, self._look(usable), by_unit=unit is not None), wrong
 
     def columns_of(self, sql: str) -> dict[str, Any]:
         """The columns of a query over `units` (variant, cluster, y0, x0 ..) as numpy arrays, by name."""
@@ -176,13 +185,15 @@ class FileFacts:
     def aggregates(self, metrics: Sequence[FileMetric]) -> dict[str, dict[str, Aggregate | Quantile]]:
         """Per variant and metric name, the sufficient statistics."""
         found: dict[str, dict[str, Aggregate | Quantile]] = {}
-        summed = sums_of(self._all, _added_up(metrics))
+        summed = sums_of(self._all, _added_up(metrics), means=self._means)
         for (variant,), values in summed.aggregates.items():
             found.setdefault(variant, {}).update(values)
         self.compliance = {variant: values for (variant,), values in summed.compliance.items()}
         for i, metric in enumerate(metrics):
             if metric.kind == MetricKind.QUANTILE:
-                for variant, value in self._quantiles(i, metric.level).items():
+                for variant, value in quantiles_of(
+                    self._all, f"y{i}", metric.level, by_unit=self._by_unit
+                ).items():
                     found.setdefault(variant, {})[metric.name] = value
         return found
 
@@ -232,8 +243,39 @@ class FileFacts:
             for letter, column in columns_of(metric):
                 asked.append(f"{self._value(metric, letter, column)} AS {letter}{i}")
                 wrong.append(columns.is_wrong(metric, letter, f"{letter}{i}"))
+        # To read Parquet twice more takes less than to write what was read into a table; text is parsed once, and what is asked
+        # for more than twice (units, slices, order statistics) is worth a table of any file.
+        asked_twice = unit is None and by is None and all(m.kind != MetricKind.QUANTILE for m in metrics)
+        kept_as = "VIEW" if self._kind == "parquet" and asked_twice else "TABLE"
+        if self._typed is not None:
+            self._connection.execute(f"DROP {self._typed} typed")
+        self._typed = kept_as
         self._connection.execute(
-            f"CREATE TEMP TABLE typed AS SELECT *, {' OR '.join(wrong)} AS is_wrong FROM (SELECT {', '.join(asked)} FROM source)"
+            f"CREATE TEMP {kept_as} typed AS SELECT *, {' OR '.join(wrong)} AS is_wrong FROM (SELECT {', '.join(asked)} FROM source)"
+        )
+
+    def _look(self, metrics: Sequence[FileMetric]) -> "_Seen":
+        """Counts, whether a used cell is wrong, and the means of all columns, in one pass over `typed`."""
+        used = "variant IS NOT NULL AND unit IS NOT NULL"
+        names = [f"{letter}{i}" for i, metric in _added_up(metrics) for letter, _ in columns_of(metric)]
+        means = "".join(f", favg({name}) FILTER (WHERE {used})" for name in names)
+        found = self._all(
+            "SELECT variant, count(*), count(*) FILTER (WHERE unit IS NULL), "
+            f"COALESCE(bool_or(is_wrong) FILTER (WHERE {used}), false){means} FROM typed GROUP BY variant"
+        )
+        rows = {row[0]: row[1] - row[2] for row in found if row[0] is not None}
+        # Any number near the values will do to take deviations from; of one arm, so that of equal values it is exactly theirs.
+        largest = max(
+            (i for i, row in enumerate(found) if rows.get(row[0])),
+            key=lambda i: rows[found[i][0]],
+            default=None,
+        )
+        return _Seen(
+            rows={name: count for name, count in rows.items() if count},
+            without_variant=sum(row[1] for row in found if row[0] is None),
+            without_unit=sum(row[2] for row in found if row[0] is not None),
+            anything_wrong=any(row[3] for row in found),
+            means=dict(zip(names, found[largest][4:], strict=True)) if largest is not None else {},
         )
 
     def _value(self, metric: FileMetric, letter: str, column: str) -> str:
@@ -264,15 +306,11 @@ class FileFacts:
                     )
         return found
 
-    def _group(self, metrics: Sequence[FileMetric], *, by_unit: bool) -> UnitCounts:
+    def _group(self, metrics: Sequence[FileMetric], seen: "_Seen", *, by_unit: bool) -> UnitCounts:
         self._by_unit = by_unit
         names = [f"{letter}{i}" for i, metric in enumerate(metrics) for letter, _ in columns_of(metric)]
-        without_variant = self._all("SELECT count(*) FROM typed WHERE variant IS NULL")[0][0]
-        without_unit = several = 0
+        several = 0
         if by_unit:
-            without_unit = self._all("SELECT count(*) FROM typed WHERE unit IS NULL AND variant IS NOT NULL")[
-                0
-            ][0]
             grouped = [
                 f"{columns.per_unit(metric, letter)}({letter}{i}) AS {letter}{i}"
                 for i, metric in enumerate(metrics)
@@ -290,12 +328,15 @@ class FileFacts:
             found = "SELECT * EXCLUDE (several) FROM every_unit WHERE NOT several"
         else:
             found = f"SELECT {', '.join(['variant', 'cluster', 'slice', *names])} FROM typed WHERE variant IS NOT NULL"
-        self._connection.execute(f"CREATE VIEW units AS {self._capped(metrics, found)}")
-        rows = self._all("SELECT variant, count(*) FROM units GROUP BY variant")
+        capped = self._capped(metrics, found)
+        self._connection.execute(f"CREATE VIEW units AS {capped}")
+        # Of units, or of what is cut, the means are others than those of the rows.
+        self._means = seen.means if capped == found and not by_unit else None
+        counted = self._all("SELECT variant, count(*) FROM units GROUP BY variant") if by_unit else seen.rows
         return UnitCounts(
-            assigned=dict(rows),
-            rows_without_variant=without_variant,
-            rows_without_unit=without_unit,
+            assigned=dict(counted),
+            rows_without_variant=seen.without_variant,
+            rows_without_unit=seen.without_unit,
             units_in_several_variants=several,
         )
 
@@ -324,47 +365,6 @@ class FileFacts:
             return units
         cut = ", ".join(f"least({name}, {limit!r}) AS {name}" for name, limit in limits.items())
         return f"SELECT * REPLACE ({cut}) FROM ({units})"
-
-    def _quantiles(self, i: int, level: float) -> dict[str, Quantile]:
-        rows = "typed SEMI JOIN units USING (unit, variant)" if self._by_unit else "units"
-        column = f"y{i}"
-        found: dict[str, Quantile] = {}
-        for variant, n, value in self._all(
-            f"SELECT variant, count(*), quantile_cont({column}, ?) FROM {rows} GROUP BY variant", [level]
-        ):
-            units, effect = (
-                (n, 1.0) if not self._by_unit else self._design_effect(column, variant, value, level)
-            )
-            try:
-                low, high, z = order_statistic_ranks(n, level, design_effect=effect)
-            except InsufficientData:
-                found[variant] = Quantile(
-                    n=n, units=units, level=level, value=value, lower=None, upper=None, z=None
-                )
-                continue
-            lower, upper = (
-                self._all(
-                    f"SELECT {column} FROM {rows} WHERE variant = ? ORDER BY {column} LIMIT 1 OFFSET {rank - 1:d}",
-                    [variant],
-                )[0][0]
-                for rank in (low, high)
-            )
-            found[variant] = Quantile(
-                n=n, units=units, level=level, value=value, lower=lower, upper=upper, z=z
-            )
-        return found
-
-    def _design_effect(self, column: str, variant: str, value: float, level: float) -> tuple[int, float]:
-        # The share of rows at or below the quantile is a ratio of sums per unit; its variance over that of independent rows.
-        units, y, yy, d, dd, yd = self._all(
-            f"SELECT count(*), sum(y), sum(y * y), sum(d), sum(d * d), sum(y * d) FROM (SELECT count(*)::DOUBLE AS d, "
-            f"(count(*) FILTER (WHERE {column} <= ?))::DOUBLE AS y FROM typed SEMI JOIN units USING (unit, variant) "
-            "WHERE variant = ? GROUP BY unit)",
-            [value, variant],
-        )[0]
-        share = linearise_ratio(Aggregate.from_sums(units, y, yy, d=d, dd=dd, yd=yd))
-        effect = share.variance / units * d / (level * (1 - level))
-        return units, effect if effect > 0 else 1.0
 
 
 def _added_up(metrics: Sequence[FileMetric]) -> list[tuple[int, FileMetric]]:

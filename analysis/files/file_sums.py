@@ -32,15 +32,17 @@ def sums_of(
     *,
     source: str = "units",
     by: Sequence[str] = (),
+    means: Mapping[str, float | None] | None = None,
 ) -> Summed:
     """Sum up the numbered metrics over `source` per variant and the columns `by`. ask: runs a query, returns its rows.
 
-    Two passes: the pooled means first, so that the squares are of deviations and keep their digits.
+    Two passes: the pooled means first, so that the squares are of deviations and keep their digits. means: where
+    the columns are known already to be around.
     """
     found = Summed()
     if not metrics:
         return found
-    shift = _shifts(ask, metrics, source)
+    shift = _shifts(metrics, means or _means(ask, metrics, source))
     keys = ["variant", *by]
     asked, names = [*keys, "count(*)"], []
     for i, metric in metrics:
@@ -78,20 +80,28 @@ def sums_of(
     return found
 
 
-def _shifts(
+def _means(
     ask: Callable[[str], Sequence[Any]], metrics: Sequence[tuple[int, FileMetric]], source: str
-) -> dict[str, float]:
-    names = [f"{letter}{i}" for i, metric in metrics for letter, _ in columns_of(metric)]
-    means = ask(f"SELECT {', '.join(f'favg({name})' for name in names)} FROM {source}")[0]
+) -> dict[str, float | None]:
+    names = _names(metrics)
+    found = ask(f"SELECT {', '.join(f'favg({name})' for name in names)} FROM {source}")[0]
+    return dict(zip(names, found, strict=True))
+
+
+def _shifts(metrics: Sequence[tuple[int, FileMetric]], means: Mapping[str, float | None]) -> dict[str, float]:
     # What is 0 or 1 adds up exactly as it is: where nobody bought, or was reached, the mean must be 0 to the last digit. A mean
     # beyond the largest double is no number that could be written into a query; the sums will be none either, and say so.
     whole = {f"y{i}" for i, metric in metrics if metric.kind in SHARE_KINDS}
     return {
         name: 0.0
-        if name.startswith("r") or name in whole or mean is None or not math.isfinite(mean)
+        if name.startswith("r") or name in whole or (mean := means[name]) is None or not math.isfinite(mean)
         else float(mean)
-        for name, mean in zip(names, means, strict=True)
+        for name in _names(metrics)
     }
+
+
+def _names(metrics: Sequence[tuple[int, FileMetric]]) -> list[str]:
+    return [f"{letter}{i}" for i, metric in metrics for letter, _ in columns_of(metric)]
 
 
 def _aggregate(n: int, sums: Mapping[str, float], shift: Mapping[str, float]) -> Aggregate:
