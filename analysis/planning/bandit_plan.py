@@ -8,39 +8,22 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from analysis.planning.bandit_inputs import Assumed, Written
+from analysis.planning.bandit_world import world_of
 from analysis.stats.allocation import AllocationPolicy
 from analysis.stats.simulated_bandit import BanditRuns, World, simulate_bandit
 from experiments.clock import format_duration
 from experiments.design import ExperimentDesign
-from experiments.errors import Invalid, Problem
+from experiments.errors import Invalid
 from experiments.metrics import MetricDefinition
-from experiments.vocabulary import Direction, MetricRole
+from experiments.vocabulary import MetricRole
 
-Floats = np.ndarray
 Policy = Literal["fixed", "thompson", "top_two"]
 POLICIES: Final[tuple[Policy, ...]] = ("fixed", "thompson", "top_two")
-MOST_BINS: Final = 60
-"""Intervals in a window: more would make the life of a user longer than anybody wants to wait for a simulation."""
-MOST_CELLS: Final = 20_000
-"""Intervals x arms x intervals of a window: what one world keeps in memory, and a policy looks at every time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumed:
-    """What is true in the made-up world; by arm, None or absent where nothing is said.
-
-    rates: conversions per user whom the message reaches, within the window. lift: relative to the control's rate, instead of a rate.
-    delay: mean time until a conversion. non_delivery: share of messages that do not arrive; such a user does what the silent control would
-    (nothing, where no control is silent). drift: what all rates have been multiplied with by the last interval.
-    """
-
-    rates: Mapping[str, float]
-    lift: Mapping[str, float]
-    delay: Mapping[str, timedelta]
-    non_delivery: Mapping[str, float]
-    users_per_interval: int
-    intervals: int
-    drift: float = 1.0
+FEWEST: Final = 20
+"""Runs below which no share of them says anything."""
+USUAL: Final = 1_000
+"""Runs where nobody says how many, if there is time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +31,7 @@ class PolicyOutcome:
     """Means over the runs. regret: conversions lost against the best arm for everybody; sends: users by arm.
 
     decided: share of runs in which an arm was declared the best; wrong_winner: in which one was that is not. wrong_favourite: the most likely arm at the
-    end is not the best; both None where all arms are the same. intervals_to_decision: the median of those decided, None without any.
+    end is not the best; 0 where all arms are the same. intervals_to_decision: the median of those decided, None without any.
     best_share: of the traffic to the best arms. moved: median interval from which on traffic moved, None when it never did.
     """
 
@@ -90,19 +73,23 @@ def simulate_campaign(
     design: ExperimentDesign,
     assumed: Assumed,
     *,
-    runs: int,
     rng: np.random.Generator,
+    runs: int | None = None,
+    seconds: float | None = None,
     progress: Callable[[int, int], None] | None = None,
-    field: str = "--",
+    fields: tuple[str, str] = ("", "--"),
 ) -> BanditSimulation:
     """Run the design under every policy; all of them begin with the same random numbers.
 
-    progress: called with (runs done, of all policies together). field: before the name of an assumption in an error. Raises Invalid when the metric is no
-    share of users, or what is assumed is missing, unknown or impossible.
+    runs: None takes what is usual, or what fits into half of `seconds`. seconds: processor time that it may take, by `seconds_of_a_run`; more is refused.
+    progress: called with (runs done, of all policies together). fields: what stands before the path of `runs`, and before the name of an assumption, in errors.
+    Raises Invalid when the metric is no share of users, or what is assumed is missing, unknown, impossible or too much.
     """
     key, definition = _objective(design)
     interval = getattr(design.allocation, "interval", timedelta(days=1))
-    world, rates = _world(design, definition, assumed, interval, field)
+    written = Written(fields[1])
+    world, rates = world_of(design, definition, assumed, interval=interval, written=written)
+    runs = _affordable(world, runs, seconds, fields[0], written)
     shares = np.array([design.shares[variant.key] for variant in design.variants])
     outcomes = []
     seed = rng.integers(2**63)
@@ -135,6 +122,33 @@ def simulate_campaign(
     )
 
 
+def seconds_of_a_run(world: World) -> float:
+    """About how much processor time one campaign takes under all policies, of a usual machine: a number that depends on the world alone, so that the
+    same question is always affordable or never. Most of it is P(best), which compares each arm with each other one in every interval.
+    """
+    (arms, bins), intervals = world.delays.shape, len(world.arrivals)
+    of_an_interval = 1.5e-4 + 2.6e-5 * arms**2 + 4e-8 * intervals * arms * (bins + 1)
+    return 2 * intervals * of_an_interval
+
+
+def _affordable(
+    world: World, runs: int | None, seconds: float | None, campaign: str, written: Written
+) -> int:
+    if seconds is None:
+        return USUAL if runs is None else runs
+    most = int(seconds / seconds_of_a_run(world))
+    if most < FEWEST:
+        words = "so many arms and intervals are too much to simulate here; take fewer intervals, or `touchstone simulate`"
+        raise Invalid(words, field=written.name("intervals"))
+    if runs is not None and runs > most:
+        raise Invalid(
+            f"{runs} runs of this campaign take too long; at most {most} go", field=f"{campaign}runs"
+        )
+    # Rounded down, so that the number does not look like more than it is.
+    usual = max(min(USUAL, most // 2) // 10 * 10, FEWEST)
+    return usual if runs is None else runs
+
+
 def _further(progress: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:
     return lambda done, _some: progress(before + done, total)
 
@@ -164,97 +178,6 @@ def _policy(design: ExperimentDesign, policy: Policy, *, maximise: bool) -> Allo
         leader=getattr(said, "leader", None) or usual.leader,
         maximise=maximise,
     )
-
-
-def _world(
-    design: ExperimentDesign,
-    definition: MetricDefinition,
-    assumed: Assumed,
-    interval: timedelta,
-    field: str,
-) -> tuple[World, dict[str, float]]:
-    bins = math.ceil(definition.window / interval)
-    arms = len(design.variants)
-    if bins > MOST_BINS or bins * arms * assumed.intervals > MOST_CELLS:
-        raise Invalid(
-            f"{assumed.intervals} intervals of {format_duration(interval)}, {arms} arms and a window of {format_duration(definition.window)} are too "
-            "much to simulate; take a longer allocation.interval, a shorter window or fewer intervals",
-            field=f"{field}intervals",
-        )
-    rates = _rates(design, assumed, field)
-    drift = np.linspace(1, assumed.drift, assumed.intervals)
-    highest = max(rates.values()) * max(1.0, assumed.drift)
-    if not highest <= 1:
-        raise Invalid(f"with this drift a rate becomes {highest:.0%}", field=f"{field}drift")
-    return World(
-        rates=np.array(list(rates.values())),
-        delays=np.stack([_delays(assumed.delay.get(name), interval, bins) for name in rates]),
-        arrivals=np.full(assumed.intervals, assumed.users_per_interval, dtype=np.int64),
-        drift=drift,
-        maximise=definition.direction == Direction.INCREASE,
-    ), rates
-
-
-def _delays(mean: timedelta | None, interval: timedelta, bins: int) -> Floats:
-    """Exponential within the window; all in the first interval where nothing is said."""
-    if mean is None:
-        return np.asarray(np.eye(1, bins)[0])
-    grown = -np.expm1(-np.arange(bins + 1) * (interval / mean))
-    return np.asarray(np.diff(grown) / grown[-1])
-
-
-def _rates(design: ExperimentDesign, assumed: Assumed, field: str) -> dict[str, float]:
-    """Conversions per assigned user, by arm in the order of the design."""
-    arms, control = [variant.key for variant in design.variants], design.control
-    problems = [
-        Problem(f"{field}{name}", f"there is no variant {key!r}; there are {', '.join(arms)}")
-        for name, given in (
-            ("rates", assumed.rates),
-            ("lift", assumed.lift),
-            ("delay", assumed.delay),
-            ("non-delivery", assumed.non_delivery),
-        )
-        for key in given
-        if key not in arms
-    ]
-    reached: dict[str, float] = {}
-    for key in arms:
-        if key in assumed.rates:
-            reached[key] = assumed.rates[key]
-        elif key in assumed.lift and control.key in assumed.rates:
-            reached[key] = assumed.rates[control.key] * (1 + assumed.lift[key])
-    missing = [key for key in arms if key not in reached]
-    if missing and not problems:
-        example = ",".join(f"{key}={0.04 + 0.01 * i:.2f}" for i, key in enumerate(arms))
-        problems.append(
-            Problem(
-                f"{field}rates",
-                f"say which share of users converts in {', '.join(missing)}, such as --rates {example}; or give the control's, "
-                f"--rates {control.key}=0.04, and what the others add to it: --lift 0.1",
-            )
-        )
-    problems += [
-        Problem(
-            f"{field}{'rates' if key in assumed.rates else 'lift'}", f"{key}: {rate:g} is not between 0 and 1"
-        )
-        for key, rate in reached.items()
-        if not 0 <= rate <= 1
-    ]
-    problems += [
-        Problem(f"{field}non-delivery", f"{key}: {share:g} is not between 0 and 1")
-        for key, share in assumed.non_delivery.items()
-        if not 0 <= share <= 1
-    ]
-    if problems:
-        raise Invalid.of(problems)
-    otherwise = reached[control.key] if control.message is None else 0.0
-    return {
-        variant.key: reached[variant.key]
-        if variant.message is None
-        else reached[variant.key]
-        + (otherwise - reached[variant.key]) * assumed.non_delivery.get(variant.key, 0.0)
-        for variant in design.variants
-    }
 
 
 def _outcome(policy: Policy, found: BanditRuns, world: World, arms: Sequence[str]) -> PolicyOutcome:

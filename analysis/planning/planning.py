@@ -14,6 +14,7 @@ from sqlmodel import Session
 from analysis.planning import plan_allocation, plan_audience, plan_past, plan_sending, plan_words
 from analysis.planning.plan_allocation import Simulator
 from analysis.planning.plan_audience import Inflow
+from analysis.planning.plan_document import read_campaign
 from analysis.planning.plan_factors import plan_factors
 from analysis.planning.plan_findings import CampaignPlan
 from analysis.planning.plan_inputs import Assumptions
@@ -34,7 +35,6 @@ from experiments.metrics import MetricDefinition
 from experiments.settings import Settings
 from experiments.triggers import OnceTrigger
 from experiments.vocabulary import Method, MetricRole
-from targeting import campaigns
 
 MOST_LOOKS: Final = 90
 LEAST_REACH: Final = 1e-6
@@ -58,7 +58,7 @@ def plan_campaign(
     simulate: experiments to run on top of the formulas; `progress` hears of them. simulator: of an allocation policy that moves traffic. fields: what stands before the paths of the
     document and of the assumptions in errors. Raises Invalid with every problem of the document, as `apply` does, or of the assumptions.
     """
-    design = _read(session, document, prefix=fields[0])
+    design = read_campaign(session, document, prefix=fields[0])
     definitions = design.metric_definitions()
     _check(design, definitions, assumptions, fields)
     now, policy, window = clock.now(), current(session, settings), _window(design, definitions)
@@ -144,16 +144,6 @@ def plan_campaign(
             *cannot,
         ),
     )
-
-
-def _read(session: Session, document: Mapping[str, Any], *, prefix: str) -> ExperimentDesign:
-    try:
-        return campaigns.read(session, document=document)
-    except Invalid as error:
-        if not prefix:
-            raise
-        problems = [Problem(f"{prefix}{one.field}".rstrip("."), one.message) for one in error.problems]
-        raise Invalid.of(problems) from error
 
 
 def _check(

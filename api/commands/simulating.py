@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+from pydantic import ValidationError
 
 from api.commands.campaigns import read_document
 from api.commands.planning import progress_bar
@@ -14,6 +15,7 @@ from api.terminal import make_console
 from experiments.clock import parse_duration
 from experiments.design import ExperimentDesign, read_design
 from experiments.errors import Invalid
+from experiments.mistakes import problems_of
 
 Value = TypeVar("Value")
 MOST_RUNS = 100_000
@@ -77,22 +79,31 @@ def simulate(
     # scipy takes a second to load, which no other command should wait for.
     import numpy as np
 
-    from analysis.planning.bandit_plan import POLICIES, Assumed, simulate_campaign
+    from analysis.planning.bandit_inputs import Assumed, Written
+    from analysis.planning.bandit_plan import POLICIES, simulate_campaign
     from analysis.planning.bandit_text import render_simulation
 
     design = read_design(read_document(file), library={})
     messaged = [variant.key for variant in design.variants if variant.message is not None]
-    assumed = Assumed(
-        rates=by_arm(rates, float, every=(), field="--rates", example="silence=0.04,coupon=0.06"),
-        lift=by_arm(lift, float, every=_others(design), field="--lift", example="coupon=0.1"),
-        delay=by_arm(delay, _longer_than_nothing, every=_all(design), field="--delay", example="coupon=2d"),
-        non_delivery=by_arm(
+    said = {
+        "rates": by_arm(rates, float, every=(), field="--rates", example="silence=0.04,coupon=0.06"),
+        "lift": by_arm(lift, float, every=_others(design), field="--lift", example="coupon=0.1"),
+        "delay": by_arm(
+            delay, _longer_than_nothing, every=_all(design), field="--delay", example="coupon=2d"
+        ),
+        "non_delivery": by_arm(
             non_delivery, float, every=messaged, field="--non-delivery", example="coupon=0.1"
         ),
-        users_per_interval=users_per_interval,
-        intervals=intervals,
-        drift=drift,
-    )
+        "users_per_interval": users_per_interval,
+        "intervals": intervals,
+        "drift": drift,
+    }
+    try:
+        assumed = Assumed.model_validate(said)
+    except ValidationError as error:
+        written = Written("--")
+        problems = [(*one.field.split(".", 1), one.message) for one in problems_of(error.errors())]
+        raise Invalid.of([written.problem(*each) for each in problems]) from error
     with progress_bar(runs * len(POLICIES)) as progress:
         made = simulate_campaign(
             design, assumed, runs=runs, rng=np.random.default_rng(seed), progress=progress

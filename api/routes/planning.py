@@ -5,23 +5,26 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Depends
 
+from analysis.planning.bandit_plan import simulate_campaign
+from analysis.planning.plan_document import read_campaign
 from analysis.planning.planning import plan_campaign
 from api.dependencies import MANAGEMENT, ClockOf, Reader, ReadSession, SettingsOf
 from api.idempotency import IdempotentRoute
 from api.plan_schemas import PlanAnswer, PlanRequest
+from api.simulation_schemas import SimulationAnswer, SimulationRequest
 
-router = APIRouter(
-    prefix="/v1/plan", tags=["plan"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
-)
+router = APIRouter(prefix="/v1", tags=["plan"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT))
 SEED = 20_261_201
 """The same question gets the same answer twice, as long as there is time to look at everybody."""
+SECONDS = 10.0
+"""Of processor time that a simulation may take."""
 
 
 def _rng() -> np.random.Generator:
     return np.random.default_rng(SEED)
 
 
-@router.post("")
+@router.post("/plan")
 def plan(
     session: ReadSession,
     clock: ClockOf,
@@ -45,3 +48,20 @@ def plan(
         fields=("campaign.", "assumptions."),
     )
     return PlanAnswer.of(made)
+
+
+@router.post("/simulate")
+def simulate(session: ReadSession, _principal: Reader, request: SimulationRequest) -> SimulationAnswer:
+    """The campaign run many times in a world that you describe, under each allocation policy: what is lost, how often it is wrong, when it is known.
+
+    Nothing is stored and nobody messaged. The same request gets the same answer.
+    """
+    made = simulate_campaign(
+        read_campaign(session, request.campaign, prefix="campaign."),
+        request.world,
+        rng=np.random.default_rng(request.seed),
+        runs=request.runs,
+        seconds=SECONDS,
+        fields=("", "world."),
+    )
+    return SimulationAnswer.of(made)

@@ -170,7 +170,7 @@ def schema(app: FastAPI, known: dict[str, list[str]]) -> schemathesis.BaseSchema
     @document.hook
     def flatmap_body(context: schemathesis.HookContext, body: Any) -> st.SearchStrategy[Any]:
         assert context.operation is not None
-        if context.operation.path == "/v1/plan" and isinstance(body, dict):
+        if context.operation.path in {"/v1/plan", "/v1/simulate"} and isinstance(body, dict):
             return st.one_of(st.just(body), st.just({**body, "campaign": CAMPAIGN}))
         if not context.operation.path.startswith("/v1/experiments") or not isinstance(body, dict):
             return st.just(body)

@@ -1,0 +1,72 @@
+"""What travels over HTTP about simulated campaigns."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from analysis.planning.bandit_inputs import Assumed
+from analysis.planning.bandit_plan import FEWEST, BanditSimulation
+from experiments.vocabulary import Direction
+
+MOST_RUNS = 10_000
+Policy = Literal["fixed", "thompson", "top_two"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SimulationRequest(BaseModel):
+    """`world`: what is true in it, by variant. `runs`: campaigns under each policy; absent: as many as take a few seconds, at most 1,000.
+    `seed`: of the random numbers; the same one gives the same answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    campaign: dict[str, Any] = Field(description="A campaign: the document that `POST /v1/experiments` takes")
+    world: Assumed = Assumed()
+    runs: int | None = Field(None, ge=FEWEST, le=MOST_RUNS, strict=True)
+    seed: int = Field(1, ge=0, lt=2**63, strict=True)
+
+
+class SimulatedPolicy(_Answer):
+    """Means over the runs. `regret`: conversions lost against the best arm for everybody, with its Monte-Carlo error; `sends`: users by arm;
+    `best_share`: of the traffic to the best arms. `decided`: share of the runs that declared a winner, `wrong_winner`: a wrong one;
+    `wrong_favourite`: the most likely arm at the end is not the best. Medians, null where it never happened: `intervals_to_decision`, and `moved`,
+    the interval from which traffic moved.
+    """
+
+    policy: Policy
+    regret: float
+    regret_error: float
+    sends: dict[str, float]
+    best_share: float
+    decided: float
+    wrong_winner: float
+    wrong_favourite: float
+    intervals_to_decision: float | None
+    moved: float | None
+
+
+class SimulationAnswer(_Answer):
+    """`planned` is the policy of the campaign, `interval` the time between two reallocations, `window_intervals` how many of them a window takes. `rates`: conversions
+    per assigned user, what does not arrive included; `best`: the best arms in this world. `notes`: what to read in it.
+    """
+
+    experiment: str
+    metric: str
+    direction: Direction
+    interval: str
+    intervals: int
+    users: int
+    window_intervals: int
+    runs: int
+    rates: dict[str, float]
+    best: list[str]
+    planned: Policy
+    outcomes: list[SimulatedPolicy]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, made: BanditSimulation) -> Self:
+        return cls.model_validate(made.to_json())
