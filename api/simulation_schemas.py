@@ -30,7 +30,7 @@ class SimulationRequest(BaseModel):
 
 
 class SimulatedPolicy(_Answer):
-    """Means over the runs. `regret`: conversions lost against the best arm for everybody, with its Monte-Carlo error; `sends`: users by arm;
+    """Means over the runs. `regret`: what is lost against the best arm for everybody, with its Monte-Carlo error; `sends`: users by arm;
     `best_share`: of the traffic to the best arms. `decided`: share of the runs that declared a winner, `wrong_winner`: a wrong one;
     `wrong_favourite`: the most likely arm at the end is not the best. Medians, null where it never happened: `intervals_to_decision`, and `moved`,
     the interval from which traffic moved.
@@ -49,8 +49,9 @@ class SimulatedPolicy(_Answer):
 
 
 class SimulationAnswer(_Answer):
-    """`planned` is the policy of the campaign, `interval` the time between two reallocations, `window_intervals` how many of them a window takes. `rates`: conversions
-    per assigned user, what does not arrive included; `best`: the best arms in this world. `notes`: what to read in it.
+    """`planned` is the policy of the campaign, `interval` the time between two reallocations, `window_intervals` how many of them a window takes. `unit` is what is
+    lost: conversions, the metric, or money. What was simulated, by arm, what does not arrive included: `rates`, users with a number (a conversion) per assigned user; `values`, the
+    mean number of those, null for proportions; `worth` of an assigned user in `unit`, before any drift. `best`: the best arms. `notes`: what to read in it.
     """
 
     experiment: str
@@ -61,7 +62,10 @@ class SimulationAnswer(_Answer):
     users: int
     window_intervals: int
     runs: int
+    unit: str
     rates: dict[str, float]
+    values: dict[str, float] | None
+    worth: dict[str, float]
     best: list[str]
     planned: Policy
     outcomes: list[SimulatedPolicy]

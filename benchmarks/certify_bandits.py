@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 
 from analysis.stats.allocation import AllocationPolicy
-from analysis.stats.simulated_bandit import BanditRuns, World, simulate_bandit
+from analysis.stats.simulated_bandit import BanditRuns, simulate_bandit
+from analysis.stats.simulated_world import World
 from benchmarks.claims import (
     ALPHA,
     CHANCE,

@@ -25,6 +25,16 @@ class Assumed(BaseModel):
         {}, description="Share of users whom the message reaches who convert within the window of the metric"
     )
     lift: _ByArm = Field({}, description="Relative to the rate of the control, instead of a rate")
+    values: _ByArm = Field(
+        {},
+        description="Of a count, sum or mean: mean number (orders, money) of users who have one; absent: that of the control",
+    )
+    value_lift: _ByArm = Field({}, description="Relative to the value of the control, instead of a value")
+    sd: _ByArm = Field(
+        {},
+        description="Standard deviation of that number between users who have one; absent: in proportion as the control's, or as large as the mean "
+        "(of a count: that of 1 + Poisson)",
+    )
     delay: Annotated[dict[str, PositiveDuration], Field(max_length=MOST_ARMS)] = Field(
         {},
         description="Mean time until a conversion, exponential within the window; absent: in the first interval",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -11,12 +11,15 @@ import numpy as np
 from analysis.planning.bandit_inputs import Assumed, Written
 from analysis.planning.bandit_world import world_of
 from analysis.stats.allocation import AllocationPolicy
-from analysis.stats.simulated_bandit import BanditRuns, World, simulate_bandit
+from analysis.stats.simulated_amounts import ONE_BY_ONE
+from analysis.stats.simulated_bandit import BanditRuns, simulate_bandit
+from analysis.stats.simulated_world import World
+from experiments.allocation import OBJECTIVES
 from experiments.clock import format_duration
 from experiments.design import ExperimentDesign
 from experiments.errors import Invalid
 from experiments.metrics import MetricDefinition
-from experiments.vocabulary import MetricRole
+from experiments.vocabulary import SHARE_KINDS, MetricRole
 
 Policy = Literal["fixed", "thompson", "top_two"]
 POLICIES: Final[tuple[Policy, ...]] = ("fixed", "thompson", "top_two")
@@ -28,7 +31,7 @@ USUAL: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOutcome:
-    """Means over the runs. regret: conversions lost against the best arm for everybody; sends: users by arm.
+    """Means over the runs. regret: what is lost against the best arm for everybody; sends: users by arm.
 
     decided: share of runs in which an arm was declared the best; wrong_winner: in which one was that is not. wrong_favourite: the most likely arm at the
     end is not the best; 0 where all arms are the same. intervals_to_decision: the median of those decided, None without any.
@@ -49,7 +52,9 @@ class PolicyOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BanditSimulation:
-    """The policies side by side. interval: in words. rates: what was simulated, per assigned user; best: the best arms."""
+    """The policies side by side. interval: in words. unit: what is lost. What was simulated: rates, users with a number per assigned user; values: the
+    mean number of those, None for shares; worth: of an assigned user, in `unit`, what arms are compared by (before any drift). best: the best arms.
+    """
 
     experiment: str
     metric: str
@@ -59,7 +64,10 @@ class BanditSimulation:
     users: int
     window_intervals: int
     runs: int
+    unit: str
     rates: Mapping[str, float]
+    values: Mapping[str, float] | None
+    worth: Mapping[str, float]
     best: Sequence[str]
     planned: Policy
     outcomes: Sequence[PolicyOutcome]
@@ -82,21 +90,22 @@ def simulate_campaign(
     """Run the design under every policy; all of them begin with the same random numbers.
 
     runs: None takes what is usual, or what fits into half of `seconds`. seconds: processor time that it may take, by `seconds_of_a_run`; more is refused.
-    progress: called with (runs done, of all policies together). fields: what stands before the path of `runs`, and before the name of an assumption, in errors.
-    Raises Invalid when the metric is no share of users, or what is assumed is missing, unknown, impossible or too much.
+    progress: called with (runs done, of all policies together). fields: what stands before the path of the campaign, and before the name of an assumption, in errors.
+    Raises Invalid when the metric is of no kind that a bandit can follow, or what is assumed is missing, unknown, impossible or too much.
     """
-    key, definition = _objective(design)
+    key, definition = _objective(design, fields[0])
     interval = getattr(design.allocation, "interval", timedelta(days=1))
     written = Written(fields[1])
-    world, rates = world_of(design, definition, assumed, interval=interval, written=written)
-    runs = _affordable(world, runs, seconds, fields[0], written)
+    made = world_of(design, definition, assumed, interval=interval, written=written)
+    world, rates = made.world, made.rates
+    runs = _affordable(world, runs, seconds, written)
     shares = np.array([design.shares[variant.key] for variant in design.variants])
     outcomes = []
     seed = rng.integers(2**63)
     for number, policy in enumerate(POLICIES):
         found = simulate_bandit(
             world,
-            _policy(design, policy, maximise=world.maximise),
+            _policy(design, policy, world),
             shares=shares,
             runs=runs,
             rng=np.random.default_rng(seed),
@@ -114,7 +123,10 @@ def simulate_campaign(
         users=int(world.arrivals.sum()),
         window_intervals=world.delays.shape[1],
         runs=runs,
+        unit="money" if world.price else "conversions" if definition.is_share else key,
         rates=rates,
+        values=made.values,
+        worth=dict(zip(rates, _worth(world), strict=True)),
         best=[name for name, best in zip(rates, world.best, strict=True) if best],
         planned=design.allocation.policy,
         outcomes=outcomes,
@@ -124,16 +136,18 @@ def simulate_campaign(
 
 def seconds_of_a_run(world: World) -> float:
     """About how much processor time one campaign takes under all policies, of a usual machine: a number that depends on the world alone, so that the
-    same question is always affordable or never. Most of it is P(best), which compares each arm with each other one in every interval.
+    same question is always affordable or never. Most of it is P(best), which compares each arm with each other one in every interval; and amounts are drawn one by one.
     """
     (arms, bins), intervals = world.delays.shape, len(world.arrivals)
     of_an_interval = 1.5e-4 + 2.6e-5 * arms**2 + 4e-8 * intervals * arms * (bins + 1)
-    return 2 * intervals * of_an_interval
+    numbers = 0.0
+    if world.amounts is not None:
+        most = ONE_BY_ONE * intervals * arms * max(bins, 1)
+        numbers = min(float(world.arrivals @ world.drift * world.rates.max()), most)
+    return float(2 * intervals * of_an_interval + 1.5e-7 * numbers)
 
 
-def _affordable(
-    world: World, runs: int | None, seconds: float | None, campaign: str, written: Written
-) -> int:
+def _affordable(world: World, runs: int | None, seconds: float | None, written: Written) -> int:
     if seconds is None:
         return USUAL if runs is None else runs
     most = int(seconds / seconds_of_a_run(world))
@@ -141,9 +155,7 @@ def _affordable(
         words = "so many arms and intervals are too much to simulate here; take fewer intervals, or `touchstone simulate`"
         raise Invalid(words, field=written.name("intervals"))
     if runs is not None and runs > most:
-        raise Invalid(
-            f"{runs} runs of this campaign take too long; at most {most} go", field=f"{campaign}runs"
-        )
+        raise Invalid(f"{runs} runs of this campaign take too long; at most {most} go", field="runs")
     # Rounded down, so that the number does not look like more than it is.
     usual = max(min(USUAL, most // 2) // 10 * 10, FEWEST)
     return usual if runs is None else runs
@@ -153,19 +165,24 @@ def _further(progress: Callable[[int, int], None], before: int, total: int) -> C
     return lambda done, _some: progress(before + done, total)
 
 
-def _objective(design: ExperimentDesign) -> tuple[str, MetricDefinition]:
+def _objective(design: ExperimentDesign, prefix: str) -> tuple[str, MetricDefinition]:
     primary = next(use.key for use in design.metrics if use.role == MetricRole.PRIMARY)
     key = getattr(design.allocation, "metric", None) or primary
     definition = design.metric_definitions()[key]
-    if not definition.is_share:
+    if definition.kind not in (*SHARE_KINDS, *OBJECTIVES):
         raise Invalid(
-            f"{key!r} is of kind {definition.kind}; a simulation draws who converts, so name a proportion as allocation.metric",
-            field="allocation.metric",
+            f"{key!r} is of kind {definition.kind}; a simulation draws numbers of users, so name a metric of kind {', '.join(OBJECTIVES)} as allocation.metric",
+            field=f"{prefix}allocation.metric",
+        )
+    if any(part.message is not None for part in definition.quantities.values()) and not definition.is_share:
+        raise Invalid(
+            f"{key!r} comes of messages; name a metric of what users do as allocation.metric, and prices as allocation.cost",
+            field=f"{prefix}allocation.metric",
         )
     return key, definition
 
 
-def _policy(design: ExperimentDesign, policy: Policy, *, maximise: bool) -> AllocationPolicy:
+def _policy(design: ExperimentDesign, policy: Policy, world: World) -> AllocationPolicy:
     # A design with policy fixed has no such fields; the others are then run as they would be by default.
     said, usual = design.allocation, AllocationPolicy()
     burn_in = getattr(said, "burn_in", None)
@@ -176,8 +193,15 @@ def _policy(design: ExperimentDesign, policy: Policy, *, maximise: bool) -> Allo
         burn_in_users=getattr(burn_in, "users", usual.burn_in_users),
         burn_in_conversions=getattr(burn_in, "conversions", usual.burn_in_conversions),
         leader=getattr(said, "leader", None) or usual.leader,
-        maximise=maximise,
+        maximise=world.maximise,
+        conversion=world.conversion,
+        message=world.price,
     )
+
+
+def _worth(world: World) -> list[float]:
+    undrifted = replace(world, drift=np.ones_like(world.drift)).worth[0]
+    return [float(each) for each in (undrifted if world.maximise or world.price else -undrifted)]
 
 
 def _outcome(policy: Policy, found: BanditRuns, world: World, arms: Sequence[str]) -> PolicyOutcome:

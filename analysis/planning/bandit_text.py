@@ -10,8 +10,8 @@ from analysis.planning.bandit_plan import BanditSimulation, PolicyOutcome
 
 def render_simulation(made: BanditSimulation) -> RenderableType:
     """A renderable for `rich.console.Console.print`."""
-    world = ", ".join(f"{arm} {rate:.2%}" for arm, rate in made.rates.items())
-    goal = "highest" if made.direction == "increase" else "lowest"
+    world = ", ".join(_arm(made, arm) for arm in made.rates)
+    goal = "highest" if made.direction == "increase" or made.unit == "money" else "lowest"
     head = Text.assemble(
         (f"{made.experiment}: {made.metric}", "bold"),
         f", {made.runs:,} runs of {made.users:,} users in {made.intervals} intervals of {made.interval}\n",
@@ -28,13 +28,20 @@ def render_simulation(made: BanditSimulation) -> RenderableType:
     return Group(head, table, *notes)
 
 
+def _arm(made: BanditSimulation, arm: str) -> str:
+    words = f"{arm} {made.rates[arm]:.2%}"
+    if made.values is not None:
+        words += f" of {made.values[arm]:,.4g}"
+    return words if made.unit == "conversions" else f"{words}: {made.worth[arm]:,.4g} a user"
+
+
 def _rows(made: BanditSimulation) -> list[tuple[str, ...]]:
     def row(name: str, cells: list[str]) -> tuple[str, ...]:
         return (name, *cells)
 
     each = made.outcomes
     rows = [
-        row("conversions lost (regret)", [f"{one.regret:,.1f} ± {one.regret_error:,.1f}" for one in each]),
+        row(f"{made.unit} lost (regret)", [f"{one.regret:,.1f} ± {one.regret_error:,.1f}" for one in each]),
         row("traffic to the best arm", [f"{one.best_share:.1%}" for one in each]),
         row("a winner declared", [f"{one.decided:.1%}" for one in each]),
         row("a wrong winner declared", [f"{one.wrong_winner:.1%}" for one in each]),

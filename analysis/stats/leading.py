@@ -32,6 +32,7 @@ def ahead(
     total: ArrayLike,
     total_squares: ArrayLike,
     *,
+    converters: ArrayLike | None = None,
     alpha: float = 0.05,
     planned_n: int | None = None,
     active: ArrayLike | None = None,
@@ -48,7 +49,7 @@ def ahead(
     data p is that of `sequential.AlwaysValid`. An arm is declared best only when it is ahead of all others; with all K alike some arm must be ahead
     of one certain other, at most K/2 pairs, so that all looks and arms together err with a chance of at most alpha K / (2 (K - 1)) <= alpha.
 
-    n, total, total_squares: (.., T, K), of mature users only, epochs in the order of time. planned_n: users of two arms at the planned end; like alpha it
+    n, total, total_squares: (.., T, K), of mature users only, epochs in the order of time. converters: users with a number above 0, as these; None: `total`. planned_n: users of two arms at the planned end; like alpha it
     must not change from look to look. Asymptotic: arms with fewer than `LEAST_CONVERSIONS` are not compared.
 
     >>> n = [[5000, 5000]]
@@ -56,6 +57,7 @@ def ahead(
     (1, -1)
     """
     users, sums, squares = (np.asarray(each, dtype=np.float64) for each in (n, total, total_squares))
+    sold = sums if converters is None else np.asarray(converters, dtype=np.float64)
     mask = np.ones(users.shape[-1], dtype=bool) if active is None else np.asarray(active, dtype=bool)
     mask = np.broadcast_to(mask, (*users.shape[:-2], users.shape[-1]))
     found = epoch_weighted(users, sums, squares, active=mask)
@@ -63,7 +65,7 @@ def ahead(
     freedom = np.maximum(users - 1, 0.0).sum(axis=-2)
     within = np.maximum(squares - sums**2 / np.maximum(users, 1.0), 0.0).sum(axis=-2)
     s2 = within / np.maximum(freedom, 1.0)
-    enough = mask & (sums.sum(axis=-2) >= LEAST_CONVERSIONS) & (s2 > 0)
+    enough = mask & (sold.sum(axis=-2) >= LEAST_CONVERSIONS) & (s2 > 0)
     se2 = found.se[..., :, None] ** 2 + found.se[..., None, :] ** 2
     spread = 2 * (s2[..., :, None] + s2[..., None, :])
     delta = found.mean[..., :, None] - found.mean[..., None, :]

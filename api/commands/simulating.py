@@ -32,13 +32,31 @@ def simulate(
     rates: Annotated[
         list[str] | None,
         typer.Option(
-            help="ARM=SHARE of users who convert within the window: silence=0.04,coupon=0.06. Required."
+            help="ARM=SHARE of users who convert (have a number above 0) within the window: silence=0.04,coupon=0.06. Required."
         ),
     ] = None,
     lift: Annotated[
         list[str] | None,
         typer.Option(
             help="ARM=LIFT over the control's rate, instead of a rate; a number alone is for all: 0.1"
+        ),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a count, sum or mean: ARM=MEAN of the users who have a number (orders, money); one alone is for all: 40"
+        ),
+    ] = None,
+    value_lift: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ARM=LIFT over the control's value, instead of a value; a number alone is for all."
+        ),
+    ] = None,
+    sd: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ARM=SD of the number between users who have one; one alone is for all. Absent: as the mean."
         ),
     ] = None,
     users_per_interval: Annotated[
@@ -71,7 +89,7 @@ def simulate(
     ] = 1,
     json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
 ) -> None:
-    """Run the campaign in FILE thousands of times in a world you describe, and compare fixed, thompson and top_two: conversions lost,
+    """Run the campaign in FILE thousands of times in a world you describe, and compare fixed, thompson and top_two: conversions or money lost,
     wrong winners, time to the decision, users by arm. Needs no database and messages nobody.
 
     Example: touchstone simulate campaign.yaml --rates silence=0.05,coupon=0.065 --delay coupon=3d --drift 2
@@ -88,6 +106,11 @@ def simulate(
     said = {
         "rates": by_arm(rates, float, every=(), field="--rates", example="silence=0.04,coupon=0.06"),
         "lift": by_arm(lift, float, every=_others(design), field="--lift", example="coupon=0.1"),
+        "values": by_arm(values, float, every=_all(design), field="--values", example="silence=40"),
+        "value_lift": by_arm(
+            value_lift, float, every=_others(design), field="--value-lift", example="coupon=0.1"
+        ),
+        "sd": by_arm(sd, float, every=_all(design), field="--sd", example="silence=30"),
         "delay": by_arm(
             delay, _longer_than_nothing, every=_all(design), field="--delay", example="coupon=2d"
         ),

@@ -62,6 +62,6 @@ def simulate(session: ReadSession, _principal: Reader, request: SimulationReques
         rng=np.random.default_rng(request.seed),
         runs=request.runs,
         seconds=SECONDS,
-        fields=("", "world."),
+        fields=("campaign.", "world."),
     )
     return SimulationAnswer.of(made)

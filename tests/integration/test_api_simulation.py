@@ -94,6 +94,12 @@ def test_what_is_wrong_is_named_where_it_was_written(reader: TestClient) -> None
     assert refused(world={**WORLD, "intervals": 0}) == ["world.intervals"]
     assert refused(world={**WORLD, "drift": 100}) == ["world.drift"]
     assert refused(world={**WORLD, "luck": 1}) == ["world.luck"]
+    assert refused(world={**WORLD, "values": {"silence": 40}}) == ["world.values"]
+    money = {"key": "spent", "role": "primary", "kind": "sum", "event": "Order", "value": "revenue"}
+    assert refused(campaign={**CAMPAIGN, "metrics": [money]}) == ["world.values"]
+    assert refused(
+        campaign={**CAMPAIGN, "metrics": [money]}, world={**WORLD, "values": {"silence": 40, "coupon": 0}}
+    ) == ["world.values.coupon"]
     assert refused(runs=5) == ["runs"]
     assert refused(runs=10_001) == ["runs"]
     assert refused(seed=-1) == ["seed"]

@@ -95,11 +95,58 @@ def test_what_is_missing_or_wrong_is_said(
     assert words in run.stderr
 
 
-def test_a_metric_that_is_no_share_of_users_is_refused(touchstone: CommandLine, tmp_path: Path) -> None:
-    swapped = (
+def test_money_and_orders(touchstone: CommandLine, tmp_path: Path) -> None:
+    money = (
         CAMPAIGN.replace("primary", "x").replace("secondary", "primary").replace("role: x", "role: secondary")
     )
-    (tmp_path / "campaign.yaml").write_text(swapped)
-    run = touchstone("simulate", "campaign.yaml", *WORLD)
+    (tmp_path / "money.yaml").write_text(money)
+    asked = ("--rates", "silence=0.05,coupon=0.06", "--intervals", "8", "--runs", "40")
+    said = json.loads(
+        touchstone("simulate", "money.yaml", *asked, "--values", "40", "--sd", "20", "--json").stdout
+    )
+    fixed = said["outcomes"][0]
+    assert said["unit"] == "revenue"
+    assert said["values"] == {"silence": 40.0, "coupon": 40.0}
+    assert said["worth"] == {"silence": pytest.approx(2.0), "coupon": pytest.approx(2.4)}
+    # Half of the users, 8,000 in all, get 0.4 less than they might.
+    assert fixed["regret"] == pytest.approx(8000 * 0.4 / 2, rel=0.02)
+    dearer = ("--values", "silence=40", "--value-lift", "0.5", "--non-delivery", "0.5", "--json")
+    said = json.loads(touchstone("simulate", "money.yaml", *asked, *dearer).stdout)
+    # Of those who buy with the coupon 0.03 got the message and spend 60, and 0.025 did not and spend 40.
+    assert said["rates"]["coupon"] == pytest.approx(0.055)
+    assert said["worth"]["coupon"] == pytest.approx(0.03 * 60 + 0.025 * 40)
+    (tmp_path / "orders.yaml").write_text(
+        CAMPAIGN.replace("kind: proportion", "kind: count")
+        + "allocation: {policy: thompson, cost: {message: 0.1, conversion: 12}}\ntrigger: {type: event, event: Seen}\n"
+    )
+    said = json.loads(touchstone("simulate", "orders.yaml", *asked, "--values", "1.5", "--json").stdout)
+    assert said["unit"] == "money"
+    assert said["worth"] == {
+        "silence": pytest.approx(12 * 0.075),
+        "coupon": pytest.approx(12 * 0.09 - 0.1),
+    }
+    table = touchstone("simulate", "orders.yaml", *asked, "--values", "1.5").stdout
+    assert "money lost (regret)" in table
+    assert "coupon 6.00% of 1.5: 0.98 a user" in table
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("mean, value: revenue", (), "--values: say how much revenue a user who has any has on average, at least in silence"),
+        ("mean, value: revenue", ("--values", "coupon=3"), "at least in silence: --values silence=40"),
+        ("mean, value: revenue", ("--values", "-3"), "--values: silence: -3 is not above 0"),
+        ("mean, value: revenue", ("--values", "3", "--sd", "coupon=-1"), "--sd: coupon: -1 is below 0"),
+        ("count", ("--values", "0.5"), "--values: silence: 0.5 is not at least 1: who has an event has one"),
+        ("count", ("--values", "3", "--sd", "1"), "--sd: silence: 1 is too small: with 3 events on average it is at least 1.414"),
+        ("proportion", ("--values", "3"), "--values: goes with a count, sum or mean"),
+        ("quantile, value: revenue, level: 0.5", ("--values", "3"), "allocation.metric: 'bought' is of kind quantile"),
+    ],
+)  # fmt: skip
+def test_amounts_that_cannot_be_are_refused(
+    touchstone: CommandLine, tmp_path: Path, kind: str, options: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "other.yaml").write_text(CAMPAIGN.replace("kind: proportion", f"kind: {kind}"))
+    run = touchstone("simulate", "other.yaml", *WORLD, *options)
     assert run.returncode == 1
-    assert "'revenue' is of kind mean" in run.stderr
+    assert words in run.stderr
