@@ -48,6 +48,38 @@ class SimulatedPolicy(_Answer):
     moved: float | None
 
 
+class SimulatedBroadcast(_Answer):
+    """One audience met at one moment; `policy` fixed is everybody at once (expected values), the others go out in waves. Means over the runs: `users` by arm, the rest of the audience
+    included, `got_best` share of them who got a best arm, `messaged` users in arms that send, `regret` with its Monte-Carlo error. Shares of the runs: `shipped`, the rest got a winner
+    (`wrong_shipped` that is not the best, `shipped_no_better` that is no better than the control); `ended`, the rest got the control (`ended_by_report`, `ended_before_last` wave;
+    `wrongly_ended` although a variant is better); `all_out`, every wave went out. `intervals`: median, until the decision or the last wave.
+    """
+
+    policy: Policy
+    regret: float
+    regret_error: float
+    users: dict[str, float]
+    got_best: float
+    messaged: float
+    shipped: float
+    wrong_shipped: float
+    shipped_no_better: float
+    ended: float
+    ended_by_report: float
+    ended_before_last: float
+    wrongly_ended: float
+    all_out: float
+    intervals: float
+
+
+class SimulatedWaves(_Answer):
+    """`waves`: how many there are, of `users` in all."""
+
+    waves: int
+    users: int
+    outcomes: list[SimulatedBroadcast]
+
+
 class SimulationAnswer(_Answer):
     """`planned` is the policy of the campaign, `interval` the time between two reallocations, `window_intervals` how many of them a window takes. `unit` is what is
     lost: conversions, the metric, or money. What was simulated, by arm, what does not arrive included: `rates`, users with a number (a conversion) per assigned user; `values`, the
@@ -69,6 +101,7 @@ class SimulationAnswer(_Answer):
     best: list[str]
     planned: Policy
     outcomes: list[SimulatedPolicy]
+    waves: SimulatedWaves | None
     notes: list[str]
 
     @classmethod

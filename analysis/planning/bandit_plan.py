@@ -1,7 +1,7 @@
 """A campaign's design in a made-up world, under each policy: what would it cost, how often would it be wrong, when would it be known?"""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -10,6 +10,14 @@ import numpy as np
 
 from analysis.planning.bandit_inputs import Assumed, Written
 from analysis.planning.bandit_world import world_of
+from analysis.planning.wave_plan import (
+    Progress,
+    WaveSimulation,
+    further,
+    is_too_much,
+    simulate_broadcast,
+    sizes_of,
+)
 from analysis.stats.allocation import AllocationPolicy
 from analysis.stats.simulated_amounts import ONE_BY_ONE
 from analysis.stats.simulated_bandit import BanditRuns, simulate_bandit
@@ -23,6 +31,7 @@ from experiments.vocabulary import SHARE_KINDS, MetricRole
 
 Policy = Literal["fixed", "thompson", "top_two"]
 POLICIES: Final[tuple[Policy, ...]] = ("fixed", "thompson", "top_two")
+BANDITS: Final[tuple[Policy, ...]] = ("thompson", "top_two")
 FEWEST: Final = 20
 """Runs below which no share of them says anything."""
 USUAL: Final = 1_000
@@ -53,7 +62,7 @@ class PolicyOutcome:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BanditSimulation:
     """The policies side by side. interval: in words. unit: what is lost. What was simulated: rates, users with a number per assigned user; values: the
-    mean number of those, None for shares; worth: of an assigned user, in `unit`, what arms are compared by (before any drift). best: the best arms.
+    mean number of those, None for shares; waves: the same audience as a broadcast, None where it is none; worth: of an assigned user, in `unit`, what arms are compared by (before any drift). best: the best arms.
     """
 
     experiment: str
@@ -71,6 +80,7 @@ class BanditSimulation:
     best: Sequence[str]
     planned: Policy
     outcomes: Sequence[PolicyOutcome]
+    waves: WaveSimulation | None
     notes: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def simulate_campaign(
     rng: np.random.Generator,
     runs: int | None = None,
     seconds: float | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     fields: tuple[str, str] = ("", "--"),
 ) -> BanditSimulation:
     """Run the design under every policy; all of them begin with the same random numbers.
@@ -98,7 +108,11 @@ def simulate_campaign(
     written = Written(fields[1])
     made = world_of(design, definition, assumed, interval=interval, written=written)
     world, rates = made.world, made.rates
-    runs = _affordable(world, runs, seconds, written)
+    sizes = sizes_of(design, int(world.arrivals.sum()))
+    in_waves = sizes is not None and not is_too_much(world, len(sizes))
+    waves = len(sizes) if sizes is not None and in_waves else 0
+    runs = _affordable(world, waves, runs, seconds, written)
+    total = runs * (len(POLICIES) + (len(BANDITS) if waves else 0))
     shares = np.array([design.shares[variant.key] for variant in design.variants])
     outcomes = []
     seed = rng.integers(2**63)
@@ -111,9 +125,21 @@ def simulate_campaign(
             rng=np.random.default_rng(seed),
             alpha=design.plan.alpha,
             planned_n=math.ceil(2 * world.arrivals.sum() / len(shares)),
-            progress=None if progress is None else _further(progress, number * runs, len(POLICIES) * runs),
+            progress=None if progress is None else further(progress, number * runs, total),
         )
         outcomes.append(_outcome(policy, found, world, list(rates)))
+    broadcast = None
+    if sizes is not None and in_waves:
+        broadcast = simulate_broadcast(
+            design,
+            world,
+            [_policy(design, policy, world) for policy in BANDITS],
+            sizes,
+            is_share=definition.is_share,
+            runs=runs,
+            rng=np.random.default_rng(seed),
+            progress=None if progress is None else further(progress, len(POLICIES) * runs, total),
+        )
     return BanditSimulation(
         experiment=design.key,
         metric=key,
@@ -130,13 +156,15 @@ def simulate_campaign(
         best=[name for name, best in zip(rates, world.best, strict=True) if best],
         planned=design.allocation.policy,
         outcomes=outcomes,
-        notes=_notes(world, outcomes),
+        waves=broadcast,
+        notes=[*_notes(world, outcomes), *_of_waves(design, key, sizes, broadcast)],
     )
 
 
-def seconds_of_a_run(world: World) -> float:
+def seconds_of_a_run(world: World, waves: int = 0) -> float:
     """About how much processor time one campaign takes under all policies, of a usual machine: a number that depends on the world alone, so that the
     same question is always affordable or never. Most of it is P(best), which compares each arm with each other one in every interval; and amounts are drawn one by one.
+    waves: that are played as well, of which some wait.
     """
     (arms, bins), intervals = world.delays.shape, len(world.arrivals)
     of_an_interval = 1.5e-4 + 2.6e-5 * arms**2 + 4e-8 * intervals * arms * (bins + 1)
@@ -144,13 +172,13 @@ def seconds_of_a_run(world: World) -> float:
     if world.amounts is not None:
         most = ONE_BY_ONE * intervals * arms * max(bins, 1)
         numbers = min(float(world.arrivals @ world.drift * world.rates.max()), most)
-    return float(2 * intervals * of_an_interval + 1.5e-7 * numbers)
+    return float(2 * (intervals + 1.5 * waves) * of_an_interval + 1.5e-7 * (2 if waves else 1) * numbers)
 
 
-def _affordable(world: World, runs: int | None, seconds: float | None, written: Written) -> int:
+def _affordable(world: World, waves: int, runs: int | None, seconds: float | None, written: Written) -> int:
     if seconds is None:
         return USUAL if runs is None else runs
-    most = int(seconds / seconds_of_a_run(world))
+    most = int(seconds / seconds_of_a_run(world, waves))
     if most < FEWEST:
         words = "so many arms and intervals are too much to simulate here; take fewer intervals, or `touchstone simulate`"
         raise Invalid(words, field=written.name("intervals"))
@@ -159,10 +187,6 @@ def _affordable(world: World, runs: int | None, seconds: float | None, written: 
     # Rounded down, so that the number does not look like more than it is.
     usual = max(min(USUAL, most // 2) // 10 * 10, FEWEST)
     return usual if runs is None else runs
-
-
-def _further(progress: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:
-    return lambda done, _some: progress(before + done, total)
 
 
 def _objective(design: ExperimentDesign, prefix: str) -> tuple[str, MetricDefinition]:
@@ -236,3 +260,18 @@ def _notes(world: World, outcomes: Sequence[PolicyOutcome]) -> list[str]:
     if all(outcome.intervals_to_decision is None for outcome in outcomes):
         notes.append("no run ended with a declared winner: more users or intervals are needed to know")
     return notes
+
+
+def _of_waves(
+    design: ExperimentDesign, metric: str, sizes: Sequence[int] | None, made: WaveSimulation | None
+) -> list[str]:
+    if sizes is None:
+        return []
+    if made is None:
+        return [f"{len(sizes)} waves over so long a window are too many to play; nothing is said of them"]
+    primary = next(use.key for use in design.metrics if use.role == MetricRole.PRIMARY)
+    if metric == primary:
+        return []
+    return [
+        f"traffic follows {metric}, and reports decide by {primary}: here it is taken for both when waves are shipped or ended"
+    ]

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.planning.bandit_plan import BanditSimulation, PolicyOutcome
+from analysis.planning.wave_text import render_waves
 
 
 def render_simulation(made: BanditSimulation) -> RenderableType:
@@ -25,7 +26,9 @@ def render_simulation(made: BanditSimulation) -> RenderableType:
     for row in _rows(made):
         table.add_row(*row)
     notes = [Text(f"- {note}") for note in made.notes]
-    return Group(head, table, *notes)
+    if made.waves is None:
+        return Group(head, table, *notes)
+    return Group(head, table, *render_waves(made.waves, made.unit, made.planned), *notes)
 
 
 def _arm(made: BanditSimulation, arm: str) -> str:

@@ -92,6 +92,7 @@ class World:
 class Seen:
     """What has happened in R worlds. users, delivered: (R, T, K), assigned users and messages that arrived. converted, total, squares: users with a number, and sum and sum
     of squares of these numbers, by delay, (R, T, K, B); the same three where a number is 1. at_once: B is 1, and that bin is over when the interval is.
+    early: users come at the beginning of their interval, and have been watched for one at its end; else during it, and what was watched of it is not counted.
     """
 
     world: World
@@ -101,9 +102,10 @@ class Seen:
     total: Floats
     squares: Floats
     at_once: bool
+    early: bool
 
     @classmethod
-    def nobody(cls, world: World, worlds: int) -> Self:
+    def nobody(cls, world: World, worlds: int, *, early: bool = False) -> Self:
         """Before anybody has come to so many worlds."""
         arms, bins = world.delays.shape
         shape = (worlds, len(world.arrivals), arms)
@@ -117,6 +119,20 @@ class Seen:
             total=np.zeros_like(converted) if own else converted,
             squares=np.zeros_like(converted) if own else converted,
             at_once=bins == 0,
+            early=early or bins == 0,
+        )
+
+    def only(self, kept: NDArray[np.bool_]) -> "Seen":
+        """The same of some of the worlds."""
+        converted = self.converted[kept]
+        own = self.total is not self.converted
+        return replace(
+            self,
+            users=self.users[kept],
+            delivered=self.delivered[kept] if self.world.price else self.delivered,
+            converted=converted,
+            total=self.total[kept] if own else converted,
+            squares=self.squares[kept] if own else converted,
         )
 
     def draw(
@@ -139,7 +155,7 @@ class Seen:
 
     def mature(self, now: int) -> int:
         """How many intervals, from the first, have users whose windows have closed at the end of interval `now`."""
-        return int(min(max(now + self.at_once - self.converted.shape[-1] + 1, 0), self.users.shape[1]))
+        return int(min(max(now + self.early - self.converted.shape[-1] + 1, 0), self.users.shape[1]))
 
     def pooled(self, now: int, *, delays_known: bool) -> AllocationEvidence:
         """As `evidence`, with all epochs taken for one."""
@@ -153,10 +169,10 @@ class Seen:
         )
 
     def evidence(self, now: int, *, delays_known: bool) -> AllocationEvidence:
-        """As of the end of interval `now` (0 the first): users of interval s have been watched for now - s whole intervals."""
+        """As of the end of interval `now` (0 the first): users of interval s have been watched for now - s whole intervals (`early`: one more)."""
         worlds, _, arms, bins = self.converted.shape
         last = min(now + 1, self.users.shape[1])
-        ages = np.minimum(now + self.at_once - np.arange(last), bins)
+        ages = np.minimum(now + self.early - np.arange(last), bins)
         visible = (np.arange(bins) < ages[:, None])[:, None, :]
         is_share = self.world.amounts is None
         so_far = np.where(visible, self.total[:, :last], 0.0).sum(axis=-1)

@@ -270,4 +270,4 @@ def progress_bar(runs: int) -> Iterator[Callable[[int, int], None] | None]:
     )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("simulating", total=runs)
-        yield lambda done, _total: bar.update(task, completed=done)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

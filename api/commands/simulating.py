@@ -98,7 +98,7 @@ def simulate(
     import numpy as np
 
     from analysis.planning.bandit_inputs import Assumed, Written
-    from analysis.planning.bandit_plan import POLICIES, simulate_campaign
+    from analysis.planning.bandit_plan import simulate_campaign
     from analysis.planning.bandit_text import render_simulation
 
     design = read_design(read_document(file), library={})
@@ -127,7 +127,7 @@ def simulate(
         written = Written("--")
         problems = [(*one.field.split(".", 1), one.message) for one in problems_of(error.errors())]
         raise Invalid.of([written.problem(*each) for each in problems]) from error
-    with progress_bar(runs * len(POLICIES)) as progress:
+    with progress_bar(runs) as progress:
         made = simulate_campaign(
             design, assumed, runs=runs, rng=np.random.default_rng(seed), progress=progress
         )

@@ -78,6 +78,15 @@ def test_so_many_runs_as_there_is_time_for(reader: TestClient) -> None:
     assert [problem["field"] for problem in refused.json()["errors"]] == ["world.intervals"]
 
 
+def test_a_broadcast_has_its_waves(reader: TestClient) -> None:
+    at_once = {**CAMPAIGN, "trigger": {"type": "once"}}
+    made = reader.post("/v1/simulate", json={"campaign": at_once, "world": WORLD, "runs": 30}).json()
+    assert [one["policy"] for one in made["waves"]["outcomes"]] == ["fixed", "thompson", "top_two"]
+    assert made["waves"]["users"] == 12_000
+    made = reader.post("/v1/simulate", json={"campaign": CAMPAIGN, "world": WORLD, "runs": 30}).json()
+    assert made["waves"] is None
+
+
 def test_what_is_wrong_is_named_where_it_was_written(reader: TestClient) -> None:
     def refused(**body: Any) -> list[str]:
         answer = reader.post("/v1/simulate", json={"campaign": CAMPAIGN, "world": WORLD, **body})

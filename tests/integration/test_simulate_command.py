@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +94,43 @@ def test_what_is_missing_or_wrong_is_said(
     run = touchstone("simulate", "campaign.yaml", *options)
     assert run.returncode == 1
     assert words in run.stderr
+
+
+def test_a_broadcast_is_played_in_waves_beside_everybody_at_once(touchstone: CommandLine) -> None:
+    asked = ("--rates", "silence=0.05,coupon=0.1", "--intervals", "20", "--runs", "40")
+    said = json.loads(touchstone("simulate", "campaign.yaml", *asked, "--json").stdout)
+    at_once, thompson, top_two = said["waves"]["outcomes"]
+    assert (said["waves"]["waves"], said["waves"]["users"]) == (10, 20_000)
+    assert at_once["regret"] == pytest.approx(20_000 * 0.05 / 2)
+    assert at_once["messaged"] == 10_000
+    assert top_two["shipped"] > 0.9
+    assert thompson["regret"] < at_once["regret"] > top_two["regret"]
+    assert sum(thompson["users"].values()) == pytest.approx(20_000)
+    assert thompson["messaged"] == pytest.approx(thompson["users"]["coupon"])
+    table = touchstone("simulate", "campaign.yaml", *asked).stdout
+    assert "As a broadcast of 20,000 users: at once, or in 10 waves" in table
+    assert "at once (planned)" in table
+    harm = ("--rates", "silence=0.1,coupon=0.02", "--intervals", "20", "--runs", "40", "--json")
+    said = json.loads(touchstone("simulate", "campaign.yaml", *harm).stdout)
+    for one in said["waves"]["outcomes"][1:]:
+        assert one["ended"] == one["ended_by_report"] > 0.9
+        assert one["wrongly_ended"] == one["shipped"] == 0
+
+
+def test_waves_are_those_of_the_design_and_only_of_broadcasts(
+    touchstone: CommandLine, tmp_path: Path
+) -> None:
+    asked = ("--rates", "silence=0.05,coupon=0.1", "--intervals", "4", "--runs", "5", "--json")
+
+    def waves_with(text: str) -> Any:
+        (tmp_path / "other.yaml").write_text(CAMPAIGN + text)
+        return json.loads(touchstone("simulate", "other.yaml", *asked).stdout)["waves"]
+
+    found = waves_with("allocation: {policy: thompson, waves: {users: 1500}}\n")
+    assert (found["waves"], found["users"]) == (3, 4_000)
+    found = waves_with("allocation: {policy: thompson, waves: {share: 0.3}}\n")
+    assert found["waves"] == 4
+    assert waves_with("trigger: {type: event, event: Seen}\n") is None
 
 
 def test_money_and_orders(touchstone: CommandLine, tmp_path: Path) -> None:
