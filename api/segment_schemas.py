@@ -6,12 +6,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from experiments.vocabulary import Category
 from targeting.conditions import describe
 from targeting.conditions.text import print_text
 from targeting.segments.attributes import Attribute
 from targeting.segments.lists import ListSummary
 from targeting.segments.membership import Listed, Overlap
-from targeting.segments.preview import Preview
+from targeting.segments.preview import Count, Preview
 from targeting.segments.service import Segment
 
 SHOWN_UNKNOWN = 100
@@ -132,10 +133,11 @@ class MembersAnswer(_Answer):
 
 
 class PreviewRequest(_Request):
-    """`condition` is JSON, or text such as `country = "NL" and age >= 18`."""
+    """`condition` is JSON, or text such as `country = "NL" and age >= 18`. `category` is of the messages they may get."""
 
     condition: dict[str, Any] | str
     sample: int = Field(10, ge=0, le=100)
+    category: Category = Category.MARKETING
 
 
 class PreviewUser(_Answer):
@@ -144,24 +146,31 @@ class PreviewUser(_Answer):
     created_at: datetime
 
 
-class PreviewAnswer(_Answer):
-    """`count` is exact, or an estimate from a random draw of users; then 95 of 100 such intervals hold the truth."""
+class CountAnswer(_Answer):
+    """Exact, or an estimate from a random draw of users; then 95 of 100 such intervals hold the truth."""
 
     count: int
     exact: bool
     lower: int
     upper: int
+
+    @classmethod
+    def of(cls, count: Count) -> Self:
+        return cls(count=count.value, exact=count.exact, lower=count.lower, upper=count.upper)
+
+
+class PreviewAnswer(CountAnswer):
+    """How many users, and `messageable`: those of them with a phone number and consent to the category of the request."""
+
+    messageable: CountAnswer
     sample: list[PreviewUser]
     warnings: list[str]
 
     @classmethod
-    def of(cls, preview: Preview) -> Self:
-        count = preview.count
+    def about(cls, preview: Preview) -> Self:
         return cls(
-            count=count.value,
-            exact=count.exact,
-            lower=count.lower,
-            upper=count.upper,
+            **CountAnswer.of(preview.count).model_dump(),
+            messageable=CountAnswer.of(preview.messageable),
             sample=[
                 PreviewUser(user_id=one.user_id, attributes=one.attributes, created_at=one.created_at)
                 for one in preview.sample
@@ -237,3 +246,8 @@ class AttributeAnswer(_Answer):
     @classmethod
     def of(cls, attribute: Attribute) -> Self:
         return cls.model_validate(attribute, from_attributes=True)
+
+
+class KnownEventAnswer(_Answer):
+    name: str
+    last_at: datetime

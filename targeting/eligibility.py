@@ -21,7 +21,7 @@ from sqlmodel import Session
 
 from experiments import repository as experiment_repository
 from experiments.design import USER_ID, ExperimentDesign, Prerequisite
-from targeting import repository
+from targeting import repository, user_repository
 from targeting.draw import draw_variants, unit_of
 from targeting.repository import Candidate
 
@@ -55,8 +55,8 @@ def reasons_against(
     reasons: dict[str | None, ColumnElement[bool]] = {}
     if any(variant.message for variant in design.variants):
         # All arms alike, the silent one too: people who could not be reached are not a fair comparison.
-        reasons[PHONE] = repository.lacks_phone()
-    reasons[CONSENT] = repository.lacks_consent(design.category)
+        reasons[PHONE] = user_repository.lacks_phone()
+    reasons[CONSENT] = user_repository.lacks_consent(design.category)
     if design.audience.forced:
         reasons[None] = repository.has_user_id(design.audience.forced)
     for condition in _unmet(session, design.audience.prerequisites):

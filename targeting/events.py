@@ -16,7 +16,7 @@ from experiments.clock import Clock, to_micros
 from experiments.errors import Unavailable
 from targeting import event_repository, rule_triggers, user_repository
 from targeting.calls import AliasCall, Call, CheckedCall, GroupCall, IdentifyCall, TrackCall, check_calls
-from targeting.event_repository import EventRow
+from targeting.event_repository import EventRow, KnownEvent
 from targeting.identities import Identities
 from targeting.user_repository import Person, stored_id
 
@@ -27,9 +27,11 @@ __all__ = [
     "GroupCall",
     "IdentifyCall",
     "Ingested",
+    "KnownEvent",
     "TrackCall",
     "check_calls",
     "ingest",
+    "list_known",
     "store",
 ]
 
@@ -42,6 +44,11 @@ class Ingested:
 
     accepted: int
     duplicates: int
+
+
+def list_known(session: Session, *, skip: int, limit: int) -> list[KnownEvent]:
+    """What users have done so far: names of events, in their order, each with the time of the latest."""
+    return event_repository.known_events(session, skip=skip, limit=limit)
 
 
 def ingest(session: Session, clock: Clock, *, calls: Sequence[Call], default_region: str) -> Ingested:

@@ -16,7 +16,6 @@ from targeting.segments.audience_repository import Audience
 from targeting.user_repository import USERS
 
 _ASSIGNMENTS: Final = SQLModel.metadata.tables["assignments"]
-_CONSENTS: Final = SQLModel.metadata.tables["consents"]
 
 
 def lock_for_enrolment(session: Session, *, experiment_id: int, peers: Collection[int] = ()) -> bool:
@@ -146,19 +145,6 @@ def highest_user(session: Session) -> int:
 
 def has_user_id(user_ids: Collection[str]) -> ColumnElement[bool]:
     return USERS.c.user_id.in_(user_ids)
-
-
-def lacks_phone() -> ColumnElement[bool]:
-    return USERS.c.phone.is_(None)
-
-
-def lacks_consent(category: str) -> ColumnElement[bool]:
-    """Whether a row of `users` has not granted consent to this category, or has withdrawn it."""
-    return not_(
-        exists().where(
-            _CONSENTS.c.user_pk == USERS.c.id, _CONSENTS.c.category == category, _CONSENTS.c.granted
-        )
-    )
 
 
 def is_assigned_in(experiment_ids: Collection[int]) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Table, update
+from sqlalchemy import ColumnElement, Table, and_, exists, not_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import Session, SQLModel, col, select
@@ -266,6 +266,24 @@ def lock_people(session: Session, user_pks: Collection[int]) -> set[int]:
     """
     query = select(USERS.c.id).where(USERS.c.id.in_(user_pks)).order_by(USERS.c.id)
     return set(session.execute(query.with_for_update(key_share=True)).scalars())
+
+
+def lacks_phone() -> ColumnElement[bool]:
+    return USERS.c.phone.is_(None)
+
+
+def lacks_consent(category: str) -> ColumnElement[bool]:
+    """Whether a row of `users` has not granted consent to this category, or has withdrawn it."""
+    return not_(
+        exists().where(
+            _CONSENTS.c.user_pk == USERS.c.id, _CONSENTS.c.category == category, _CONSENTS.c.granted
+        )
+    )
+
+
+def may_be_messaged(category: str) -> ColumnElement[bool]:
+    """Whether a row of `users` has a phone number and has agreed to this category."""
+    return and_(not_(lacks_phone()), not_(lacks_consent(category)))
 
 
 def current_consents(session: Session, user_pks: Collection[int]) -> dict[tuple[int, str], bool]:

@@ -84,7 +84,7 @@ def preview(
 
     When counting everybody takes longer than that, the answer is an estimate and says how good it is.
     """
-    return PreviewAnswer.of(previews.preview(session, clock, rng=rng, **dict(request)))
+    return PreviewAnswer.about(previews.preview(session, clock, rng=rng, **dict(request)))
 
 
 @router.get("/overlap", responses={404: {"description": "One of the segments does not exist"}})

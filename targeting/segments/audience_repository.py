@@ -60,6 +60,10 @@ class Audience:
     needs: Needs
     now: datetime
 
+    def among(self, where: ColumnElement[bool]) -> "Audience":
+        """Those of the audience for whom `where` holds too."""
+        return replace(self, where=and_(self.where, where), narrowed=and_(self.narrowed, where))
+
     def keep(
         self, session: Session, rows: Sequence[Row], check: Callable[[], None] | None = None
     ) -> list[Row]:
@@ -116,7 +120,7 @@ def audience_with(session: Session, condition: dict[str, Any], *, attribute: str
     # A dot would be read as a path, a dollar as an operator, and some names have no spelling in SQL.
     if not attribute.startswith("$") and "." not in attribute and is_sql_expressible(named):
         has = _compiled(named, now, "attribute")
-        return replace(everyone, where=and_(everyone.where, has), narrowed=and_(everyone.narrowed, has))
+        return everyone.among(has)
     residual = everyone.residual
 
     def keeps(attributes: Any, scope: Scope) -> bool:

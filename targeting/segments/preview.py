@@ -8,19 +8,21 @@ to its end, an estimate, with an interval that says how good it is.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from sqlmodel import Session
 
 from experiments.clock import Clock
+from experiments.vocabulary import Category
 from targeting.conditions.text import condition_of
 from targeting.segments import preview_repository
 from targeting.segments.attribute_repository import id_range
 from targeting.segments.audience_repository import Audience, audience_of
 from targeting.segments.condition_reading import warnings_about
 from targeting.segments.preview_repository import CHUNK, Found, OutOfTimeError
+from targeting.user_repository import may_be_messaged
 
 __all__ = ["Count", "Found", "Preview", "preview", "wilson"]
 
@@ -43,9 +45,13 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Whom a condition means: how many, and some of them; and what may be wrong with it."""
+    """Whom a condition means: how many, and some of them; and what may be wrong with it.
+
+    `messageable`: how many of them have a phone number and have agreed to the category that was asked about.
+    """
 
     count: Count
+    messageable: Count
     sample: tuple[Found, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -57,6 +63,7 @@ def preview(
     condition: dict[str, Any] | str,
     rng: np.random.Generator,
     sample: int = 10,
+    category: str = Category.MARKETING,
     drawn: int = DRAWN,
     seconds: float = COUNT_SECONDS,
     monotonic: Callable[[], float] = time.monotonic,
@@ -66,13 +73,14 @@ def preview(
 
     `drawn` ids are looked at for the estimate, `seconds` is how long an exact count may take. The estimate is of the share
     of all ids between the lowest and the highest that belong to a user of the condition, so that gaps do no harm.
+    Those who may be sent messages of `category` are counted in the time that is left, else estimated in the same way.
     Raises Invalid with every problem of the condition, or when it names a segment that does not exist.
     """
     wanted = condition_of(condition, field=field)
     audience = audience_of(session, wanted, now=clock.now(), field=field)
     ids = id_range(session)
     if ids is None:
-        return Preview(Count(0, True, 0, 0))
+        return Preview(_NOBODY, _NOBODY)
     low, high = ids
     size = high - low + 1
     if size <= drawn:
@@ -81,15 +89,35 @@ def preview(
         order = rng.permutation(np.unique(rng.integers(low, high + 1, size=drawn)))
     # A closure sees some ten thousand users a second: of a large table it leaves most of the time to the draw.
     time_to_count = seconds if audience.residual is None else seconds / 2
+    began = monotonic()
     count = _counted(session, audience, time_to_count, monotonic)
+    reached = None
+    if count is not None:
+        left = time_to_count - (monotonic() - began)
+        reached = _counted(session, audience.among(may_be_messaged(category)), left, monotonic)
     # For the users to show, a few draws will do.
-    looked_at, found = _look(session, audience, order if count is None else order[:CHUNK], monotonic)
+    looked_at, found = _look(session, audience, order if reached is None else order[:CHUNK], monotonic)
+    if reached is None:
+        hits = preview_repository.count_messageable(session, found, category=category)
+        reached = _within(_estimated(hits, looked_at, size), count)
     if count is None:
         count = _estimated(len(found), looked_at, size)
     users = preview_repository.shown(session, found[:sample])
     if len(users) < min(sample, count.value) and count.exact:
         users = _first(session, audience, sample, monotonic) or users
-    return Preview(count, tuple(users), warnings_about(session, condition=wanted))
+    return Preview(count, reached, tuple(users), warnings_about(session, condition=wanted))
+
+
+_NOBODY: Final = Count(0, True, 0, 0)
+
+
+def _within(part: Count, whole: Count | None) -> Count:
+    """An estimate of some of the users of an exact count: they are not more than all of them."""
+    if whole is None:
+        return part
+    return replace(
+        part, **{name: min(getattr(part, name), whole.value) for name in ("value", "lower", "upper")}
+    )
 
 
 def _estimated(found: int, looked_at: int, size: int) -> Count:

@@ -179,3 +179,22 @@ def test_readers_change_nothing(crowd: TestClient, keys: dict[str, str], method:
     crowd.headers["Authorization"] = f"Bearer {keys['read']}"
     assert crowd.request(method, path, json={}).status_code == 403
     assert crowd.post("/v1/segments/preview", json={"condition": {}}).status_code == 200
+
+
+def test_a_preview_says_how_many_may_be_messaged(crowd: TestClient) -> None:
+    crowd.post("/v1/users/user-1/consent", json={"category": "marketing", "granted": False, "source": "test"})
+    found = crowd.post("/v1/segments/preview", json={"condition": {}}).json()
+    assert (found["count"], found["messageable"]["count"], found["messageable"]["exact"]) == (60, 59, True)
+    other = crowd.post("/v1/segments/preview", json={"condition": {}, "category": "utility"}).json()
+    assert other["messageable"]["count"] == 0
+    wrong = crowd.post("/v1/segments/preview", json={"condition": {}, "category": "spam"})
+    assert wrong.json()["errors"][0]["field"] == "category"
+
+
+def test_the_names_of_events_come_in_pages(crowd: TestClient) -> None:
+    first = crowd.get("/v1/events/names?limit=1").json()
+    second = crowd.get(f"/v1/events/names?limit=1&cursor={first['next_cursor']}").json()
+    third = crowd.get(f"/v1/events/names?limit=1&cursor={second['next_cursor']}").json()
+    assert [page["items"][0]["name"] for page in (first, second)] == ["Order Completed", "Viewed"]
+    assert (third["items"], third["next_cursor"]) == ([], None)
+    assert first["items"][0]["last_at"].endswith("Z")

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
 from sqlmodel import Session
 
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
 from targeting.conditions.scope import Scope
-from targeting.models import User
+from targeting.models import Consent, User
 from targeting.segments import attributes, preview_repository
 from targeting.segments.audience_repository import audience_of
 from targeting.segments.preview import Count, preview
@@ -228,3 +228,65 @@ def test_an_estimate_is_made_of_the_few_who_were_looked_at(database: Database, c
     assert not count.exact
     assert count.lower <= 600 <= count.upper
     assert count.upper - count.lower > 500
+
+
+@pytest.mark.parametrize(
+    "condition", [{"city": "Utrecht"}, {"city": {"$regex": "^Utr"}}], ids=["sql", "closure"]
+)
+@pytest.mark.parametrize("seconds", [5.0, 0.0], ids=["counted", "everybody is drawn"])
+def test_who_may_be_messaged_has_a_phone_and_consent_to_the_category(
+    database: Database, clock: SteppedClock, condition: dict, seconds: float
+) -> None:
+    now = clock.now()
+    with database.transaction() as session:
+        add_many(session, clock, 100)  # in Utrecht: n = 0, 5, .. 95, internal id 2n + 1
+        session.connection().execute(update(User).where(User.user_id == "u5").values(phone=None))
+        said = [
+            (0, "marketing", True),
+            (5, "marketing", True),
+            (10, "marketing", False),
+            (15, "utility", True),
+        ]
+        session.connection().execute(
+            insert(Consent),
+            [
+                {"user_pk": 2 * n + 1, "category": category, "granted": granted, "changed_at": now}
+                for n, category, granted in [*said, (20, "marketing", True), (21, "marketing", True)]
+            ],
+        )
+    with database.snapshot() as session:
+        found = preview(session, clock, condition=condition, rng=rng(), seconds=seconds)
+        utility = preview(session, clock, condition=condition, rng=rng(), seconds=seconds, category="utility")
+    assert (found.count, found.messageable) == (Count(20, True, 20, 20), Count(2, True, 2, 2))
+    assert utility.messageable == Count(1, True, 1, 1)
+
+
+def test_who_may_be_messaged_is_estimated_when_only_that_takes_too_long(
+    database: Database, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_of, counts = preview_repository.count_of, itertools.count()
+
+    def only_once(*asked: Any, **bounds: Any) -> int:
+        if next(counts):
+            raise OutOfTimeError
+        return count_of(*asked, **bounds)
+
+    monkeypatch.setattr(preview_repository, "count_of", only_once)
+    with database.transaction() as session:
+        add_many(session, clock, 3000)
+        agreed = {"category": "marketing", "granted": True, "changed_at": clock.now()}
+        every_tenth = [{"user_pk": 2 * n + 1, **agreed} for n in range(0, 3000, 10)]
+        session.connection().execute(insert(Consent), every_tenth)
+    with database.snapshot() as session:
+        found = preview(
+            session,
+            clock,
+            condition={"city": "Utrecht"},
+            rng=rng(),
+            drawn=1500,
+        )
+    assert found.count == Count(600, True, 600, 600)
+    reached = found.messageable
+    assert not reached.exact
+    assert reached.lower <= 300 <= reached.upper <= 600
+    assert reached.lower > 200
