@@ -30,12 +30,16 @@ Params = Mapping[str, str | int | float | bool | Sequence[str]]
 class ApiError(Exception):
     """The API did not do what was asked; `str(error)` is one sentence for people.
 
-    `status` is the HTTP status, or None when there was no answer at all.
+    `status` is the HTTP status, or None when there was no answer at all. `problems` are (field, message) of what is wrong
+    with the request, as far as the API says so.
     """
 
-    def __init__(self, sentence: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, sentence: str, *, status: int | None = None, problems: Sequence[tuple[str, str]] = ()
+    ) -> None:
         super().__init__(sentence)
         self.status = status
+        self.problems = tuple(problems)
 
     @property
     def temporary(self) -> bool:
@@ -190,7 +194,8 @@ class Client:
             raise ApiError(f"The API at {self.api_url} does not answer. Is it running?") from error
         if response.is_success:
             return response
-        raise ApiError(_sentence(response), status=response.status_code)
+        sentence, problems = _problem(response)
+        raise ApiError(sentence, status=response.status_code, problems=problems)
 
     def unreadable(self, path: str) -> ApiError:
         """The error for an answer that is not what `path` promises."""
@@ -208,8 +213,8 @@ def _experiment_path(key: str) -> str:
     return f"/v1/experiments/{quote(key, safe='')}"
 
 
-def _sentence(response: httpx.Response) -> str:
-    """The problem's own words (RFC 9457), or the status when it has none."""
+def _problem(response: httpx.Response) -> tuple[str, list[tuple[str, str]]]:
+    """The problem's own words (RFC 9457), or the status when it has none; and each wrong field with what is wrong."""
     try:
         problem = response.json()
     except ValueError:
@@ -218,10 +223,11 @@ def _sentence(response: httpx.Response) -> str:
         problem = {}
     detail = problem.get("detail") or problem.get("title")
     errors = problem.get("errors")
-    fields = [
-        f"{item.get('field')}: {item.get('message')}"
+    problems = [
+        (str(item.get("field")), str(item.get("message")))
         for item in (errors if isinstance(errors, list) else [])
-        if isinstance(item, Mapping) and item.get("field") and str(item.get("message")) not in str(detail)
+        if isinstance(item, Mapping) and item.get("field")
     ]
+    fields = [f"{field}: {message}" for field, message in problems if message not in str(detail)]
     words = "; ".join([*([str(detail)] if detail else []), *fields])
-    return words or f"The API answered {response.status_code} {response.reason_phrase}."
+    return words or f"The API answered {response.status_code} {response.reason_phrase}.", problems

@@ -58,8 +58,9 @@ def test_an_error_names_the_fields() -> None:
     fields = {"field": "status", "message": "cannot start"}
     with pytest.raises(ApiError, match=r"^not now; status: cannot start$"):
         client(lambda _: problem(409, "not now", fields)).move("a", "start")
-    with pytest.raises(ApiError, match=r"^status: cannot start$"):
+    with pytest.raises(ApiError, match=r"^status: cannot start$") as caught:
         client(lambda _: problem(409, "status: cannot start", fields)).move("a", "start")
+    assert caught.value.problems == (("status", "cannot start"),)
 
 
 @pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), httpx.ReadError("reset")])

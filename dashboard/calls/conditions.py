@@ -1,0 +1,126 @@
+"""What the condition builder asks: what may be asked about, what a condition says, and whom it means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dashboard.client import Client
+
+PAGE: Final = 500
+MOST_PAGES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """`share` is of the users who have it; `examples` are values that many share."""
+
+    name: str
+    kind: str
+    share: float | None
+    examples: tuple[str | int | float | bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One condition in three forms, and what may be wrong with it."""
+
+    condition: Mapping[str, Any]
+    text: str
+    english: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of users; an estimate comes with the ends of its 95 % interval."""
+
+    value: int
+    exact: bool
+    lower: int
+    upper: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Whom a condition means. `messageable`: with a phone number and consent to marketing."""
+
+    count: Count
+    messageable: Count | None
+    sample: tuple[Mapping[str, Any], ...]
+
+
+def attributes(client: Client) -> list[Attribute]:
+    """What users have, by name; the first 2,000, which is as many as the API discovers."""
+    return [
+        Attribute(
+            name=item["name"],
+            kind=str(item.get("kind") or ""),
+            share=item["share"] if isinstance(item.get("share"), int | float) else None,
+            examples=tuple(
+                value for value in item.get("examples") or () if isinstance(value, str | int | float)
+            ),
+        )
+        for item in _items(client, "/v1/attributes")
+        if isinstance(item.get("name"), str)
+    ]
+
+
+def event_names(client: Client) -> list[str]:
+    """What users have done, by name."""
+    return [str(item["name"]) for item in _items(client, "/v1/events/names") if item.get("name")]
+
+
+def segment_names(client: Client) -> dict[str, str]:
+    """Segments: key -> name."""
+    found = _items(client, "/v1/segments")
+    return {str(item["key"]): str(item.get("name") or item["key"]) for item in found if item.get("key")}
+
+
+def read(client: Client, *, condition: Mapping[str, Any] | None = None, text: str | None = None) -> Reading:
+    """A condition, or its text, in all its forms. Raises ApiError with the path of each problem."""
+    path = "/v1/conditions"
+    sent = {"condition": condition} if text is None else {"text": text}
+    answer = client.send("POST", path, json=sent).json()
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("condition"), Mapping):
+        raise client.unreadable(path)
+    return Reading(
+        condition=answer["condition"],
+        text=str(answer.get("text") or ""),
+        english=str(answer.get("english") or ""),
+        warnings=tuple(str(warning) for warning in answer.get("warnings") or ()),
+    )
+
+
+def preview(client: Client, condition: Mapping[str, Any], *, sample: int = 10) -> Preview:
+    """How many users a condition means, and some of them. The API bounds its own time. Raises ApiError."""
+    path = "/v1/segments/preview"
+    answer = client.send("POST", path, json={"condition": condition, "sample": sample}).json()
+    count = _count(answer)
+    if count is None:
+        raise client.unreadable(path)
+    users = [user for user in answer.get("sample") or () if isinstance(user, Mapping)]
+    return Preview(count, _count(answer.get("messageable")), tuple(users))
+
+
+def _count(document: Any) -> Count | None:
+    if not isinstance(document, Mapping) or not isinstance(document.get("count"), int):
+        return None
+    value = document["count"]
+    lower, upper = (document.get(name, value) for name in ("lower", "upper"))
+    return Count(value, document.get("exact") is not False, int(lower), int(upper))
+
+
+def _items(client: Client, path: str) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    params: dict[str, str | int] = {"limit": PAGE}
+    for _ in range(MOST_PAGES):
+        page = client.get(path, params=params)
+        items = page.get("items") if isinstance(page, Mapping) else None
+        if not isinstance(items, list):
+            raise client.unreadable(path)
+        found += [item for item in items if isinstance(item, Mapping)]
+        cursor = page.get("next_cursor")
+        if not cursor:
+            break
+        params = {"limit": PAGE, "cursor": str(cursor)}
+    return found
