@@ -150,6 +150,21 @@ def moment(value: datetime | None) -> str:
     return f"{local.day} {local:%b %Y, %H:%M %Z}"
 
 
+def duration(seconds: float) -> str:
+    r"""A time span in its two largest units.
+
+    >>> duration(42), duration(3_700), duration(200_000)
+    ('42\xa0s', '1\xa0h\xa01\xa0min', '2\xa0d\xa07\xa0h')
+    """
+    rest = round(seconds)
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        number_of, rest = divmod(rest, size)
+        if number_of or (unit == "s" and not parts):
+            parts.append(f"{number_of}{NBSP}{unit}")
+    return NBSP.join(parts[:2])
+
+
 def confidence(alpha: float) -> str:
     return f"{100 * (1 - alpha):g}%"
 

@@ -1,0 +1,101 @@
+"""What can be switched on the delivery page: everything off and on again, and a fuse closed."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import streamlit
+
+from dashboard import formats
+from dashboard.access import Access
+from dashboard.calls import delivery as calls
+from dashboard.client import ApiError
+from dashboard.texts import say
+from dashboard.views import states
+
+KINDS: Final = ("number", "template", "variant")
+_REFUSED: Final = "delivery_refused"
+_ASKED: Final = "delivery_asked"
+
+
+def show_pause(access: Access, seen: calls.Delivery) -> None:
+    """Whether everything is paused, and for those who may, the button that changes it."""
+    if refusal := streamlit.session_state.pop(_REFUSED, None):
+        streamlit.error(say("delivery.pause.refused", reason=formats.plain(refusal)), icon=":material/block:")
+    if seen.paused:
+        streamlit.warning(say("delivery.pause.is_paused"), icon=":material/pause_circle:")
+    if not access.may_write:
+        return
+    asked = streamlit.session_state.get(_ASKED)
+    if asked == "pause" and not seen.paused:
+        _ask_pause(access)
+    elif asked == "resume" and seen.paused:
+        streamlit.warning(say("delivery.pause.resume_question"), icon=":material/help:")
+        _answer(say("delivery.pause.resume_yes"), lambda: calls.resume(access.client))
+    elif seen.paused:
+        if streamlit.button(say("delivery.pause.resume"), icon=":material/play_arrow:", type="primary"):
+            _ask("resume")
+    elif streamlit.button(say("delivery.pause.button"), icon=":material/pause_circle:"):
+        _ask("pause")
+
+
+def show_fuses(access: Access, fuses: Sequence[calls.Fuse]) -> None:
+    """Each open fuse with what it guards, why and until when; a pause of everything is said above the page instead."""
+    streamlit.subheader(say("delivery.fuses.title"), anchor=False)
+    listed = [fuse for fuse in fuses if fuse.kind != "all"]
+    if not listed:
+        streamlit.markdown(say("delivery.fuses.none"))
+    for fuse in listed:
+        _show_fuse(access, fuse)
+
+
+def _show_fuse(access: Access, fuse: calls.Fuse) -> None:
+    key = formats.plain(fuse.key)
+    name = say(f"delivery.fuses.{fuse.kind}", key=key) if fuse.kind in KINDS else f"{fuse.kind} {key}"
+    end = (
+        say("delivery.fuses.by_hand")
+        if fuse.until is None
+        else say("delivery.fuses.until", when=formats.plain(formats.moment(fuse.until)))
+    )
+    since = say("delivery.fuses.since", when=formats.plain(formats.moment(fuse.opened_at)))
+    with streamlit.container(border=True):
+        words, button = streamlit.columns([5, 1], vertical_alignment="center")
+        words.markdown(
+            f":red[:material/bolt:] **{name}**: {formats.plain(fuse.reason)}  \n:small[{since}; {end}]"
+        )
+        asked = f"{fuse.kind}:{fuse.key}"
+        if not access.may_write:
+            return
+        if streamlit.session_state.get(_ASKED) != asked:
+            if button.button(say("delivery.fuses.close"), key=f"close:{asked}"):
+                _ask(asked)
+            return
+        streamlit.warning(say("delivery.fuses.question"), icon=":material/help:")
+        _answer(say("delivery.fuses.yes"), lambda: calls.close(access.client, fuse))
+
+
+def _ask_pause(access: Access) -> None:
+    streamlit.warning(say("delivery.pause.question"), icon=":material/help:")
+    why = streamlit.text_input(say("delivery.pause.why"), help=say("delivery.pause.why_help"), max_chars=200)
+    reason = (why or "").strip()
+    _answer(say("delivery.pause.yes"), lambda: calls.pause(access.client, reason), ready=bool(reason))
+
+
+def _ask(what: str) -> None:
+    streamlit.session_state[_ASKED] = what
+    streamlit.rerun()
+
+
+def _answer(yes: str, act: Callable[[], None], *, ready: bool = True) -> None:
+    with streamlit.container(horizontal=True):
+        confirmed = streamlit.button(yes, type="primary", disabled=not ready)
+        refused = streamlit.button(say("delivery.pause.no"))
+    if not confirmed and not refused:
+        return
+    del streamlit.session_state[_ASKED]
+    if confirmed:
+        try:
+            act()
+        except ApiError as error:
+            states.leave_if_refused(error)
+            streamlit.session_state[_REFUSED] = str(error)
+    streamlit.rerun()
