@@ -115,6 +115,8 @@ class AnalysisPlan:
     futility: give up when the conditional power of every comparison falls below this. quiet_guardrails: those whose breach
     stops nothing (it still holds a winner up).
     weights_changed: users were drawn with different weights over time, by a bandit or by hand, so arms are compared by epoch.
+    variances: metric -> (information fraction, variance of a user's outcome within the arms) at earlier looks, as far as they are kept; then looks under
+    `spending` are as alike as variances say. None, as in plans from before these were kept and in files: as their users say.
     stopped_arms: variants that a guardrail has stopped while the experiment ran -> why.
     """
 
@@ -135,6 +137,7 @@ class AnalysisPlan:
     futility: float | None = None
     quiet_guardrails: tuple[str, ...] = ()
     weights_changed: bool = False
+    variances: Mapping[str, tuple[tuple[float, float], ...]] | None = None
     stopped_arms: Mapping[str, str] = field(default_factory=dict)
 
 

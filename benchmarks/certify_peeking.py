@@ -95,7 +95,7 @@ def money(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     rng = np.random.default_rng([seed, 2])
     n = users_at(looks, users)
     runs = size.runs // 2
-    moments = [_money_moments(rng, runs, looks, users) for _ in range(2)]
+    moments = [money_moments(rng, runs, looks, users) for _ in range(2)]
     p = welch_p(*welch(n, *moments[0], *moments[1]))
     for method in METHODS:
         share = float(rejected(p, levels(method, looks, users)).mean())
@@ -114,7 +114,7 @@ def money(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     advance()
 
 
-def _money_moments(rng: np.random.Generator, runs: int, looks: int, users: int) -> tuple[Floats, Floats]:
+def money_moments(rng: np.random.Generator, runs: int, looks: int, users: int) -> tuple[Floats, Floats]:
     """Mean and sample variance per user after each look, (runs, looks) each."""
     sums = np.zeros((2, runs, looks))
     for k in range(looks):

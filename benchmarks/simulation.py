@@ -33,8 +33,10 @@ class Twin(AssertionError):
     """What is computed here and what production computes are not the same."""
 
 
-def cumulative_counts(rng: np.random.Generator, runs: int, looks: int, users: int, rate: float) -> Counts:
-    """Successes of one arm after each look: int64 (runs, looks); `users` join per look."""
+def cumulative_counts(
+    rng: np.random.Generator, runs: int, looks: int, users: int, rate: float | Floats
+) -> Counts:
+    """Successes of one arm after each look: int64 (runs, looks); `users` join per look. rate: or that of each look, (looks,)."""
     drawn: Counts = rng.binomial(users, rate, size=(runs, looks)).astype(np.int64)
     return np.cumsum(drawn, axis=1)
 

@@ -58,7 +58,7 @@ def segment_effects(
     """
     said = list(warnings)
     information = effective_information(inputs.plan, sum(arm.mature for arm in inputs.arms))
-    look = look_of(inputs.plan, information, said)
+    look = look_of(inputs.plan, information, said, metrics=inputs.metrics, arms=inputs.arms)
     names, shown = _shown(slices, said, days=by == DAY)
     if not names:
         said.append("nobody's window has closed yet, so there is nothing to tell by slice")
@@ -217,7 +217,7 @@ def _heterogeneity(
     except InsufficientData as cannot:
         says = f"cannot tell whether the effect differs between slices: {cannot.reason}"
         return SliceHeterogeneity(variant=arm.variant, says=says, slices=len(effects))
-    rule = look.rule(sum(effect.n for effect in effects), share)
+    rule = look.rule(sum(effect.n for effect in effects), share, spec.key)
     return SliceHeterogeneity(
         variant=arm.variant,
         says="",

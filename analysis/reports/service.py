@@ -21,6 +21,7 @@ from analysis.reports import cautions, copies, repository
 from analysis.reports.arms import arms_of, primary_metric
 from analysis.reports.evidence import Evidence, ReportInputs
 from analysis.reports.models import StoredReport
+from analysis.reports.variances import variances_until
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
@@ -210,6 +211,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
             if use.role == MetricRole.GUARDRAIL and not rules.stops_for(use.key)
         ),
         weights_changed=weights_changed,
+        variances=variances_until(newest) if comes_at_once else None,
         stopped_arms={variant: told["reason"] for variant, told in stopped_arms(experiment).items()},
     )
     inputs = ReportInputs(

@@ -7,14 +7,15 @@ this look into one that is valid at every look. The two are inverse: `overall_p(
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from scipy import interpolate, optimize, stats
 
 from analysis.stats.spending import spending_boundaries
+from analysis.stats.variance_clock import VarianceClock, looks_that_count
 
 LOOK_RESOLUTION = 0.01
 """Looks nearer to the last counted one than this share of the information are not counted as looks of their own."""
@@ -118,6 +119,7 @@ class Spending:
     The interval at look k is estimate -+ b_k se (Jennison and Turnbull 2000, chapter 9); the p-value is the smallest
     alpha whose boundary this look crosses (ibid., the repeated p-value). Built by `spending_rule`.
     fractions: of the looks that count, this one last. allowance: added to the bound at a look that does not count.
+    times: the variance of what is tested at those looks, as shares of the last one's; None: the share of users is the share of variance.
     """
 
     fractions: tuple[float, ...]
@@ -125,6 +127,20 @@ class Spending:
     kind: str = "obrien_fleming"
     final: bool = False
     allowance: float = 0.0
+    times: tuple[float, ...] | None = None
+
+    def on(self, clock: VarianceClock) -> Self:
+        """The same spending of alpha, with looks as alike as their variances say (`VarianceClock`), not their users.
+
+        >>> early, late = VarianceClock.of_looks([0.5, 1.0], [0.02, 0.06]), spending_rule([0.5], 1.0, 0.05)
+        >>> round(late.bound(0.05), 4), round(late.on(early).bound(0.05), 4)
+        (1.9793, 1.9992)
+        """
+        times = clock.times(self.fractions)
+        kept = looks_that_count(times)
+        return replace(
+            self, fractions=tuple(self.fractions[k] for k in kept), times=tuple(times[k] for k in kept)
+        )
 
     def bound(self, alpha: float) -> float:
         """The bound on |z| at this look.
@@ -148,7 +164,7 @@ class Spending:
         return float(math.exp(optimize.brentq(lambda x: float(curve(x)) - z, smallest, largest, xtol=1e-12)))
 
     def _curve(self) -> interpolate.PchipInterpolator:
-        return _boundary_curve(self.fractions, self.alpha, self.kind, self.final)
+        return _boundary_curve(self.fractions, self.times, self.alpha, self.kind, self.final)
 
 
 def spending_rule(
@@ -184,11 +200,13 @@ def spending_rule(
 
 @lru_cache(maxsize=64)
 def _boundary_curve(
-    fractions: tuple[float, ...], alpha: float, kind: str, final: bool
+    fractions: tuple[float, ...], times: tuple[float, ...] | None, alpha: float, kind: str, final: bool
 ) -> interpolate.PchipInterpolator:
     # The bound of this look as a monotone function of log alpha; exact at the plan's own alpha.
     alphas = sorted({*_CURVE, alpha})
-    bounds = [spending_boundaries(fractions, each, kind=kind, final=final)[-1] for each in alphas]
+    bounds = [
+        spending_boundaries(fractions, each, kind=kind, final=final, times=times)[-1] for each in alphas
+    ]
     return interpolate.PchipInterpolator(np.log(alphas), np.minimum.accumulate(bounds))
 
 

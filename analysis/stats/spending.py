@@ -44,13 +44,19 @@ def alpha_spent(fraction: float, alpha: float, *, kind: str = "obrien_fleming") 
 
 
 def spending_boundaries(
-    fractions: Sequence[float], alpha: float, *, kind: str = "obrien_fleming", final: bool = False
+    fractions: Sequence[float],
+    alpha: float,
+    *,
+    kind: str = "obrien_fleming",
+    final: bool = False,
+    times: Sequence[float] | None = None,
 ) -> np.ndarray:
     """Two-sided bounds on |z| at each look, given the information fractions of all looks so far.
 
     Bound b_k solves P(no crossing before k, |Z_k| >= b_k) = alpha(t_k) - alpha(t_{k-1}) under H0 (Lan and DeMets 1983). The looks need not have been planned, but must not have been chosen after seeing the effect.
     fractions: strictly increasing, in (0, 1], at least 1e-4 apart. final: no look will follow, so the last one spends
-    all alpha that is left although its fraction is below 1. Returns float array, shape (len(fractions),).
+    all alpha that is left although its fraction is below 1. times: of the Brownian motion at the looks, in (0, 1], where they are not
+    the fractions by which alpha is spent (`variance_clock`). Returns float array, shape (len(fractions),).
     Not for an adaptive change of the maximum. ValueError for fractions out of order.
 
     >>> spending_boundaries([0.5, 1.0], 0.05).round(4)
@@ -59,7 +65,7 @@ def spending_boundaries(
     spent = [alpha_spent(fraction, alpha, kind=kind) for fraction in fractions]
     if final and spent:
         spent[-1] = alpha
-    return boundaries_of(fractions, spent)
+    return boundaries_of(fractions if times is None else times, spent)
 
 
 def boundaries_of(fractions: Sequence[float], spent: Sequence[float]) -> np.ndarray:

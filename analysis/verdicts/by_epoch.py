@@ -64,12 +64,12 @@ class _Pair:
 
 def compare_by_epoch(spec: MetricSpec, control: ArmFacts, treatment: ArmFacts, *, look: Look) -> Comparison:
     """Compare one metric between two arms, by their `epochs`. Never raises for data: what cannot be told is None with a reason."""
-    rule = look.rule(max(control.mature + treatment.mature, 1), 1.0)
+    rule = look.rule(max(control.mature + treatment.mature, 1), 1.0, spec.key)
     try:
         if spec.kind not in _TOLD:
             raise InsufficientData(_NOT_TOLD.format(kind=f"a {spec.kind}"))
         pair = _pair(spec, control, treatment)
-        rule = _rule(look, pair)
+        rule = _rule(look, pair, spec.key)
         if spec.kind in SHARE_KINDS:
             return _of_shares(
                 replace(pair, control=_plain(pair.control), treatment=_plain(pair.treatment)),
@@ -120,7 +120,7 @@ def _second(spec: MetricSpec, control: ArmFacts, arm: ArmFacts, look: Look) -> s
         found = _weighted(pair)
     except InsufficientData:
         return None
-    bound = critical_value(_rule(look, pair).level(look.alpha), None)
+    bound = critical_value(_rule(look, pair, spec.key).level(look.alpha), None)
     estimate, half = float(found.effect[1]), bound * float(found.effect_error[1])
     return (
         f"by AW-AIPW with the logged chances, which decides nothing, the difference is {estimate:+.4g} "
@@ -175,12 +175,12 @@ def _chance(epoch: EpochFacts) -> float:
     return epoch.propensity or 0.0
 
 
-def _rule(look: Look, pair: _Pair) -> Rule:
+def _rule(look: Look, pair: _Pair, metric: str) -> Rule:
     # Information is counted in users who came, in whichever arm, not in those of the pair: their number is the bandit's doing.
     # An arm that came or went has a clock of its own, and no planned end.
     if look.has_no_end or (look.method == Method.SPENDING and not pair.everywhere):
         return AlwaysValid(n=max(pair.time, 1), rho=tightest_at(look.planned_n, look.alpha))
-    return look.rule(pair.time, 1.0)
+    return look.rule(pair.time, 1.0, metric)
 
 
 def _difference(pair: _Pair) -> Difference:

@@ -1,7 +1,7 @@
 """From the sufficient statistics of two arms to one comparison: which test, which interval, and why not."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from analysis.inputs import AnalysisPlan, ArmFacts, MetricSpec
@@ -13,6 +13,7 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.noninferiority import FEWEST_USERS, is_surely_below
 from analysis.stats.quantiles import Quantile, quantile_difference
 from analysis.stats.sequential import AlwaysValid, EveryLook, FixedHorizon, Rule, Spending, tightest_at
+from analysis.stats.variance_clock import VarianceClock
 from experiments.vocabulary import SHARE_KINDS, Direction, Method, MetricRole
 
 MOST_OF_THE_TOTAL = 0.5
@@ -43,7 +44,8 @@ class Comparison:
 class Look:
     """How this look is judged: the effective method, and the rule of `spending` where that is the method.
 
-    by_epoch: weights have changed, so that pooled arms are compared nowhere (`by_epoch.py`).
+    by_epoch: weights have changed, so that pooled arms are compared nowhere (`by_epoch.py`). clocks: metric -> how its variance has grown; that of a
+    metric without one grows with the users (`clocks.py`).
     """
 
     method: Method
@@ -51,14 +53,20 @@ class Look:
     planned_n: int | None
     spending: Spending | None = None
     by_epoch: bool = False
+    clocks: Mapping[str, VarianceClock] = field(default_factory=dict)
 
-    def rule(self, n: int, share: float) -> Rule:
-        """The rule for a comparison of n units; share: of all traffic that goes to its two arms."""
+    def rule(self, n: int, share: float, metric: str) -> Rule:
+        """The rule for a comparison of n units on a metric; share: of all traffic that goes to its two arms."""
         if self.method == Method.SPENDING and self.spending is not None:
-            return self.spending
+            return self.spending_of(metric, self.spending)
         if self.has_no_end:
             return AlwaysValid(n=max(n, 1), rho=tightest_at(self.planned(share), self.alpha))
         return FixedHorizon()
+
+    def spending_of(self, metric: str, spending: Spending) -> Spending:
+        """The rule of `spending` for this metric, by its clock."""
+        clock = self.clocks.get(metric)
+        return spending if clock is None else spending.on(clock)
 
     @property
     def has_no_end(self) -> bool:
@@ -80,7 +88,7 @@ def compare(
     use order statistics; everything else is Welch on (linearised, CUPED-adjusted) means.
     """
     a, b = control.aggregates.get(spec.key), treatment.aggregates.get(spec.key)
-    rule = look.rule(_units(a) + _units(b), share)
+    rule = look.rule(_units(a) + _units(b), share, spec.key)
     if a is None or b is None:
         return Comparison(rule=rule, reasons=("the metric could not be computed for both arms",))
     try:
@@ -159,11 +167,11 @@ def _clears(
 ) -> Callable[[float, float], bool] | None:
     # Harm is watched for at any moment, also because of what was seen: the e-process. That there is none is asked with an end in
     # sight, as all else under `spending` (decision 0035).
-    rule = look.spending
-    if spec.role != MetricRole.GUARDRAIL or look.method != Method.SPENDING or rule is None:
+    if spec.role != MetricRole.GUARDRAIL or look.method != Method.SPENDING or look.spending is None:
         return None
     if min(a.n, b.n) < FEWEST_USERS:
         return None
+    rule = look.spending_of(spec.key, look.spending)
     less, more = (b, a) if spec.direction == Direction.INCREASE else (a, b)
     counts = (less.n, proportions.successes(less), more.n, proportions.successes(more))
     return lambda margin, alpha: bool(is_surely_below(*counts, margin=margin, z=rule.bound(2 * alpha)))

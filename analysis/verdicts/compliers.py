@@ -79,7 +79,7 @@ def _complier_effect(
     if finding.kind in SHARE_KINDS and is_small(*pair):
         raise InsufficientData("there are too few users with the event, or without it")
     found = complier_effect(*pair)
-    level = look.rule(pair[0].n + pair[1].n, share).level(look.alpha)
+    level = look.rule(pair[0].n + pair[1].n, share, finding.metric).level(look.alpha)
     needed = max(STRONG, critical_value(level, None))
     if found.first_stage < needed:
         raise InsufficientData(

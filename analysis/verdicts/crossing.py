@@ -70,8 +70,11 @@ def with_factor_effects(
         for term, weighting in terms
     ]
     adjusted = _adjusted(rows)
-    rule = look.rule(sum(arm.mature for arm in crossing.values()), share)
-    made = [(row, _whole(row, p, rule, look)) for row, p in zip(rows, adjusted, strict=True)]
+    users = sum(arm.mature for arm in crossing.values())
+    made = [
+        (row, _whole(row, p, look.rule(users, share, row.metric), look))
+        for row, p in zip(rows, adjusted, strict=True)
+    ]
     notes += _caution(made)
     return tuple(
         replace(finding, factors=tuple(effect for row, effect in made if row.metric == finding.metric))
@@ -138,7 +141,7 @@ def _row(
         if not any(each.startswith(start) for each in said):
             said.append(f"{start}{cannot.reason}")
         return bare
-    rule = look.rule(sum(arm.mature for arm in crossing.values()), share)
+    rule = look.rule(sum(arm.mature for arm in crossing.values()), share, finding.metric)
     return replace(bare, difference=found, p=rule.overall_p(p_value(found)))
 
 

@@ -87,7 +87,7 @@ def _one(
     if not effect.control_mean > 0:
         raise InsufficientData("the control mean is not positive, so a relative effect has no size")
     wanted = (plan.minimum_effect or 0.0) * effect.control_mean
-    rule = look.rule(effect.n, share)
+    rule = look.rule(effect.n, share, finding.metric)
     bound = float(stats.norm.isf(rule.level(alpha) / 2))
     conditional = None
     if last is not None and information is not None:

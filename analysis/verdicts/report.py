@@ -10,6 +10,7 @@ from typing import Any
 from analysis.findings import ArmSummary, Decision, HealthCheck, MetricFinding, Report
 from analysis.inputs import AnalysisPlan, ArmFacts, FactorSpec, Messages, MetricSpec
 from analysis.stats.sequential import spending_rule
+from analysis.verdicts.clocks import clocks_of
 from analysis.verdicts.compare import Look, effective_information
 from analysis.verdicts.compliers import with_complier_effects
 from analysis.verdicts.crossing import with_factor_effects
@@ -46,7 +47,7 @@ def build_report(
     said += [f"{variant} is stopped and gets nobody new: {why}" for variant, why in plan.stopped_arms.items()]
     mature = sum(arm.mature for arm in arms)
     information = effective_information(plan, mature)
-    look = look_of(plan, information, said)
+    look = look_of(plan, information, said, metrics=metrics, arms=arms)
     finished = plan.ended or (information is not None and information >= 1)
     health = (*check_health(arms, look.method), *checks)
     said += [skew] if (skew := first_skew(health)) is not None else []
@@ -112,8 +113,18 @@ def _validate(plan: AnalysisPlan, metrics: Sequence[MetricSpec], arms: Sequence[
                 raise Invalid(f"{name!r} is used twice", field=field)
 
 
-def look_of(plan: AnalysisPlan, information: float | None, said: list[str]) -> Look:
-    """How a look at this information is judged; what stands in for the planned method is appended to `said`."""
+def look_of(
+    plan: AnalysisPlan,
+    information: float | None,
+    said: list[str],
+    *,
+    metrics: Sequence[MetricSpec] = (),
+    arms: Sequence[ArmFacts] = (),
+) -> Look:
+    """How a look at this information is judged; what stands in for the planned method is appended to `said`.
+
+    metrics, arms: those whose variances say how alike looks are, where the plan asks for it (`AnalysisPlan.variances`).
+    """
     method = plan.method
     if method == Method.SPENDING and information is None:
         method = Method.ALWAYS_VALID
@@ -129,10 +140,9 @@ def look_of(plan: AnalysisPlan, information: float | None, said: list[str]) -> L
         said.append(
             f"there are {information:.2f} times as many users as planned; the boundary is that of the planned end"
         )
-    rule = spending_rule(
-        plan.looks, max(information, SMALLEST_INFORMATION), plan.alpha, kind=plan.spending, final=plan.ended
-    )
-    return Look(method=method, spending=rule, **common)
+    now = max(information, SMALLEST_INFORMATION)
+    rule = spending_rule(plan.looks, now, plan.alpha, kind=plan.spending, final=plan.ended)
+    return Look(method=method, spending=rule, clocks=clocks_of(plan, metrics, arms, now), **common)
 
 
 def _about_users(arms: Sequence[ArmFacts]) -> list[str]:

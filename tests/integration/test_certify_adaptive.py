@@ -32,8 +32,8 @@ def worlds(*, lift: float = 1.0, count: int = 40) -> Worlds:
 def test_looks_are_judged_as_production_judges_them(method: Method) -> None:
     """Every look of some worlds with a large effect: significant here exactly where the report says so."""
     played, planned, level = worlds(lift=3.5, count=6), 2400, ALPHA / 2
-    bounds = certify_looking._bounds(str(method), 8, planned, level)
-    hits = 0
+    cell = certify_adaptive.Cell(3, "up", "thompson", 4, 600, "no effect")
+    asked, hits, tests = np.ones(6, dtype=bool), 0, set()
     for look in range(8):
         sums = played.until(look // 2, look % 2)
         fractions = tuple((each + 1) / 8 for each in range(look + 1))
@@ -43,21 +43,21 @@ def test_looks_are_judged_as_production_judges_them(method: Method) -> None:
             information=fractions[-1],
             looks=fractions[:-1],
             weights_changed=True,
+            variances={},
         )
-        rule = look_of(plan, fractions[-1], [])
-        shares = certify_adaptive.shares_of(sums, 2)
-        exact = certify_looking._exact(str(method), sums, shares, 2)
-        p = certify_adaptive.adaptive_shares.p_values(shares)
-        e = certify_looking._e_process(sums, 2, np.ones(6, dtype=bool), planned)
+        found, won = certify_looking.significant_at(played, look, str(method), cell, asked=asked)
         for world in range(6):
-            control, treatment = (certify_adaptive._facts(sums, world, k, control=k == 0) for k in (0, 2))
-            found = compare_by_epoch(SPEC, control, treatment, look=rule)
-            assert found.test == ("exact_by_epoch" if exact[world] else "score_by_epoch")
-            assert found.p_value is not None
-            mine = bool(e[world] < level) if exact[world] else bool(p[world] < bounds[look])
-            assert mine == (found.p_value < level)
-            hits += mine
+            arms = [certify_adaptive._facts(sums, world, k, control=k == 0) for k in range(3)]
+            rule = look_of(plan, fractions[-1], [], metrics=(SPEC,), arms=arms)
+            assert set(rule.clocks) == ({SPEC.key} if method == Method.SPENDING else set())
+            told = [compare_by_epoch(SPEC, arms[0], each, look=rule) for each in arms[1:]]
+            tests |= {each.test for each in told}
+            significant = [each.p_value is not None and each.p_value < level for each in told]
+            assert bool(found[world]) == any(significant)
+            assert bool(won[world]) == significant[1]
+            hits += any(significant)
     assert hits > 5
+    assert tests == {"exact_by_epoch", "score_by_epoch"}
 
 
 def test_the_claims_are_made_and_a_pooled_test_misses_them() -> None:
@@ -123,17 +123,27 @@ def test_every_policy_moves_traffic_to_the_better_arm(policy: str, pooled: bool)
     assert played.propensity[:, -1, 2].mean() > 0.4
 
 
-def test_a_miss_while_looking_is_explained_by_the_clock_only_where_even_shares_miss_as_well() -> None:
-    def claim(share: float, even: float, drift: str = "up") -> tuple[bool | None, str]:
-        rates = {(2, "thompson", drift): (share, share / 2), (5, "thompson", "up"): (0.03, 0.01)}
-        made = certify_looking._of_looks("spending", rates, even, 10, 1000, FULL)
-        return made.met, made.explained
+def test_a_miss_while_looking_has_no_excuse() -> None:
+    def met(share: float) -> bool | None:
+        rates = {(2, "thompson", "up"): (share, share / 2), (5, "thompson", "up"): (0.03, 0.01)}
+        made = certify_looking._of_looks("spending", rates, 10, 1000, 5, FULL)
+        assert made.explained == ""
+        return made.met
 
-    assert claim(0.05, 0.05) == (True, "")
-    assert claim(0.064, 0.058)[0] is False
-    assert "5.80 %" in claim(0.064, 0.058)[1]
-    assert claim(0.08, 0.058) == (False, "")
-    assert claim(0.064, 0.058, drift="down") == (False, "")
+    assert met(0.05)
+    assert not met(0.064)
+
+
+def test_with_even_shares_looks_go_by_variances_and_by_users_for_comparison() -> None:
+    findings = Findings()
+    certify_looking._with_even_shares([1], 4, 400, 2, TINY, findings)
+    (claim,), (grid,) = findings.claims, findings.grids
+    assert claim.met is True
+    assert [name for name, _ in grid.rows] == ["2 arms, up", "2 arms, down", "3 arms, up", "3 arms, down"]
+    cell = certify_adaptive.Cell(2, "up", "even", 4, 400, "no effect")
+    rates = np.repeat(base_rates(4, "up")[:, None], 2, axis=1) * [1, 4]
+    played = play(np.random.default_rng(2), worlds=60, rates=rates, users=400, policy="even", parts=2)
+    assert certify_looking.ever_significant(played, "spending", cell) == (1.0, 1.0)
 
 
 def test_even_shares_stay_even() -> None:
