@@ -15,7 +15,9 @@ class _Answer(BaseModel):
 
 
 class PlanRequest(BaseModel):
-    """`simulate`: so many experiments beside the formulas, for Holm, factors and delays; 0: none."""
+    """`simulate`: so many experiments beside the formulas, for Holm, factors and delays; 0: none, or with a
+    bandit as many as take a few seconds.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -110,15 +112,19 @@ class PlanPoint(_Answer):
 
 
 class PlanSimulation(_Answer):
-    """Shares of the simulated experiments, with their Monte-Carlo standard errors; `found` by comparison, after Holm."""
+    """Shares of the simulated experiments, with their Monte-Carlo standard errors; `found` by comparison, after Holm. `policy`: how traffic
+    was split. `days_to_power`: after which something had been found in the planned share of the runs; null: not by the end.
+    """
 
     metric: str
+    policy: str
     runs: int
     found: dict[str, float]
     standard_errors: dict[str, float]
     any_found: float
     all_found: float
     mean_days: float
+    days_to_power: float | None
 
 
 class PlanAnswer(_Answer):

@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from analysis.planning.bandit_inputs import Assumed, Written
-from analysis.planning.bandit_world import world_of
+from analysis.planning.bandit_world import Policy, policy_of, seconds_of_a_run, world_of
 from analysis.planning.wave_plan import (
     Progress,
     WaveSimulation,
@@ -18,8 +18,6 @@ from analysis.planning.wave_plan import (
     simulate_broadcast,
     sizes_of,
 )
-from analysis.stats.allocation import AllocationPolicy
-from analysis.stats.simulated_amounts import ONE_BY_ONE
 from analysis.stats.simulated_bandit import BanditRuns, simulate_bandit
 from analysis.stats.simulated_world import World
 from experiments.allocation import OBJECTIVES
@@ -29,7 +27,6 @@ from experiments.errors import Invalid
 from experiments.metrics import MetricDefinition
 from experiments.vocabulary import SHARE_KINDS, MetricRole
 
-Policy = Literal["fixed", "thompson", "top_two"]
 POLICIES: Final[tuple[Policy, ...]] = ("fixed", "thompson", "top_two")
 BANDITS: Final[tuple[Policy, ...]] = ("thompson", "top_two")
 FEWEST: Final = 20
@@ -119,7 +116,7 @@ def simulate_campaign(
     for number, policy in enumerate(POLICIES):
         found = simulate_bandit(
             world,
-            _policy(design, policy, world),
+            policy_of(design, policy, world),
             shares=shares,
             runs=runs,
             rng=np.random.default_rng(seed),
@@ -133,7 +130,7 @@ def simulate_campaign(
         broadcast = simulate_broadcast(
             design,
             world,
-            [_policy(design, policy, world) for policy in BANDITS],
+            [policy_of(design, policy, world) for policy in BANDITS],
             sizes,
             is_share=definition.is_share,
             runs=runs,
@@ -159,20 +156,6 @@ def simulate_campaign(
         waves=broadcast,
         notes=[*_notes(world, outcomes), *_of_waves(design, key, sizes, broadcast)],
     )
-
-
-def seconds_of_a_run(world: World, waves: int = 0) -> float:
-    """About how much processor time one campaign takes under all policies, of a usual machine: a number that depends on the world alone, so that the
-    same question is always affordable or never. Most of it is P(best), which compares each arm with each other one in every interval; and amounts are drawn one by one.
-    waves: that are played as well, of which some wait.
-    """
-    (arms, bins), intervals = world.delays.shape, len(world.arrivals)
-    of_an_interval = 1.5e-4 + 2.6e-5 * arms**2 + 4e-8 * intervals * arms * (bins + 1)
-    numbers = 0.0
-    if world.amounts is not None:
-        most = ONE_BY_ONE * intervals * arms * max(bins, 1)
-        numbers = min(float(world.arrivals @ world.drift * world.rates.max()), most)
-    return float(2 * (intervals + 1.5 * waves) * of_an_interval + 1.5e-7 * (2 if waves else 1) * numbers)
 
 
 def _affordable(world: World, waves: int, runs: int | None, seconds: float | None, written: Written) -> int:
@@ -204,23 +187,6 @@ def _objective(design: ExperimentDesign, prefix: str) -> tuple[str, MetricDefini
             field=f"{prefix}allocation.metric",
         )
     return key, definition
-
-
-def _policy(design: ExperimentDesign, policy: Policy, world: World) -> AllocationPolicy:
-    # A design with policy fixed has no such fields; the others are then run as they would be by default.
-    said, usual = design.allocation, AllocationPolicy()
-    burn_in = getattr(said, "burn_in", None)
-    floor = getattr(said, "floor", usual.floor)
-    return AllocationPolicy(
-        policy=policy,
-        floor=min(floor, 1 / len(design.variants)),
-        burn_in_users=getattr(burn_in, "users", usual.burn_in_users),
-        burn_in_conversions=getattr(burn_in, "conversions", usual.burn_in_conversions),
-        leader=getattr(said, "leader", None) or usual.leader,
-        maximise=world.maximise,
-        conversion=world.conversion,
-        message=world.price,
-    )
 
 
 def _worth(world: World) -> list[float]:

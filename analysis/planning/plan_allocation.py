@@ -1,7 +1,7 @@
 """The seam for campaigns that move their traffic: the same trial, run by a simulator of the policy instead of with fixed shares. Pure.
 
 A policy other than `fixed` changes the shares with what is seen, so no formula of `stats.power` is about it. Whoever knows the policy gives
-a `Simulator`; without one the plan says that it cannot tell instead of planning with the shares of the start.
+a `Simulator` (`bandit_trial.BanditTrial`); without one nothing is claimed.
 """
 
 from typing import Any, Final, Protocol
@@ -64,12 +64,17 @@ def run_trial(
     )
 
 
-def cautions(allocation: Allocation) -> tuple[str, ...]:
-    """What to say beside figures that come from formulas."""
+def cautions(allocation: Allocation, *, simulated: bool) -> tuple[str, ...]:
+    """What to say beside figures that come from formulas. simulated: whether those of the policy itself are there too."""
     if not moves(allocation):
         return ()
+    instead = (
+        "the simulation beside them is of the policy itself"
+        if simulated
+        else "`touchstone simulate` shows what that does"
+    )
     words = (
-        f"the formulas take the shares of the start for the whole campaign, and the policy {allocation.policy} moves traffic: "
-        "`touchstone simulate` shows what that does"
+        "users, power and days by formula take the shares of the start for the whole campaign, as with fixed weights, and the policy "
+        f"{allocation.policy} moves traffic: {instead}"
     )
     return (words,)

@@ -117,15 +117,18 @@ class Simulation:
     """What `runs` simulated experiments say of one metric: shares with their Monte-Carlo standard errors.
 
     found: by comparison, after Holm; any_found, all_found: at least one, every one. mean_days: until something is found, or the end.
+    policy: how traffic was split, by which each run was. days_to_power: after which something had been found in the planned share of the runs; None: not by the end.
     """
 
     metric: str
+    policy: str
     runs: int
     found: Mapping[str, float]
     standard_errors: Mapping[str, float]
     any_found: float
     all_found: float
     mean_days: float
+    days_to_power: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from analysis.planning.plan_allocation import Simulator, run_trial
+from analysis.planning.bandit_trial import BanditTrial
+from analysis.planning.plan_allocation import Simulator, moves, run_trial
 from analysis.planning.plan_audience import Inflow
 from analysis.planning.plan_findings import MetricPlan, Simulation
 from analysis.planning.plan_metrics import Frame, outcome_of
@@ -35,7 +36,7 @@ def simulate_plan(
 ) -> Simulation:
     """Simulate one metric. Every variant (with factors: every level but the first of its factor) has the planned effect.
 
-    looks: how many; None: daily, as long as anybody new counts. simulator: of the policy, where that moves traffic. Raises InsufficientData without a base, an effect or users.
+    looks: how many; None: daily, as long as anybody new counts. simulator: of the policy, where that moves traffic; None: `BanditTrial`. runs: 0 only where it moves, for as many as are usual. Raises InsufficientData without a base, an effect or users.
     """
     if plan.base is None or plan.effect is None or not frame.available:
         raise InsufficientData("it needs a base, an `mde` and users who take part")
@@ -44,7 +45,9 @@ def simulate_plan(
     delta = plan.base.mean * plan.effect * outcome.reach / frame.caught(definition.window)
     names, contrasts, moved = _comparisons(design)
     by_e_process = frame.method == Method.EXACT and definition.is_share and contrasts is None
-    drawn_as_rates = definition.is_share and (plan.base.rho == 0 or by_e_process)
+    moving = moves(design.allocation)
+    # Where weights change, shares are not adjusted by their covariate.
+    drawn_as_rates = definition.is_share and (plan.base.rho == 0 or by_e_process or moving)
     by_day, days = inflow.by_day, inflow.entry.days
     arrivals = (by_day[0], *(by_day[day] - by_day[day - 1] for day in range(1, days + 1)))
     made = run_trial(
@@ -62,7 +65,8 @@ def simulate_plan(
             by_e_process=by_e_process,
         ),
         allocation=design.allocation,
-        simulator=simulator,
+        simulator=simulator
+        or BanditTrial(design=design, metric=plan.metric, definition=definition, reach=frame.reach),
         monitoring=frame.monitoring,
         runs=runs,
         rng=rng,
@@ -70,7 +74,8 @@ def simulate_plan(
     )
     return Simulation(
         metric=plan.metric,
-        runs=runs,
+        policy=design.allocation.policy,
+        runs=made.runs,
         found=dict(zip(names, made.each, strict=True)),
         standard_errors={
             name: made.standard_error(share) for name, share in zip(names, made.each, strict=True)
@@ -79,6 +84,14 @@ def simulate_plan(
         all_found=made.all_found,
         # The first to enter do so on day 0.
         mean_days=max(made.mean_days - 1, 0.0),
+        days_to_power=next(
+            (
+                max(day - 1, 0.0)
+                for day, share in zip(made.look_days, made.by_look, strict=True)
+                if share >= design.plan.power
+            ),
+            None,
+        ),
     )
 
 

@@ -182,7 +182,7 @@ def _factors(factors: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _simulation(said: Mapping[str, Any]) -> RenderableType:
     table = Table(
-        title=f"Simulated: {said['runs']:,} experiments, {said['metric']}",
+        title=f"Simulated: {said['runs']:,} experiments, {said['metric']}, weights {said['policy']}",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE,
@@ -196,6 +196,8 @@ def _simulation(said: Mapping[str, Any]) -> RenderableType:
     table.add_row("at least one", f"{said['any_found']:.1%}", "")
     table.add_row("all of them", f"{said['all_found']:.1%}", "")
     table.add_row("days until something is found, or the end", f"{said['mean_days']:.1f}", "")
+    needed = said["days_to_power"]
+    table.add_row("days until that has the planned power", "–" if needed is None else f"{needed:g}", "")
     return table
 
 

@@ -55,7 +55,7 @@ def plan_campaign(
 ) -> CampaignPlan:
     """What would become of the campaign in `document` if it began now. Only reads.
 
-    simulate: experiments to run on top of the formulas; `progress` hears of them. simulator: of an allocation policy that moves traffic. fields: what stands before the paths of the
+    simulate: experiments to run on top of the formulas; `progress` hears of them. With a bandit 0 is as many as take a few seconds. simulator: of an allocation policy that moves traffic, instead of `BanditTrial`. fields: what stands before the paths of the
     document and of the assumptions in errors. Raises Invalid with every problem of the document, as `apply` does, or of the assumptions.
     """
     design = read_campaign(session, document, prefix=fields[0])
@@ -100,7 +100,7 @@ def plan_campaign(
     primary = next(metric for metric in metrics if metric.role == MetricRole.PRIMARY)
     definition = definitions[primary.metric]
     simulation, cannot = None, tuple[str, ...]()
-    if simulate:
+    if simulate or plan_allocation.moves(design.allocation):
         try:
             simulation = simulate_plan(
                 design,
@@ -140,7 +140,7 @@ def plan_campaign(
         warnings=(
             *looked.warnings,
             *plan_words.warnings_of(design, sending, window=window),
-            *plan_allocation.cautions(design.allocation),
+            *plan_allocation.cautions(design.allocation, simulated=simulation is not None),
             *cannot,
         ),
     )

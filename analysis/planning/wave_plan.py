@@ -110,6 +110,7 @@ def simulate_broadcast(
         expected=sum(sizes),
         least_users=design.plan.rules.min_users,
         is_share=is_share,
+        planned=sum(sizes),
     )
     for number, policy in enumerate(policies):
         found = simulate_waves(

@@ -5,9 +5,9 @@ which of them, and at which bounds, is decided as `verdicts/by_epoch.py` does fo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from analysis.stats.eprocess import bet_size, log_e_by_epoch
 from analysis.stats.exact_power import FEW
 from analysis.stats.proportions import SMALL_CELL
 from analysis.stats.sequential import tightest_at
+from analysis.stats.simulated_world import Seen
 from analysis.stats.spending import spending_boundaries
 from analysis.stats.welch import Arms
 
@@ -30,13 +31,17 @@ SMALLEST_STEP: Final = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """How reports are judged: method, two-sided alpha of the family, users expected in all arms, and users each arm needs before anything is decided."""
+    """How reports are judged: method, two-sided alpha of the family, users expected in all arms, and users each arm needs before anything is decided.
+
+    planned: users that sequences and bets are tuned to, the same at every look; None: their default, where nobody knows how many will come.
+    """
 
     method: str
     alpha: float
     expected: int
     least_users: int
     is_share: bool
+    planned: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,27 @@ class Sums:
     total: Floats
     squares: Floats
     chances: Floats
+
+    @classmethod
+    def of(cls, seen: Seen, chances: Floats, now: int, order: Sequence[int]) -> Self:
+        """Of those whose windows have closed at the end of interval `now`; arms in this order, the control first. Intervals in which nobody came are left out."""
+        mature = seen.mature(now)
+        users = seen.users[:, :mature]
+        came = users.any(axis=(0, 2))
+
+        def kept(values: Floats) -> Floats:
+            return np.asarray(values[:, :mature][:, came][..., order])
+
+        return cls(
+            users=kept(seen.users),
+            total=kept(seen.total.sum(axis=-1)),
+            squares=kept(seen.squares.sum(axis=-1)),
+            chances=kept(chances),
+        )
+
+    def only(self, kept: Flags) -> "Sums":
+        """The same of some of the worlds."""
+        return Sums(**{each.name: getattr(self, each.name)[kept] for each in fields(self)})
 
     def arm(self, k: int) -> Arms:
         n = self.users[..., k]
@@ -76,7 +102,7 @@ def found_by_reports(sums: Sums, judged: Judged, *, looks: Floats) -> Verdicts:
     if judged.method == "fixed" or not asked.any():
         # One look at the planned end, and until then nothing is decided.
         return found
-    kept = Sums(**{name: getattr(sums, name)[asked] for name in Sums.__slots__})
+    kept = sums.only(asked)
     tests = [_compared(kept, k, judged) for k in range(1, arms)]
     histories = looks[asked]
     rejected = np.zeros((len(histories), arms - 1), dtype=bool)
@@ -152,7 +178,8 @@ def _e_process(shares: Shares, chances: Floats, chosen: Flags, judged: Judged) -
     # Epochs without anybody have no chances; they bet nothing.
     both = pair.sum(axis=-1)
     share = np.where(both > 0, pair[..., 1] / np.where(both > 0, both, 1.0), 0.5)
-    size = bet_size(round(judged.expected * float(both[0, 0])), judged.alpha)
+    planned = None if judged.planned is None else round(judged.planned * float(both[0, 0]))
+    size = bet_size(planned, judged.alpha)
     zero = np.zeros(len(share))
     up = log_e_by_epoch(*counts, share=share, size=size, margin=zero)
     down = log_e_by_epoch(*counts[2:], *counts[:2], share=1 - share, size=size, margin=zero)
@@ -164,7 +191,7 @@ def _bound(looks: Floats, level: float, judged: Judged) -> Floats:
         histories, place = np.unique(looks, axis=0, return_inverse=True)
         bounds = np.array([_spent(_counted(each.tolist()), level) for each in histories])
         return np.asarray(bounds[place.reshape(-1)])
-    scaled = looks[:, -1] * judged.expected * tightest_at(judged.expected, judged.alpha) ** 2
+    scaled = looks[:, -1] * judged.expected * tightest_at(judged.planned, judged.alpha) ** 2
     critical = np.sqrt(2 * (scaled + 1) / scaled * (0.5 * np.log1p(scaled) - np.log(level)))
     return np.asarray(2 * special.ndtr(-critical))
 

@@ -170,21 +170,9 @@ class _Play:
         return np.asarray(~waits[~ending])
 
     def _report(self, now: int) -> Verdicts:
-        mature = self.seen.mature(now)
-        users = self.seen.users[:, :mature][..., self.order]
-        fraction = users.sum(axis=(1, 2)) / self.judged.expected
+        sums = Sums.of(self.seen, self.chances, now, self.order)
+        fraction = sums.users.sum(axis=(1, 2)) / self.judged.expected
         self.looks = np.concatenate([self.looks, fraction[:, None]], axis=1)
-        came = users.any(axis=(0, 2))
-        total, squares = (
-            each[:, :mature].sum(axis=-1)[..., self.order][:, came]
-            for each in (self.seen.total, self.seen.squares)
-        )
-        sums = Sums(
-            users=users[:, came],
-            total=total,
-            squares=squares,
-            chances=self.chances[:, :mature][..., self.order][:, came],
-        )
         return found_by_reports(sums, self.judged, looks=self.looks)
 
     def _weights(self, now: int) -> AllocationAnswer:

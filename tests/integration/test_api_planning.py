@@ -50,6 +50,38 @@ def test_a_plan_over_real_users(
     assert reader.get("/v1/experiments").json()["items"] == []
 
 
+def test_a_bandit_is_planned_by_playing_it(
+    reader: TestClient, database: Database, clock: SteppedClock
+) -> None:
+    with database.transaction() as session:
+        settle(session, clock)
+    said = document(allocation={"policy": "thompson", "interval": "1d"})
+    asked = {
+        "campaign": said,
+        "assumptions": {"baseline": {"bought": 0.2}, "users": 3000, "reach": 1.0},
+        "simulate": 200,
+    }
+    made = reader.post("/v1/plan", json=asked).json()
+    played = made["simulation"]
+    assert (played["policy"], played["runs"]) == ("thompson", 200)
+    assert set(played["found"]) == {"reminder", "coupon"}
+    assert 0 < played["any_found"] <= 1
+    # Ten waves, a day apart, and two weeks for the last of them.
+    assert 14 <= played["mean_days"] <= 23
+    # What the formulas say of fixed weights stands beside it, and says what it is.
+    assert made["metrics"][0]["power"] > played["found"]["reminder"]
+    [words] = [each for each in made["warnings"] if "moves traffic" in each]
+    assert "the simulation beside them is of the policy itself" in words
+    assert reader.post("/v1/plan", json=asked).json() == made
+    # Without a number of runs there are as many as take a few seconds; with fixed weights none.
+    small = {**asked, "assumptions": {**asked["assumptions"], "users": 400}}
+    del small["simulate"]
+    assert reader.post("/v1/plan", json=small).json()["simulation"]["runs"] >= 100
+    fixed = reader.post("/v1/plan", json={**small, "campaign": document()}).json()
+    assert fixed["simulation"] is None
+    assert not [each for each in fixed["warnings"] if "moves traffic" in each]
+
+
 def test_conditions_may_be_text(reader: TestClient) -> None:
     said = document(audience={"condition": 'country = "NL"'})
     assert reader.post("/v1/plan", json={"campaign": said}).status_code == 200

@@ -62,7 +62,14 @@ def facts(sums: Sums, world: int, k: int) -> ArmFacts:
 )  # fmt: skip
 def test_world_by_world_the_report_says_the_same(method: Method, *, money: bool) -> None:
     sums = drawn(np.random.default_rng(11), money=money)
-    judged = Judged(method=str(method), alpha=0.05, expected=EXPECTED, least_users=100, is_share=not money)
+    judged = Judged(
+        method=str(method),
+        alpha=0.05,
+        expected=EXPECTED,
+        least_users=100,
+        is_share=not money,
+        planned=EXPECTED,
+    )
     said = found_by_reports(sums, judged, looks=np.tile(LOOKS, (WORLDS, 1)))
     kind = MetricKind.MEAN if money else MetricKind.PROPORTION
     plan = AnalysisPlan(
@@ -101,5 +108,7 @@ def test_a_fixed_look_decides_nothing_before_the_end_and_few_users_decide_nothin
     sums = drawn(np.random.default_rng(11), money=False)
     looks = np.tile(LOOKS, (WORLDS, 1))
     for method, least in (("fixed", 100), ("spending", 3_000)):
-        judged = Judged(method=method, alpha=0.05, expected=EXPECTED, least_users=least, is_share=True)
+        judged = Judged(
+            method=method, alpha=0.05, expected=EXPECTED, least_users=least, is_share=True, planned=EXPECTED
+        )
         assert not found_by_reports(sums, judged, looks=looks).side.any()

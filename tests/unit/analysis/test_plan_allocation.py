@@ -35,7 +35,7 @@ def run(allocation: Policy, **more: Any) -> SimulatedPower:
 def test_fixed_shares_are_simulated_as_ever():
     expected = simulate(TRIAL, monitoring=WATCHED, runs=50, rng=np.random.default_rng(1))
     assert run(Policy("fixed")) == expected
-    assert cautions(Policy("fixed")) == ()
+    assert cautions(Policy("fixed"), simulated=False) == ()
 
 
 def test_a_policy_is_simulated_by_its_own_simulator_which_gets_its_fields():
@@ -55,7 +55,8 @@ def test_a_policy_is_simulated_by_its_own_simulator_which_gets_its_fields():
 
     assert run(Policy("thompson", floor=0.1), simulator=simulator).each == (0.9,)
     assert asked == [(TRIAL, 0.1, 50, WATCHED)]
-    assert "thompson moves traffic" in cautions(Policy("thompson"))[0]
+    assert "thompson moves traffic" in cautions(Policy("thompson"), simulated=False)[0]
+    assert "the simulation beside them" in cautions(Policy("thompson"), simulated=True)[0]
 
 
 def test_without_a_simulator_nothing_is_claimed():

@@ -41,7 +41,8 @@ def play(
     return simulate_waves(
         made, policy, shares=np.full(arms, 1 / arms), control=control, runs=runs, rng=np.random.default_rng(seed),
         judged=Judged(
-            method=method, alpha=0.05, expected=int(made.arrivals.sum()), least_users=100, is_share=made.amounts is None
+            method=method, alpha=0.05, expected=int(made.arrivals.sum()), least_users=100, is_share=made.amounts is None,
+            planned=int(made.arrivals.sum()),
         ),
     )  # fmt: skip
 
