@@ -36,6 +36,7 @@ from benchmarks import (
     certify_looking,
     certify_peeking,
     certify_tempting,
+    certify_waves,
 )
 from benchmarks.certify_page import page_of
 from benchmarks.claims import FULL, QUICK, Findings, Size
@@ -94,6 +95,7 @@ def parts_of(size: Size) -> list[Step]:
         ("bandits, a slow winner", certify_bandits.delayed, certify_bandits.STEPS[0]),
         ("bandits, regret", certify_bandits.regret, certify_bandits.STEPS[1]),
         ("bandits, false winners", certify_bandits.false_winners, certify_bandits.STEPS[2]),
+        ("bandits, waves", certify_waves.waves, certify_waves.STEPS),
         ("non-delivery", certify_intervals.not_delivered, 1),
         ("agreement", certify_agreement.agreement, 1),
         ("crashes", certify_crash.crashes, 2),

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.files.file_facts import open_file
 from analysis.files.file_metrics import parse_metrics
-from benchmarks import certify, certify_adjusted, certify_guardrails, certify_tempting
+from benchmarks import certify, certify_adjusted, certify_guardrails, certify_tempting, certify_waves
 from benchmarks.claims import QUICK, Claim, Findings
 from benchmarks.simulation import Twin
 
@@ -55,6 +55,23 @@ def test_adjusted_outcomes_are_covered(part):
     getattr(certify_adjusted, part)(TINY, 1, findings, nothing)
     assert findings.claims
     assert all(claim.met is not False for claim in findings.claims)
+
+
+def test_broadcasts_in_waves(monkeypatch):
+    findings = Findings()
+    monkeypatch.setattr(certify_waves, "ALIKE", certify_waves.ALIKE[:1])
+    monkeypatch.setattr(certify_waves, "BETTER", certify_waves.BETTER[4:5])
+    monkeypatch.setattr(certify_waves, "WORSE", certify_waves.WORSE[:1])
+    certify_waves.waves(TINY, 1, findings, nothing)
+    alike, better = findings.claims
+    assert alike.met
+    assert better.met is None
+    rows = [[float(cell.rstrip(" %")) for cell in cells] for _, cells in findings.grids[0].rows]
+    assert [sum(row) for row in rows] == pytest.approx([100] * 3, abs=0.1)
+    # Of two equal arms the control leads in half of the runs; of one that is worse it nearly always does.
+    assert rows[0][2] == pytest.approx(50, abs=15)
+    assert rows[1][2] < 10
+    assert rows[2][2] > 70
 
 
 def test_looks_that_come_because_of_what_was_seen():
