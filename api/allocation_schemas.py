@@ -55,8 +55,24 @@ class RetiredAnswer(BaseModel):
     cancelled: int
 
 
+class Cancelled(StrEnum):
+    """What becomes of messages that were cancelled when a guardrail stopped their variant."""
+
+    LEAVE = "leave"
+    RESTORE = "restore"
+
+
+class ReleasedAnswer(EpochAnswer):
+    """The open epoch, in which the variant has its share again, and how many cancelled messages are planned again."""
+
+    restored: int
+
+
 class ReleaseRequest(_Request):
-    pass
+    planned: Cancelled = Field(
+        Cancelled.LEAVE,
+        description="leave: what was cancelled stays cancelled; restore: it is planned again, unless it has expired",
+    )
 
 
 class ShipRequest(BaseModel):

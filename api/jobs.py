@@ -54,7 +54,8 @@ def dispatch(wiring: Wiring) -> Any:
     """Send what is due, a few seconds' worth at a time, so that a process that is to end does so soon.
 
     The guards look before each of these times (and in a job of their own), so that nothing is claimed of a variant that is known
-    to do harm.
+    to do harm. What keeps them from looking at one experiment holds that one back (`guarding`); what keeps them from looking at
+    all, such as a database that does not answer, ends the run: nobody is sent anything that nobody watches.
     """
     some = SECONDS_AT_A_TIME * wiring.settings.messages_per_second
     done = total = _guarded_run(wiring, some)
@@ -65,10 +66,7 @@ def dispatch(wiring: Wiring) -> Any:
 
 
 def _guarded_run(wiring: Wiring, limit: int) -> Dispatched:
-    try:
-        guard(wiring)
-    except TouchstoneError as error:
-        _log.error("the guards could not look before sending: %s", error)
+    guard(wiring)
     return wiring.dispatcher.run_blocking(limit=limit)
 
 

@@ -163,10 +163,10 @@ class WebhookBody(SQLModel, table=True):
 
 
 class Breaker(SQLModel, table=True):
-    """An open fuse: nothing goes out through `kind`/`key` (all, number, template, variant) until it is closed.
+    """An open fuse: nothing goes out through `kind`/`key` (all, number, template, variant, guard) until it is closed.
 
     `until` is null when somebody has to close it (or a REINSTATED webhook), else it closes by itself. `streak` counts the
-    equal errors (`streak_code`) of a variant since its last success.
+    equal errors (`streak_code`) of a variant since its last success, and the looks of an experiment's guards that failed in a row.
     """
 
     __tablename__ = "breakers"

@@ -1,6 +1,7 @@
 """Variants that a guardrail has stopped: nobody new gets them, nothing goes out to those who have them, until somebody lets them go on.
 
-`Experiment.stopped_arms` maps a variant to why and when it was stopped, its share of traffic then, and the numbers. Once released it
+`Experiment.stopped_arms` maps a variant to why and when it was stopped, its share of traffic then, whether a retirement had silenced it already
+(`was_silenced`), and the numbers. Once released it
 keeps `released_at`: guards then look at those users only whom its messages meet from that moment on.
 """
 
@@ -90,6 +91,8 @@ def stop_arm(
     left = {arm: 0.0 if arm == variant else weight for arm, weight in weights.items()}
     total = sum(left.values())
     told = {"guard": guard, "at": format_moment(clock.now()), "reason": reason, "share": share, **numbers}
+    if variant in (experiment.silenced or ()):
+        told["was_silenced"] = True
     experiment.stopped_arms = {**(experiment.stopped_arms or {}), variant: told}
     experiment.silenced = [*(arm for arm in experiment.silenced or () if arm != variant), variant]
     sending = [each.key for each in design_of(experiment).variants if each.message is not None]
@@ -128,7 +131,8 @@ def release_arm(
 ) -> Epoch:
     """Let a stopped variant go on with the share it had; returns the open epoch. Guards judge it anew.
 
-    What was cancelled stays cancelled, and an experiment that was paused stays paused. Raises NotFound for the experiment or the
+    A variant that a retirement had silenced before is silent again, and an experiment that was paused stays paused. What was cancelled
+    is for the floor above to restore (`delivery.planning.planner.release`). Raises NotFound for the experiment or the
     variant; Conflict for an experiment that is a draft or stopped, and for a variant that no guardrail has stopped; Invalid for `reason`.
     """
     experiment = live(session, key, "changed", instead="nothing is stopped in it", though_shipped=True)
@@ -143,7 +147,8 @@ def release_arm(
         raise Conflict(f"no guardrail has stopped {variant!r}", field="variant")
     released = {**told, "released_at": format_moment(clock.now())}
     experiment.stopped_arms = {**(experiment.stopped_arms or {}), variant: released}
-    experiment.silenced = [arm for arm in experiment.silenced or () if arm != variant] or None
+    if not told.get("was_silenced"):
+        experiment.silenced = [arm for arm in experiment.silenced or () if arm != variant] or None
     session.flush()
     audit.record(
         session,

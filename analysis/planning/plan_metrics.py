@@ -146,7 +146,7 @@ def plan_metric(
         return unknown
     said = list(reasons)
     outcome = outcome_of(base, definition, frame)
-    way = way_of(definition, frame, role=role, comparisons=comparisons, keeps=keeps)
+    way = way_of(definition, frame, role=role, comparisons=comparisons)
     if definition.is_share and (base.users or math.inf) * base.mean < FEW_EVENTS:
         said.append(f"the rate rests on fewer than {FEW_EVENTS} users who did it, so it is a guess")
     if definition.level is not None and base.users:
@@ -157,7 +157,7 @@ def plan_metric(
     day = None if needed is None else frame.day_of(needed)
     power = _power(outcome, way, frame, effect, margin if keeps else None, said)
     smallest = None if keeps else _smallest(outcome, way, frame, effect, good, said)
-    said += _how_found(outcome, way, frame, needed, is_share=definition.is_share)
+    said += _how_found(outcome, way, frame, needed, is_share=definition.is_share, keeps=keeps)
     return replace(
         unknown,
         base=base,
@@ -189,26 +189,24 @@ def outcome_of(base: Base, definition: MetricDefinition, frame: Frame) -> Outcom
     return Outcome(mean=base.mean, sd=base.sd, rho=base.rho, reach=reach)
 
 
-def way_of(
-    definition: MetricDefinition, frame: Frame, *, role: MetricRole, comparisons: int, keeps: bool = False
-) -> Way:
-    """How the power of one of so many comparisons is found. Guardrails are asked about one side, with all of alpha.
-
-    keeps: a margin is to be shown to hold, which under `spending` is asked by the boundary and not by the e-process.
-    """
+def way_of(definition: MetricDefinition, frame: Frame, *, role: MetricRole, comparisons: int) -> Way:
+    """How the power of one of so many comparisons is found. Guardrails are asked about one side, with all of alpha."""
     watched, guards = frame.watched(comparisons), role == MetricRole.GUARDRAIL
     return way_for(
         watched.one_sided() if guards else watched,
         method=frame.method,
         is_share=definition.is_share,
-        guards=guards and not (keeps and frame.method == Method.SPENDING),
+        guards=guards,
     )
 
 
-def _how_found(outcome: Outcome, way: Way, frame: Frame, needed: int | None, *, is_share: bool) -> list[str]:
+def _how_found(
+    outcome: Outcome, way: Way, frame: Frame, needed: int | None, *, is_share: bool, keeps: bool
+) -> list[str]:
     """What has to be said about how the numbers were found."""
     asked = [float(n) for n in (needed, frame.available) if n]
-    said = [words for n in asked if (words := found_by(way, outcome, n=n, shares=frame.shares)) is not None]
+    found = (found_by(way, outcome, n=n, shares=frame.shares, keeps=keeps) for n in asked)
+    said = [words for words in found if words is not None]
     least = min(asked, default=math.inf) * min(frame.shares.control, frame.shares.treatment)
     if not said and is_share and least * min(outcome.mean, 1 - outcome.mean) < SMALL_CELL:
         said.append(

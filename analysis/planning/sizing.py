@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.planning.plan_findings import Point
 from analysis.planning.plan_inputs import LEAST_REACH, MOST_USERS
-from analysis.planning.plan_ways import Way, for_picture, found_by, way_for
+from analysis.planning.plan_ways import Guardrail, Way, for_picture, found_by, way_for
 from analysis.stats.errors import InsufficientData
 from analysis.stats.exact_power import ExactPower
 from analysis.stats.monitoring import MOST_LOOKS, Monitoring, evenly
@@ -189,14 +189,14 @@ def size(
     reasons += [
         words
         for n in asked
-        if (words := found_by(way, _outcome(question), n=n, shares=_pair(question))) is not None
+        if (words := found_by(way, _outcome(question), n=n, shares=_pair(question), keeps=keeps)) is not None
     ]
     return Sizing(
         method=str(question.method),
         looks=len(watched.looks),
         comparisons=comparisons,
         level=watched.level,
-        inflation=None if isinstance(way, ExactPower) else watched.inflation(question.power),
+        inflation=None if isinstance(way, ExactPower | Guardrail) else watched.inflation(question.power),
         effect=question.mde,
         margin=question.margin,
         seen=question.seen,

@@ -89,7 +89,7 @@ class ExactPower:
             raise InsufficientData(
                 f"with {n:,.0f} users not even the largest effect there can be would be found this surely"
             )
-        return math.copysign(min(_solved(found, abs(guess), power), most), guess)
+        return math.copysign(min(solved(found, abs(guess), power), most), guess)
 
     def non_inferiority_power(
         self, outcome: Outcome, *, margin: float, n: float, shares: Shares = EQUAL_HALVES
@@ -117,7 +117,7 @@ class ExactPower:
         return replace(self.monitoring, method="always_valid")
 
     def _size(self, found: Callable[[float], float], *, guess: int, power: float) -> int:
-        root = _solved(lambda root: found(max(root * root, 2.0)), math.sqrt(guess), power)
+        root = solved(lambda root: found(max(root * root, 2.0)), math.sqrt(guess), power)
         if root * root > MOST_UNITS:
             raise InsufficientData("it would take more than 1e12 users")
         return max(math.ceil(root * root), 2)
@@ -132,19 +132,23 @@ class ExactPower:
             return 0.0
         rng = np.random.default_rng(self.seed)
         share = shares.treatment / shares.both
-        counts = _Counts.drawn(
+        counts = Counts.drawn(
             rng, rates=(outcome.mean, outcome.mean + delta), share=share, runs=self.runs,
             units=np.floor(np.array(self.monitoring.looks) * n * shares.both + 1e-9).astype(np.int64),
         )  # fmt: skip
         if margin:
             # Harm is a rise for one metric and a fall for another; both are the same question with the arms exchanged.
-            return float(self._ever(counts.swapped(), 1 - share, margin=-margin).mean())
+            return float(self.clears(counts, share, margin=margin).mean())
         rises = self._ever(counts, share)
         if self.one_sided:
             return float((rises if towards > 0 else self._ever(counts.swapped(), 1 - share)).mean())
         return float((rises | self._ever(counts.swapped(), 1 - share)).mean())
 
-    def _ever(self, counts: "_Counts", share: float, *, margin: float = 0.0) -> NDArray[np.bool_]:
+    def clears(self, counts: "Counts", share: float, *, margin: float) -> NDArray[np.bool_]:
+        """Runs in which the margin was cleared at some look of these counts; the planned end is that of `monitoring.tuned_to`, or their last look."""
+        return self._ever(counts.swapped(), 1 - share, margin=-margin)
+
+    def _ever(self, counts: "Counts", share: float, *, margin: float = 0.0) -> NDArray[np.bool_]:
         """Runs in which delta > margin was established at some look, from the last look backwards: whoever was found needs no more."""
         watched = self.monitoring
         needed = math.log(2 / watched.level)
@@ -169,8 +173,8 @@ class ExactPower:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Counts:
-    """Units and conversions so far, each of shape (runs, looks)."""
+class Counts:
+    """Units and conversions of many drawn experiments so far, each of shape (runs, looks)."""
 
     n_c: Floats
     x_c: Floats
@@ -180,7 +184,7 @@ class _Counts:
     @classmethod
     def drawn(
         cls, rng: np.random.Generator, *, rates: tuple[float, float], share: float, runs: int, units: NDArray[np.int64]
-    ) -> "_Counts":  # fmt: skip
+    ) -> "Counts":  # fmt: skip
         step = np.diff(units, prepend=0)
         n_t = rng.binomial(step, share, size=(runs, len(step)))
         n_c = step - n_t
@@ -190,8 +194,14 @@ class _Counts:
         far = [np.cumsum(each, axis=1, dtype=np.float64) for each in (n_c, x_c, n_t, x_t)]
         return cls(n_c=far[0], x_c=far[1], n_t=far[2], x_t=far[3])
 
-    def swapped(self) -> "_Counts":
-        return _Counts(n_c=self.n_t, x_c=self.x_t, n_t=self.n_c, x_t=self.x_c)
+    def at(self, runs: NDArray[np.bool_], look: int) -> "Counts":
+        """Of these runs, at one look alone."""
+        return Counts(
+            **{name: getattr(self, name)[runs, look : look + 1] for name in ("n_c", "x_c", "n_t", "x_t")}
+        )
+
+    def swapped(self) -> "Counts":
+        return Counts(n_c=self.n_t, x_c=self.x_t, n_t=self.n_c, x_t=self.x_c)
 
 
 def evidence(
@@ -223,8 +233,8 @@ def _z(n_c: Floats, x_c: Floats, n_t: Floats, x_t: Floats, margin: float) -> Flo
     return np.asarray((b - a - margin) / np.sqrt(a * (1 - a) / (n_c + 2) + b * (1 - b) / (n_t + 2)))
 
 
-def _solved(found: Callable[[float], float], guess: float, power: float) -> float:
-    """Where the drawn curve reaches `power`, near a guess."""
+def solved(found: Callable[[float], float], guess: float, power: float) -> float:
+    """Where a drawn curve reaches `power`, near a guess."""
     wanted = float(stats.norm.ppf(power))
     places, heights, at = list[float](), list[float](), guess
     for _ in range(ROUNDS):

@@ -7,9 +7,9 @@ import typer
 
 from api.terminal import ACTOR
 from api.wiring import Wiring
+from delivery.planning import planner
 from experiments.clock import format_moment
 from experiments.errors import Conflict
-from experiments.stopped_arms import release_arm
 
 
 def register(app: typer.Typer) -> None:
@@ -61,18 +61,24 @@ def release(
     key: Annotated[str, typer.Argument(help="Key of the experiment.")],
     variant: Annotated[str, typer.Argument(help="Key of the variant that a guardrail has stopped.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it may go on, for the audit log.")],
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Plan its cancelled messages again, unless they have expired.")
+    ] = False,
 ) -> None:
     """Let a variant go on that a guardrail has stopped, with the share of new users that it had.
 
-    Messages that were cancelled stay cancelled, and an experiment that was paused stays so: resume it. Guards judge the variant
+    Messages that were cancelled stay so without --restore, and an experiment that was paused stays so: resume it. Guards judge the variant
     anew, by those whom its messages meet from now on.
     Example: touchstone release spring-wakeup coupon --reason "the opt-outs were a test list"
     """
     wiring = Wiring.from_environment()
     wiring.prepare_database()
     with wiring.database.transaction() as session:
-        epoch = release_arm(session, wiring.clock, actor=ACTOR, key=key, variant=variant, reason=reason)
-    typer.echo(f"{variant} goes on with {epoch.weights[variant]:.1%} of new users")
+        epoch, restored = planner.release(
+            session, wiring.clock, actor=ACTOR, key=key, variant=variant, reason=reason, restore=restore
+        )
+    again = f"; {restored} messages are planned again" if restore else ""
+    typer.echo(f"{variant} goes on with {epoch.weights[variant]:.1%} of new users{again}")
 
 
 def _say(outcome: str, reason: str, numbers: Mapping[str, Any]) -> None:

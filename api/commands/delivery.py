@@ -111,7 +111,7 @@ def list_breakers() -> None:
 
 @delivery.command("close")
 def close(
-    kind: Annotated[breakers.Kind, typer.Argument(help="all, number, template or variant.")],
+    kind: Annotated[breakers.Kind, typer.Argument(help="all, number, template, variant or guard.")],
     key: Annotated[
         str,
         typer.Argument(help="As `touchstone delivery breakers` shows it; of a number its id or its digits."),

@@ -12,7 +12,9 @@ from api import campaigning
 from api.allocation_schemas import (
     AddVariantRequest,
     AllocationAnswer,
+    Cancelled,
     Planned,
+    ReleasedAnswer,
     ReleaseRequest,
     ResumeAllocationRequest,
     RetiredAnswer,
@@ -37,7 +39,6 @@ from api.presenting import experiment_answer
 from api.schemas import ExperimentAnswer
 from delivery.planning import planner
 from experiments import service
-from experiments.stopped_arms import release_arm
 
 router = APIRouter(
     prefix="/v1/experiments",
@@ -126,9 +127,15 @@ def retire_variant(
 @router.post("/{key}/variants/{variant}/release")
 def release_variant(
     session: WriteSession, clock: ClockOf, principal: Writer, key: Key, variant: Key, request: ReleaseRequest
-) -> EpochAnswer:
-    """Let a variant go on that a guardrail has stopped, with the share it had. What was cancelled stays cancelled."""
-    epoch = release_arm(
-        session, clock, actor=principal.actor, key=key, variant=variant, reason=request.reason
+) -> ReleasedAnswer:
+    """Let a variant go on that a guardrail has stopped, with the share it had. What was cancelled stays so, unless `planned` is restore."""
+    epoch, restored = planner.release(
+        session,
+        clock,
+        actor=principal.actor,
+        key=key,
+        variant=variant,
+        reason=request.reason,
+        restore=request.planned == Cancelled.RESTORE,
     )
-    return EpochAnswer.of(epoch)
+    return ReleasedAnswer(**EpochAnswer.of(epoch).model_dump(), restored=restored)

@@ -7,6 +7,7 @@
     number    WhatsApp's word on the number (RESTRICTED ..)        its word (UNRESTRICTED ..), time if it says so, or a hand
     template  template_fuse, or a webhook (PAUSED ..)              a webhook (REINSTATED ..), or a hand
     variant   5 equal errors of its messages without success       a hand; of statuses also a later success
+    guard     3 looks in a row of an experiment's guards fail      a look that works, or a hand (`unguarded`)
 
 A template's fuse is that of one language. A variant waits while any language of its template does: to go on with the others
 would send its messages to other people than those of the other variants.
@@ -54,6 +55,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     TEMPLATE = "template"
     VARIANT = "variant"
+    GUARD = "guard"
 
 
 EVERYTHING: Final = (Kind.ALL, "*")
@@ -131,7 +133,11 @@ def blocked_variants(
         for variant in design.variants
         if variant.message is not None
         and not open_keys.isdisjoint(
-            {(Kind.VARIANT, variant_key(design.key, variant.key)), *_template_keys(variant.message)}
+            {
+                (Kind.VARIANT, variant_key(design.key, variant.key)),
+                (Kind.GUARD, design.key),
+                *_template_keys(variant.message),
+            }
         )
     ]
 

@@ -27,14 +27,14 @@ from delivery.planning import planning_repository as repository
 from delivery.planning.best_hour import Hours, learned_hours
 from delivery.planning.message_rows import rows_of
 from delivery.planning.schedule import is_drawn
-from experiments import arms, service
+from experiments import arms, audit, service
 from experiments import repository as experiment_repository
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
 from experiments.models import Epoch, Experiment
 from experiments.settings import Settings
-from experiments.stopped_arms import Stopped, stop_arm, why_silenced
+from experiments.stopped_arms import GUARDRAIL, Stopped, release_arm, stop_arm, why_silenced
 from experiments.timing import opens_at
 from experiments.triggers import RecurringTrigger
 from experiments.vocabulary import ExperimentStatus
@@ -156,6 +156,34 @@ def stop_harmful(
     if stopped.is_last and stopped.experiment.status == ExperimentStatus.RUNNING:
         campaigns.pause(session, clock, actor=actor, key=key)
     return stopped, _cancel_silenced(session, stopped.experiment, [variant])
+
+
+def release(
+    session: Session, clock: Clock, *, actor: str, key: str, variant: str, reason: str, restore: bool
+) -> tuple[Epoch, int]:
+    """Let a variant go on that a guardrail has stopped; returns the open epoch and how many messages are planned again. Raises as `release_arm`.
+
+    restore: what guardrails have cancelled of it, and what has not expired, is planned again for when it was due (at once, if that is
+    past); caps, consent and hours are asked anew. Otherwise it stays cancelled.
+    """
+    epoch = release_arm(session, clock, actor=actor, key=key, variant=variant, reason=reason)
+    experiment = experiment_repository.reread(session, epoch.experiment_id)
+    if not restore or variant in (experiment.silenced or ()):
+        return epoch, 0
+    restored = repository.restore_cancelled(
+        session, experiment_id=epoch.experiment_id, variant=variant, reason=GUARDRAIL, now=clock.now()
+    )
+    audit.record(
+        session,
+        clock,
+        actor=actor,
+        action="experiment.restore_messages",
+        subject_kind="experiment",
+        subject_key=key,
+        before=None,
+        after={"variant": variant, "messages": restored, "reason": reason},
+    )
+    return epoch, restored
 
 
 def cancel_planned(session: Session, *, experiment_id: int, reason: str) -> int:

@@ -109,6 +109,24 @@ def cancel_waiting(
     return result.rowcount
 
 
+def restore_cancelled(
+    session: Session, *, experiment_id: int, variant: str, reason: str, now: datetime
+) -> int:
+    """Plan every message of a variant again that was cancelled for this reason and has not expired; returns how many."""
+    result = session.connection().execute(
+        update(Message)
+        .where(
+            col(Message.experiment_id) == experiment_id,
+            col(Message.variant) == variant,
+            col(Message.state) == MessageState.CANCELLED,
+            col(Message.reason) == reason,
+            col(Message.expires_at) > now,
+        )
+        .values(state=MessageState.PLANNED, reason=None)
+    )
+    return result.rowcount
+
+
 def _waiting(experiment_id: int, variants: Sequence[str] | None) -> list[ColumnElement[bool]]:
     which = [col(Message.experiment_id) == experiment_id, col(Message.state).in_(WAITING_STATES)]
     if variants is not None:

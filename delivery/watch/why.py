@@ -289,6 +289,7 @@ def _fuse(fuse: Breaker) -> str:
         breakers.Kind.NUMBER: "the number is stopped",
         breakers.Kind.TEMPLATE: f"template {fuse.key} is stopped",
         breakers.Kind.VARIANT: f"variant {fuse.key} is stopped",
+        breakers.Kind.GUARD: f"nobody would see whether messages of {fuse.key} do harm",
     }[breakers.Kind(fuse.kind)]
     return what if fuse.until is None else f"{what} until {fuse.until:%Y-%m-%d %H:%M:%S} UTC"
 

@@ -16,7 +16,6 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.models import Experiment
 from experiments.repository import current_epoch, get_experiment
-from experiments.stopped_arms import release_arm
 from targeting import campaigns
 from tests.integration import outbox
 from tests.integration.outbox import FakeSender
@@ -117,6 +116,10 @@ class World:
         with self.database.snapshot() as session:
             return list(session.exec(query))
 
-    def release(self, variant: str = "pushy", reason: str = "a test list") -> None:
+    def release(self, variant: str = "pushy", reason: str = "a test list", *, restore: bool = False) -> int:
+        """Returns how many messages are planned again."""
         with self.database.transaction() as session:
-            release_arm(session, self.clock, actor="ann", key=KEY, variant=variant, reason=reason)
+            _, restored = planner.release(
+                session, self.clock, actor="ann", key=KEY, variant=variant, reason=reason, restore=restore
+            )
+        return restored

@@ -146,9 +146,11 @@ def test_a_variant_that_a_guardrail_stopped_is_told_and_released(
     refused = running.post(f"{SPRING}/weights", json=weights)
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (409, "weights.reminder")
     assert running.post(path, json={}).status_code == 422
-    released = running.post(path, json={"reason": "a test list"})
+    assert running.post(path, json={"reason": "x", "planned": "keep"}).status_code == 422
+    released = running.post(path, json={"reason": "a test list", "planned": "restore"})
     assert released.status_code == 200
     assert released.json()["weights"] == {"silence": 0.5, "reminder": 0.5}
+    assert released.json()["restored"] == stopped.cancelled
     assert running.get(SPRING).json()["status"] == "paused"
     assert running.get(f"{SPRING}/allocation").json()["stopped"] == {}
     assert running.post(f"{SPRING}/variants/nobody/release", json={"reason": "x"}).status_code == 404
@@ -239,8 +241,9 @@ def test_a_stopped_variant_is_released_from_a_terminal(touchstone: CommandLine, 
     with database.transaction() as session:
         stop_arm(session, clock, actor="guard", key=KEY, variant="coupon", guard="failed", reason="harm", numbers={"verdicts": []})  # fmt: skip
     assert weights_now(database)["coupon"] == 0.0
-    done = touchstone("release", KEY, "coupon", "--reason", "the list was wrong")
-    assert (done.returncode, done.stdout) == (0, "coupon goes on with 33.3% of new users\n")
+    done = touchstone("release", KEY, "coupon", "--reason", "the list was wrong", "--restore")
+    assert done.returncode == 0
+    assert done.stdout == "coupon goes on with 33.3% of new users; 0 messages are planned again\n"
     assert weights_now(database)["coupon"] == pytest.approx(1 / 3)
     again = touchstone("release", KEY, "coupon", "--reason", "x")
     assert (again.returncode, "no guardrail has stopped 'coupon'" in again.stderr) == (1, True)

@@ -12,15 +12,9 @@ from fastapi.testclient import TestClient
 
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import linearise_ratio
+from analysis.stats.margin_power import MarginPower
 from analysis.stats.monitoring import Monitoring
-from analysis.stats.power import (
-    Outcome,
-    Shares,
-    non_inferiority_power,
-    non_inferiority_size,
-    power,
-    sample_size,
-)
+from analysis.stats.power import Outcome, Shares, power, sample_size
 from delivery.models import Message
 from experiments.clock import SteppedClock, SystemClock
 from experiments.database import Database
@@ -47,7 +41,7 @@ BASKET = {
 }
 TWO = [REMINDER | {"control": True}, REMINDER | {"key": "other"}]
 HALVES = Shares(control=0.5, treatment=0.5)
-CLEARING = Monitoring(method="spending").one_sided()
+CLEARING = MarginPower(monitoring=Monitoring(method="spending").one_sided())
 """How a margin is cleared in a plan of one look."""
 MESSAGED = 200
 """Users of the earlier campaign whose variant sends; 80 more were left alone."""
@@ -150,8 +144,8 @@ def test_a_silent_control_has_no_messages_to_count_and_its_own_opt_outs(
     given = plan(
         database, clock, document(variants=variants, metrics=[bought, OPTED_OUT]), baseline={"opted_out": 0.1}, users=4000
     )  # fmt: skip
-    # Cleared by the boundary (tests/reference/test_planned_power.py draws such campaigns), so by a formula, at all of alpha on one side.
-    cleared = non_inferiority_power(Outcome.rate(0.1), CLEARING, margin=0.02, n=4000, shares=HALVES)
+    # Cleared by the boundary (tests/reference/test_planned_power.py draws such campaigns), at all of alpha on one side.
+    cleared = CLEARING.power(Outcome.rate(0.1), margin=0.02, n=4000, shares=HALVES)
     assert 0.6 < cleared < 0.8
     assert metric(given, "opted_out").power == pytest.approx(cleared)
 
@@ -300,11 +294,9 @@ def test_over_http(http: TestClient, keys: dict[str, str], database: Database, p
         "users": 200,
         "source": "campaigns",
     }
-    # 6 of 200 messaged users opted out; a margin under `spending` is planned by a formula and not simulated.
-    assert out["users_needed"] == non_inferiority_size(
-        Outcome.rate(0.03), CLEARING, margin=0.02, power=0.8, shares=HALVES
-    )
-    assert not any("simulated" in reason for reason in out["reasons"])
+    # 6 of 200 messaged users opted out.
+    assert out["users_needed"] == CLEARING.size(Outcome.rate(0.03), margin=0.02, power=0.8, shares=HALVES)
+    assert CLEARING.words in out["reasons"]
     assert made["factors"] == []
 
 

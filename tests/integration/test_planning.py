@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 
 from analysis.stats.exact_power import ExactPower
+from analysis.stats.margin_power import MarginPower
 from analysis.stats.monitoring import Monitoring
-from analysis.stats.power import (
-    Outcome,
-    Shares,
-    minimum_detectable_effect,
-    non_inferiority_size,
-    power,
-    sample_size,
-)
+from analysis.stats.power import Outcome, Shares, minimum_detectable_effect, power, sample_size
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid
@@ -173,12 +167,9 @@ def test_what_is_given_replaces_what_is_measured(
     assert metric(made, "revenue").base.sd == 25.0
     assert metric(made, "revenue").base.rho == 0.6
     # The report clears a margin by the boundary of its looks, with all of alpha on one side.
-    assert guard.users_needed == non_inferiority_size(
-        Outcome.rate(0.01, reach=0.75),
-        Monitoring(method="spending", alpha=0.1),
-        margin=0.002,
-        power=0.8,
-        shares=THIRDS,
+    cleared = MarginPower(monitoring=Monitoring(method="spending", alpha=0.1))
+    assert guard.users_needed == cleared.size(
+        Outcome.rate(0.01, reach=0.75), margin=0.002, power=0.8, shares=THIRDS
     )
     assert not any("e-process" in reason for reason in guard.reasons)
     assert guard.effect is None

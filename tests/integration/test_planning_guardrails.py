@@ -9,14 +9,16 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from tests.integration.planned_world import METRICS, PLAN, document, plan, settle
 
-WORDS = "simulated, 4,000 runs, seed 20261201: the e-process that judges it has no formula"
+BY_E_PROCESS = "simulated, 4,000 runs, seed 20261201: the e-process that judges it has no formula"
+BY_BOUNDARY = "simulated, 4,000 runs, seed 20261201: the tests that clear a margin have no formula"
 
 
 @pytest.mark.parametrize(
-    ("method", "margin", "simulated"), [("spending", True, False), ("spending", False, True), ("always_valid", True, True)]
+    ("method", "margin", "words"),
+    [("spending", True, BY_BOUNDARY), ("spending", False, BY_E_PROCESS), ("always_valid", True, BY_E_PROCESS)],
 )  # fmt: skip
 def test_only_a_margin_under_spending_goes_by_a_boundary(
-    database: Database, clock: SteppedClock, method: str, margin: bool, simulated: bool
+    database: Database, clock: SteppedClock, method: str, margin: bool, words: str
 ) -> None:
     with database.transaction() as session:
         settle(session, clock)
@@ -33,8 +35,8 @@ def test_only_a_margin_under_spending_goes_by_a_boundary(
         users=40_000,
     )
     found = next(each for each in made.metrics if each.metric == "opted_out")
-    assert (WORDS in found.reasons) == simulated
-    if margin and simulated:
+    assert [each for each in found.reasons if each.startswith("simulated")] == [words]
+    if method == "always_valid":
         exact = ExactPower(monitoring=Monitoring(method="always_valid").one_sided(), one_sided=True)
         assert found.users_needed == exact.non_inferiority_size(
             Outcome.rate(0.01, reach=0.75),

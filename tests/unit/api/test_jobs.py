@@ -62,7 +62,7 @@ def test_a_job_ends_after_many_messages() -> None:
     assert sent(10**6)[0] == jobs.MESSAGES_PER_RUN
 
 
-def test_the_guards_look_before_each_part_and_their_trouble_keeps_nothing_back(
+def test_the_guards_look_before_each_part_and_nothing_goes_out_when_they_cannot(
     looks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sent(2 * SOME + 1)[1] == len(looks) == 3
@@ -71,4 +71,9 @@ def test_the_guards_look_before_each_part_and_their_trouble_keeps_nothing_back(
         raise Unavailable("nobody knows")
 
     monkeypatch.setattr(jobs, "guard", fail)
-    assert sent(3) == (3, 1)
+    wiring = Wiring(Settings(messages_per_second=80), SystemClock(), Database("sqlite://"))
+    sender = wiring.__dict__["dispatcher"] = Sender(wiring, 3)
+    with pytest.raises(Unavailable):
+        jobs.dispatch(wiring)
+    wiring.database.dispose()
+    assert sender.due == 3
