@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -12,11 +13,14 @@ from analysis.facts.compliance_facts import gather_compliance
 from analysis.facts.engines import FactsEngine, SessionFacts
 from analysis.facts.epoch_facts import gather_epochs
 from analysis.facts.facts import gather
+from analysis.facts.guard_facts import gather_harm
 from analysis.facts.slice_facts import By, gather_by
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.quantiles import Quantile
 from experiments.database import Database
+from experiments.guards import Guard
 from experiments.metrics import BUILT_IN, MetricDefinition
+from tests.integration.analysis_rows import HOUR, START
 from tests.integration.warehouse_rows import AS_OF, METRICS, ODD_EVENT, VARIANTS, WEEK, a_world
 
 REVENUE = {"event": "Order", "value": "revenue"}
@@ -40,9 +44,17 @@ KINDS: Final[Mapping[str, MetricDefinition]] = {
     **BUILT_IN,
 }
 """One of each kind, with covariates, filters and caps, over the events of `a_world`."""
-KINDS_OF_FACTS: Final = frozenset({"arm", "metric", "reached", "epoch", "day", "drawn", "epochs", "bandit"})
+KINDS_OF_FACTS: Final = frozenset({"arm", "metric", "reached", "epoch", "day", "drawn", "epochs", "bandit", "guard"})
 SEED: Final = 4
 FOR_BANDITS: Final = ("bought", "orders", "paid", "reads")
+GUARDS: Final = tuple(
+    Guard(key=key, metric=metric, margin=0.0)
+    for key, metric in (
+        ("ordered", _metric("proportion", event="Order")),
+        ("paid", _metric("proportion", event="Order", where={"revenue": {"$gte": 0.5}})),
+        *((key, BUILT_IN[key]) for key in ("blocked", "failed")),
+    )
+)
 
 Numbers = dict[tuple[object, ...], float]
 
@@ -76,6 +88,13 @@ def every_fact(engine: FactsEngine, *, experiment: int = 1) -> Numbers:
         found |= _flat(("epochs", key), dict(enumerate(seen.epochs)))
         for part in ("users", "converters", "total", "total_squares", "delivered", "delays"):
             found |= {("bandit", key, part, i): value for i, value in enumerate(getattr(seen, part).flat)}
+    # The first variant once as one with messages, once as a silent control.
+    for silent, since in ((None, None), (VARIANTS[0], None), (None, START + 48 * HOUR)):
+        harm = gather_harm(
+            engine, guards=GUARDS, variants=VARIANTS, silent_control=silent, within=timedelta(days=3), since=since, **asked
+        )  # fmt: skip
+        for part, values in {"users": harm.users, **harm.harmed}.items():
+            found |= {("guard", str(silent), str(since), part, i): int(value) for i, value in enumerate(values.flat)}  # fmt: skip
     return found
 
 

@@ -74,6 +74,12 @@ def test_every_fact_is_the_same_on_sqlite_postgresql_and_duckdb(
     assert {name[0] for name in ours} == KINDS_OF_FACTS
     assert {name[2] for name in ours if name[0] == "epoch"} == {1, 2, 3}
     assert {name[1] for name in ours if name[0] == "metric"} == KINDS.keys()
+    # No guard is without harm, in any of the ways that it is asked.
+    harm = {name[1:4]: 0.0 for name in ours if name[0] == "guard"}
+    assert len(harm) == 15
+    for name in (name for name in ours if name[0] == "guard"):
+        harm[name[1:4]] += ours[name]
+    assert min(harm.values()) > 0
     the_same_facts(ours, facts_of(postgres_url))
     database = Database(sqlite_url)
     for format_ in ("parquet", "csv"):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -38,6 +38,13 @@ ODD_VALUES: Sequence[Any] = (
 )  # fmt: skip
 ABSURD = ("1e400", "-1e400", "1e-400", "1e200", "9" * 400)
 STAGES = ("accepted_at", "sent_at", "delivered_at", "read_at", "failed_at", "clicked_at")
+
+
+ENDS: Final = (
+    ("suppressed", "cap"), ("suppressed", None), ("suppressed", "-1"), ("suppressed", "undeliverable"),
+    ("planned", "meta_cap"), ("failed", "retry"), ("sent", None), ("sent", None),
+)  # fmt: skip
+"""State and reason of a message."""
 
 
 def a_world(
@@ -91,9 +98,9 @@ def a_world(
 def _message(rng: np.random.Generator, row: dict[str, Any], *, step: int) -> dict[str, Any]:
     kept = {column: row[column] for column in ("experiment_id", "user_pk", "variant")}
     stages = {stage: _hour(rng, 0, 330) for stage in STAGES if rng.random() < 0.5}
-    state, reason = [("suppressed", "cap"), ("suppressed", None), ("suppressed", "-1"), ("sent", None)][
-        rng.integers(4)
-    ]
+    state, reason = ENDS[rng.integers(len(ENDS))]
+    if "accepted_at" in stages:
+        stages["slot_at"] = stages["accepted_at"]
     return {
         **kept, **stages, "step": step, "category": "marketing", "priority": 0, "tries": 0, "state": state, "reason": reason,
         "first_due_at": START, "due_at": START,
