@@ -71,13 +71,16 @@ def replace_draft(
 
 
 def move(session: Session, clock: Clock, *, actor: str, key: str, move: Move) -> Experiment:
-    """Start, pause, resume or stop. Raises NotFound, or Conflict when the move is not legal from here.
+    """Start, pause, resume or stop. Raises NotFound, or Conflict when the move is not legal from here, and to resume what would give new users
+    a variant that a guardrail has stopped.
 
     Starting opens epoch 1 with the weights of the design. Whether the audience is empty is for the floor above to ask.
     """
     experiment = repository.get_experiment(session, key, for_update=True)
     before = _state(experiment)
     status = next_status(ExperimentStatus(experiment.status), move)
+    if move == Move.RESUME:
+        _check_somebody_gets_something(session, experiment)
     now = clock.now()
     experiment.status, experiment.updated_at = status, now
     if move == Move.START:
@@ -100,6 +103,22 @@ def move(session: Session, clock: Clock, *, actor: str, key: str, move: Move) ->
     session.flush()
     _audit(session, clock, actor=actor, action=f"experiment.{move}", experiment=experiment, before=before)
     return experiment
+
+
+def _check_somebody_gets_something(session: Session, experiment: Experiment) -> None:
+    # Only where nobody else could get its share (it was shipped, or had all of the weight) does a stopped variant keep some.
+    weights = repository.current_epoch(session, _id(experiment)).weights
+    for variant, told in stopped_by_guards(experiment).items():
+        if weights.get(variant):
+            raise Conflict(
+                f"guardrail {told['guard']} has stopped {variant!r}, which whoever comes would get; release it first, or stop the experiment"
+            )
+
+
+def stopped_by_guards(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
+    """Why each variant that is stopped now was stopped."""
+    known = experiment.stopped_arms or {}
+    return {variant: told for variant, told in known.items() if told.get("released_at") is None}
 
 
 def raise_coverage(
@@ -153,8 +172,8 @@ def set_weights(
     shares = _shares(weights, [variant.key for variant in design_of(experiment).variants])
     check_reason(reason)
     # A guardrail's word stands until somebody releases the variant; weights are no such word.
-    for variant, told in (experiment.stopped_arms or {}).items():
-        if shares.get(variant) and told.get("released_at") is None:
+    for variant, told in stopped_by_guards(experiment).items():
+        if shares.get(variant):
             raise Conflict(
                 f"guardrail {told['guard']} has stopped {variant!r}; release it before it gets anybody again",
                 field=f"weights.{variant}",

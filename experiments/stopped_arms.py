@@ -16,7 +16,7 @@ from experiments import audit, repository
 from experiments.clock import Clock, format_moment, parse_moment
 from experiments.errors import Conflict, NotFound
 from experiments.models import Epoch, Experiment
-from experiments.service import check_reason, design_of, live, open_epoch
+from experiments.service import check_reason, design_of, live, open_epoch, stopped_by_guards
 
 RETIRED: Final = "retired"
 GUARDRAIL: Final = "guardrail"
@@ -34,8 +34,7 @@ class Stopped:
 
 def stopped_arms(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
     """Why each variant that is stopped now was stopped."""
-    known = experiment.stopped_arms or {}
-    return {variant: told for variant, told in known.items() if told.get("released_at") is None}
+    return stopped_by_guards(experiment)
 
 
 def why_silenced(

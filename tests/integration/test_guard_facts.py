@@ -1,10 +1,14 @@
 """Users met and harmed, counted by the database as by hand, on both."""
 
+from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
-from sqlmodel import Session
+from sqlalchemy import update
+from sqlmodel import Session, col
 
 from analysis.facts.engines import SessionFacts
 from analysis.facts.guard_facts import gather_harm, met_query, silent_query
@@ -162,3 +166,115 @@ def test_a_look_reads_nothing_but_its_own_experiment(sqlite_url: str) -> None:
         assert read
         assert all(step.startswith("SEARCH") for step in read), read
     database.dispose()
+
+
+MINUTE = timedelta(minutes=1)
+ENDS = (
+    ("accepted", None), ("accepted", None), ("planned", "meta_cap"), ("planned", "slow_down"), ("planned", "undeliverable_once"),
+    ("suppressed", "undeliverable"), ("suppressed", "opted_out"), ("suppressed", "consent"), ("failed", "bad_request"),
+    ("cancelled", "guardrail"), ("unknown", None),
+)  # fmt: skip
+"""State and reason of a message."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A world of one experiment, as lists: what a look should say of it can be counted without a database."""
+
+    assigned: list[Assigned]
+    forced: set[int]
+    happened: list[Happened]
+    messages: list[dict[str, Any]]
+
+    @classmethod
+    def with_seed(cls, seed: int, people: int = 400) -> "Drawn":
+        rng = np.random.default_rng(seed)
+
+        def moment() -> datetime:
+            # On the whole minute, so that the edges of windows are hit, or somewhere within a second.
+            return START + int(rng.integers(0, 600)) * MINUTE + int(rng.integers(0, 3)) * timedelta(microseconds=400_000)  # fmt: skip
+
+        messages = []
+        for user in range(1, people + 1):
+            for step in range(int(rng.integers(0, 4))):
+                state, reason = ENDS[rng.integers(len(ENDS))]
+                goes = state in {"accepted", "unknown"}
+                tried = goes or rng.random() < 0.8
+                at = moment() if tried else None
+                late = goes and rng.random() < 0.2
+                messages.append(
+                    {
+                        "user": user, "step": step, "state": state, "reason": reason,
+                        "at": at if goes else None, "failed_at": moment() if late else (at if not goes else None),
+                    }
+                )  # fmt: skip
+        names = ("Opted Out", "Complaint", "Order")
+        happened = [
+            Happened(int(rng.integers(1, people + 1)), names[rng.integers(3)], moment().replace(microsecond=0), {"kind": ("spam", "praise")[rng.integers(2)]})
+            for _ in range(3 * people)
+        ]  # fmt: skip
+        assigned = [
+            Assigned(user, ("plain", "coupon", "other")[rng.integers(3)], moment(), epoch=1 + int(rng.integers(3)))
+            for user in range(1, people + 1)
+        ]  # fmt: skip
+        return cls(assigned, {user for user in range(1, people + 1) if user % 11 == 0}, happened, messages)
+
+    def counted(self, *, silent: str | None, since: datetime | None) -> dict[tuple[int, str, str], int]:
+        """Users and harmed users by epoch, variant and guard, as the documentation says who counts."""
+        found: Counter[tuple[int, str, str]] = Counter()
+        for row in self.assigned:
+            if row.user in self.forced or row.variant not in {"plain", "coupon"}:
+                continue
+            mine = [each for each in self.messages if each["user"] == row.user]
+            tries = [each["at"] or each["failed_at"] for each in mine if each["at"] or each["failed_at"]]
+            mets = [] if not tries or (since is not None and min(tries) < since) else [min(tries)]
+            if row.variant == silent:
+                mets.append(row.at)
+            for i, met in enumerate(mets):
+                if met > NOW - HOUR:
+                    continue
+                is_silent = row.variant == silent and i == len(mets) - 1
+                soon = [
+                    each for each in mine if not is_silent and each["failed_at"] and each["failed_at"] < met + HOUR and each["failed_at"] < NOW
+                ]  # fmt: skip
+                did = {
+                    (each.name, each.properties["kind"])
+                    for each in self.happened
+                    if each.user == row.user and met.replace(microsecond=0) <= each.at < met + HOUR
+                }
+                harm = {
+                    "users": True,
+                    "opted_out": any(name == "Opted Out" for name, _ in did),
+                    "complained": ("Complaint", "spam") in did,
+                    "blocked": any(
+                        (each["state"], each["reason"]) in {("suppressed", "undeliverable"), ("suppressed", "opted_out")} for each in soon
+                    ),
+                    "failed": any(
+                        each["state"] == "failed" or each["reason"] in {"meta_cap", "undeliverable", "opted_out"} for each in soon
+                    ),
+                }  # fmt: skip
+                found.update({(row.epoch, row.variant, key): 1 for key, holds in harm.items() if holds})
+        return dict(found)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_everything_is_counted_as_by_hand(database: Database, seed: int) -> None:
+    drawn = Drawn.with_seed(seed)
+    store(database, assigned=drawn.assigned, happened=drawn.happened)
+    with database.transaction() as session:
+        for row in drawn.messages:
+            send(session, **row)
+        tester = col(Assignment.user_pk).in_(drawn.forced)
+        session.connection().execute(update(Assignment).where(tester).values(forced=True))
+    for silent, since in ((None, None), (None, START + 3 * HOUR), ("plain", None), ("plain", START + 3 * HOUR)):
+        facts = found(database, silent=silent, since=since)
+        told = {
+            (epoch, variant, key): int(numbers[i, j])
+            for key, numbers in {"users": facts.users, **facts.harmed}.items()
+            for i, epoch in enumerate(facts.epochs)
+            for j, variant in enumerate(facts.variants)
+            if numbers[i, j]
+        }
+        expected = drawn.counted(silent=silent, since=since)
+        assert told == expected
+        assert {key for _, _, key in expected} == {"users", "opted_out", "complained", "blocked", "failed"}

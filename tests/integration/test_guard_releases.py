@@ -17,6 +17,7 @@ from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.stopped_arms import stopped_arms
+from targeting import campaigns
 from tests.integration import outbox
 from tests.integration.guarded_world import KEY, KIND, PLAIN, PUSHY, SILENCE, World
 from tests.integration.test_guards import GUARDRAIL, HARM, stop_by_hand
@@ -131,7 +132,7 @@ def test_a_release_where_nothing_else_was_sent(database: Database, clock: Steppe
     assert restored > 0
     assert world.send(2000) == {}
     with database.transaction() as session:
-        service.move(session, clock, actor="ann", key=KEY, move=service.Move.RESUME)
+        campaigns.resume(session, clock, actor="ann", key=KEY)
     assert world.send(2000) == {"pushy": restored}
 
 

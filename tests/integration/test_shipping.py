@@ -318,7 +318,15 @@ def test_a_stopped_variant_is_not_shipped_and_a_shipped_one_is_stopped(
     # Nobody is left who sends anything to anybody new, so it pauses.
     found = experiment(database)
     assert (found.status, found.silenced) == ("paused", ["coupon"])
+    with (
+        database.transaction() as session,
+        pytest.raises(Conflict, match="has stopped 'coupon', which whoever comes would get"),
+    ):
+        campaigns.resume(session, clock, actor="ann", key=KEY)
     with database.snapshot() as session:
         mine = session.exec(select(Message).where(Message.variant == "coupon")).all()
     assert {str(message.state) for message in mine} == {"cancelled"}
     Books(database, clock).tick()
+    with database.transaction() as session:
+        release_arm(session, clock, actor="ann", key=KEY, variant="coupon", reason="it was a bug as well")
+        assert campaigns.resume(session, clock, actor="ann", key=KEY).status == "running"
