@@ -1,5 +1,6 @@
 """What travels over HTTP while an experiment runs: more coverage, other weights, how far enrolment has come."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self
 
@@ -57,7 +58,7 @@ class EnrolmentAnswer(EnrolmentCounts):
     """What became of the audience so far. `forced`: of the testers, who are not among the others.
 
     `finished_at` is null while the audience is being walked; where the trigger recurs, for the occasion of `occasion_at`.
-    Users who come by rules are not counted here.
+    Of users who come by and by, those are counted whom the experiment's own rule (`event`, `inactivity`) has met; not those of other rules.
     """
 
     forced: EnrolmentCounts | None = None
@@ -66,9 +67,9 @@ class EnrolmentAnswer(EnrolmentCounts):
     occasion_at: datetime | None = None
 
     @classmethod
-    def of(cls, enrolment: Enrolment | None) -> Self:
+    def of(cls, enrolment: Enrolment | None, by_rule: Mapping[str, Any] | None) -> Self:
         if enrolment is None:
-            return cls()
+            return cls(**by_rule or {})
         counts: dict[str, Any] = {**enrolment.counts}
         counts.pop("expected", None)
         return cls(

@@ -211,6 +211,14 @@ def enrolment_of(session: Session, *, key: str) -> Enrolment | None:
     return repository.find_enrolment(session, experiment_id=experiment.id)
 
 
+def counts_by_rule(session: Session, *, key: str) -> dict[str, Any] | None:
+    """What became of those who did what an experiment waits for, or fell silent, in the shape of `Enrolment.counts`.
+
+    None without such a trigger, or before the start. Raises NotFound.
+    """
+    return owned.counts_of(session, experiment_repository.get_experiment(session, key))
+
+
 def _check_audience(session: Session, design: ExperimentDesign, *, now: datetime) -> None:
     condition = design.audience.condition
     everyone = audience_repository.audience_of(session, condition, now=now)

@@ -10,6 +10,7 @@ import yaml
 from rich.table import Table
 
 from api import campaigning
+from api.experiment_schemas import EnrolmentAnswer
 from api.terminal import ACTOR, make_console
 from api.wiring import Wiring
 from delivery.planning import planner
@@ -155,6 +156,7 @@ def ship(
             actor=ACTOR,
             key=key,
             decision=newest.body["decision"],
+            as_of=newest.as_of,
             variant=variant,
             force=force,
             reason=reason,
@@ -168,16 +170,20 @@ def enrolment(key: Key) -> None:
     """Who takes part so far, and why the others do not: no consent, no phone, at their cap, holdout .."""
     wiring = _wiring()
     with wiring.database.snapshot() as session:
-        found = campaigns.enrolment_of(session, key=key)
-    if found is None:
+        walked = campaigns.enrolment_of(session, key=key)
+        by_rule = campaigns.counts_by_rule(session, key=key)
+    if walked is None and by_rule is None:
         typer.echo(f"{key}: enrolment has not begun")
         return
+    found = EnrolmentAnswer.of(walked, by_rule)
     table = Table("what became of the audience", "users", title=None)
-    excluded = found.counts.get("excluded", {})
-    for what, users in [("assigned", found.counts.get("assigned", 0)), *sorted(excluded.items())]:
+    for what, users in [("assigned", found.assigned), *sorted(found.excluded.items())]:
         table.add_row(what if what == "assigned" else f"left out: {what}", f"{users:,}")
     make_console().print(table)
-    typer.echo("everybody was looked at" if found.finished_at else "still being looked through")
+    if by_rule is not None:
+        typer.echo("users come by and by; these have come so far")
+    else:
+        typer.echo("everybody was looked at" if found.finished_at else "still being looked through")
 
 
 @experiment.command("report")

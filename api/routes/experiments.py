@@ -160,7 +160,8 @@ def set_weights(
 @router.get("/{key}/enrolment")
 def enrolment(session: ReadSession, _principal: Reader, key: Key) -> EnrolmentAnswer:
     """How many of the audience were assigned, and why the others were not."""
-    return EnrolmentAnswer.of(campaigns.enrolment_of(session, key=key))
+    walked, by_rule = campaigns.enrolment_of(session, key=key), campaigns.counts_by_rule(session, key=key)
+    return EnrolmentAnswer.of(walked, by_rule)
 
 
 @router.get("/{key}/messages")

@@ -3,6 +3,8 @@
 The engine of rules finds the occasions, exactly once; the experiment decides who takes part. See decision 0013.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +17,7 @@ from experiments.ending import closes_at
 from experiments.errors import Conflict, Problem
 from experiments.models import Experiment
 from experiments.triggers import EventTrigger, InactivityTrigger
+from targeting import repository
 from targeting.rules import repository as rule_repository
 from targeting.rules import service as rules
 from targeting.rules.definitions import RuleDefinition, property_problems, read_rule
@@ -75,6 +78,33 @@ def put_in_place(session: Session, clock: Clock, *, actor: str, experiment: Expe
         )
     rules.store(session, clock, actor=actor, definition=rule_of(design, since=experiment.started_at))
     rules.switch_on(session, clock, actor=actor, key=key)
+
+
+def counts_of(session: Session, experiment: Experiment) -> dict[str, Any] | None:
+    """What became of the users whom the rule of an experiment has met so far, in the shape of `Enrolment.counts`, testers apart.
+
+    None without a rule, or before the start.
+    """
+    design = service.design_of(experiment)
+    rule = rule_repository.find_rule(session, key_for(experiment.key)) if has_rule(design) else None
+    if rule is None or rule.id is None:
+        return None
+    testers = repository.pks_of(session, design.audience.forced).values()
+    counts: dict[str, Any] = _counts(rule_repository.outcomes_of(session, rule.id, but=testers))
+    if testers:
+        counts["forced"] = _counts(rule_repository.outcomes_of(session, rule.id, among=testers))
+    return counts
+
+
+def _counts(outcomes: Iterable[tuple[Mapping[str, Any], int]]) -> dict[str, Any]:
+    assigned, excluded = 0, Counter[str]()
+    for outcome, users in outcomes:
+        for action in outcome["actions"]:
+            if action["variant"] is None:
+                excluded[action["reason"]] += users
+            elif action["new"]:
+                assigned += users
+    return {"assigned": assigned, "excluded": dict(excluded)}
 
 
 def renew(session: Session, clock: Clock, *, actor: str, experiment: Experiment) -> None:

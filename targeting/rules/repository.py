@@ -119,6 +119,19 @@ def firings_of(
     return [(row[0], row[1]) for row in rows]
 
 
+def outcomes_of(
+    session: Session, rule_id: int, *, among: Collection[int] | None = None, but: Collection[int] = ()
+) -> list[tuple[dict[str, Any], int]]:
+    """What the firings of one rule came to, each different outcome with the number of its firings; of all users, or of those
+    `among` these, `but` these.
+    """
+    query = select(col(RuleFiring.outcome), func.count()).where(col(RuleFiring.rule_id) == rule_id)
+    if among is not None:
+        query = query.where(col(RuleFiring.user_pk).in_(among))
+    query = query.where(col(RuleFiring.user_pk).not_in(but))
+    return [(row[0], row[1]) for row in session.execute(query.group_by(col(RuleFiring.outcome)))]
+
+
 _HAS_WORK: Final = select(
     or_(exists(select(col(PendingTrigger.id))), exists().where(col(Rule.next_walk_at) <= bindparam("now")))
 )

@@ -65,6 +65,18 @@ def test_who_takes_part_and_why_not_is_told(touchstone: CommandLine, tmp_path: P
     assert "everybody was looked at" in told
 
 
+def test_who_comes_by_and_by_is_told_from_the_start(touchstone: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    assert touchstone("import", "users", "people.csv").returncode == 0
+    write_campaign(tmp_path, trigger={"type": "event", "event": "Signed Up"})
+    assert touchstone("apply", "campaign.yaml").returncode == 0
+    assert "has not begun" in touchstone("experiment", "enrolment", "spring-wakeup").stdout
+    assert touchstone("experiment", "start", "spring-wakeup").returncode == 0
+    told = touchstone("experiment", "enrolment", "spring-wakeup").stdout
+    assert re.search(r"assigned\W+0\b", told), told
+    assert "users come by and by" in told
+
+
 def test_a_condition_is_read_where_no_database_was_yet(touchstone: CommandLine, tmp_path: Path) -> None:
     read = touchstone("condition", "age > 3")
     assert (read.returncode, read.stdout.splitlines()[0]) == (0, '{"age": {"$gt": 3}}'), read
