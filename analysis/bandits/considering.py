@@ -36,6 +36,7 @@ from experiments.design import ExperimentDesign
 from experiments.errors import Unavailable
 from experiments.models import Epoch, Experiment
 from experiments.service import LONGEST_REASON, design_of
+from experiments.stopped_arms import stopped_arms
 from experiments.timing import opens_at
 from experiments.vocabulary import ExperimentStatus
 from experiments.waves import is_waiting
@@ -53,7 +54,7 @@ class Considered:
     outcome: shipped and ended are those of the wave. waits: whether what keeps the weights may pass, so that a wave waits for it.
     released, wave: of a broadcast in waves, the share that is out and what becomes of the next one (`waves.py`).
 
-    numbers: what was looked at, as plain JSON. Always `experiment`, `as_of`, `policy`, `made_with`; `sample_ratio` once the split
+    numbers: what was looked at, as plain JSON. Always `experiment`, `as_of`, `policy`, `made_with`, `stopped` (by a guardrail); `sample_ratio` once the split
     was checked; `arms`, `epochs`, `delays`, `data` (see `evidence.numbers_of`) once there were facts.
     """
 
@@ -160,6 +161,7 @@ def _of_traffic(
             "as_of": format_moment(as_of),
             "policy": bandit.model_dump(mode="json", exclude_none=True),
             "made_with": made_with(),
+            "stopped": sorted(stopped_arms(experiment)),
         },
     )
     reason = _standing(experiment, epochs[-1])

@@ -23,10 +23,11 @@ def told(outcome: str, reason: str, numbers: Mapping[str, Any]) -> list[str]:
     numbers: those of `considering.Considered`.
     """
     lines = [f"{numbers['experiment']}: {outcome}, {reason}"]
+    stopped = numbers.get("stopped", ())
     for variant, arm in numbers.get("arms", {}).items():
         new = arm["new_weight"]
         share = f"{arm['weight']:.1%}" + ("" if new is None else f" -> {new:.1%}")
-        lines.append(f"  {variant}: {share}; {_known(arm)}{_standing(arm)}")
+        lines.append(f"  {variant}: {share}; {_known(arm)}{_standing(arm, is_stopped=variant in stopped)}")
     wave = numbers.get("wave")
     if wave is not None and wave["variant"] is None:
         lines.append(f"  the next wave: {wave['action']}, {wave['reason']}")
@@ -48,7 +49,9 @@ def _known(arm: Mapping[str, Any]) -> str:
     return f"{counts}, {mean:.4g} +- {arm['sd']:.2g} (worth {arm['effective_n']:.0f} watched users){best}"
 
 
-def _standing(arm: Mapping[str, Any]) -> str:
+def _standing(arm: Mapping[str, Any], *, is_stopped: bool) -> str:
     if arm["pinned"]:
         return "; new, keeps its share until its burn-in is over"
+    if is_stopped:
+        return "; stopped by a guardrail, gets nobody new"
     return "" if arm["active"] else "; retired, gets nobody new"
