@@ -1,12 +1,13 @@
 """Shipping by the report: what its decision says may be shipped as it stands, anything else only by force and with a reason."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
 
 from delivery.planning import planner
-from experiments.clock import Clock
+from experiments.clock import Clock, format_moment
 from experiments.errors import Conflict, Invalid
 from experiments.models import Experiment
 from experiments.repository import get_experiment
@@ -21,13 +22,14 @@ def ship(
     actor: str,
     key: str,
     decision: Mapping[str, Any],
+    as_of: datetime,
     variant: str | None = None,
     force: bool = False,
     reason: str | None = None,
 ) -> tuple[Experiment, bool]:
     """Ship a variant to the rest of the audience; returns the experiment, and False when it was shipped before.
 
-    decision: of the newest report (`action`, `variant`, `because`). variant: that of the decision when None. Without force only
+    decision: of the newest report (`action`, `variant`, `because`), which is of the moment `as_of`. variant: that of the decision when None. Without force only
     the variant to ship may be shipped, or the control where the decision is to keep it (and `variant` names it).
     Raises Conflict where the decision says otherwise, Invalid for force without a variant or a reason, and as
     `delivery.planning.planner.ship` does.
@@ -39,7 +41,7 @@ def ship(
     elif force:
         chosen, said = _forced(decision, variant, reason)
     else:
-        chosen, said = _decided(experiment, decision, variant), reason or str(decision["because"])
+        chosen, said = _decided(experiment, decision, as_of, variant), reason or str(decision["because"])
     return planner.ship(
         session,
         clock,
@@ -62,14 +64,20 @@ def _forced(decision: Mapping[str, Any], variant: str | None, reason: str | None
     return chosen, reason
 
 
-def _decided(experiment: Experiment, decision: Mapping[str, Any], variant: str | None) -> str:
+def _decided(
+    experiment: Experiment, decision: Mapping[str, Any], as_of: datetime, variant: str | None
+) -> str:
     action, because = decision["action"], decision["because"]
-    by_force = "ship all the same with `force` and a `reason`"
+    by_force = (
+        f"the report is of {format_moment(as_of)}: look anew (`touchstone report {experiment.key}`), "
+        "or ship all the same with `force` and a `reason`"
+    )
     if action == DecisionAction.KEEP_CONTROL and variant == design_of(experiment).control.key:
         return variant
     if action != DecisionAction.SHIP:
         raise Conflict(
-            f"the report's decision is {action}, which ships nothing: {because}; {by_force}", field="force"
+            f"the report's decision is {action}, which ships nothing: {because}; {by_force}",
+            field="force",
         )
     winner = str(decision["variant"])
     if variant not in (None, winner):

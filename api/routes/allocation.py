@@ -86,7 +86,7 @@ def ship(
     """Give the winner to the rest of the audience and to everybody who comes; a variant without message ends the messaging."""
     decision = newest.body["decision"]
     shipped, _ = shipping.ship(
-        session, clock, actor=principal.actor, key=key, decision=decision, **dict(request)
+        session, clock, actor=principal.actor, key=key, decision=decision, as_of=newest.as_of, **dict(request)
     )
     return experiment_answer(shipped)
 

@@ -15,7 +15,7 @@ from delivery.watch.books import Books
 from delivery.watch.why import why
 from experiments import arms as experiment_arms
 from experiments import service
-from experiments.clock import SteppedClock
+from experiments.clock import SteppedClock, format_moment
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound, TouchstoneError
 from experiments.lifecycle import Move
@@ -62,7 +62,9 @@ def plan(database: Database, clock: SteppedClock) -> None:
 
 def ship(database: Database, clock: SteppedClock, decision: dict[str, Any], **asked: Any) -> bool:
     with database.transaction() as session:
-        return shipping.ship(session, clock, actor="ann", key=KEY, decision=decision, **asked)[1]
+        return shipping.ship(
+            session, clock, actor="ann", key=KEY, decision=decision, as_of=clock.now(), **asked
+        )[1]
 
 
 def report(database: Database, clock: SteppedClock) -> dict[str, Any]:
@@ -135,6 +137,9 @@ def test_what_the_report_does_not_say_is_shipped_by_force_only(
     error = refused(CONTINUE)
     assert isinstance(error, Conflict)
     assert "the report's decision is continue, which ships nothing: more data may decide" in str(error)
+    assert f"the report is of {format_moment(clock.now())}: look anew (`touchstone report {KEY}`)" in str(
+        error
+    )
     assert isinstance(refused(SHIP, variant="reminder"), Conflict)
     assert isinstance(refused(KEEP), Conflict)
     assert isinstance(refused(KEEP, variant="coupon"), Conflict)
