@@ -16,6 +16,13 @@ PICTURE_WIDTH: Final = 23
 NARROW_PICTURE: Final = 15
 WIDE: Final = 110
 """Columns from which on the interval of the lift and P(better) are shown as well."""
+_MARKS: Final = {
+    "ok": ("ok", "green"),
+    "notice": ("note", "yellow"),
+    "alarm": ("alarm", "bold red"),
+    "unknown": ("?", "yellow"),
+}
+"""How each light of a check is shown. News about delivery is no alarm: the effects stand."""
 _COLOURS = {"ship": "green", "keep_control": "yellow", "stop_harm": "red"}
 
 
@@ -210,10 +217,8 @@ def _reached(metric: Mapping[str, Any]) -> Iterable[RenderableType]:
 def _health(checks: Iterable[Mapping[str, Any]]) -> RenderableType:
     words = Text("\nHealth\n", style="bold")
     for check in checks:
-        mark, style = ("ok   ", "green") if check["ok"] else ("alarm", "bold red")
-        if light(check) == "unknown":
-            mark, style = "?    ", "yellow"
-        words.append(f"  {mark} ", style=style)
+        mark, style = _MARKS[light(check)]
+        words.append(f"  {mark:5} ", style=style)
         stage = f" at {check['stage']}" if check["stage"] else ""
         words.append(f"{check['check']}{stage}: {check['detail']}\n", style="not bold default")
     return words

@@ -15,6 +15,8 @@ CHECKS: Final = {
     "weights_changed": "Weights changed while it ran",
     "multiple_exposures": "Users in more than one arm",
 }
+BY_EPOCH: Final = "_by_epoch"
+"""How the names of tests end that compare epoch by epoch."""
 _MOST_DECIMALS: Final = 6
 _SAID_ONE_BY_ONE: Final = 3
 
@@ -63,6 +65,9 @@ def sentence(metric: Mapping[str, Any], effect: Mapping[str, Any], alpha: float)
     decimals = decimals_of(interval, factor(kind))
     amount = f"{_fixed(size * factor(kind), decimals)}{' points' if kind in SHARES else ''}"
     told = f"{amount} {'more' if interval['estimate'] > 0 else 'less'}" if size else "no difference"
+    # Such a difference is not that of the two levels, and may even be on the other side (Simpson's paradox).
+    if str(effect.get("test")).endswith(BY_EPOCH):
+        told = f"compared within each stretch of time with the same weights, it is {told}"
     lift = effect.get("relative")
     relative = "" if lift is None else f", a lift of {percent(lift)}"
     return (

@@ -23,6 +23,21 @@ def test_numbers_and_reasons_are_shown():
     assert "could not be computed" in text
 
 
+def test_news_about_delivery_is_no_alarm():
+    body = report(two(100, 150)).to_json()
+    check = {
+        "check": "srm",
+        "stage": "clicked",
+        "ok": False,
+        "blocking": False,
+        "p_value": 0.0,
+        "detail": "news",
+    }
+    assert "  note  srm at clicked: news" in shown({**body, "health": [check]})
+    assert "  alarm srm at clicked: news" in shown({**body, "health": [{**check, "blocking": True}]})
+    assert "  ok    srm at clicked: news" in shown({**body, "health": [{**check, "ok": True}]})
+
+
 def test_a_stored_report_is_shown_the_same():
     made = report(two(100, 150))
     assert shown(made) == shown(made.to_json())

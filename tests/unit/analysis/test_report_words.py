@@ -73,6 +73,15 @@ def test_sentences_keep_their_sign_and_their_unit():
     )
 
 
+def test_a_difference_within_epochs_is_not_told_as_that_of_the_two_levels():
+    metric, effect = first(report(two(150, 100)).to_json())
+    said = words.sentence(metric, {**effect, "test": "score_by_epoch"}, 0.05)
+    assert said.startswith(
+        "visit is 10.0% with b and 15.0% with a: compared within each stretch of time with the same weights, it is 5.0 points less, a lift"
+    )
+    assert "stretch" not in words.sentence(metric, effect, 0.05)
+
+
 def test_a_limit_that_is_not_zero_is_never_told_as_zero():
     interval = {"estimate": 0.02, "lower": 0.00046, "upper": 0.0402}
     assert words.span(interval, "proportion") == "+0.05 to +4.02"
