@@ -28,9 +28,9 @@ RATES: Final = (1, 15)
 """Minutes over which the rate of sending is taken."""
 _OVERCOME: Final = frozenset(
     {MessageState.CLAIMED, MessageState.INFLIGHT, MessageState.ACCEPTED}
-    | {MessageState.SENT, MessageState.DELIVERED, MessageState.READ}
+    | {MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.CANCELLED}
 )
-"""A message in one of these states had its error at an earlier attempt."""
+"""A message in one of these states had its error at an earlier attempt. What was cancelled did not end because of it, and is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
