@@ -66,10 +66,26 @@ def read_registry(
                 "must be 0: the template has no quick reply",
                 field=f"behaviour.templates.{template.name}.pressed",
             )
+        if not any(button.sub_type == "url" for button in template.shape.buttons):
+            _check_that_nobody_clicks(template.name, behaviours)
     templates += [
         built(name, one, link=link, pacing=pacing) for name, one in treatments if name not in listed
     ]
     return Registry(templates)
+
+
+def _check_that_nobody_clicks(name: str, behaviours: Mapping[str, Behaviour]) -> None:
+    """A message makes people visit by its link only, so one without would have no effect, whatever its rates say."""
+    for group, behaviour in behaviours.items():
+        treatment = behaviour.templates.get(name)
+        if treatment is None or treatment.visit is None or treatment.visit <= behaviour.silence.visit:
+            continue
+        place = f"behaviour.groups.{group}" if group else "behaviour"
+        raise Invalid(
+            f"must not be above that of silence ({behaviour.silence.visit:g}): the template has no button whose URL has a "
+            "variable, so there is no link to visit by",
+            field=f"{place}.templates.{name}.visit",
+        )
 
 
 def _read(item: Any, where: str, pacing: Pacing | None) -> Template:
