@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from api.experiment_schemas import EnrolmentAnswer, EnrolmentCounts
 from delivery.models import Message
 from delivery.planning import planner
 from experiments.clock import SteppedClock
@@ -399,26 +398,3 @@ def test_a_silent_arm_gets_nothing(database: Database, clock: SteppedClock) -> N
     with database.snapshot() as session:
         assert campaigns.enrolment_of(session, key="spring") is None
         assert {row.occasions for row in session.exec(select(Assignment))} == {1}
-
-
-def test_who_came_and_who_was_left_out_is_counted(database: Database, clock: SteppedClock) -> None:
-    def counted() -> EnrolmentAnswer:
-        with database.snapshot() as session:
-            walked = campaigns.enrolment_of(session, key="spring")
-            return EnrolmentAnswer.of(walked, campaigns.counts_by_rule(session, key="spring"))
-
-    with database.transaction() as session:
-        add_people(session, clock, range(1, 9))
-        add_people(session, clock, range(9, 12), consent=[])
-        audience = {"forced": {"user-1": "other"}}
-        document = campaign(trigger=ON_ORDER, variants=BOTH, audience=audience)
-        campaigns.create(session, clock, actor="test", document=document)
-    assert counted() == EnrolmentAnswer()
-    with database.transaction() as session:
-        campaigns.start(session, clock, actor="test", key="spring")
-    for users in [("user-1", "user-2", "user-3", "user-9"), ("user-3", "user-10", "user-11")]:
-        happens(database, clock, *users)
-        tick(database, clock)
-    found = counted()
-    assert (found.assigned, found.excluded) == (2, {"consent": 3})
-    assert found.forced == EnrolmentCounts(assigned=1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from analysis.bandits import considering, words
+from analysis.bandits import considering
 from analysis.bandits.reallocation import act, considered_now, due_experiments, reallocate_tick, would_do
 from analysis.warehouse.export import export_facts
 from experiments import service
@@ -17,7 +17,6 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict
 from experiments.lifecycle import Move
-from experiments.stopped_arms import stop_arm
 from targeting.models import Event
 from tests.integration.analysis_rows import DAY, HOUR, START, design
 from tests.integration.bandit_world import (
@@ -387,27 +386,3 @@ def test_an_experiment_without_a_bandit_is_left_alone(database: Database, clock:
     clock.advance(3 * DAY)
     assert reallocate_tick(database, clock) == []
     assert would_do(database, clock) == []
-
-
-def test_a_slot_says_which_variants_a_guardrail_has_stopped(database: Database, clock: SteppedClock) -> None:
-    start(database, clock)
-    days_pass(database, clock, days=1)
-    with database.transaction() as session:
-        stop_arm(
-            session,
-            clock,
-            actor="guard",
-            key=KEY,
-            variant="coupon",
-            guard="failed",
-            reason="harm",
-            numbers={"verdicts": []},
-        )
-    (found,) = would_do(database, clock, key=KEY)
-    assert found.numbers["stopped"] == ["coupon"]
-    (said,) = (
-        line
-        for line in words.told(found.outcome, found.reason, found.numbers)
-        if line.startswith("  coupon: ")
-    )
-    assert said.endswith("; stopped by a guardrail, gets nobody new")

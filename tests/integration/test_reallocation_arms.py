@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+from analysis.bandits import words
 from analysis.bandits.reallocation import would_do
 from analysis.reports import service as reports
 from delivery.models import Message
@@ -15,6 +16,7 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound
 from experiments.lifecycle import Move
+from experiments.stopped_arms import stop_arm
 from targeting.models import Assignment
 from tests.integration.analysis_rows import add_all
 from tests.integration.bandit_world import KEY, days_pass, epochs, reallocations, start, weights_now
@@ -210,3 +212,27 @@ def test_a_variant_is_checked_as_in_a_draft(
         )
     assert field in {problem.field for problem in caught.value.problems}
     assert len(epochs(database)) == 1
+
+
+def test_a_slot_says_which_variants_a_guardrail_has_stopped(database: Database, clock: SteppedClock) -> None:
+    start(database, clock)
+    days_pass(database, clock, days=1)
+    with database.transaction() as session:
+        stop_arm(
+            session,
+            clock,
+            actor="guard",
+            key=KEY,
+            variant="coupon",
+            guard="failed",
+            reason="harm",
+            numbers={"verdicts": []},
+        )
+    (found,) = would_do(database, clock, key=KEY)
+    assert found.numbers["stopped"] == ["coupon"]
+    (said,) = (
+        line
+        for line in words.told(found.outcome, found.reason, found.numbers)
+        if line.startswith("  coupon: ")
+    )
+    assert said.endswith("; stopped by a guardrail, gets nobody new")
