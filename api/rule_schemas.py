@@ -1,23 +1,52 @@
 """What travels over HTTP about rules, beside a rule itself."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from experiments.errors import Invalid
+from targeting.conditions import describe
 from targeting.models import Rule, RuleFiring, RuleVersion
+from targeting.rules.definitions import stored_rule
 from targeting.rules.ownership import owner_of
-from targeting.rules.service import Put, state_of
+from targeting.rules.service import Fired, Put, state_of
+from targeting.rules.words import say_action, say_limits, say_trigger
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
+class RuleWords(_Answer):
+    """A rule in plain English, part by part. `condition` is null where everybody is meant."""
+
+    trigger: str
+    condition: str | None
+    actions: list[str]
+    limits: list[str]
+
+    @classmethod
+    def of(cls, definition: Mapping[str, Any]) -> Self | None:
+        """None for a definition that this version cannot read any more."""
+        try:
+            rule = stored_rule(definition)
+        except Invalid:
+            return None
+        return cls(
+            trigger=say_trigger(rule.trigger),
+            condition=describe(rule.condition) if rule.condition else None,
+            actions=[say_action(action) for action in rule.actions],
+            limits=say_limits(rule),
+        )
+
+
 class RuleAnswer(_Answer):
     """`state` is off, on or parked; `error` says why a parked rule failed. `version` counts what it has said.
 
-    `experiment`: whose rule it is, and who alone switches it; null for a rule of its own right.
+    `experiment`: whose rule it is, and who alone switches it; null for a rule of its own right. `fired` counts firings up to
+    1,000, and `last_fired_at` is the latest of them: told where rules are read, null in the answers to changes.
     """
 
     key: str
@@ -30,14 +59,31 @@ class RuleAnswer(_Answer):
     parked_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    words: RuleWords | None
+    fired: int | None = None
+    last_fired_at: datetime | None = None
 
     @classmethod
     def of(cls, rule: Rule) -> Self:
+        worked_out = {"state", "experiment", "words", "fired", "last_fired_at"}
         return cls(
             state=state_of(rule),
             experiment=owner_of(rule.key),
-            **{name: getattr(rule, name) for name in cls.model_fields.keys() - {"state", "experiment"}},
+            words=RuleWords.of(rule.definition),
+            **{name: getattr(rule, name) for name in cls.model_fields.keys() - worked_out},
         )
+
+    @classmethod
+    def read(cls, rules: Sequence[Rule], fired: Mapping[str, Fired]) -> list[Self]:
+        """Rules with what `fired` says of them."""
+        return [
+            cls.of(rule).model_copy(
+                update={"fired": known.times, "last_fired_at": known.last_at}
+                if (known := fired.get(rule.key))
+                else {"fired": 0}
+            )
+            for rule in rules
+        ]
 
 
 class PutRuleAnswer(_Answer):

@@ -11,7 +11,7 @@ from targeting.conditions import describe
 from targeting.conditions.text import print_text
 from targeting.segments.attributes import Attribute
 from targeting.segments.lists import ListSummary
-from targeting.segments.membership import Listed, Overlap
+from targeting.segments.membership import Combinations, Listed, Overlap
 from targeting.segments.preview import Count, Preview
 from targeting.segments.service import Segment
 
@@ -205,6 +205,45 @@ class OverlapAnswer(_Answer):
             both=overlap.both,
             jaccard=overlap.jaccard,
         )
+
+
+class CombinedSegment(_Answer):
+    """`as_of` is when the membership was made that was compared; null: the condition was evaluated now."""
+
+    key: str
+    size: int
+    as_of: datetime | None
+
+
+class Combination(_Answer):
+    """How many users are in all of these segments, and in none of the others that were compared."""
+
+    keys: list[str]
+    users: int
+
+
+class CombinationsAnswer(_Answer):
+    """The largest combination first; those without users are left out."""
+
+    segments: list[CombinedSegment]
+    combinations: list[Combination]
+
+    @classmethod
+    def of(cls, found: Combinations) -> Self:
+        ordered = sorted(found.users.items(), key=lambda item: (-item[1], item[0]))
+        return cls(
+            segments=[
+                CombinedSegment(key=key, size=found.size_of(key), as_of=as_of) for key, as_of in found.as_of
+            ],
+            combinations=[Combination(keys=list(keys), users=users) for keys, users in ordered],
+        )
+
+
+class UseAnswer(_Answer):
+    """Something that names a segment: `kind` is experiment, segment or rule."""
+
+    kind: str
+    key: str
 
 
 class TagsRequest(_Request):

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Path, Query
 
 from api.dependencies import (
     MANAGEMENT,
+    CleanText,
     ClockOf,
     Cursor,
     Limit,
@@ -30,18 +31,19 @@ Key = Annotated[str, Path(pattern=KEY_PATTERN)]
 Document = Annotated[
     dict[str, Any], Body(description="A rule: the document that `touchstone rules put` reads")
 ]
+Search = Annotated[CleanText, Query(max_length=100, description="Text in the key or the name")]
 Days = Annotated[int, Query(ge=1, le=MAX_DAYS, description="How far to look back")]
 Listed = Annotated[int, Query(ge=0, le=MAX_LISTED, description="Firings to list")]
 
 
 @router.get("")
 def list_rules(
-    session: ReadSession, _principal: Reader, cursor: Cursor, limit: Limit = 50
+    session: ReadSession, _principal: Reader, cursor: Cursor, limit: Limit = 50, search: Search = ""
 ) -> Page[RuleAnswer]:
-    """All rules, oldest first."""
-    rows = rules.list_rules(session, after_id=cursor, limit=limit)
+    """All rules, oldest first, or those whose key or name holds a text."""
+    rows = rules.list_rules(session, after_id=cursor, limit=limit, search=search)
     return Page(
-        items=[RuleAnswer.of(row) for row in rows],
+        items=RuleAnswer.read(rows, rules.fired(session, rules=rows)),
         next_cursor=next_cursor(rows, limit, lambda row: row.id),
     )
 
@@ -63,7 +65,8 @@ def dry_run_document(
 @router.get("/{key}")
 def read(session: ReadSession, _principal: Reader, key: Key) -> RuleAnswer:
     """One rule."""
-    return RuleAnswer.of(rules.find(session, key=key))
+    found = [rules.find(session, key=key)]
+    return RuleAnswer.read(found, rules.fired(session, rules=found))[0]
 
 
 @router.put("/{key}", openapi_extra={"requestBody": RULE_BODY})

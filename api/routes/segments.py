@@ -5,6 +5,7 @@ from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import Field
 
 from api import segment_uploads
 from api.dependencies import (
@@ -24,6 +25,7 @@ from api.idempotency import PARAMETER, IdempotentRoute
 from api.presenting import user_answer
 from api.schemas import Page, UserAnswer
 from api.segment_schemas import (
+    CombinationsAnswer,
     MemberAnswer,
     MembersAnswer,
     MembersRequest,
@@ -36,6 +38,7 @@ from api.segment_schemas import (
     TaggedAnswer,
     TagSegmentRequest,
     TagsRequest,
+    UseAnswer,
 )
 from experiments.metrics import KEY_PATTERN
 from targeting import consent
@@ -53,6 +56,7 @@ tags_router = APIRouter(
 
 Key = Annotated[str, Path(pattern=KEY_PATTERN)]
 UserId = Annotated[CleanText, Path(min_length=1, max_length=200)]
+Search = Annotated[CleanText, Query(max_length=100, description="Text in the key or the name")]
 Tag = Annotated[CleanText, Path(min_length=1, max_length=100)]
 
 
@@ -62,10 +66,10 @@ def _rng() -> np.random.Generator:
 
 @router.get("")
 def list_segments(
-    session: ReadSession, _principal: Reader, cursor: Cursor, limit: Limit = 50
+    session: ReadSession, _principal: Reader, cursor: Cursor, limit: Limit = 50, search: Search = ""
 ) -> Page[SegmentAnswer]:
-    """All segments, oldest first."""
-    rows = segments.list_segments(session, after_id=cursor, limit=limit)
+    """All segments, oldest first, or those whose key or name holds a text."""
+    rows = segments.list_segments(session, after_id=cursor, limit=limit, search=search)
     return Page(
         items=[SegmentAnswer.of(row) for row in rows],
         next_cursor=next_cursor(rows, limit, lambda row: row.id),
@@ -99,6 +103,17 @@ def overlap(
     return OverlapAnswer.of(a, b, membership.overlap(session, clock, a=a, b=b))
 
 
+@router.get("/overlap/combinations", responses={404: {"description": "One of the segments does not exist"}})
+def combinations(
+    session: ReadSession,
+    clock: ClockOf,
+    _principal: Reader,
+    key: Annotated[list[Annotated[str, Field(pattern=KEY_PATTERN)]], Query()],
+) -> CombinationsAnswer:
+    """How two to six segments overlap: how many users are in just these of them, for every combination."""
+    return CombinationsAnswer.of(membership.combinations(session, clock, keys=key))
+
+
 @router.get("/{key}")
 def read(session: ReadSession, _principal: Reader, key: Key) -> SegmentAnswer:
     """One segment."""
@@ -118,6 +133,12 @@ def put(
 def delete(session: WriteSession, clock: ClockOf, principal: Writer, key: Key) -> None:
     """Forget a segment, unless a segment, a rule or an experiment that is not stopped names it."""
     segments.delete(session, clock, actor=principal.actor, key=key)
+
+
+@router.get("/{key}/uses")
+def uses(session: ReadSession, _principal: Reader, key: Key) -> list[UseAnswer]:
+    """What names a segment: experiments that are not stopped, segments, rules."""
+    return [UseAnswer(kind=kind, key=name) for kind, name in segments.used_by(session, key=key)]
 
 
 @router.post("/{key}/refresh")

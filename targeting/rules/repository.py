@@ -17,6 +17,7 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
+    union_all,
     update,
 )
 from sqlalchemy.exc import DBAPIError
@@ -30,6 +31,10 @@ from targeting.user_repository import USERS
 
 _PASSING_STATES: Final = ("08", "40", "53", "55", "57")
 _PASSING_NAMES: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL")
+
+
+_AT_ONCE: Final = 100
+"""Rules in one statement; SQLite joins 500 of them at most."""
 
 
 def is_passing(error: BaseException) -> bool:
@@ -87,9 +92,36 @@ def find_rule(session: Session, key: str, *, for_update: bool = False) -> Rule |
     return session.execute(query.with_for_update(key_share=True) if for_update else query).scalar()
 
 
-def list_rules(session: Session, *, after_id: int, limit: int) -> Sequence[Rule]:
+def list_rules(session: Session, *, after_id: int, limit: int, search: str = "") -> Sequence[Rule]:
     query = select(Rule).where(col(Rule.id) > after_id).order_by(col(Rule.id)).limit(limit)
+    if search:
+        sought = search.lower()
+        named = [func.lower(text).contains(sought, autoescape=True) for text in (Rule.key, Rule.name)]
+        query = query.where(or_(*named))
     return session.execute(query).scalars().all()
+
+
+def fired(session: Session, rule_ids: Sequence[int], *, most: int) -> dict[int, tuple[int, datetime]]:
+    """Rule -> how many of its newest `most` firings there are, and the time of the latest; none of one that never fired.
+
+    Each rule costs a look at `most` entries of the index at most, however often it has fired.
+    """
+    newest = [
+        select(col(RuleFiring.rule_id), col(RuleFiring.at))
+        .where(col(RuleFiring.rule_id) == rule_id)
+        .order_by(col(RuleFiring.id).desc())
+        .limit(most)
+        .subquery()
+        for rule_id in rule_ids
+    ]
+    found: dict[int, tuple[int, datetime]] = {}
+    for start in range(0, len(newest), _AT_ONCE):
+        counts = [
+            select(rows.c.rule_id, func.count(), func.max(rows.c.at)).group_by(rows.c.rule_id)
+            for rows in newest[start : start + _AT_ONCE]
+        ]
+        found |= {row[0]: (row[1], row[2]) for row in session.execute(union_all(*counts))}
+    return found
 
 
 def versions_of(session: Session, rule_id: int, *, after: int, limit: int) -> Sequence[RuleVersion]:

@@ -8,8 +8,9 @@ A rule that an experiment has put in place (`owned`) is switched by that experim
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlmodel import Session
 
@@ -26,7 +27,20 @@ from targeting.rules.ownership import check_free
 from targeting.segments.audience_repository import audience_of
 from targeting.segments.condition_reading import warnings_about
 
-__all__ = ["delete", "disable", "dry_run", "enable", "find", "firings", "list_rules", "put", "versions"]
+__all__ = [
+    "MOST_COUNTED",
+    "Fired",
+    "delete",
+    "disable",
+    "dry_run",
+    "enable",
+    "find",
+    "fired",
+    "firings",
+    "list_rules",
+    "put",
+    "versions",
+]
 
 Outcome = Literal["created", "changed", "unchanged"]
 State = Literal["off", "on", "parked"]
@@ -42,6 +56,17 @@ class Put:
     rule: Rule
     outcome: Outcome
     warnings: tuple[str, ...] = ()
+
+
+MOST_COUNTED: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """How often a rule has fired, counted up to `MOST_COUNTED`, and when last."""
+
+    times: int
+    last_at: datetime
 
 
 def put(
@@ -158,9 +183,15 @@ def find(session: Session, *, key: str) -> Rule:
     return rule_repository.get_rule(session, key)
 
 
-def list_rules(session: Session, *, after_id: int, limit: int) -> Sequence[Rule]:
-    """Up to `limit` rules with an id above `after_id`, oldest first."""
-    return rule_repository.list_rules(session, after_id=after_id, limit=limit)
+def list_rules(session: Session, *, after_id: int, limit: int, search: str = "") -> Sequence[Rule]:
+    """Up to `limit` rules with an id above `after_id`, oldest first; those whose key or name holds `search`."""
+    return rule_repository.list_rules(session, after_id=after_id, limit=limit, search=search)
+
+
+def fired(session: Session, *, rules: Sequence[Rule]) -> dict[str, Fired]:
+    """How often rules have fired, by key; those that never have are missing."""
+    counts = rule_repository.fired(session, [id_of(rule) for rule in rules], most=MOST_COUNTED)
+    return {rule.key: Fired(*counts[id_of(rule)]) for rule in rules if id_of(rule) in counts}
 
 
 def versions(session: Session, *, key: str, after: int, limit: int) -> Sequence[RuleVersion]:

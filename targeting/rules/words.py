@@ -19,11 +19,16 @@ def say_rule(rule: RuleDefinition) -> str:
     """`When Order Completed happens: if country is NL, enrol in spring; at most once in 7d`."""
     actions = " and ".join(say_action(action) for action in rule.actions)
     condition = f"if {describe(rule.condition)}, " if rule.condition else ""
+    return "; ".join([f"{say_trigger(rule.trigger)}: {condition}{actions}", *say_limits(rule)])
+
+
+def say_limits(rule: RuleDefinition) -> list[str]:
+    """How often it fires for one user, and from when until when."""
     limits = ["once per user"] if rule.once_per_user else []
     limits += [f"at most once in {format_duration(rule.cool_down)}"] if rule.cool_down else []
     limits += [f"from {format_moment(rule.since)}"] if rule.since else []
     limits += [f"until {format_moment(rule.until)}"] if rule.until else []
-    return "; ".join([f"{say_trigger(rule.trigger)}: {condition}{actions}", *limits])
+    return limits
 
 
 def say_trigger(trigger: Trigger) -> str:

@@ -32,8 +32,12 @@ def hold_segment(session: Session, key: str) -> Segment:
     return find_segment(session, key)
 
 
-def list_segments(session: Session, *, after_id: int, limit: int) -> Sequence[Segment]:
+def list_segments(session: Session, *, after_id: int, limit: int, search: str = "") -> Sequence[Segment]:
     query = select(Segment).where(col(Segment.id) > after_id).order_by(col(Segment.id)).limit(limit)
+    if search:
+        sought = search.lower()
+        named = [func.lower(text).contains(sought, autoescape=True) for text in (Segment.key, Segment.name)]
+        query = query.where(or_(*named))
     return session.scalars(query).all()
 
 
@@ -137,15 +141,14 @@ def keep_members(session: Session, segment_id: int, user_pks: Collection[int]) -
     return session.connection().execute(delete(_MEMBERS).where(others)).rowcount
 
 
-def count_overlap(
-    session: Session, first: ColumnElement[bool], second: ColumnElement[bool]
-) -> tuple[int, int, int]:
-    """(users for whom the first holds, the second, both), in one pass over users."""
-    marks = [case((first, 1), else_=0).label("first"), case((second, 1), else_=0).label("second")]
-    query = select(*marks, func.count().label("users")).select_from(USERS).group_by("first", "second")
-    sizes = {(row.first, row.second): row.users for row in session.execute(query)}
-    both, only_first, only_second = (sizes.get(mark, 0) for mark in ((1, 1), (1, 0), (0, 1)))
-    return both + only_first, both + only_second, both
+def count_combinations(
+    session: Session, conditions: Sequence[ColumnElement[bool]]
+) -> dict[tuple[bool, ...], int]:
+    """How many users there are for whom just these hold and the others do not, in one pass over users."""
+    marks = [case((holds, 1), else_=0).label(f"mark_{at}") for at, holds in enumerate(conditions)]
+    named = [mark.name for mark in marks]
+    query = select(*marks, func.count().label("users")).select_from(USERS).group_by(*named)
+    return {tuple(map(bool, row[:-1])): row.users for row in session.execute(query)}
 
 
 def clear_members(session: Session, segment_id: int) -> int:

@@ -47,9 +47,9 @@ def find(session: Session, *, key: str) -> Segment:
     return segment_repository.find_segment(session, key)
 
 
-def list_segments(session: Session, *, after_id: int, limit: int) -> Sequence[Segment]:
-    """Up to `limit` segments with an internal id above `after_id`, oldest first."""
-    return segment_repository.list_segments(session, after_id=after_id, limit=limit)
+def list_segments(session: Session, *, after_id: int, limit: int, search: str = "") -> Sequence[Segment]:
+    """Up to `limit` segments with an internal id above `after_id`, oldest first; those whose key or name holds `search`."""
+    return segment_repository.list_segments(session, after_id=after_id, limit=limit, search=search)
 
 
 def put(
@@ -149,7 +149,8 @@ def delete(session: Session, clock: Clock, *, actor: str, key: str) -> None:
     segment = segment_repository.find_segment(session, key)
     users = used_by(session, key=key)
     if users:
-        shown = ", ".join(users[:_NAMED_BY]) + (", .." if len(users) > _NAMED_BY else "")
+        named = [f"{kind} {name!r}" for kind, name in users[:_NAMED_BY]]
+        shown = ", ".join(named) + (", .." if len(users) > _NAMED_BY else "")
         raise Conflict(f"segment {key!r} is named by {shown}; change them first", field="key")
     segment_repository.delete_segment(session, segment)
     _audit(
@@ -163,9 +164,10 @@ def delete(session: Session, clock: Clock, *, actor: str, key: str) -> None:
     )
 
 
-def used_by(session: Session, *, key: str) -> list[str]:
-    """What names a segment, such as `experiment 'spring'`."""
-    return [f"{kind} {name!r}" for kind, name, _ in _naming(session, key)]
+def used_by(session: Session, *, key: str) -> list[tuple[str, str]]:
+    """What names a segment, as kind and key: experiments that are not stopped, segments, rules. Raises NotFound."""
+    segment_repository.find_segment(session, key)
+    return [(kind, name) for kind, name, _ in _naming(session, key)]
 
 
 def _naming(session: Session, key: str) -> Iterator[tuple[str, str, Any]]:

@@ -194,3 +194,27 @@ def test_the_command_line_does_the_same(run: Callable[..., str], wiring: Wiring,
     assert "cool-down 2" in run("dry-run", "buyers")
     assert "buyers: off" in run("disable", "buyers")
     assert "off" in run("list")
+
+
+def test_rules_say_what_they_do_and_how_often_they_did(
+    writer: TestClient, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MOST_COUNTED", 2)
+    writer.put("/v1/rules/buyers", json=rule(condition={"plan": {"$ne": "free"}}, cool_down=None))
+    writer.put("/v1/rules/others", json=rule(key="others", name="Other 100% ones"))
+    writer.post("/v1/rules/buyers/enable")
+    for name in ("ann", "bob", "cyd"):
+        wiring.clock.advance(timedelta(minutes=1))
+        happens(wiring.database, wiring.clock, name)
+    jobs.JOBS["evaluate-rules"](wiring)
+    buyers, others = writer.get("/v1/rules").json()["items"]
+    newest = writer.get("/v1/rules/buyers/firings").json()["items"]
+    assert len(newest) == 3
+    assert (buyers["fired"], buyers["last_fired_at"]) == (2, newest[0]["at"])
+    assert (others["fired"], others["last_fired_at"]) == (0, None)
+    assert writer.get("/v1/rules/buyers").json() == buyers
+    assert buyers["words"]["condition"] == "plan is not free"
+    assert buyers["words"]["trigger"].startswith("When ")
+    assert len(buyers["words"]["actions"]) == 1
+    assert [one["key"] for one in writer.get("/v1/rules?search=100%25").json()["items"]] == ["others"]
+    assert writer.post("/v1/rules/buyers/disable").json()["fired"] is None

@@ -198,3 +198,62 @@ def test_the_names_of_events_come_in_pages(crowd: TestClient) -> None:
     assert [page["items"][0]["name"] for page in (first, second)] == ["Order Completed", "Viewed"]
     assert (third["items"], third["next_cursor"]) == ([], None)
     assert first["items"][0]["last_at"].endswith("Z")
+
+
+def test_segments_are_found_by_a_part_of_their_key_or_name(crowd: TestClient) -> None:
+    for key, name in (("adults", "Grown-ups"), ("rate-100_", "100% sure"), ("rate-1000", "Others")):
+        crowd.put(f"/v1/segments/{key}", json={"name": name})
+
+    def found(search: str) -> list[str]:
+        return [item["key"] for item in crowd.get("/v1/segments", params={"search": search}).json()["items"]]
+
+    assert found("GROWN") == found("adul") == ["adults"]
+    assert found("100_") == ["rate-100_"]
+    assert found("100%") == ["rate-100_"]
+    assert found("") == ["vips", "adults", "rate-100_", "rate-1000"]
+
+
+def test_what_names_a_segment_is_told(crowd: TestClient) -> None:
+    crowd.put("/v1/segments/grown", json={"name": "x", "condition": {"$inSegment": "vips"}})
+    action = {"type": "add_tag", "tag": "x"}
+    rule = {"trigger": {"type": "event", "event": "E"}, "condition": "in segment vips", "actions": [action]}
+    assert crowd.put("/v1/rules/thanks", json=rule).status_code == 200
+    assert crowd.get("/v1/segments/vips/uses").json() == [
+        {"kind": "segment", "key": "grown"},
+        {"kind": "rule", "key": "thanks"},
+    ]
+    assert crowd.get("/v1/segments/grown/uses").json() == []
+    assert crowd.get("/v1/segments/none/uses").status_code == 404
+
+
+def test_several_segments_are_compared_at_once(crowd: TestClient) -> None:
+    crowd.put("/v1/segments/plans", json={"name": "x", "condition": {"tags": {"$in": ["new"]}}})
+    crowd.put("/v1/segments/one", json={"name": "x", "condition": {"plan": "plan-0"}})
+    crowd.put("/v1/segments/empty", json={"name": "x"})
+    keys = ["plans", "one", "vips", "empty"]
+    answer = crowd.get("/v1/segments/overlap/combinations", params={"key": keys}).json()
+    sizes = {item["key"]: (item["size"], item["as_of"] is None) for item in answer["segments"]}
+    combined = {tuple(item["keys"]): item["users"] for item in answer["combinations"]}
+    members = {item["user_id"] for item in crowd.get("/v1/segments/vips/members?limit=500").json()["items"]}
+    users = crowd.get("/v1/users?limit=500").json()["items"]
+    expected: dict[tuple[str, ...], int] = {}
+    for user in users:
+        new = "new" in user["attributes"].get("tags", [])
+        marks = (new, user["attributes"].get("plan") == "plan-0", user["user_id"] in members, False)
+        named = tuple(key for key, inside in zip(keys, marks, strict=True) if inside)
+        expected[named] = expected.get(named, 0) + 1
+    del expected[()]
+    assert combined == expected
+    assert len(combined) > 3
+    assert sizes["plans"] == (sum(n for named, n in expected.items() if "plans" in named), True)
+    assert sizes["empty"][0] == 0
+    assert sizes["vips"] == (len(members), False)
+    two = crowd.get("/v1/segments/overlap?a=plans&b=vips").json()
+    assert two["both"] == sum(n for named, n in expected.items() if {"plans", "vips"} <= set(named))
+
+
+@pytest.mark.parametrize("keys", [["vips"], ["vips", "vips"], [f"s{n}" for n in range(7)], ["vips", "NO!"]])
+def test_too_few_too_many_or_odd_segments_are_refused(crowd: TestClient, keys: list[str]) -> None:
+    answer = crowd.get("/v1/segments/overlap/combinations", params={"key": keys})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"].startswith("key")

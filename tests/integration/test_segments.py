@@ -116,7 +116,7 @@ def test_a_segment_that_is_named_is_not_deleted(crowd: Database, clock: SteppedC
     with crowd.transaction() as session:
         assert segments.used_by(session, key="100_") == []
         segments.delete(session, clock, actor="test", key="100_")
-        assert segments.used_by(session, key="vips") == ["experiment 'spring'"]
+        assert segments.used_by(session, key="vips") == [("experiment", "spring")]
         with pytest.raises(NotFound):
             segments.delete(session, clock, actor="test", key="100_")
 
