@@ -182,11 +182,18 @@ class Client:
         json: Any = None,
         data: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, IO[bytes], str]] | None = None,
+        content: tuple[bytes, str] | None = None,
     ) -> httpx.Response:
-        """The answer to a request with a JSON body, or a form with files. Raises ApiError unless it is a success."""
+        """The answer to a request with a JSON body, a form with files, or bytes of a media type (`content`).
+
+        Raises ApiError unless it is a success.
+        """
+        body, headers = None, _once(method)
+        if content is not None:
+            body, headers["Content-Type"] = content
         try:
             response = self._http.request(
-                method, path, params=params, json=json, data=data, files=files, headers=_once(method)
+                method, path, params=params, json=json, data=data, files=files, content=body, headers=headers
             )
         except httpx.TimeoutException as error:
             raise ApiError(f"The API at {self.api_url} takes too long to answer.") from error

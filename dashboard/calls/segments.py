@@ -1,0 +1,158 @@
+"""Segments: whom they hold, what names them, how they overlap."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from dashboard.client import Client
+
+PAGE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`size` is how many members there were at `refreshed_at`; both None while nobody has counted. A list has no condition."""
+
+    key: str
+    name: str
+    condition: Mapping[str, Any] | None
+    text: str
+    english: str
+    size: int | None
+    refreshed_at: datetime | None
+    updated_at: datetime | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_list(self) -> bool:
+        return self.condition is None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    user_id: str
+    added_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """How many users are in all of these segments, and in none of the others that were compared."""
+
+    keys: tuple[str, ...]
+    users: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """Segments side by side: (key, size, as of), and every combination that holds anybody, the largest first."""
+
+    segments: tuple[tuple[str, int, datetime | None], ...]
+    combinations: tuple[Combination, ...]
+
+
+def page(client: Client, *, search: str = "", cursor: str = "") -> tuple[list[Segment], str | None]:
+    """Some segments, oldest first, and where the next page begins."""
+    items, following = _page(client, "/v1/segments", {"search": search, "cursor": cursor})
+    return [_segment(client, item) for item in items], following
+
+
+def find(client: Client, key: str) -> Segment:
+    return _segment(client, client.get(_path(key)))
+
+
+def put(client: Client, key: str, *, name: str, condition: Mapping[str, Any] | None) -> Segment:
+    """Store a segment; without a condition it is a list. Raises ApiError with the field of each problem."""
+    answer = client.send("PUT", _path(key), json={"name": name, "condition": condition})
+    return _segment(client, answer.json())
+
+
+def delete(client: Client, key: str) -> None:
+    client.send("DELETE", _path(key))
+
+
+def refresh(client: Client, key: str) -> Mapping[str, Any]:
+    """Members now (`size`), and how many `joined` and `left`."""
+    return _mapping(client.send("POST", f"{_path(key)}/refresh").json())
+
+
+def upload(client: Client, key: str, content: bytes, *, replace: bool) -> Mapping[str, Any]:
+    """Put the users of a file on a list: `size`, `added`, `removed`, `rejected` and the first `rejects`."""
+    answer = client.send(
+        "POST", f"{_path(key)}/members", params={"replace": replace}, content=(content, "text/csv")
+    )
+    return _mapping(answer.json())
+
+
+def members(client: Client, key: str, *, cursor: str = "") -> tuple[list[Member], str | None]:
+    items, following = _page(client, f"{_path(key)}/members", {"cursor": cursor})
+    found = [Member(str(item.get("user_id") or ""), _moment(item.get("added_at"))) for item in items]
+    return found, following
+
+
+def uses(client: Client, key: str) -> list[tuple[str, str]]:
+    """What names a segment: (experiment, segment or rule; its key)."""
+    answer = client.get(f"{_path(key)}/uses")
+    items = answer if isinstance(answer, list) else []
+    return [(str(item["kind"]), str(item["key"])) for item in items if {"kind", "key"} <= set(item)]
+
+
+def overlaps(client: Client, keys: Sequence[str]) -> Overlaps:
+    """How two to six segments overlap, in one request."""
+    path = "/v1/segments/overlap/combinations"
+    answer = _mapping(client.get(path, params={"key": list(keys)}))
+    if not isinstance(answer.get("segments"), list):
+        raise client.unreadable(path)
+    return Overlaps(
+        tuple(
+            (str(item["key"]), int(item["size"]), _moment(item.get("as_of"))) for item in answer["segments"]
+        ),
+        tuple(
+            Combination(tuple(map(str, item["keys"])), int(item["users"]))
+            for item in answer.get("combinations") or ()
+        ),
+    )
+
+
+def _page(client: Client, path: str, params: Mapping[str, str]) -> tuple[list[Mapping[str, Any]], str | None]:
+    sent = {name: value for name, value in params.items() if value}
+    answer = client.get(path, params={"limit": PAGE, **sent})
+    items = answer.get("items") if isinstance(answer, Mapping) else None
+    if not isinstance(items, list):
+        raise client.unreadable(path)
+    following = answer.get("next_cursor")
+    return [item for item in items if isinstance(item, Mapping)], str(following) if following else None
+
+
+def _segment(client: Client, document: Any) -> Segment:
+    if not isinstance(document, Mapping) or not isinstance(document.get("key"), str):
+        raise client.unreadable("/v1/segments")
+    condition, size = document.get("condition"), document.get("size")
+    return Segment(
+        key=document["key"],
+        name=str(document.get("name") or document["key"]),
+        condition=condition if isinstance(condition, Mapping) else None,
+        text=str(document.get("text") or ""),
+        english=str(document.get("english") or ""),
+        size=size if isinstance(size, int) else None,
+        refreshed_at=_moment(document.get("refreshed_at")),
+        updated_at=_moment(document.get("updated_at")),
+        warnings=tuple(map(str, document.get("warnings") or ())),
+    )
+
+
+def _path(key: str) -> str:
+    return f"/v1/segments/{quote(key, safe='')}"
+
+
+def _mapping(document: Any) -> Mapping[str, Any]:
+    return document if isinstance(document, Mapping) else {}
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,187 @@
+"""One segment: whom it means now, who is in it, what names it; refresh it, upload to it, delete it."""
+
+from typing import Final
+
+import streamlit
+
+from dashboard import access, formats
+from dashboard.access import Access
+from dashboard.calls import conditions, segments
+from dashboard.calls.segments import Segment
+from dashboard.client import ApiError
+from dashboard.texts import say
+from dashboard.views import asking, condition_words, states
+
+PAGE: Final = "views/segments.py"
+PAGES: Final = {
+    "experiment": ("views/result.py", "experiment"),
+    "segment": (PAGE, "segment"),
+    "rule": ("views/rules.py", "rule"),
+}
+"""Kind of what names a segment -> its page, and its name in that page's address."""
+
+
+def kind_badge(item: Segment) -> str:
+    """List or condition, as a coloured word of Markdown."""
+    return f":gray-badge[{say('segments.kind.list' if item.is_list else 'segments.kind.condition')}]"
+
+
+def show(key: str) -> None:
+    current = access.required()
+    streamlit.page_link(PAGE, label=say("segments.all"), icon=":material/arrow_back:")
+    item = states.fetched(f"segment:{key}", lambda: segments.find(current.client, key))
+    if item is None:
+        return
+    _show_head(current, item)
+    if item.is_list and current.may_write:
+        _show_upload(current, item)
+    _show_who(current, item)
+    _show_members(current, item)
+    _show_uses(current, item)
+
+
+def _show_head(current: Access, item: Segment) -> None:
+    streamlit.header(formats.plain(item.name), anchor=False)
+    facts = [kind_badge(item), f"`{item.key}`"]
+    if item.size is not None:
+        size = say("segments.members", count=item.size, number=formats.count(item.size))
+        facts.append(f"**{size}** {say('segments.as_of', when=formats.moment(item.refreshed_at))}")
+    else:
+        facts.append(say("segments.never_counted"))
+    streamlit.markdown(" · ".join(facts))
+    if item.english:
+        streamlit.markdown(f"**{say('condition_builder.means')}** {formats.plain(item.english)}")
+        with streamlit.expander(say("segments.as_written")):
+            streamlit.code(item.text, language=None, wrap_lines=True)
+    if current.may_write:
+        _show_actions(current, item)
+
+
+def _show_actions(current: Access, item: Segment) -> None:
+    def delete() -> str:
+        segments.delete(current.client, item.key)
+        return say("segments.deleted", name=formats.plain(item.name))
+
+    question = f"segment:delete:{item.key}"
+    with streamlit.container(horizontal=True):
+        if not item.is_list and streamlit.button(say("segments.refresh"), icon=":material/refresh:"):
+            _refresh(current, item)
+        streamlit.page_link(
+            PAGE,
+            label=say("segments.edit"),
+            icon=":material/edit:",
+            query_params={"segment": item.key, "edit": "1"},
+        )
+        if streamlit.button(say("segments.delete"), icon=":material/delete:"):
+            asking.ask(question)
+    if asking.confirmed(
+        question,
+        say("segments.delete_question", name=formats.plain(item.name)),
+        yes=say("segments.delete_yes"),
+        act=delete,
+        area="segments",
+    ):
+        streamlit.switch_page(PAGE)
+
+
+def _refresh(current: Access, item: Segment) -> None:
+    try:
+        with streamlit.spinner(say("segments.refreshing")):
+            done = segments.refresh(current.client, item.key)
+    except ApiError as error:
+        states.leave_if_refused(error)
+        streamlit.error(formats.plain(str(error)), icon=":material/block:")
+        return
+    numbers = {name: formats.count(int(done.get(name) or 0)) for name in ("size", "joined", "left")}
+    asking.note("segments", say("segments.refreshed", **numbers))
+    streamlit.rerun()
+
+
+def _show_upload(current: Access, item: Segment) -> None:
+    with streamlit.expander(say("segments.upload.title"), expanded=not item.size):
+        file = streamlit.file_uploader(
+            say("segments.upload.file"), type=["csv", "txt"], help=say("segments.upload.help")
+        )
+        replace = streamlit.checkbox(say("segments.upload.replace"), help=say("segments.upload.replace_help"))
+        if file is None or not streamlit.button(say("segments.upload.send"), type="primary"):
+            return
+        try:
+            with streamlit.spinner(say("segments.upload.sending")):
+                done = segments.upload(current.client, item.key, file.getvalue(), replace=replace)
+        except ApiError as error:
+            states.leave_if_refused(error)
+            streamlit.error(formats.plain(str(error)), icon=":material/block:")
+            return
+        names = ("size", "added", "removed", "rejected")
+        streamlit.success(
+            say("segments.upload.done", **{name: formats.count(int(done.get(name) or 0)) for name in names}),
+            icon=":material/check:",
+        )
+        rejects = [
+            {
+                say("segments.upload.line"): str(reject.get("line", "")),
+                say("segments.upload.user"): formats.plain(str(reject.get("user_id", ""))),
+                say("segments.upload.reason"): formats.plain(str(reject.get("reason", ""))),
+            }
+            for reject in done.get("rejects") or ()
+        ]
+        if rejects:
+            streamlit.table(rejects, border="horizontal", hide_index=True, alt=say("segments.upload.rejects"))
+
+
+def _show_who(current: Access, item: Segment) -> None:
+    streamlit.subheader(say("segments.now"), anchor=False)
+    preview = states.fetched(
+        f"segment:preview:{item.key}",
+        lambda: conditions.preview(current.client, {"$inSegment": item.key}, sample=5),
+    )
+    if preview is not None:
+        condition_words.show_preview(preview)
+
+
+def _show_members(current: Access, item: Segment) -> None:
+    streamlit.subheader(say("segments.members_title"), anchor=False)
+    if not item.size:
+        streamlit.caption(
+            say("segments.no_members" if item.size == 0 or item.is_list else "segments.not_yet")
+        )
+        return
+    cursor = streamlit.query_params.get("members", "")
+    found = states.fetched(
+        f"segment:members:{item.key}:{cursor}",
+        lambda: segments.members(current.client, item.key, cursor=cursor),
+    )
+    if found is None:
+        return
+    members, following = found
+    rows = [
+        {
+            say("segments.member.user"): formats.plain(member.user_id),
+            say("segments.member.since"): formats.moment(member.added_at),
+        }
+        for member in members
+    ]
+    with streamlit.container(height=320 if len(rows) > 8 else "content"):
+        streamlit.table(rows, border="horizontal", hide_index=True, alt=say("segments.members_title"))
+    if following:
+        streamlit.page_link(
+            PAGE,
+            label=say("segments.next_page"),
+            icon=":material/arrow_forward:",
+            query_params={"segment": item.key, "members": following},
+        )
+
+
+def _show_uses(current: Access, item: Segment) -> None:
+    streamlit.subheader(say("segments.uses.title"), anchor=False)
+    uses = states.fetched(f"segment:uses:{item.key}", lambda: segments.uses(current.client, item.key))
+    if uses is None:
+        return
+    if not uses:
+        streamlit.caption(say("segments.uses.none"))
+    for kind, key in uses:
+        if kind in PAGES:
+            page, name = PAGES[kind]
+            streamlit.page_link(
+                page, label=f"{say(f'segments.uses.{kind}')} {formats.plain(key)}", query_params={name: key}
+            )

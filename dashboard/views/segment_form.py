@@ -1,0 +1,94 @@
+"""A form for a segment: its key, its name, and its condition."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import streamlit
+
+from dashboard import access, formats
+from dashboard.calls import segments
+from dashboard.client import ApiError
+from dashboard.texts import say
+from dashboard.views import asking, condition_builder, states
+
+PAGE: Final = "views/segments.py"
+KINDS: Final = ("condition", "list")
+
+
+def show_new() -> None:
+    streamlit.page_link(PAGE, label=say("segments.all"), icon=":material/arrow_back:")
+    streamlit.header(say("segments.new"), anchor=False)
+    if not access.required().may_write:
+        streamlit.info(say("segments.may_not"), icon=":material/lock:")
+        return
+    name = _name("", "segment:new")
+    key = streamlit.text_input(
+        say("segments.form.key"), help=say("segments.form.key_help"), key="segment:new:key", max_chars=64
+    )
+    kind = streamlit.radio(
+        say("segments.form.kind"),
+        KINDS,
+        format_func=lambda one: say(f"segments.kind.{one}"),
+        captions=[say(f"segments.form.kind_{one}") for one in KINDS],
+        help=say("segments.form.kind_help"),
+        key="segment:new:kind",
+    )
+    condition: Mapping[str, Any] | None = None
+    if kind == "condition":
+        streamlit.subheader(say("segments.form.who"), anchor=False)
+        condition = condition_builder.show(access.required().client, "segment:new", None)
+    complete = bool(key and name) and (kind == "list" or condition is not None)
+    _save("segment:new", key, name, condition, complete=complete)
+
+
+def show_edit(key: str) -> None:
+    current = access.required()
+    streamlit.page_link(
+        PAGE, label=say("segments.back"), icon=":material/arrow_back:", query_params={"segment": key}
+    )
+    if not current.may_write:
+        streamlit.info(say("segments.may_not"), icon=":material/lock:")
+        return
+    item = states.fetched(f"segment:{key}", lambda: segments.find(current.client, key))
+    if item is None:
+        return
+    streamlit.header(say("segments.form.edit", name=formats.plain(item.name)), anchor=False)
+    form = f"segment:edit:{key}"
+    name = _name(item.name, form)
+    condition = None
+    if not item.is_list:
+        streamlit.subheader(say("segments.form.who"), anchor=False)
+        condition = condition_builder.show(current.client, form, item.condition)
+        streamlit.caption(say("segments.form.consequence"))
+    complete = bool(name) and (item.is_list or condition is not None)
+    _save(form, key, name, condition, complete=complete)
+
+
+def _name(value: str, form: str) -> str:
+    return streamlit.text_input(
+        say("segments.form.name"),
+        value,
+        help=say("segments.form.name_help"),
+        key=f"{form}:name",
+        max_chars=200,
+    )
+
+
+def _save(form: str, key: str, name: str, condition: Mapping[str, Any] | None, *, complete: bool) -> None:
+    if not complete:
+        streamlit.caption(say("segments.form.incomplete"))
+    pressed = streamlit.button(
+        say("segments.form.save"), type="primary", icon=":material/save:", disabled=not complete
+    )
+    if not pressed:
+        return
+    try:
+        saved = segments.put(access.required().client, key, name=name, condition=condition)
+    except ApiError as error:
+        states.leave_if_refused(error)
+        streamlit.error(formats.plain(str(error)), icon=":material/block:")
+        return
+    condition_builder.forget(form)
+    words = [say("segments.form.saved", name=formats.plain(saved.name)), *map(formats.plain, saved.warnings)]
+    asking.note("segments", " ".join(words))
+    streamlit.switch_page(PAGE, query_params={"segment": saved.key})

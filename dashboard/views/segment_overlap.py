@@ -1,0 +1,66 @@
+"""How chosen segments overlap: a bar for every combination that holds anybody, and a table of each pair."""
+
+from typing import Final
+
+import streamlit
+
+from dashboard import formats, overlap_charts
+from dashboard.calls import conditions, segments
+from dashboard.client import ApiError, Client
+from dashboard.texts import say
+from dashboard.views import states
+
+MOST: Final = 6
+
+
+def show(client: Client) -> None:
+    streamlit.subheader(say("segments.overlap.title"), anchor=False)
+    heard = states.fetched("segments:names", lambda: conditions.segment_names(client))
+    if heard is None:
+        return
+    names = overlap_charts.titles(heard)
+    if len(names) < 2:
+        streamlit.caption(say("segments.overlap.too_few"))
+        return
+    asked = [key for key in streamlit.query_params.get_all("overlap") if key in names]
+    chosen = streamlit.multiselect(
+        say("segments.overlap.choose"),
+        list(names),
+        default=asked[:MOST],
+        format_func=lambda key: names[key],
+        max_selections=MOST,
+        help=say("segments.overlap.help"),
+        key="segments:overlap",
+    )
+    if chosen != asked:
+        streamlit.query_params["overlap"] = chosen
+    if len(chosen) < 2:
+        streamlit.caption(say("segments.overlap.two"))
+        return
+    try:
+        with streamlit.spinner(say("segments.overlap.counting")):
+            found = segments.overlaps(client, chosen)
+    except ApiError as error:
+        states.leave_if_refused(error)
+        streamlit.error(formats.plain(str(error)), icon=":material/error:")
+        return
+    if not found.combinations:
+        streamlit.info(say("segments.overlap.empty"), icon=":material/person_off:")
+        return
+    bars = overlap_charts.bars(found, names)
+    streamlit.altair_chart(
+        overlap_charts.combinations(bars, say("segments.overlap.axis")),
+        width="stretch",
+        alt=say("segments.overlap.alt"),
+    )
+    streamlit.table(
+        overlap_charts.pairs(found, names, say("segments.overlap.of")),
+        border="horizontal",
+        hide_index=True,
+        alt=say("segments.overlap.pairs"),
+    )
+    streamlit.caption(say("segments.overlap.reading"))
+    for key, _, as_of in found.segments:
+        if as_of is not None:
+            name = formats.plain(names.get(key, key))
+            streamlit.caption(say("segments.overlap.as_of", name=name, when=formats.moment(as_of)))
