@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dashboard.calls.lists import page_of
 from dashboard.client import Client
 
 PAGE: Final = 500
@@ -112,15 +113,10 @@ def _count(document: Any) -> Count | None:
 
 def _items(client: Client, path: str) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
-    params: dict[str, str | int] = {"limit": PAGE}
+    cursor: str | None = ""
     for _ in range(MOST_PAGES):
-        page = client.get(path, params=params)
-        items = page.get("items") if isinstance(page, Mapping) else None
-        if not isinstance(items, list):
-            raise client.unreadable(path)
-        found += [item for item in items if isinstance(item, Mapping)]
-        cursor = page.get("next_cursor")
+        items, cursor = page_of(client, path, {"cursor": cursor or ""}, limit=PAGE)
+        found += items
         if not cursor:
             break
-        params = {"limit": PAGE, "cursor": str(cursor)}
     return found

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from dashboard.calls.lists import mapping, moment, page_of
 from dashboard.client import Client
 
 PAGE: Final = 50
@@ -54,7 +55,7 @@ class Overlaps:
 
 def page(client: Client, *, search: str = "", cursor: str = "") -> tuple[list[Segment], str | None]:
     """Some segments, oldest first, and where the next page begins."""
-    items, following = _page(client, "/v1/segments", {"search": search, "cursor": cursor})
+    items, following = page_of(client, "/v1/segments", {"search": search, "cursor": cursor}, limit=PAGE)
     return [_segment(client, item) for item in items], following
 
 
@@ -74,7 +75,7 @@ def delete(client: Client, key: str) -> None:
 
 def refresh(client: Client, key: str) -> Mapping[str, Any]:
     """Members now (`size`), and how many `joined` and `left`."""
-    return _mapping(client.send("POST", f"{_path(key)}/refresh").json())
+    return mapping(client.send("POST", f"{_path(key)}/refresh").json())
 
 
 def upload(client: Client, key: str, content: bytes, *, replace: bool) -> Mapping[str, Any]:
@@ -82,12 +83,12 @@ def upload(client: Client, key: str, content: bytes, *, replace: bool) -> Mappin
     answer = client.send(
         "POST", f"{_path(key)}/members", params={"replace": replace}, content=(content, "text/csv")
     )
-    return _mapping(answer.json())
+    return mapping(answer.json())
 
 
 def members(client: Client, key: str, *, cursor: str = "") -> tuple[list[Member], str | None]:
-    items, following = _page(client, f"{_path(key)}/members", {"cursor": cursor})
-    found = [Member(str(item.get("user_id") or ""), _moment(item.get("added_at"))) for item in items]
+    items, following = page_of(client, f"{_path(key)}/members", {"cursor": cursor}, limit=PAGE)
+    found = [Member(str(item.get("user_id") or ""), moment(item.get("added_at"))) for item in items]
     return found, following
 
 
@@ -101,28 +102,18 @@ def uses(client: Client, key: str) -> list[tuple[str, str]]:
 def overlaps(client: Client, keys: Sequence[str]) -> Overlaps:
     """How two to six segments overlap, in one request."""
     path = "/v1/segments/overlap/combinations"
-    answer = _mapping(client.get(path, params={"key": list(keys)}))
+    answer = mapping(client.get(path, params={"key": list(keys)}))
     if not isinstance(answer.get("segments"), list):
         raise client.unreadable(path)
     return Overlaps(
         tuple(
-            (str(item["key"]), int(item["size"]), _moment(item.get("as_of"))) for item in answer["segments"]
+            (str(item["key"]), int(item["size"]), moment(item.get("as_of"))) for item in answer["segments"]
         ),
         tuple(
             Combination(tuple(map(str, item["keys"])), int(item["users"]))
             for item in answer.get("combinations") or ()
         ),
     )
-
-
-def _page(client: Client, path: str, params: Mapping[str, str]) -> tuple[list[Mapping[str, Any]], str | None]:
-    sent = {name: value for name, value in params.items() if value}
-    answer = client.get(path, params={"limit": PAGE, **sent})
-    items = answer.get("items") if isinstance(answer, Mapping) else None
-    if not isinstance(items, list):
-        raise client.unreadable(path)
-    following = answer.get("next_cursor")
-    return [item for item in items if isinstance(item, Mapping)], str(following) if following else None
 
 
 def _segment(client: Client, document: Any) -> Segment:
@@ -136,23 +127,11 @@ def _segment(client: Client, document: Any) -> Segment:
         text=str(document.get("text") or ""),
         english=str(document.get("english") or ""),
         size=size if isinstance(size, int) else None,
-        refreshed_at=_moment(document.get("refreshed_at")),
-        updated_at=_moment(document.get("updated_at")),
+        refreshed_at=moment(document.get("refreshed_at")),
+        updated_at=moment(document.get("updated_at")),
         warnings=tuple(map(str, document.get("warnings") or ())),
     )
 
 
 def _path(key: str) -> str:
     return f"/v1/segments/{quote(key, safe='')}"
-
-
-def _mapping(document: Any) -> Mapping[str, Any]:
-    return document if isinstance(document, Mapping) else {}
-
-
-def _moment(value: Any) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -5,13 +5,12 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import streamlit
 
-from dashboard import condition_rows, formats, viewer
+from dashboard import condition_rows, formats
 from dashboard.calls import conditions
 from dashboard.client import ApiError, Client
 from dashboard.condition_form import Form, Item, same
@@ -19,9 +18,8 @@ from dashboard.condition_rows import Compared, Did, Group, Kept, Member, Placed,
 from dashboard.texts import say
 from dashboard.views import condition_rows_form, condition_words, states
 from dashboard.views.condition_rows_form import Offer
+from dashboard.views.remembering import remembered
 
-T = TypeVar("T")
-REMEMBERED: Final = timedelta(seconds=60)
 MODES: Final = ("rows", "words", "json")
 NEW_ROWS: Final[Mapping[str, Callable[[], Row]]] = {
     "attribute": Compared,
@@ -83,7 +81,7 @@ def _next_form() -> int:
     return born
 
 
-def _offer(client: Client) -> Offer:
+def offered(client: Client) -> Offer:
     """What may be asked about, heard at most a minute ago."""
 
     def heard() -> Offer:
@@ -93,22 +91,12 @@ def _offer(client: Client) -> Offer:
             conditions.segment_names(client),
         )
 
-    return _remembered("condition_builder:offer", "", heard)
-
-
-def _remembered(name: str, about: str, ask: Callable[[], T]) -> T:
-    """What was answered about the same within the last minute, else what is answered now."""
-    held: tuple[str, datetime, T] | None = streamlit.session_state.get(name)
-    now = viewer.now()
-    if held is None or held[0] != about or now - held[1] > REMEMBERED:
-        held = (about, now, ask())
-        streamlit.session_state[name] = held
-    return held[2]
+    return remembered("condition_builder:offer", "", heard)
 
 
 def _from_rows(client: Client, key: str, form: Form) -> Mapping[str, Any] | None:
     try:
-        offer = _offer(client)
+        offer = offered(client)
     except ApiError as error:
         states.show_error(error)
         return None
@@ -226,8 +214,8 @@ def _show_meaning(
         return False
     about = json.dumps(document, sort_keys=True)
     try:
-        reading = _remembered(f"{key}:reading", about, lambda: conditions.read(client, condition=document))
-        preview = _remembered(f"{key}:preview", about, lambda: conditions.preview(client, document))
+        reading = remembered(f"{key}:reading", about, lambda: conditions.read(client, condition=document))
+        preview = remembered(f"{key}:preview", about, lambda: conditions.preview(client, document))
     except ApiError as error:
         states.leave_if_refused(error)
         _show_problems(error, placed, notes)

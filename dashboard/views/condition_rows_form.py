@@ -26,8 +26,9 @@ from dashboard.condition_fields import (
 from dashboard.condition_rows import AGES, IS, KNOWN, MANY_VALUES, UNKNOWN, Compared, Did, Member, Times
 from dashboard.texts import say
 
-WIDE: Final = 260
+WIDE: Final = 250
 NARROW: Final = 170
+SMALL: Final = 130
 EVER: Final = "ever"
 FIRST_DAYS: Final = 30
 
@@ -89,7 +90,7 @@ KINDS: Final = frozenset({"text", "number", "boolean", "time", "list", "object",
 
 def _value(key: str, row: Compared, kind: str, found: Attribute | None) -> Any:
     if row.operator in AGES:
-        return _duration(f"{key}:age", row.value, say("condition_builder.age.label"))
+        return duration(f"{key}:age", row.value, say("condition_builder.age.label"))
     examples = found.examples if found else ()
     wanted = value_type(row, kind, examples)
     if asks_for_type(row, kind):
@@ -158,27 +159,30 @@ def _values(key: str, values: Any, offered: list[str], wanted: Any) -> Any:
     return [value for _, value in found if value is not None]
 
 
-def _duration(key: str, value: str | None, label: str) -> str | None:
+def duration(key: str, value: str | None, label: str, *, ever: bool = False) -> str | None:
+    """A number and a unit, such as 30d; with `ever` it may be no duration at all, which is None."""
     before = split_duration(value) or (FIRST_DAYS, "d")
+    units = (*UNITS, EVER) if ever else UNITS
     number = streamlit.number_input(
         label,
         min_value=1,
         max_value=100_000_000,
         value=before[0],
+        disabled=streamlit.session_state.get(f"{key}:unit", EVER if value is None else "") == EVER and ever,
         help=say("condition_builder.age.help"),
         key=f"{key}:number",
-        width=NARROW,
+        width=SMALL,
     )
     unit = streamlit.selectbox(
         say("condition_builder.unit.label"),
-        UNITS,
-        index=UNITS.index(before[1]),
+        units,
+        index=units.index(EVER if ever and value is None else before[1]),
         format_func=lambda name: say(f"condition_builder.unit.{name}"),
         help=say("condition_builder.unit.help"),
         key=f"{key}:unit",
-        width=NARROW,
+        width=SMALL,
     )
-    return f"{number}{unit}"
+    return None if unit == EVER else f"{number}{unit}"
 
 
 def behaviour(key: str, row: Did, offer: Offer) -> Did:
@@ -210,21 +214,9 @@ def behaviour(key: str, row: Did, offer: Offer) -> Did:
         value=row.times,
         help=say("condition_builder.times.help"),
         key=f"{key}:times",
-        width=NARROW,
+        width=SMALL,
     )
-    spans = ("within", EVER)
-    span = streamlit.selectbox(
-        say("condition_builder.span.label"),
-        spans,
-        index=spans.index(EVER if row.within is None else "within"),
-        format_func=lambda name: say(f"condition_builder.span.{name}"),
-        help=say("condition_builder.span.help"),
-        key=f"{key}:span",
-        width=NARROW,
-    )
-    within = None
-    if span != EVER:
-        within = _duration(f"{key}:within", row.within, say("condition_builder.within.label"))
+    within = duration(f"{key}:within", row.within, say("condition_builder.within.label"), ever=True)
     return Did(event or "", how, int(times), within)
 
 

@@ -33,7 +33,7 @@ def edit_text(client: Client, key: str, document: Mapping[str, Any]) -> Mapping[
     return document if typed == said else _read(client, key, typed)
 
 
-def part(client: Client, key: str, row: Kept) -> Kept:
+def part(client: Client, key: str, row: Kept, *, label: str = "") -> Kept:
     """The same for a part of a condition, on one line."""
     document = row.document
     said = "" if document is None else _in_words(client, key, document)
@@ -41,7 +41,7 @@ def part(client: Client, key: str, row: Kept) -> Kept:
         return row
     held = f"{key}:typed"
     typed = streamlit.text_input(
-        say("condition_builder.part.label"),
+        label or say("condition_builder.part.label"),
         streamlit.session_state.get(held, said),
         help=say("condition_builder.text.help"),
         key=f"{key}:part",

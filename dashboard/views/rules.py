@@ -1,12 +1,93 @@
-"""Named here, so that the pages know each other's addresses."""
+"""Rules: all of them with what they do and how often they did; one of them; a form for one. The address says which."""
+
+from typing import Final
 
 import streamlit
 
+from dashboard import access, formats
+from dashboard.calls import rules
+from dashboard.calls.rules import Rule
 from dashboard.texts import say
+from dashboard.views import asking, rule_detail, rule_form, states
+
+PAGE: Final = "views/rules.py"
+WIDTHS: Final = (3.6, 1.1, 3, 2.8, 2.8, 1.8)
+HEADINGS: Final = ("name", "state", "trigger", "condition", "actions", "fired")
 
 
 def show() -> None:
-    streamlit.header(say("app.page.rules"), anchor=False)
+    query = streamlit.query_params
+    asking.show_note("rules")
+    if query.get("new"):
+        rule_form.show_new()
+    elif query.get("rule") and query.get("edit"):
+        rule_form.show_edit(query["rule"])
+    elif query.get("rule"):
+        rule_detail.show(query["rule"])
+    else:
+        _show_list()
+
+
+def _show_list() -> None:
+    current = access.required()
+    title, button = streamlit.columns([5, 1], vertical_alignment="bottom")
+    title.header(say("app.page.rules"), anchor=False)
+    if current.may_write:
+        button.page_link(PAGE, label=say("rules.new"), icon=":material/add:", query_params={"new": "1"})
+    search = streamlit.text_input(
+        say("rules.search.label"),
+        help=say("rules.search.help"),
+        key="search",
+        bind="query-params",
+        width=400,
+    )
+    cursor = streamlit.query_params.get("cursor", "")
+    found = states.fetched(
+        f"rules:{search}:{cursor}", lambda: rules.page(current.client, search=search, cursor=cursor)
+    )
+    if found is None:
+        return
+    items, following = found
+    if not items:
+        _show_empty(search, may_write=current.may_write)
+        return
+    with streamlit.container(border=True):
+        for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
+            column.markdown(f":small[{say(f'rules.column.{heading}')}]")
+    for item in items:
+        _show_row(item)
+    if following:
+        query = {"cursor": following, **({"search": search} if search else {})}
+        streamlit.page_link(
+            PAGE, label=say("rules.next_page"), icon=":material/arrow_forward:", query_params=query
+        )
+
+
+def _show_empty(search: str, *, may_write: bool) -> None:
+    if search:
+        streamlit.info(say("rules.none_found", search=formats.plain(search)), icon=":material/search_off:")
+        return
+    streamlit.info(say("rules.empty"), icon=":material/bolt:")
+    if may_write:
+        streamlit.page_link(PAGE, label=say("rules.first"), icon=":material/add:", query_params={"new": "1"})
+
+
+def _show_row(item: Rule) -> None:
+    with streamlit.container(border=True):
+        name, state, trigger, condition, actions, fired = streamlit.columns(
+            WIDTHS, vertical_alignment="center"
+        )
+        name.page_link(
+            PAGE,
+            label=f"**{formats.plain(item.name)}**",
+            help=formats.plain(item.key),
+            query_params={"rule": item.key},
+        )
+        state.markdown(rule_detail.state_badge(item.state))
+        trigger.markdown(formats.plain(item.words.trigger) or formats.UNKNOWN)
+        condition.markdown(formats.plain(item.words.condition) or f":gray[{say('rules.everybody')}]")
+        actions.markdown(formats.plain("; ".join(item.words.actions)) or formats.UNKNOWN)
+        fired.markdown(rule_detail.fired_words(item))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def _show_actions(current: Access, item: Segment) -> None:
         return say("segments.deleted", name=formats.plain(item.name))
 
     question = f"segment:delete:{item.key}"
-    with streamlit.container(horizontal=True):
+    with streamlit.container(horizontal=True, vertical_alignment="center"):
         if not item.is_list and streamlit.button(say("segments.refresh"), icon=":material/refresh:"):
             _refresh(current, item)
         streamlit.page_link(

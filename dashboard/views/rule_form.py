@@ -1,0 +1,164 @@
+"""A form for a rule: when it looks at a user, whom it means, what it does, how often; and a try on what has happened."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import streamlit
+
+from dashboard import access, formats, rule_fields
+from dashboard.calls import rules
+from dashboard.client import ApiError, Client
+from dashboard.texts import say
+from dashboard.views import (
+    asking,
+    condition_builder,
+    condition_rows_form,
+    rule_actions_form,
+    rule_dry_run,
+    rule_trigger_form,
+    states,
+)
+
+PAGE: Final = "views/rules.py"
+
+
+def show_new() -> None:
+    streamlit.page_link(PAGE, label=say("rules.all"), icon=":material/arrow_back:")
+    streamlit.header(say("rules.new"), anchor=False)
+    current = access.required()
+    if not current.may_write:
+        streamlit.info(say("rules.may_not"), icon=":material/lock:")
+        return
+    key = streamlit.text_input(
+        say("rules.form.key"), help=say("rules.form.key_help"), key="rule:new:key", max_chars=64
+    )
+    _show(current.client, "rule:new", key, {}, is_on=False)
+
+
+def show_edit(key: str) -> None:
+    current = access.required()
+    streamlit.page_link(
+        PAGE, label=say("rules.back"), icon=":material/arrow_back:", query_params={"rule": key}
+    )
+    if not current.may_write:
+        streamlit.info(say("rules.may_not"), icon=":material/lock:")
+        return
+    rule = states.fetched(f"rule:{key}", lambda: rules.find(current.client, key))
+    if rule is None:
+        return
+    streamlit.header(say("rules.form.edit", name=formats.plain(rule.name)), anchor=False)
+    if rule.experiment:
+        streamlit.info(say("rules.of_experiment", key=formats.plain(rule.experiment)), icon=":material/lock:")
+        return
+    _show(current.client, f"rule:edit:{key}", key, rule.definition, is_on=rule.state == "on")
+
+
+def _show(client: Client, form: str, key: str, before: Mapping[str, Any], *, is_on: bool) -> None:
+    name = streamlit.text_input(
+        say("rules.form.name"),
+        str(before.get("name") or ""),
+        help=say("rules.form.name_help"),
+        key=f"{form}:name",
+        max_chars=200,
+    )
+    streamlit.subheader(say("rules.form.when"), anchor=False)
+    trigger = rule_trigger_form.show(client, f"{form}:trigger", before.get("trigger") or {})
+    streamlit.subheader(say("rules.form.who"), anchor=False)
+    condition = condition_builder.show(client, f"{form}:condition", before.get("condition") or {})
+    streamlit.subheader(say("rules.form.what"), anchor=False)
+    actions = rule_actions_form.show(client, f"{form}:actions", before.get("actions") or [])
+    streamlit.subheader(say("rules.form.how_often"), anchor=False)
+    limits = _limits(form, before)
+    complete = (
+        bool(key and name)
+        and trigger is not None
+        and condition is not None
+        and bool(actions)
+        and all(map(rule_fields.is_complete_action, actions))
+    )
+    if not complete:
+        streamlit.caption(say("rules.form.incomplete"))
+        return
+    document = {
+        "key": key,
+        "name": name,
+        "trigger": trigger,
+        "condition": condition,
+        "actions": actions,
+        **limits,
+    }
+    streamlit.subheader(say("rules.dry.title"), anchor=False)
+    rule_dry_run.show(client, f"{form}:dry", document=document)
+    _save(client, form, document, is_on=is_on)
+
+
+def _limits(form: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    once = streamlit.checkbox(
+        say("rules.form.once"),
+        bool(before.get("once_per_user")),
+        help=say("rules.form.once_help"),
+        key=f"{form}:once",
+    )
+    with streamlit.container(horizontal=True, vertical_alignment="bottom"):
+        rests = streamlit.checkbox(
+            say("rules.form.rests"),
+            before.get("cool_down") is not None,
+            help=say("rules.form.rests_help"),
+            key=f"{form}:rests",
+        )
+        cool_down = None
+        if rests:
+            cool_down = condition_rows_form.duration(
+                f"{form}:cool_down", before.get("cool_down"), say("rules.form.cool_down")
+            )
+    with streamlit.container(horizontal=True):
+        bounds = {
+            name: streamlit.text_input(
+                say(f"rules.form.{name}"),
+                str(before.get(name) or ""),
+                help=say("rules.form.moment_help"),
+                key=f"{form}:{name}",
+                width=260,
+            )
+            for name in ("since", "until")
+        }
+    return {
+        "once_per_user": once,
+        "cool_down": cool_down,
+        **{name: text.strip() or None for name, text in bounds.items()},
+    }
+
+
+def _save(client: Client, form: str, document: Mapping[str, Any], *, is_on: bool) -> None:
+    def save() -> str:
+        outcome, warnings = rules.put(client, str(document["key"]), document)
+        words = [say(f"rules.saved.{outcome}" if outcome in OUTCOMES else "rules.saved.changed")]
+        return " ".join([*words, *map(formats.plain, warnings)])
+
+    # What is asked about is this very document: another one is asked about again.
+    question = f"{form}:{json.dumps(document, sort_keys=True)}"
+    if streamlit.button(say("rules.form.save"), type="primary", icon=":material/save:"):
+        if is_on:
+            asking.ask(question)
+        else:
+            try:
+                asking.note("rules", save())
+            except ApiError as error:
+                states.leave_if_refused(error)
+                streamlit.error(formats.plain(str(error)), icon=":material/block:")
+                return
+            _done(form, str(document["key"]))
+    if asking.confirmed(
+        question, say("rules.form.save_on"), yes=say("rules.form.save_yes"), act=save, area="rules"
+    ):
+        _done(form, str(document["key"]))
+
+
+OUTCOMES: Final = frozenset({"created", "changed", "unchanged"})
+
+
+def _done(form: str, key: str) -> None:
+    condition_builder.forget(f"{form}:condition")
+    rule_actions_form.forget(f"{form}:actions")
+    streamlit.switch_page(PAGE, query_params={"rule": key})
