@@ -1,6 +1,7 @@
 """One rule: what it says, whether it is on, whom it would hit, whom it did, who changed what."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import streamlit
@@ -8,13 +9,23 @@ import streamlit
 from dashboard import access, formats, rule_fields
 from dashboard.access import Access
 from dashboard.calls import rules
-from dashboard.calls.rules import MOST_COUNTED, DryRun, Rule
+from dashboard.calls.rules import MOST_COUNTED, DryRun, Firing, Rule, Version
+from dashboard.client import Client
 from dashboard.texts import say, told
 from dashboard.views import asking, rule_dry_run, states
 
 PAGE: Final = "views/rules.py"
 COLOURS: Final = {"on": "green", "off": "gray", "parked": "red"}
 ICONS: Final = {"on": "check_circle", "off": "pause_circle", "parked": "warning"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything the page shows, as it was last heard; firings and versions each with where the next page begins."""
+
+    item: Rule
+    firings: tuple[list[Firing], str | None]
+    versions: tuple[list[Version], str | None]
 
 
 def state_badge(state: str) -> str:
@@ -36,9 +47,11 @@ def fired_words(item: Rule) -> str:
 def show(key: str) -> None:
     current = access.required()
     streamlit.page_link(PAGE, label=say("rules.all"), icon=":material/arrow_back:")
-    item = states.fetched(f"rule:{key}", lambda: rules.find(current.client, key))
-    if item is None:
+    at = {name: streamlit.query_params.get(name, "") for name in ("firings", "versions")}
+    seen = states.fetched(f"rule:{key}:{at}", lambda: _fetch(current.client, key, **at))
+    if seen is None:
         return
+    item = seen.item
     _show_head(item)
     if item.experiment:
         streamlit.info(
@@ -54,8 +67,16 @@ def show(key: str) -> None:
     streamlit.subheader(say("rules.dry.title"), anchor=False)
     streamlit.caption(say("rules.dry.about"))
     rule_dry_run.show(current.client, f"rule:dry:{key}", key=key)
-    _show_firings(current, item)
-    _show_versions(current, item)
+    _show_firings(seen)
+    _show_versions(seen)
+
+
+def _fetch(client: Client, key: str, *, firings: str, versions: str) -> Seen:
+    return Seen(
+        rules.find(client, key),
+        rules.firings(client, key, cursor=firings),
+        rules.versions(client, key, cursor=versions),
+    )
 
 
 def _show_head(item: Rule) -> None:
@@ -132,18 +153,13 @@ def _question(question: str, name: str, tried: DryRun | None) -> str:
     return " ".join(words)
 
 
-def _show_firings(current: Access, item: Rule) -> None:
+def _show_firings(seen: Seen) -> None:
+    item = seen.item
     streamlit.subheader(say("rules.firings"), anchor=False)
     if item.fired == 0:
         streamlit.caption(say("rules.no_firings"))
         return
-    cursor = streamlit.query_params.get("firings", "")
-    found = states.fetched(
-        f"rule:firings:{item.key}:{cursor}", lambda: rules.firings(current.client, item.key, cursor=cursor)
-    )
-    if found is None:
-        return
-    firings, following = found
+    firings, following = seen.firings
     rows = [
         {
             say("rules.firing.user"): formats.plain(firing.user_id),
@@ -174,15 +190,10 @@ def outcome_words(actions: tuple[Mapping[str, Any], ...]) -> str:
     return "; ".join(said)
 
 
-def _show_versions(current: Access, item: Rule) -> None:
+def _show_versions(seen: Seen) -> None:
+    item = seen.item
     streamlit.subheader(say("rules.versions"), anchor=False)
-    cursor = streamlit.query_params.get("versions", "")
-    found = states.fetched(
-        f"rule:versions:{item.key}:{cursor}", lambda: rules.versions(current.client, item.key, cursor=cursor)
-    )
-    if found is None:
-        return
-    versions, following = found
+    versions, following = seen.versions
     rows = []
     for before, version in zip([None, *versions], versions, strict=False):
         changed = rule_fields.changed_parts(before.definition, version.definition) if before else []

@@ -1,5 +1,6 @@
 """One segment: whom it means now, who is in it, what names it; refresh it, upload to it, delete it."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import streamlit
@@ -7,8 +8,9 @@ import streamlit
 from dashboard import access, formats
 from dashboard.access import Access
 from dashboard.calls import conditions, segments
-from dashboard.calls.segments import Segment
-from dashboard.client import ApiError
+from dashboard.calls.conditions import Preview
+from dashboard.calls.segments import Member, Segment
+from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import asking, condition_words, states
 
@@ -21,6 +23,17 @@ PAGES: Final = {
 """Kind of what names a segment -> its page, and its name in that page's address."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything the page shows, as it was last heard from the API; `following` is where more members begin."""
+
+    item: Segment
+    preview: Preview
+    members: tuple[Member, ...]
+    following: str | None
+    uses: tuple[tuple[str, str], ...]
+
+
 def kind_badge(item: Segment) -> str:
     """List or condition, as a coloured word of Markdown."""
     return f":gray-badge[{say('segments.kind.list' if item.is_list else 'segments.kind.condition')}]"
@@ -29,15 +42,24 @@ def kind_badge(item: Segment) -> str:
 def show(key: str) -> None:
     current = access.required()
     streamlit.page_link(PAGE, label=say("segments.all"), icon=":material/arrow_back:")
-    item = states.fetched(f"segment:{key}", lambda: segments.find(current.client, key))
-    if item is None:
+    cursor = streamlit.query_params.get("members", "")
+    seen = states.fetched(f"segment:{key}:{cursor}", lambda: _fetch(current.client, key, cursor))
+    if seen is None:
         return
-    _show_head(current, item)
-    if item.is_list and current.may_write:
-        _show_upload(current, item)
-    _show_who(current, item)
-    _show_members(current, item)
-    _show_uses(current, item)
+    _show_head(current, seen.item)
+    if seen.item.is_list and current.may_write:
+        _show_upload(current, seen.item)
+    streamlit.subheader(say("segments.now"), anchor=False)
+    condition_words.show_preview(seen.preview)
+    _show_members(seen)
+    _show_uses(seen.uses)
+
+
+def _fetch(client: Client, key: str, cursor: str) -> Seen:
+    item = segments.find(client, key)
+    preview = conditions.preview(client, {"$inSegment": key}, sample=5)
+    members, following = segments.members(client, key, cursor=cursor)
+    return Seen(item, preview, tuple(members), following, tuple(segments.uses(client, key)))
 
 
 def _show_head(current: Access, item: Segment) -> None:
@@ -129,54 +151,34 @@ def _show_upload(current: Access, item: Segment) -> None:
             streamlit.table(rejects, border="horizontal", hide_index=True, alt=say("segments.upload.rejects"))
 
 
-def _show_who(current: Access, item: Segment) -> None:
-    streamlit.subheader(say("segments.now"), anchor=False)
-    preview = states.fetched(
-        f"segment:preview:{item.key}",
-        lambda: conditions.preview(current.client, {"$inSegment": item.key}, sample=5),
-    )
-    if preview is not None:
-        condition_words.show_preview(preview)
-
-
-def _show_members(current: Access, item: Segment) -> None:
+def _show_members(seen: Seen) -> None:
+    item = seen.item
     streamlit.subheader(say("segments.members_title"), anchor=False)
     if not item.size:
         streamlit.caption(
             say("segments.no_members" if item.size == 0 or item.is_list else "segments.not_yet")
         )
         return
-    cursor = streamlit.query_params.get("members", "")
-    found = states.fetched(
-        f"segment:members:{item.key}:{cursor}",
-        lambda: segments.members(current.client, item.key, cursor=cursor),
-    )
-    if found is None:
-        return
-    members, following = found
     rows = [
         {
             say("segments.member.user"): formats.plain(member.user_id),
             say("segments.member.since"): formats.moment(member.added_at),
         }
-        for member in members
+        for member in seen.members
     ]
     with streamlit.container(height=320 if len(rows) > 8 else "content"):
         streamlit.table(rows, border="horizontal", hide_index=True, alt=say("segments.members_title"))
-    if following:
+    if seen.following:
         streamlit.page_link(
             PAGE,
             label=say("segments.next_page"),
             icon=":material/arrow_forward:",
-            query_params={"segment": item.key, "members": following},
+            query_params={"segment": item.key, "members": seen.following},
         )
 
 
-def _show_uses(current: Access, item: Segment) -> None:
+def _show_uses(uses: tuple[tuple[str, str], ...]) -> None:
     streamlit.subheader(say("segments.uses.title"), anchor=False)
-    uses = states.fetched(f"segment:uses:{item.key}", lambda: segments.uses(current.client, item.key))
-    if uses is None:
-        return
     if not uses:
         streamlit.caption(say("segments.uses.none"))
     for kind, key in uses:

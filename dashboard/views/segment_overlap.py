@@ -1,11 +1,12 @@
 """How chosen segments overlap: a bar for every combination that holds anybody, and a table of each pair."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import streamlit
 
 from dashboard import formats, overlap_charts
-from dashboard.calls import conditions, segments
+from dashboard.calls import segments
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import states
@@ -13,11 +14,9 @@ from dashboard.views import states
 MOST: Final = 6
 
 
-def show(client: Client) -> None:
+def show(client: Client, heard: Mapping[str, str]) -> None:
+    """`heard` are all segments: key -> name."""
     streamlit.subheader(say("segments.overlap.title"), anchor=False)
-    heard = states.fetched("segments:names", lambda: conditions.segment_names(client))
-    if heard is None:
-        return
     names = overlap_charts.titles(heard)
     if len(names) < 2:
         streamlit.caption(say("segments.overlap.too_few"))

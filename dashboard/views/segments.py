@@ -5,7 +5,7 @@ from typing import Final
 import streamlit
 
 from dashboard import access, formats
-from dashboard.calls import segments
+from dashboard.calls import conditions, segments
 from dashboard.calls.segments import Segment
 from dashboard.texts import say
 from dashboard.views import asking, segment_detail, segment_form, segment_overlap, states
@@ -42,11 +42,15 @@ def _show_list() -> None:
     )
     cursor = streamlit.query_params.get("cursor", "")
     found = states.fetched(
-        f"segments:{search}:{cursor}", lambda: segments.page(current.client, search=search, cursor=cursor)
+        f"segments:{search}:{cursor}",
+        lambda: (
+            segments.page(current.client, search=search, cursor=cursor),
+            conditions.segment_names(current.client),
+        ),
     )
     if found is None:
         return
-    items, following = found
+    (items, following), names = found
     if not items:
         _show_empty(search, may_write=current.may_write)
         return
@@ -60,7 +64,7 @@ def _show_list() -> None:
         streamlit.page_link(
             PAGE, label=say("segments.next_page"), icon=":material/arrow_forward:", query_params=query
         )
-    segment_overlap.show(current.client)
+    segment_overlap.show(current.client, names)
 
 
 HEADINGS: Final = ("name", "kind", "size", "as_of", "condition")
