@@ -14,6 +14,7 @@ from api.routes import (
     attributes,
     conditions,
     delivery,
+    drafts,
     evaluation,
     events,
     experiments,
@@ -90,6 +91,7 @@ def create_app(wiring: Wiring) -> FastAPI:
         app.include_router(module.router)
     app.include_router(whatsapp.intake_router, max_body_size=whatsapp.MAX_BODY)
     app.include_router(conditions.router)
+    app.include_router(drafts.router)
     app.include_router(planning.router)
     app.include_router(delivery.router)
     app.include_router(templates.router)

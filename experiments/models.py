@@ -1,4 +1,4 @@
-"""Tables of the lowest floor: experiments, their epochs, and the library of metrics."""
+"""Tables of the lowest floor: experiments, their epochs, drafts of campaigns, and the library of metrics."""
 
 from datetime import datetime
 from typing import Any
@@ -61,5 +61,21 @@ class Metric(SQLModel, table=True):
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
     key: str = Field(max_length=64, unique=True)
     definition: dict[str, Any] = Field(sa_type=JsonDocument)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CampaignDraft(SQLModel, table=True):
+    """A campaign that somebody is writing: a document that need not be whole, and that nothing acts on. `revision` counts its
+    saves, so that two who write at once notice each other.
+    """
+
+    __tablename__ = "campaign_drafts"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    key: str = Field(max_length=64, unique=True)
+    document: dict[str, Any] = Field(sa_type=JsonDocument)
+    revision: int
+    updated_by: str = Field(max_length=200)
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from experiments.audit import AuditEntry
 from experiments.errors import NotFound
 from experiments.metrics import MetricDefinition
-from experiments.models import Epoch, Experiment, Metric
+from experiments.models import CampaignDraft, Epoch, Experiment, Metric
 from experiments.vocabulary import ExperimentStatus
 
 
@@ -89,6 +89,20 @@ def list_metrics(session: Session, *, after_id: int, limit: int) -> Sequence[Met
     return session.exec(
         select(Metric).where(col(Metric.id) > after_id).order_by(col(Metric.id)).limit(limit)
     ).all()
+
+
+def find_draft(session: Session, key: str, *, for_update: bool = False) -> CampaignDraft | None:
+    """The draft with this key; `for_update` holds its row until the transaction ends."""
+    query = select(CampaignDraft).where(CampaignDraft.key == key)
+    return session.exec(query.with_for_update() if for_update else query).first()
+
+
+def list_drafts(session: Session, *, before_id: int | None, limit: int) -> Sequence[CampaignDraft]:
+    """Up to `limit` drafts with an id below `before_id`, the newest first."""
+    query = select(CampaignDraft).order_by(col(CampaignDraft.id).desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(col(CampaignDraft.id) < before_id)
+    return session.exec(query).all()
 
 
 def audit_of(session: Session, *, subject_kind: str, subject_key: str) -> list[dict[str, Any]]:
