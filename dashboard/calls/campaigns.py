@@ -1,0 +1,156 @@
+"""What the page New campaign asks of the API: drafts, what a campaign can be made of, plans, previews, storing and starting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from dashboard.client import ApiError, Client
+
+Document = Mapping[str, Any]
+MOST_LISTED: Final = 200
+"""Templates, segments, metrics or events that one list offers; whatever is beyond can be typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document as the API keeps it. `revision` 0: it keeps none yet."""
+
+    key: str
+    document: Document
+    revision: int
+    updated_by: str = ""
+    updated_at: str = ""
+
+
+def drafts(client: Client) -> list[Document]:
+    """The newest drafts, without their documents."""
+    return _items(client, "/v1/drafts", limit=20)
+
+
+def draft(client: Client, key: str) -> Draft:
+    """Raises ApiError; its status is 404 when there is no such draft."""
+    path = _path("drafts", key)
+    found = _mapping(client, client.get(path), path)
+    document, revision = found.get("document"), found.get("revision")
+    if not isinstance(document, Mapping) or not isinstance(revision, int):
+        raise client.unreadable(path)
+    return Draft(key, document, revision, str(found.get("updated_by")), str(found.get("updated_at")))
+
+
+def save_draft(client: Client, key: str, document: Document, *, revision: int | None) -> Draft:
+    """Keep a document. Raises ApiError; its status is 409 when somebody else has saved since `revision`."""
+    path = _path("drafts", key)
+    answer = client.send("PUT", path, json={"document": document, "revision": revision}).json()
+    saved = _mapping(client, answer, path)
+    return Draft(
+        key,
+        document,
+        int(saved.get("revision") or 0),
+        str(saved.get("updated_by")),
+        str(saved.get("updated_at")),
+    )
+
+
+def forget_draft(client: Client, key: str) -> None:
+    """Throw a draft away; nothing happens when there is none."""
+    try:
+        client.send("DELETE", _path("drafts", key))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+
+
+def design(client: Client, key: str) -> tuple[str, Document]:
+    """The state and the design of an experiment."""
+    path = _path("experiments", key)
+    found = _mapping(client, client.get(path), path)
+    made = found.get("design")
+    if not isinstance(made, Mapping):
+        raise client.unreadable(path)
+    return str(found.get("status")), made
+
+
+def experiment_drafts(client: Client) -> list[Document]:
+    """Experiments that have not started, at most twenty."""
+    return _items(client, "/v1/experiments", limit=20, status="draft")
+
+
+def store(client: Client, document: Document, *, key: str | None) -> list[str]:
+    """Store a campaign as an experiment; returns what may be wrong with it.
+
+    key: that of the experiment which it was stored as before; None: a new one, and a key that is taken is refused.
+    """
+    if key is None:
+        answer = client.send("POST", "/v1/experiments", json=document).json()
+        return _texts(answer.get("warnings"))
+    answer = client.send("PUT", _path("experiments", key), json=document).json()
+    return _texts(answer.get("experiment", {}).get("warnings"))
+
+
+def plan(client: Client, document: Document, assumptions: Document, *, simulate: int) -> Document:
+    """What would become of the campaign. Nothing is stored."""
+    body = {"campaign": document, "assumptions": assumptions, "simulate": simulate}
+    return _mapping(client, client.send("POST", "/v1/plan", json=body).json(), "/v1/plan")
+
+
+def preview_audience(client: Client, condition: Document, *, category: str) -> Document:
+    """How many users a condition means, and five of them."""
+    body = {"condition": condition, "sample": 5, "category": category}
+    path = "/v1/segments/preview"
+    return _mapping(client, client.send("POST", path, json=body).json(), path)
+
+
+def read_condition(client: Client, condition: Document) -> Document:
+    """A condition in words: `text` and `english`."""
+    path = "/v1/conditions"
+    return _mapping(client, client.send("POST", path, json={"condition": condition}).json(), path)
+
+
+def preview_message(client: Client, message: Document, condition: Document) -> Document:
+    """What three users of a condition would read."""
+    body = {"message": message, "condition": condition, "sample": 3}
+    path = "/v1/templates/preview"
+    return _mapping(client, client.send("POST", path, json=body).json(), path)
+
+
+def templates(client: Client, *, contains: str = "") -> list[Document]:
+    """Templates in each of their languages, by name."""
+    more = {"contains": contains} if contains else {}
+    return _items(client, "/v1/templates", limit=MOST_LISTED, **more)
+
+
+def segments(client: Client) -> list[Document]:
+    return _items(client, "/v1/segments", limit=MOST_LISTED)
+
+
+def metrics(client: Client) -> list[Document]:
+    """The library of metrics."""
+    return _items(client, "/v1/metrics", limit=MOST_LISTED)
+
+
+def event_names(client: Client) -> list[str]:
+    """What users have done, in the order of names."""
+    return [str(item.get("name")) for item in _items(client, "/v1/events/names", limit=MOST_LISTED)]
+
+
+def _path(kind: str, key: str) -> str:
+    return f"/v1/{kind}/{quote(key, safe='')}"
+
+
+def _items(client: Client, path: str, **params: str | int) -> list[Document]:
+    page = client.get(path, params=params)
+    items = page.get("items") if isinstance(page, Mapping) else None
+    if not isinstance(items, list):
+        raise client.unreadable(path)
+    return [item for item in items if isinstance(item, Mapping)]
+
+
+def _mapping(client: Client, answer: Any, path: str) -> Document:
+    if not isinstance(answer, Mapping):
+        raise client.unreadable(path)
+    return answer
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
