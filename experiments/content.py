@@ -65,7 +65,9 @@ class UsedAttribute:
 
 
 def problems_in(source: str, *, field: str) -> list[Problem]:
-    """What is wrong with one parameter: syntax, length, or a variable that no message has."""
+    """What is wrong with one parameter: nothing in it, syntax, length, or a variable that no message has."""
+    if not source.strip():
+        return [Problem(field, "is empty for everybody, and WhatsApp refuses an empty parameter")]
     if len(source) > MAX_PARAMETER_LENGTH:
         return [Problem(field, f"is {len(source)} characters long; {MAX_PARAMETER_LENGTH} are allowed")]
     try:

@@ -25,7 +25,7 @@ class Cell:
 
     @property
     def silent(self) -> bool:
-        return not self.treatment.get("message")
+        return self.treatment.get("message") is None
 
 
 def is_crossed(document: Document) -> bool:
@@ -112,7 +112,8 @@ def crossed(document: Any) -> Any:
     speaking = [variant for variant in variants if at(variant, ("message",)) is not None]
     levels = [_level(variant) for variant in speaking]
     while len(levels) < 2:
-        levels.append({"key": free_key("content", [str(at(level, ("key",), "")) for level in levels])})
+        taken = [str(at(level, ("key",), "")) for level in levels]
+        levels.append({"key": free_key("message", taken), "message": {}})
     first = speaking[0] if speaking else {}
     common = {part: first[part] for part in ("send_time", "frequency") if at(first, (part,)) is not None}
     found = with_value(document, ("factors",), [{"key": "content", "levels": levels}])
@@ -164,8 +165,7 @@ def _first_levels(part: str, common: Any) -> tuple[dict[str, Any], dict[str, Any
             {"key": "once", "frequency": common or {"steps": 1}},
             {"key": "twice", "frequency": {"steps": 2, "min_interval": "72h"}},
         )
-    message = {} if common is None else {"message": common}
-    return {"key": "content-1", **message}, {"key": "content-2"}
+    return {"key": "message-1", "message": common or {}}, {"key": "message-2", "message": {}}
 
 
 def free_key(stem: str, taken: Sequence[str]) -> str:

@@ -41,12 +41,12 @@ def marked(text: str) -> str:
 
 
 def bubble(shown: Mapping[str, Any], *, attachment: str) -> str:
-    """The HTML of one user's preview. attachment: what stands for a picture or a file of the header, `{kind}` in it."""
+    """The HTML of one user's preview. attachment: what stands for a picture or a file of the header."""
     kind, header = at(shown, ("header_kind",)), at(shown, ("header",))
     parts = []
     if kind and kind != "text":
         box = "background:#d1d7db;color:#111b21;border-radius:0.4rem;padding:1.2rem;text-align:center"
-        parts.append(f'<div style="{box}">{escape(attachment.format(kind=kind))}</div>')
+        parts.append(f'<div style="{box}">{escape(attachment)}</div>')
     elif header:
         parts.append(_line(str(header), "font-weight:600"))
     body = at(shown, ("body",))

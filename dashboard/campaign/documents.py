@@ -187,7 +187,7 @@ def _size(value: Any, known: dict[int, int]) -> int:
 class _PlainDumper(yaml.SafeDumper):
     """YAML for people: no anchors, lists indented."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # the library asks about each value
         return True
 
 

@@ -87,15 +87,19 @@ PERCENT: Final = Codec[float](
 DURATION: Final = Codec[Duration](
     _duration, lambda given: f"{given.number}{given.unit}" if given.number else None
 )
-TIME: Final = Codec[time](_time, lambda given: given.isoformat(timespec="auto" if given.second else "minutes"))
+TIME: Final = Codec[time](
+    _time, lambda given: given.isoformat(timespec="auto" if given.second else "minutes")
+)
 MOMENT: Final = Codec[datetime](
     _moment, lambda given: given.astimezone(UTC).isoformat().replace("+00:00", "Z")
 )
 LOCAL_MOMENT: Final = Codec[datetime](_local_moment, lambda given: given.isoformat(timespec="minutes"))
 TEXTS: Final = Codec[tuple[str, ...]](
-    lambda value: tuple(value)
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
-    else None,
+    lambda value: (
+        tuple(value)
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+        else None
+    ),
     lambda given: list(given) or None,
 )
 
@@ -226,12 +230,7 @@ SHOWN: Final = (
 """Every field that the form has. `*` is a place in a list, `**` all that is below."""
 
 _SHOWN: Final = re.compile(
-    "|".join(
-        re.escape(pattern)
-        .replace(r"\.\*\*", r"(?:\..*)?")
-        .replace(r"\*", r"\d+")
-        for pattern in SHOWN
-    )
+    "|".join(re.escape(pattern).replace(r"\.\*\*", r"(?:\..*)?").replace(r"\*", r"\d+") for pattern in SHOWN)
 )
 
 

@@ -73,7 +73,7 @@ def _buttons(components: Sequence[Mapping[str, Any]]) -> list[AskedButton]:
     for index, button in enumerate(buttons):
         kind = str(at(button, ("type",), "")).upper()
         text = str(at(button, ("text",), ""))
-        if kind == "QUICK_REPLY" or kind == "COPY_CODE":
+        if kind in {"QUICK_REPLY", "COPY_CODE"}:
             found.append(AskedButton(kind.lower(), index, text))
         elif kind == "URL" and variables(str(at(button, ("url",), ""))):
             found.append(AskedButton("url", index, text))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dashboard.campaign.documents import Document, at, items_at, with_value
+from dashboard.campaign.documents import Document, at, items_at
 
 BUILT_IN: Final = ("delivered", "read", "clicked", "replied", "opted_out", "blocked", "failed", "cost")
 """Metrics that need no definition."""
@@ -69,7 +69,8 @@ def first_primary(document: Document) -> str | None:
     """The key of the metric that decides first."""
     for metric in items_at(document, ("metrics",)):
         if at(metric, ("role",)) == "primary":
-            return at(metric, ("key",))
+            key = at(metric, ("key",))
+            return key if isinstance(key, str) else None
     return None
 
 
@@ -98,4 +99,4 @@ def begun(name: str = "") -> dict[str, Any]:
         "plan": {"method": "spending", "alpha": 0.05, "power": 0.8, "mde": 0.1, "ends_after": "14d"},
         "allocation": {"policy": "fixed"},
     }
-    return with_value(document, ("name",), name or None)
+    return {"name": name, **document} if name else document

@@ -1,12 +1,196 @@
-"""Named here, so that the pages know each other's addresses."""
+"""New campaign: a wizard over the document of a campaign. `?draft=KEY` opens one, `?copy=KEY` copies one, `&step=` names the step."""
 
 import streamlit
 
+from dashboard import access, formats
+from dashboard.calls import campaigns
+from dashboard.campaign import steps
+from dashboard.client import ApiError, Client
 from dashboard.texts import say
+from dashboard.views import states
+from dashboard.views.campaign import audience_step, metrics_step, plan_step, review_step, variants_step, work
+from dashboard.views.campaign.widgets import Form
+from dashboard.views.campaign.work import Work
+
+STEP = "step"
 
 
 def show() -> None:
     streamlit.header(say("app.page.new_campaign"), anchor=False)
+    current = access.required()
+    if not current.may_write:
+        streamlit.info(say("new_campaign.readers"), icon=":material/lock:")
+        streamlit.page_link("views/experiments.py", label=say("app.page.experiments"))
+        return
+    _show_started()
+    campaign = work.current(current.client)
+    if campaign is None:
+        if streamlit.button(say("new_campaign.begin"), icon=":material/add:"):
+            work.leave()
+            streamlit.rerun()
+        return
+    _show_drafts(current.client, campaign)
+    step = _choose_step(campaign)
+    streamlit.caption(say(f"new_campaign.step_means.{step}"))
+    problems = streamlit.container()
+    told: set[steps.Mistake] = set()
+    form = Form(campaign, told)
+    _show_step(current.client, form, step)
+    if step != "review":
+        _show_rest(problems, campaign, step, told)
+    _show_ways(step)
+    work.save(current.client, campaign)
+    _show_saved(current.client, campaign)
+
+
+def _show_step(client: Client, form: Form, step: str) -> None:
+    if step == "audience":
+        audience_step.show(client, form)
+    elif step == "variants":
+        variants_step.show(client, form)
+    elif step == "metrics":
+        metrics_step.show(client, form)
+    elif step == "plan":
+        plan_step.show(client, form)
+    else:
+        review_step.show(client, form)
+
+
+def _choose_step(campaign: Work) -> str:
+    counts = {name: len(found) for name, found in steps.by_step(campaign.mistakes).items()}
+
+    names = {
+        step: f"{place}. {say(f'new_campaign.step.{step}')}"
+        + (f" :red[:material/error: {counts[step]}]" if counts[step] else "")
+        for place, step in enumerate(steps.STEPS, start=1)
+    }
+    # Not bound to the address by Streamlit: that would write the name, which has a language and a count of mistakes.
+    asked = streamlit.query_params.get(STEP)
+    streamlit.session_state.setdefault(STEP, asked if asked in steps.STEPS else steps.STEPS[0])
+    chosen = streamlit.segmented_control(
+        say("new_campaign.steps"), steps.STEPS, required=True, format_func=lambda step: names[step], key=STEP
+    )
+    streamlit.query_params[STEP] = str(chosen)
+    return str(chosen)
+
+
+def _show_rest(place: object, campaign: Work, step: str, told: set[steps.Mistake]) -> None:
+    """Mistakes of this step that stand beside no field."""
+    with place:  # type: ignore[attr-defined]  # a container of Streamlit
+        for mistake in steps.by_step(campaign.mistakes)[step]:
+            if mistake not in told:
+                field = f"`{mistake.field.replace('`', '')}`: " if mistake.field else ""
+                streamlit.error(f"{field}{formats.plain(mistake.message)}", icon=":material/error:")
+
+
+def _show_ways(step: str) -> None:
+    back, on = steps.beside(step, -1), steps.beside(step, 1)
+    streamlit.divider()
+    with streamlit.container(horizontal=True, horizontal_alignment="distribute"):
+        if back:
+            streamlit.button(
+                say("new_campaign.back", step=say(f"new_campaign.step.{back}")),
+                icon=":material/arrow_back:",
+                on_click=_go,
+                args=(back,),
+                key="campaign_back",
+            )
+        if on:
+            streamlit.button(
+                say("new_campaign.on", step=say(f"new_campaign.step.{on}")),
+                type="primary",
+                icon=":material/arrow_forward:",
+                on_click=_go,
+                args=(on,),
+                key="campaign_on",
+            )
+
+
+def _go(step: str) -> None:
+    streamlit.session_state[STEP] = step
+
+
+def _show_saved(client: Client, campaign: Work) -> None:
+    """Whether the draft is kept; who else has written to it."""
+    if campaign.conflict:
+        streamlit.warning(formats.plain(campaign.conflict), icon=":material/group:")
+        with streamlit.container(horizontal=True):
+            theirs = streamlit.button(say("new_campaign.open_theirs"))
+            mine = streamlit.button(say("new_campaign.keep_mine"))
+        if mine:
+            work.save(client, campaign, over=True)
+            streamlit.rerun()
+        if theirs:
+            key = campaign.key
+            work.leave()
+            streamlit.query_params["draft"] = key
+            streamlit.rerun()
+    elif campaign.not_saved:
+        streamlit.warning(
+            say("new_campaign.not_saved", reason=formats.plain(campaign.not_saved)),
+            icon=":material/cloud_off:",
+        )
+    elif campaign.saved_at is not None:
+        streamlit.caption(say("new_campaign.saved", when=formats.moment(campaign.saved_at)))
+    else:
+        streamlit.caption(say("new_campaign.saves_itself"))
+
+
+def _show_drafts(client: Client, campaign: Work) -> None:
+    """Begin another one, or go on with one that was left."""
+    with streamlit.expander(say("new_campaign.drafts")):
+        try:
+            drafts = work.remembered(campaign, "drafts", lambda: campaigns.drafts(client))
+            stored = work.remembered(campaign, "stored", lambda: campaigns.experiment_drafts(client))
+        except ApiError as error:
+            states.leave_if_refused(error)
+            streamlit.warning(formats.plain(str(error)))
+            return
+        names = {
+            **{str(item.get("key")): str(item.get("name") or item.get("key")) for item in stored},
+            **{str(item.get("key")): str(item.get("name") or item.get("key")) for item in drafts},
+        }
+        writers = {str(item.get("key")): str(item.get("updated_by") or "") for item in drafts}
+        names.pop(campaign.key, None)
+        if not names:
+            streamlit.caption(say("new_campaign.no_drafts"))
+        for key, name in names.items():
+            who = writers.get(key, "")
+            words = (
+                say("new_campaign.draft_of", who=formats.plain(who)) if who else say("common.status.draft")
+            )
+            if streamlit.button(
+                f"{formats.plain(name)} :gray[({words})]", key=f"campaign_open:{key}", type="tertiary"
+            ):
+                work.leave()
+                streamlit.query_params["draft"] = key
+                streamlit.rerun()
+        with streamlit.container(horizontal=True):
+            if streamlit.button(say("new_campaign.begin"), icon=":material/add:", key="campaign_begin"):
+                work.leave()
+                streamlit.rerun()
+            if streamlit.button(say("new_campaign.forget"), icon=":material/delete:", key="campaign_forget"):
+                _forget(client, campaign)
+
+
+def _forget(client: Client, campaign: Work) -> None:
+    try:
+        campaigns.forget_draft(client, campaign.key)
+    except ApiError as error:
+        states.show_error(error)
+        return
+    work.leave()
+    streamlit.rerun()
+
+
+def _show_started() -> None:
+    """What was started a moment ago, once."""
+    key = streamlit.session_state.pop("campaign_started", None)
+    if key:
+        streamlit.success(say("new_campaign.started", key=formats.plain(key)), icon=":material/check:")
+        streamlit.page_link(
+            "views/result.py", label=say("new_campaign.see_result"), query_params={"experiment": key}
+        )
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def test_what_is_fetched_must_be_named_outright(source: str, words: str) -> None
         ("{{ user.points // (1 - 1) }}", "by zero"),
         ("{% if user.vip %}{{ 1/0 }}{% endif %}", "division by zero"),
         ("{{ user.points | default(1/0) }}", "division by zero"),
+        (" ", "is empty for everybody"),
         ("{{ 'a'.b }}", "no attribute 'b'"),
         ("{{ 'a' + 1 }}", "concatenate"),
         ("{{ user.name | truncate(2) }}", "expected length >= 3, got 2"),

@@ -108,5 +108,11 @@ def test_what_is_no_document_is_refused_in_one_sentence(text: str, words: str) -
 
 
 def test_surprises_of_yaml_stay_texts() -> None:
-    read = from_yaml('no: on\nat: 2026-12-01T10:00:00Z\ncontrol: true\nagain: &m {a: 1}\nsame: *m')
-    assert read == {"no": "on", "at": "2026-12-01T10:00:00Z", "control": True, "again": {"a": 1}, "same": {"a": 1}}
+    read = from_yaml("no: on\nat: 2026-12-01T10:00:00Z\ncontrol: true\nagain: &m {a: 1}\nsame: *m")
+    assert read == {
+        "no": "on",
+        "at": "2026-12-01T10:00:00Z",
+        "control": True,
+        "again": {"a": 1},
+        "same": {"a": 1},
+    }

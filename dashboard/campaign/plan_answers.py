@@ -1,0 +1,121 @@
+"""What `POST /v1/plan` says, as numbers for a page, and its power curve. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import altair as alt
+
+from dashboard import formats
+from dashboard.campaign import arms, metrics
+from dashboard.campaign.documents import Document, at, items_at
+from dashboard.charts import BLUE, FONT_SIZE, GREY, VERMILLION
+
+DIGITS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom a start would reach: who takes part, how many of them get messages, how many messages, over how many days, at what cost.
+
+    None where the plan cannot tell.
+    """
+
+    taking_part: int | None
+    people: int | None
+    messages: int | None
+    days: float | None
+    cost: float | None
+
+
+def reach_of(plan: Mapping[str, Any], document: Document) -> Reach:
+    """Whom a start would reach, from a plan of the document. The cost is messages times the price of the metric `cost`."""
+    taking_part = _whole(at(plan, ("audience", "taking_part")))
+    messages = _whole(at(plan, ("sending", "messages")))
+    people = _whole(at(plan, ("sending", "people")))
+    if people is None and taking_part is not None:
+        spoken = [cell.share for cell in arms.cells(document) if not cell.silent]
+        if None not in spoken:
+            people = round(taking_part * sum(share for share in spoken if share is not None))
+    price = metrics.price_of_a_message(document)
+    days = at(plan, ("sending", "days"))
+    return Reach(
+        taking_part=taking_part,
+        people=people,
+        messages=messages,
+        days=float(days) if isinstance(days, int | float) else None,
+        cost=None if price is None or messages is None else price * messages,
+    )
+
+
+def metric_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a metric: its base, the effect that is looked for, the power of the users there are, and how many it takes."""
+    return [
+        {
+            "metric": str(at(metric, ("metric",), "")),
+            "role": str(at(metric, ("role",), "")),
+            "base": _level(at(metric, ("base", "mean")), str(at(metric, ("kind",), ""))),
+            "power": _percent(at(metric, ("power",))),
+            "finds": _percent(at(metric, ("minimum_effect",))),
+            "users_needed": formats.count(_whole(at(metric, ("users_needed",)))),
+            "days_needed": formats.count(_whole(at(metric, ("days_needed",)))),
+            "reasons": [str(reason) for reason in items_at(metric, ("reasons",))],
+        }
+        for metric in items_at(plan, ("metrics",))
+    ]
+
+
+def power_curve(plan: Mapping[str, Any], *, users: str, power: str) -> alt.LayerChart | None:
+    """The chance to find the planned effect by the number of users; rules at the planned power and the users there are.
+
+    users, power: the titles of the axes. None without at least two points.
+    """
+    points = [
+        {"users": item["users"], "power": item["power"]}
+        for item in items_at(plan, ("curve",))
+        if _whole(at(item, ("users",))) is not None and isinstance(at(item, ("power",)), int | float)
+    ]
+    if len(points) < 2:
+        return None
+    axis: dict[str, Any] = {"labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE}
+    x = alt.X("users:Q", title=users, axis=alt.Axis(format=",d", tickCount=6, **axis))
+    y = alt.Y("power:Q", title=power, axis=alt.Axis(format=".0%", **axis), scale=alt.Scale(domain=[0, 1]))
+    base = alt.Chart(alt.InlineData(values=points))
+    layers: list[alt.Chart] = [
+        base.mark_line(color=BLUE, strokeWidth=3, point=alt.OverlayMarkDef(color=BLUE, size=40)).encode(
+            x=x, y=y
+        )
+    ]
+    wanted = at(plan, ("power",))
+    if isinstance(wanted, int | float):
+        rule = alt.Chart(alt.InlineData(values=[{"power": wanted}]))
+        layers.append(rule.mark_rule(color=GREY, strokeDash=[5, 4]).encode(y="power:Q"))
+    there = _whole(at(plan, ("audience", "taking_part")))
+    if there is not None and points[0]["users"] <= there <= points[-1]["users"]:
+        rule = alt.Chart(alt.InlineData(values=[{"users": there}]))
+        layers.append(rule.mark_rule(color=VERMILLION, strokeDash=[2, 3]).encode(x="users:Q"))
+    return alt.LayerChart(layer=layers, height=260)
+
+
+def curve_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The points of the curve as text: users, power."""
+    return [
+        (formats.count(_whole(at(item, ("users",)))), _percent(at(item, ("power",))))
+        for item in items_at(plan, ("curve",))
+    ]
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _percent(value: Any) -> str:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return formats.UNKNOWN
+    return f"{100 * value:.{DIGITS}g}%" if abs(value) < 0.9995 else f"{100 * value:.1f}%"
+
+
+def _level(value: Any, kind: str) -> str:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return formats.UNKNOWN
+    return _percent(value) if formats.is_share(kind) else f"{value:,.{DIGITS}g}"

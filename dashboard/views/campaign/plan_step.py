@@ -1,0 +1,239 @@
+"""Step 4: how it is analysed, how traffic moves, and what the plan makes of it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import streamlit
+
+from dashboard import formats
+from dashboard.calls import campaigns
+from dashboard.campaign import fields, metrics, plan_answers
+from dashboard.campaign.documents import items_at
+from dashboard.campaign.fields import Duration
+from dashboard.client import ApiError, Client
+from dashboard.texts import say
+from dashboard.views.campaign.widgets import Form, explained
+from dashboard.views.campaign.work import Work, note
+
+METHODS: Final = ("spending", "fixed", "always_valid", "exact")
+POLICIES: Final = ("fixed", "top_two", "thompson")
+RUNS: Final = 400
+"""Simulated experiments: a share has a standard error of at most 2.5 points."""
+
+
+def show(client: Client, form: Form) -> None:
+    _show_analysis(form)
+    _show_rules(form)
+    _show_allocation(form)
+    streamlit.subheader(say("new_campaign.plan_answers"), anchor=False)
+    _show_assumptions(form)
+    _show_plan(client, form)
+
+
+def _show_analysis(form: Form) -> None:
+    plan = form.below("plan")
+    method = plan.one_of(("method",), "method", METHODS, default="spending", words="new_campaign.method")
+    streamlit.caption(say(f"new_campaign.method_means.{method}") if method in METHODS else method)
+    left, right = streamlit.columns(2)
+    with left:
+        plan.percent(("mde",), "mde")
+        plan.percent(("power",), "power", default=80.0)
+    with right:
+        plan.duration(("ends_after",), "ends_after", default=Duration(0, "d"))
+        plan.percent(("alpha",), "alpha", default=5.0)
+
+
+def _show_rules(form: Form) -> None:
+    rules = form.below("plan", "rules")
+    with streamlit.expander(say("new_campaign.rules"), expanded=bool(form.value("plan", "rules"))):
+        left, right = streamlit.columns(2)
+        with left:
+            rules.number(("min_weeks",), "min_weeks", codec=fields.WHOLE, default=0, most=104)
+            rules.number(("min_users",), "min_users", codec=fields.WHOLE, default=100, least=2)
+        with right:
+            rules.percent(("futility",), "futility")
+            rules.yes(("stop_at_power",), "stop_at_power")
+    rules.tell()
+
+
+def _show_allocation(form: Form) -> None:
+    streamlit.subheader(say("new_campaign.allocation"), anchor=False)
+    now = str(form.value("allocation", "policy", default="fixed"))
+    policy = form.choice("policy", POLICIES, now, words="new_campaign.policy")
+    if policy != now:
+        form.remake({**form.work.document, "allocation": {"policy": policy}})
+    streamlit.caption(say(f"new_campaign.policy_means.{policy}"))
+    form.tell("allocation", inside=False)
+    if policy == "fixed":
+        return
+    bandit = form.below("allocation")
+    keys = [str(item.get("key")) for item in items_at(form.work.document, ("metrics",)) if item.get("key")]
+    left, right = streamlit.columns(2)
+    with left:
+        bandit.one_of(("metric",), "objective", keys)
+        bandit.duration(("interval",), "interval", default=Duration(1, "d"))
+        bandit.percent(("floor",), "floor", default=5.0)
+        if policy == "top_two":
+            bandit.percent(("leader",), "leader", default=50.0)
+    with right:
+        burn_in = bandit.below("burn_in")
+        burn_in.number(("users",), "burn_in_users", codec=fields.WHOLE, default=100)
+        burn_in.number(("conversions",), "burn_in_conversions", codec=fields.WHOLE, default=10)
+        cost = bandit.below("cost")
+        cost.number(("message",), "cost_message", step=0.01, format="%.6g")
+        cost.number(("conversion",), "cost_conversion", step=1.0, format="%.6g")
+        if not bandit.value("cost"):
+            bandit.put(None, "cost")
+        if bandit.value("waves", "users") is None:
+            bandit.percent(("waves", "share"), "wave", default=10.0)
+    bandit.tell()
+    streamlit.page_link("views/simulation.py", label=say("new_campaign.simulate_bandit"))
+
+
+def _show_assumptions(form: Form) -> None:
+    """What the past cannot tell, said by hand. It is not part of the campaign."""
+    work = form.work
+    primary = metrics.first_primary(work.document)
+    with streamlit.expander(say("new_campaign.assumptions"), expanded=bool(work.assumptions)):
+        streamlit.caption(say("new_campaign.assumptions_mean"))
+        left, right = streamlit.columns(2)
+        with left:
+            if primary:
+                baseline = _assumed(form, "baseline", work.assumptions.get("baseline", {}).get(primary))
+                _assume(work, "baseline", None if baseline is None else {primary: baseline})
+        with right:
+            per_day = _assumed(form, "per_day_assumed", work.assumptions.get("per_day"))
+            _assume(work, "per_day", per_day)
+    form.tell("assumptions")
+
+
+def _assumed(form: Form, name: str, value: float | None) -> float | None:
+    key = form.key(f"~{name}")
+    streamlit.session_state.setdefault(key, value)
+    return streamlit.number_input(
+        say(f"campaign_field.label.{name}"),
+        min_value=0.0,
+        value=None,
+        step=0.01,
+        format="%.6g",
+        key=key,
+        help=explained(name),
+    )
+
+
+def _assume(work: Work, name: str, value: Any) -> None:
+    rest = {known: said for known, said in work.assumptions.items() if known != name}
+    work.assumptions = rest if value is None else {**rest, name: value}
+
+
+def plan_of(client: Client, work: Work, *, simulate: int = 0) -> Mapping[str, Any] | None:
+    """The plan of the document as it is; None: what is wrong with it is noted in `work`."""
+    name = plan_name(work, simulate=simulate)
+    if name in work.plans:
+        return work.plans[name]
+    try:
+        with streamlit.spinner(say("new_campaign.planning")):
+            found = campaigns.plan(client, work.document, work.assumptions, simulate=simulate)
+    except ApiError as error:
+        note(work, error)
+        return None
+    work.mistakes = []
+    work.plans = {name: found}
+    return found
+
+
+def plan_name(work: Work, *, simulate: int = 0) -> str:
+    return json.dumps([work.document, work.assumptions, simulate], sort_keys=True)
+
+
+def _show_plan(client: Client, form: Form) -> None:
+    work = form.work
+    with streamlit.container(horizontal=True, vertical_alignment="center"):
+        asked = streamlit.button(
+            say("new_campaign.work_out"), type="primary", icon=":material/calculate:", key=form.key("~plan")
+        )
+        simulated = streamlit.toggle(
+            say("campaign_field.label.simulated", runs=RUNS),
+            key=form.key("~simulated"),
+            help=say("campaign_field.help.simulated"),
+        )
+    runs = RUNS if simulated else 0
+    if asked and plan_of(client, work, simulate=runs) is None:
+        streamlit.rerun()
+    found = work.plans.get(plan_name(work, simulate=runs))
+    if found is None:
+        streamlit.caption(say("new_campaign.no_plan_yet"))
+        return
+    show_answers(found, work)
+
+
+def show_answers(plan: Mapping[str, Any], work: Work) -> None:
+    for sentence in items_at(plan, ("verdict",)):
+        streamlit.markdown(f"- {formats.plain(str(sentence))}")
+    show_reach(plan, work)
+    rows = plan_answers.metric_rows(plan)
+    names = ("metric", "role", "base", "power", "finds", "users_needed", "days_needed")
+    table = [{say(f"new_campaign.plan_column.{name}"): row[name] for name in names} for row in rows]
+    streamlit.dataframe(table, hide_index=True, alt=say("new_campaign.plan_table"))
+    for row in rows:
+        for reason in row["reasons"]:
+            streamlit.caption(formats.plain(f"{row['metric']}: {reason}"))
+    chart = plan_answers.power_curve(
+        plan, users=say("new_campaign.plan_column.users"), power=say("new_campaign.plan_column.power")
+    )
+    if chart is not None:
+        streamlit.markdown(f"**{say('new_campaign.curve')}**")
+        streamlit.altair_chart(chart, alt=say("new_campaign.curve_alt"))
+        with streamlit.expander(say("new_campaign.as_numbers")):
+            streamlit.dataframe(
+                [
+                    {
+                        say("new_campaign.plan_column.users"): users,
+                        say("new_campaign.plan_column.power"): power,
+                    }
+                    for users, power in plan_answers.curve_rows(plan)
+                ],
+                hide_index=True,
+                alt=say("new_campaign.curve"),
+            )
+    _show_simulation(plan)
+    for name in ("limits", "warnings", "assumptions"):
+        told = [formats.plain(str(line)) for line in items_at(plan, (name,))]
+        if told:
+            with streamlit.expander(f"{say(f'new_campaign.plan_notes.{name}')} ({len(told)})"):
+                streamlit.markdown("\n".join(f"- {line}" for line in told))
+
+
+def show_reach(plan: Mapping[str, Any], work: Work) -> None:
+    """Whom a start would reach, in four numbers."""
+    reach = plan_answers.reach_of(plan, work.document)
+    cells = {
+        "taking_part": formats.count(reach.taking_part),
+        "people": formats.count(reach.people),
+        "messages": formats.count(reach.messages),
+        "days": formats.UNKNOWN if reach.days is None else f"{reach.days:,.3g}",
+    }
+    if reach.cost is not None:
+        cells["cost"] = f"{reach.cost:,.2f}"
+    for column, (name, value) in zip(streamlit.columns(len(cells)), cells.items(), strict=True):
+        column.metric(say(f"new_campaign.reach.{name}"), value, help=say(f"new_campaign.reach_help.{name}"))
+
+
+def _show_simulation(plan: Mapping[str, Any]) -> None:
+    simulation = plan.get("simulation")
+    if not isinstance(simulation, Mapping):
+        return
+    found = [
+        f"{formats.plain(str(name))}: {100 * share:.0f}%"
+        for name, share in (simulation.get("found") or {}).items()
+    ]
+    streamlit.markdown(
+        say(
+            "new_campaign.simulated_found",
+            runs=formats.count(int(simulation.get("runs") or 0)),
+            metric=formats.plain(str(simulation.get("metric"))),
+            any=f"{100 * float(simulation.get('any_found') or 0):.0f}%",
+            found=", ".join(found),
+        )
+    )

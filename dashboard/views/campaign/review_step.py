@@ -1,0 +1,126 @@
+"""Step 5: the whole campaign as it would be applied; stored, and started after it is said what that does."""
+
+import streamlit
+
+from dashboard import formats
+from dashboard.campaign import documents, fields, plan_answers, steps
+from dashboard.campaign.documents import Unwritable, at
+from dashboard.client import ApiError, Client
+from dashboard.texts import say
+from dashboard.views.campaign import plan_step, work
+from dashboard.views.campaign.widgets import Form
+from dashboard.views.campaign.work import Work
+
+ASKED = "campaign_start_asked"
+
+
+def show(client: Client, form: Form) -> None:
+    campaign = form.work
+    _show_yaml(form)
+    _show_mistakes(campaign)
+    for warning in campaign.warnings:
+        streamlit.warning(formats.plain(warning))
+    if campaign.stored_as and campaign.stored == campaign.document:
+        streamlit.success(say("new_campaign.stored", key=campaign.stored_as), icon=":material/check:")
+    if streamlit.session_state.get(ASKED) == plan_step.plan_name(campaign):
+        _confirm(client, campaign)
+        return
+    with streamlit.container(horizontal=True):
+        check = streamlit.button(say("new_campaign.check"), icon=":material/fact_check:")
+        store = streamlit.button(say("new_campaign.store"), icon=":material/save:")
+        launch = streamlit.button(say("new_campaign.launch"), type="primary", icon=":material/rocket_launch:")
+    streamlit.caption(say("new_campaign.store_means"))
+    if check and plan_step.plan_of(client, campaign) is not None:
+        streamlit.session_state["campaign_checked"] = plan_step.plan_name(campaign)
+    stored = (store or launch) and work.store(client, campaign)
+    if stored and launch and plan_step.plan_of(client, campaign) is not None:
+        streamlit.session_state[ASKED] = plan_step.plan_name(campaign)
+    if check or store or launch:
+        streamlit.rerun()
+    if streamlit.session_state.get("campaign_checked") == plan_step.plan_name(campaign):
+        found = campaign.plans.get(plan_step.plan_name(campaign))
+        if found is not None:
+            streamlit.success(say("new_campaign.checked"), icon=":material/check:")
+            plan_step.show_reach(found, campaign)
+
+
+def _show_yaml(form: Form) -> None:
+    campaign = form.work
+    text = documents.to_yaml(campaign.document)
+    kept = fields.unshown(campaign.document)
+    if kept:
+        named = ", ".join(f"`{name.replace('`', '')}`" for name in kept[:20])
+        streamlit.info(say("new_campaign.unshown", count=len(kept), names=named))
+    streamlit.code(text, language="yaml", height=360 if text.count("\n") > 16 else "content")
+    name = str(at(campaign.document, ("key",), "campaign"))
+    streamlit.download_button(
+        say("new_campaign.download"),
+        text,
+        file_name=f"{name}.yaml",
+        mime="application/yaml",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+    with streamlit.expander(say("new_campaign.edit_yaml")):
+        key = form.key("~yaml")
+        streamlit.session_state.setdefault(key, text)
+        entered = streamlit.text_area(
+            say("campaign_field.label.yaml"), key=key, height=360, help=say("campaign_field.help.yaml")
+        )
+        if streamlit.button(say("new_campaign.take_yaml"), key=form.key("~take_yaml")):
+            try:
+                form.remake(documents.from_yaml(entered))
+            except Unwritable as error:
+                streamlit.error(formats.plain(str(error)), icon=":material/error:")
+
+
+def _show_mistakes(campaign: Work) -> None:
+    """What the API finds wrong, by step, each with a way there."""
+    if not campaign.mistakes:
+        return
+    streamlit.error(say("new_campaign.mistakes", count=len(campaign.mistakes)), icon=":material/error:")
+    for step, mistakes in steps.by_step(campaign.mistakes).items():
+        for mistake in mistakes:
+            field = f"`{mistake.field.replace('`', '')}` " if mistake.field else ""
+            streamlit.markdown(
+                f"- **{say(f'new_campaign.step.{step}')}** {field}{formats.plain(mistake.message)}"
+            )
+
+
+def _confirm(client: Client, campaign: Work) -> None:
+    """What a start does, in numbers, before it is done."""
+    plan = campaign.plans.get(plan_step.plan_name(campaign), {})
+    reach = plan_answers.reach_of(plan, campaign.document)
+    with streamlit.container(border=True):
+        name = formats.plain(str(at(campaign.document, ("name",), campaign.key)))
+        streamlit.subheader(say("new_campaign.start_question", name=name), anchor=False)
+        streamlit.markdown(
+            say(
+                "new_campaign.start_says" if reach.people is not None else "new_campaign.start_cannot_tell",
+                people=formats.count(reach.people),
+                messages=formats.count(reach.messages),
+                taking_part=formats.count(reach.taking_part),
+            )
+        )
+        plan_step.show_reach(plan, campaign)
+        streamlit.markdown(say("new_campaign.cannot_be_undone"))
+        with streamlit.container(horizontal=True):
+            yes = streamlit.button(say("new_campaign.start"), type="primary", icon=":material/rocket_launch:")
+            no = streamlit.button(say("new_campaign.not_yet"))
+    if yes:
+        _start(client, campaign)
+    if no:
+        del streamlit.session_state[ASKED]
+        streamlit.rerun()
+
+
+def _start(client: Client, campaign: Work) -> None:
+    del streamlit.session_state[ASKED]
+    try:
+        client.move(campaign.stored_as or campaign.key, "start")
+    except ApiError as error:
+        work.note(campaign, error)
+        streamlit.rerun()
+    work.leave()
+    streamlit.session_state["campaign_started"] = campaign.stored_as
+    streamlit.rerun()

@@ -1,0 +1,281 @@
+"""The fields of the form: each shows its place in the document, writes there when it is changed, and says what is wrong with it.
+
+`Form.text(path, name)` is labelled with the text `campaign_field.label.NAME` and explained by `campaign_field.help.NAME`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, time
+from typing import Any, Final, TypeVar
+
+import streamlit
+
+from dashboard import formats, viewer
+from dashboard.campaign import fields
+from dashboard.campaign.documents import Path, at, with_value, written
+from dashboard.campaign.fields import Codec, Duration
+from dashboard.campaign.steps import Mistake, is_about
+from dashboard.texts import catalogue, say
+from dashboard.views.campaign.work import Work
+
+T = TypeVar("T")
+Show = Callable[[str, str, str | None], Any]
+"""A widget from its key, its label and its explanation."""
+_MOST: Final = 1_000_000_000
+_A_MOMENT: Final[Codec[Any]] = fields.MOMENT
+_A_LOCAL_MOMENT: Final[Codec[Any]] = fields.LOCAL_MOMENT
+
+
+class Form:
+    """Over the document of `work`, at or below `root`: paths given to its fields start there."""
+
+    def __init__(self, work: Work, told: set[Mistake], root: Path = ()) -> None:
+        self.work = work
+        self.told = told
+        self.root = root
+
+    def below(self, *path: str | int) -> "Form":
+        return Form(self.work, self.told, (*self.root, *path))
+
+    def value(self, *path: str | int, default: Any = None) -> Any:
+        return at(self.work.document, (*self.root, *path), default)
+
+    def put(self, value: Any, *path: str | int) -> None:
+        """Write a value, or take the field away (None). Widgets below keep what they show: see `remake`."""
+        self.work.document = with_value(self.work.document, (*self.root, *path), value)
+
+    def remake(self, document: Mapping[str, Any]) -> None:
+        """Go on with another document, and make every widget anew."""
+        self.work.replace(document)
+        streamlit.rerun()
+
+    def key(self, *path: str | int) -> str:
+        """The key of a widget in the memory of the tab."""
+        work = self.work
+        return f"campaign:{work.key}:{work.generation}:{written((*self.root, *path))}"
+
+    def tell(self, *path: str | int, inside: bool = True) -> None:
+        """What the API says of this field. inside: also of what is in it."""
+        place = written((*self.root, *path))
+        for mistake in self.work.mistakes:
+            about = is_about(mistake, place) if inside else mistake.field == place
+            if about and mistake not in self.told:
+                self.told.add(mistake)
+                streamlit.markdown(f":red[:material/error: {formats.plain(mistake.message)}]")
+
+    def text(self, path: Path, name: str, *, area: bool = False, **options: Any) -> str:
+        """A text; an empty one takes the field away."""
+        widget = streamlit.text_area if area else streamlit.text_input
+
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002  # as Streamlit calls it
+            return widget(label, key=key, help=help, **options) or ""
+
+        return str(self._field(path, name, fields.TEXT, "", show))
+
+    def number(
+        self,
+        path: Path,
+        name: str,
+        *,
+        codec: Codec[Any] = fields.NUMBER,
+        default: Any = None,
+        least: float = 0,
+        most: float = _MOST,
+        step: float = 1.0,
+        format: str | None = None,  # noqa: A002  # as Streamlit calls it
+    ) -> Any:
+        """A number. Without a default it may be left empty."""
+        whole = codec is fields.WHOLE
+        of: Callable[[float], float] = int if whole else float
+
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
+            return streamlit.number_input(
+                label,
+                min_value=of(least),
+                max_value=of(most),
+                value=None,
+                step=of(step),
+                format=format,
+                key=key,
+                help=help,
+            )
+
+        return self._field(path, name, codec, default, show)
+
+    def percent(self, path: Path, name: str, *, default: float | None = None, step: float = 1.0) -> Any:
+        """A share, shown as percent."""
+        return self.number(
+            path, name, codec=fields.PERCENT, default=default, most=100, step=step, format="%.6g"
+        )
+
+    def yes(self, path: Path, name: str, *, default: bool = False) -> bool:
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
+            return streamlit.toggle(label, key=key, help=help)
+
+        return bool(self._field(path, name, fields.YES, default, show))
+
+    def one_of(
+        self,
+        path: Path,
+        name: str,
+        options: Sequence[str],
+        *,
+        default: str = "",
+        words: str | None = None,
+        new: bool = False,
+    ) -> str:
+        """One of some texts. words: the prefix of what they are called in the catalogue. new: others can be typed."""
+        there = fields.shown(self.work.document, (*self.root, *path), fields.TEXT, default)
+        offered = list(dict.fromkeys([*([] if there in options or not there else [there]), *options]))
+
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
+            if there:
+                streamlit.session_state.setdefault(key, there)
+            chosen = streamlit.selectbox(
+                label,
+                offered,
+                index=None,
+                format_func=names_of(words, offered),
+                key=key,
+                help=help,
+                accept_new_options=new,
+            )
+            return chosen or ""
+
+        return str(self._field(path, name, fields.TEXT, default, show, begun=True))
+
+    def some_of(
+        self, path: Path, name: str, options: Sequence[str], *, words: str | None = None, new: bool = False
+    ) -> tuple[str, ...]:
+        there = fields.shown(self.work.document, (*self.root, *path), fields.TEXTS, ())
+        offered = list(dict.fromkeys([*options, *there]))
+
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
+            chosen = streamlit.multiselect(
+                label,
+                offered,
+                format_func=names_of(words, offered),
+                key=key,
+                help=help,
+                accept_new_options=new,
+            )
+            return tuple(chosen)
+
+        return tuple(self._field(path, name, fields.TEXTS, (), show))
+
+    def duration(self, path: Path, name: str, *, default: Duration = Duration(0, "d")) -> Duration:  # noqa: B008  # frozen
+        """So many of a unit. 0: none, and the field is taken away."""
+
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
+            given = fields.shown(self.work.document, (*self.root, *path), fields.DURATION, default)
+            for part, value in (("number", given.number), ("unit", given.unit)):
+                streamlit.session_state.setdefault(f"{key}:{part}", value)
+            with streamlit.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+                number = streamlit.number_input(
+                    label, min_value=0, max_value=10_000, step=1, key=f"{key}:number", help=help
+                )
+                unit = streamlit.selectbox(
+                    say("campaign_field.label.unit"),
+                    fields.UNITS,
+                    format_func=names_of("new_campaign.unit", fields.UNITS),
+                    key=f"{key}:unit",
+                )
+            return Duration(int(number), unit)
+
+        chosen: Duration = self._field(path, name, fields.DURATION, default, show, begun=True)
+        return chosen
+
+    def clock(self, path: Path, name: str, *, default: time) -> time:
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
+            return streamlit.time_input(label, value=None, key=key, help=help) or default
+
+        chosen: time = self._field(path, name, fields.TIME, default, show)
+        return chosen
+
+    def moment(self, path: Path, name: str) -> datetime | None:
+        """A moment, shown in the viewer's zone; empty where none is named."""
+        zone = viewer.zone()
+        given = fields.shown(self.work.document, (*self.root, *path), _A_MOMENT, None)
+
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
+            local = None if given is None else given.astimezone(zone).replace(tzinfo=None)
+            streamlit.session_state.setdefault(key, local)
+            chosen = streamlit.datetime_input(
+                f"{label} ({viewer.zone_name()})", value=None, key=key, help=help
+            )
+            if chosen is None or chosen == local:
+                return None if chosen is None else given
+            return chosen.replace(tzinfo=zone).astimezone(UTC)
+
+        chosen: datetime | None = self._field(path, name, _A_MOMENT, None, show, begun=True)
+        return chosen
+
+    def local_moment(self, path: Path, name: str) -> datetime | None:
+        """A day and a time on each user's own clock."""
+
+        def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
+            return streamlit.datetime_input(label, value=None, key=key, help=help)
+
+        chosen: datetime | None = self._field(path, name, _A_LOCAL_MOMENT, None, show)
+        return chosen
+
+    def choice(self, name: str, options: Sequence[str], now: str, *, words: str, place: str = "") -> str:
+        """One of a few ways, as buttons side by side; it stands for no single field."""
+        key = self.key(f"~{name}{place}")
+        streamlit.session_state.setdefault(key, now)
+        chosen = streamlit.segmented_control(
+            say(f"campaign_field.label.{name}"),
+            options,
+            required=True,
+            format_func=names_of(words, options),
+            key=key,
+            help=explained(name),
+        )
+        return str(chosen)
+
+    def _field(
+        self,
+        path: Path,
+        name: str,
+        codec: Codec[Any],
+        default: Any,
+        show: Show,
+        *,
+        begun: bool = False,
+    ) -> Any:
+        """What a widget shows and gets. begun: it sets by itself what its widgets show at first."""
+        whole = (*self.root, *path)
+        assert fields.is_shown(whole), written(whole)  # noqa: S101  # `fields.SHOWN` says what the form has
+        key = self.key(*path)
+        was = fields.shown(self.work.document, whole, codec, default)
+        if not begun:
+            streamlit.session_state.setdefault(key, was)
+        chosen = show(key, say(f"campaign_field.label.{name}"), explained(name))
+        if chosen is None and default is not None:
+            chosen = default  # a number that was emptied is as if nothing had been said
+        if chosen is None:
+            if was is not None:
+                self.work.document = with_value(self.work.document, whole, None)
+        elif fields.hidden(self.work.document, whole, codec) and chosen == default:
+            streamlit.caption(say("new_campaign.kept_as_it_is", value=formats.plain(str(self.value(*path)))))
+        else:
+            self.work.document = fields.edited(self.work.document, whole, codec, default, chosen)
+        self.tell(*path)
+        return chosen
+
+
+def names_of(words: str | None, options: Sequence[str]) -> Callable[[str], str]:
+    """What options are called, in the language of this run; one that was typed is called what it is."""
+    names = {option: called(words, option) for option in options}
+    return lambda option: names.get(option, option)
+
+
+def called(words: str | None, option: str) -> str:
+    """What an option is called: its text in the catalogue, or itself."""
+    key = f"{words}.{option}"
+    return say(key) if words and key in catalogue() else option
+
+
+def explained(name: str) -> str | None:
+    """The explanation of a field; every field has one but those that are explained by their label alone."""
+    key = f"campaign_field.help.{name}"
+    return say(key) if key in catalogue() else None

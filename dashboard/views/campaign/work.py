@@ -1,0 +1,193 @@
+"""The campaign that is being written in this browser tab: opened from the address, saved after every change."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import streamlit
+
+from dashboard import viewer
+from dashboard.calls import campaigns
+from dashboard.calls.campaigns import Draft
+from dashboard.campaign import documents, metrics
+from dashboard.campaign.documents import at
+from dashboard.campaign.steps import Mistake, mistakes_of
+from dashboard.client import ApiError, Client
+from dashboard.texts import say
+from dashboard.views import states
+
+_WORK: Final = "campaign_work"
+REMEMBERED_SECONDS: Final = 60
+
+
+@dataclass
+class Work:
+    """`key`: of the draft that is saved. `saved`: the document as it was last saved or stored, `revision` of that draft (0: none).
+
+    `stored_as`: the experiment, not yet started, that it was stored as, and `stored` its document then. `generation` is
+    counted up when rows move, so that no widget shows what belongs to another row. `mistakes` are the API's, of its last look.
+    """
+
+    key: str
+    document: dict[str, Any]
+    saved: dict[str, Any]
+    revision: int = 0
+    stored_as: str | None = None
+    stored: dict[str, Any] | None = None
+    generation: int = 0
+    mistakes: list[Mistake] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    assumptions: dict[str, Any] = field(default_factory=dict)
+    saved_at: datetime | None = None
+    conflict: str | None = None
+    not_saved: str | None = None
+    plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    memory: dict[str, tuple[datetime, Any]] = field(default_factory=dict)
+
+    def replace(self, document: Mapping[str, Any]) -> None:
+        """Another document, whose rows may stand elsewhere: every widget is made anew."""
+        self.document = dict(document)
+        self.generation += 1
+
+
+def current(client: Client) -> Work | None:
+    """The campaign that the address names, else the one of this tab, else a new one. None: the error is on the page."""
+    work: Work | None = streamlit.session_state.get(_WORK)
+    draft, copy = streamlit.query_params.get("draft"), streamlit.query_params.get("copy")
+    try:
+        if copy:
+            work = _copied(client, copy)
+            del streamlit.query_params["copy"]
+        elif draft and (work is None or work.key != draft):
+            work = _opened(client, draft)
+        elif work is None:
+            work = _new(metrics.begun())
+    except ApiError as error:
+        states.show_error(error)
+        return None
+    if work.saved_at is not None or work.stored_as:
+        streamlit.query_params["draft"] = work.key
+    streamlit.session_state[_WORK] = work
+    return work
+
+
+def leave() -> None:
+    """Forget the campaign of this tab; what is saved stays with the API."""
+    streamlit.session_state.pop(_WORK, None)
+    for name in ("draft", "copy", "step"):
+        streamlit.query_params.pop(name, None)
+
+
+def save(client: Client, work: Work, *, over: bool = False) -> None:
+    """Keep the document with the API when it has changed. over: also what somebody else has saved since.
+
+    What keeps it from being saved is noted in `work`; the next run tries again.
+    """
+    if (work.document == work.saved and not over) or (work.conflict and not over):
+        return
+    try:
+        kept = campaigns.save_draft(client, work.key, work.document, revision=None if over else work.revision)
+    except ApiError as error:
+        states.leave_if_refused(error)
+        if error.status == 409:
+            work.conflict = str(error)
+        else:
+            work.not_saved = str(error)
+        return
+    work.saved, work.revision, work.saved_at = work.document, kept.revision, viewer.now()
+    work.conflict = work.not_saved = None
+    streamlit.query_params["draft"] = work.key
+
+
+def store(client: Client, work: Work) -> bool:
+    """Store the document as an experiment that has not started. False: the mistakes are noted in `work`."""
+    try:
+        work.warnings = campaigns.store(client, work.document, key=work.stored_as)
+    except ApiError as error:
+        note(work, error)
+        return False
+    key = str(at(work.document, ("key",), work.key))
+    try:
+        campaigns.forget_draft(client, work.key)
+    except ApiError as error:
+        states.leave_if_refused(error)
+        work.not_saved = str(error)
+    work.key = work.stored_as = key
+    work.stored = work.saved = work.document
+    work.revision, work.mistakes, work.conflict = 0, [], None
+    streamlit.query_params["draft"] = key
+    return True
+
+
+def note(work: Work, error: ApiError) -> None:
+    """The fields that the API finds wrong; an error that names none is told as it is."""
+    states.leave_if_refused(error)
+    work.mistakes = mistakes_of(error.problems) or [Mistake("", str(error))]
+
+
+def remembered(work: Work, name: str, fetch: Any) -> Any:
+    """What `fetch` answered under this name in the last minute, else what it answers now. Raises ApiError."""
+    now = viewer.now()
+    found = work.memory.get(name)
+    if found is not None and (now - found[0]).total_seconds() < REMEMBERED_SECONDS:
+        return found[1]
+    value = fetch()
+    work.memory[name] = (now, value)
+    return value
+
+
+def _new(document: Mapping[str, Any]) -> Work:
+    # What nobody has changed yet is not saved: a look at the page leaves nothing behind.
+    return Work(key=f"new-{secrets.token_hex(4)}", document=dict(document), saved=dict(document))
+
+
+def _copied(client: Client, key: str) -> Work:
+    _status, design = campaigns.design(client, key)
+    document = documents.opened(design)
+    name = say("new_campaign.copy_of", name=str(document.get("name") or key))
+    made = _new(documents.copied(document, name=name[:200]))
+    made.document["key"] = documents.key_from(f"{key}-copy")
+    made.saved = {}
+    return made
+
+
+def _opened(client: Client, key: str) -> Work:
+    draft = _found(client, key)
+    status, design = _stored(client, key)
+    stored = documents.opened(design) if status == "draft" else None
+    if draft is None and stored is None:
+        words = "new_campaign.has_started" if design else "new_campaign.no_such_draft"
+        raise ApiError(say(words, key=key), status=404)
+    if draft is not None:
+        document: dict[str, Any] = dict(draft.document)
+    else:
+        document = stored or {}
+    return Work(
+        key=key,
+        document=document,
+        saved=document,
+        revision=draft.revision if draft else 0,
+        stored_as=key if stored is not None else None,
+        stored=stored,
+        saved_at=viewer.now(),
+    )
+
+
+def _found(client: Client, key: str) -> Draft | None:
+    try:
+        return campaigns.draft(client, key)
+    except ApiError as error:
+        if error.status in {404, 422}:  # no draft has such a key
+            return None
+        raise
+
+
+def _stored(client: Client, key: str) -> tuple[str, Mapping[str, Any]]:
+    try:
+        return campaigns.design(client, key)
+    except ApiError as error:
+        if error.status in {404, 422}:
+            return "", {}
+        raise
