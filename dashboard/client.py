@@ -220,21 +220,8 @@ def _experiment_path(key: str) -> str:
     return f"/v1/experiments/{quote(key, safe='')}"
 
 
-<<<<<<< HEAD
 def _problem(response: httpx.Response) -> tuple[str, list[tuple[str, str]]]:
     """The problem's own words (RFC 9457), or the status when it has none; and each wrong field with what is wrong."""
-=======
-def _sentence(response: httpx.Response) -> str:
-    """The problem's own words (RFC 9457), or the status when it has none."""
-    problem = _problem_document(response)
-    detail = problem.get("detail") or problem.get("title")
-    fields = [f"{field}: {message}" for field, message in _problems(problem) if message not in str(detail)]
-    words = "; ".join([*([str(detail)] if detail else []), *fields])
-    return words or f"The API answered {response.status_code} {response.reason_phrase}."
-
-
-def _problem_document(response: httpx.Response) -> Mapping[str, Any]:
->>>>>>> ebb79b9 (New campaign: a wizard from audience to launch over the document of a campaign, saved as it is typed)
     try:
         problem = response.json()
     except ValueError:

@@ -9,7 +9,7 @@ from dashboard.client import ApiError, Client
 
 Document = Mapping[str, Any]
 MOST_LISTED: Final = 200
-"""Templates, segments, metrics or events that one list offers; whatever is beyond can be typed."""
+"""Templates or metrics that one list offers; whatever is beyond can be typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +94,6 @@ def plan(client: Client, document: Document, assumptions: Document, *, simulate:
     return _mapping(client, client.send("POST", "/v1/plan", json=body).json(), "/v1/plan")
 
 
-def preview_audience(client: Client, condition: Document, *, category: str) -> Document:
-    """How many users a condition means, and five of them."""
-    body = {"condition": condition, "sample": 5, "category": category}
-    path = "/v1/segments/preview"
-    return _mapping(client, client.send("POST", path, json=body).json(), path)
-
-
-def read_condition(client: Client, condition: Document) -> Document:
-    """A condition in words: `text` and `english`."""
-    path = "/v1/conditions"
-    return _mapping(client, client.send("POST", path, json={"condition": condition}).json(), path)
-
-
 def preview_message(client: Client, message: Document, condition: Document) -> Document:
     """What three users of a condition would read."""
     body = {"message": message, "condition": condition, "sample": 3}
@@ -120,18 +107,9 @@ def templates(client: Client, *, contains: str = "") -> list[Document]:
     return _items(client, "/v1/templates", limit=MOST_LISTED, **more)
 
 
-def segments(client: Client) -> list[Document]:
-    return _items(client, "/v1/segments", limit=MOST_LISTED)
-
-
 def metrics(client: Client) -> list[Document]:
     """The library of metrics."""
     return _items(client, "/v1/metrics", limit=MOST_LISTED)
-
-
-def event_names(client: Client) -> list[str]:
-    """What users have done, in the order of names."""
-    return [str(item.get("name")) for item in _items(client, "/v1/events/names", limit=MOST_LISTED)]
 
 
 def _path(kind: str, key: str) -> str:

@@ -43,7 +43,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Whom a condition means. `messageable`: with a phone number and consent to marketing."""
+    """Whom a condition means. `messageable`: with a phone number and consent to the category asked about."""
 
     count: Count
     messageable: Count | None
@@ -92,10 +92,15 @@ def read(client: Client, *, condition: Mapping[str, Any] | None = None, text: st
     )
 
 
-def preview(client: Client, condition: Mapping[str, Any], *, sample: int = 10) -> Preview:
-    """How many users a condition means, and some of them. The API bounds its own time. Raises ApiError."""
+def preview(
+    client: Client, condition: Mapping[str, Any], *, sample: int = 10, category: str = "marketing"
+) -> Preview:
+    """How many users a condition means, how many of them have agreed to `category`, and some of them. The API bounds its own
+    time. Raises ApiError.
+    """
     path = "/v1/segments/preview"
-    answer = client.send("POST", path, json={"condition": condition, "sample": sample}).json()
+    body = {"condition": condition, "sample": sample, "category": category}
+    answer = client.send("POST", path, json=body).json()
     count = _count(answer)
     if count is None:
         raise client.unreadable(path)

@@ -7,14 +7,14 @@ from typing import Any, Final
 import streamlit
 
 from dashboard import formats
-from dashboard.calls import campaigns
+from dashboard.calls import conditions
 from dashboard.campaign import documents, fields, timing
 from dashboard.campaign.documents import at
 from dashboard.campaign.fields import Duration
 from dashboard.campaign.timing import WeeklyTime
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views import condition_builder, states
+from dashboard.views import condition_builder, condition_words, states
 from dashboard.views.campaign.widgets import Form, explained, names_of
 from dashboard.views.campaign.work import remembered
 
@@ -26,7 +26,6 @@ def show(client: Client, form: Form) -> None:
     _show_name(form)
     streamlit.subheader(say("new_campaign.whom"), anchor=False)
     _show_condition(client, form)
-    _show_count(client, form)
     _show_shares(form)
     streamlit.subheader(say("new_campaign.when"), anchor=False)
     _show_trigger(client, form)
@@ -55,20 +54,25 @@ def _show_name(form: Form) -> None:
 def _show_condition(client: Client, form: Form) -> None:
     condition = form.value("audience", "condition", default={})
     whom = form.choice("whom", WHOM, _whom(condition), words="new_campaign.whom_is")
-    if whom == "everyone":
-        if condition:
-            form.put(None, "audience", "condition")
-        streamlit.caption(say("new_campaign.everyone"))
-    elif whom == "segment":
-        _show_segment(client, form, condition)
-    else:
+    form.work.unfinished = False
+    if whom == "condition":
+        # The builder says by itself what it means, for whom, and what is wrong.
         try:
             entered = condition_builder.show(client, form.key("audience", "condition"), condition or None)
         except ApiError as error:
             states.show_error(error)
             return
+        form.work.unfinished = entered is None
         if entered is not None and entered != condition:
             form.put(dict(entered) or None, "audience", "condition")
+    elif whom == "segment":
+        _show_segment(client, form, condition)
+        _show_count(client, form)
+    else:
+        if condition:
+            form.put(None, "audience", "condition")
+        streamlit.caption(say("new_campaign.everyone"))
+        _show_count(client, form)
     form.tell("audience", "condition")
 
 
@@ -85,11 +89,10 @@ def _segment_of(condition: Mapping[str, Any]) -> str | None:
 
 def _show_segment(client: Client, form: Form, condition: Mapping[str, Any]) -> None:
     try:
-        known = remembered(form.work, "segments", lambda: campaigns.segments(client))
+        names = remembered(form.work, "segments", lambda: conditions.segment_names(client))
     except ApiError as error:
         states.show_error(error)
         return
-    names = {str(item.get("key")): str(item.get("name") or item.get("key")) for item in known}
     if not names:
         streamlit.info(say("new_campaign.no_segment"))
         streamlit.page_link("views/segments.py", label=say("app.page.segments"))
@@ -111,57 +114,23 @@ def _show_segment(client: Client, form: Form, condition: Mapping[str, Any]) -> N
 
 
 def _show_count(client: Client, form: Form) -> None:
-    """How many they are now, said again in words, and some of them."""
+    """How many they are now, said in words, and some of them."""
     condition = form.value("audience", "condition", default={})
-    category = form.value("category", default="marketing")
+    category = str(form.value("category", default="marketing"))
+    work = form.work
     try:
-        with streamlit.spinner(say("new_campaign.counting")):
-            found = remembered(
-                form.work,
-                f"count {category} {condition}",
-                lambda: campaigns.preview_audience(client, condition, category=category),
+        if condition:
+            name = f"words {condition}"
+            condition_words.show_reading(
+                remembered(work, name, lambda: conditions.read(client, condition=condition))
             )
-            words = (
-                remembered(
-                    form.work, f"words {condition}", lambda: campaigns.read_condition(client, condition)
-                )
-                if condition
-                else {}
-            )
+        name = f"count {category} {condition}"
+        found = remembered(work, name, lambda: conditions.preview(client, condition, category=category))
     except ApiError as error:
         states.leave_if_refused(error)
         streamlit.warning(formats.plain(str(error)))
         return
-    told = [_counted("new_campaign.count", found)]
-    if isinstance(found.get("messageable"), Mapping):
-        told.append(_counted("new_campaign.messageable", found["messageable"]))
-    with streamlit.container(border=True):
-        if words.get("english"):
-            streamlit.markdown(f"**{formats.plain(str(words['english']))}**")
-        streamlit.markdown(" ".join(told))
-        for warning in found.get("warnings") or []:
-            streamlit.warning(formats.plain(str(warning)))
-        rows = [
-            {
-                say("new_campaign.user"): str(user.get("user_id")),
-                say("new_campaign.attributes"): ", ".join(
-                    f"{name}: {value}" for name, value in list(at(user, ("attributes",), {}).items())[:8]
-                ),
-            }
-            for user in found.get("sample") or []
-        ]
-        if rows:
-            with streamlit.expander(say("new_campaign.sample")):
-                streamlit.dataframe(rows, hide_index=True, alt=say("new_campaign.sample"))
-
-
-def _counted(key: str, found: Mapping[str, Any]) -> str:
-    count = int(found.get("count") or 0)
-    told = say(key, count=count, number=formats.count(count))
-    if found.get("exact"):
-        return told
-    bounds = {name: formats.count(int(found.get(name) or 0)) for name in ("lower", "upper")}
-    return f"{told} {say('new_campaign.estimated', **bounds)}"
+    condition_words.show_preview(found)
 
 
 def _show_shares(form: Form) -> None:
@@ -282,7 +251,7 @@ def _show_recurring(form: Form) -> None:
 def known_events(client: Client, form: Form) -> list[str]:
     """What users have done, to choose from; nothing when it cannot be asked, for an event can be typed as well."""
     try:
-        return list(remembered(form.work, "events", lambda: campaigns.event_names(client)))
+        return list(remembered(form.work, "events", lambda: conditions.event_names(client)))
     except ApiError as error:
         states.leave_if_refused(error)
         streamlit.caption(formats.plain(str(error)))

@@ -25,6 +25,9 @@ def show(client: Client, form: Form) -> None:
     if streamlit.session_state.get(ASKED) == plan_step.plan_name(campaign):
         _confirm(client, campaign)
         return
+    if campaign.unfinished:
+        streamlit.error(say("new_campaign.unfinished"), icon=":material/error:")
+        return
     with streamlit.container(horizontal=True):
         check = streamlit.button(say("new_campaign.check"), icon=":material/fact_check:")
         store = streamlit.button(say("new_campaign.store"), icon=":material/save:")

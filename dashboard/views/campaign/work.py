@@ -28,6 +28,7 @@ class Work:
 
     `stored_as`: the experiment, not yet started, that it was stored as, and `stored` its document then. `generation` is
     counted up when rows move, so that no widget shows what belongs to another row. `mistakes` are the API's, of its last look.
+    `unfinished`: the condition builder holds something that is no condition yet, so the document still has the last one.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Work:
     warnings: list[str] = field(default_factory=list)
     assumptions: dict[str, Any] = field(default_factory=dict)
     saved_at: datetime | None = None
+    unfinished: bool = False
     conflict: str | None = None
     not_saved: str | None = None
     plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
