@@ -5,7 +5,7 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from targeting import campaigns
 from tests.integration.people import REMINDER, add_people, campaign
-from tests.integration.rule_world import ORDERED, happens, tick
+from tests.integration.rule_world import ORDERED, happens, put, rule, tick
 
 ON_ORDER = {"type": "event", "event": ORDERED, "delay": "2h"}
 BOTH = [REMINDER | {"control": True}, REMINDER | {"key": "other"}]
@@ -26,7 +26,19 @@ def test_who_came_and_who_was_left_out_is_counted(database: Database, clock: Ste
     assert counted() == EnrolmentAnswer()
     with database.transaction() as session:
         campaigns.start(session, clock, actor="test", key="spring")
-    for users in [("user-1", "user-2", "user-3", "user-9"), ("user-3", "user-10", "user-11")]:
+    # Another rule was there first for one of them: the campaign's own has brought nobody by that.
+    put(
+        database,
+        clock,
+        rule(
+            "lookers",
+            trigger={"type": "event", "event": "Looked"},
+            actions=[{"type": "enrol", "experiment": "spring"}],
+        ),
+    )
+    happens(database, clock, "user-4", name="Looked")
+    tick(database, clock)
+    for users in [("user-1", "user-2", "user-3", "user-4", "user-9"), ("user-3", "user-10", "user-11")]:
         happens(database, clock, *users)
         tick(database, clock)
     found = counted()
