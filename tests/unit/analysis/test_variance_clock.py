@@ -123,14 +123,15 @@ def test_a_guardrail_is_cleared_by_its_own_clock() -> None:
     guard = replace(BOUGHT, role=MetricRole.GUARDRAIL, direction=Direction.DECREASE, margin=0.01)
 
     def cleared(variances: Any) -> list[bool | None]:
+        plan = planned(variances, planned_n=6000, looks=(0.5, 0.8), information=1.0)
         verdicts = []
-        for x_t in range(150, 190, 2):
-            told = reported(planned(variances), users(190, x_t), guard).metrics[0].effects[0].guardrail
+        for x_t in range(175, 195):
+            told = reported(plan, users(190, x_t), guard).metrics[0].effects[0].guardrail
             assert told is not None
             verdicts.append(told.non_inferior)
         return verdicts
 
-    by_users, by_variance = cleared(None), cleared({"bought": RISING})
+    by_users, by_variance = cleared(None), cleared({"bought": ((0.5, 0.01), (0.8, 0.02))})
     assert True in by_users
     assert False in by_users
     assert sum(map(bool, by_variance)) < sum(map(bool, by_users))
