@@ -23,7 +23,8 @@ from experiments.vocabulary import Direction, Method
 
 _DAY: Final = timedelta(days=1)
 SECONDS: Final = 8.0
-"""Of processor time that the runs may take when nobody says how many; with a number of runs ten times as much."""
+"""Of processor time that the runs may take when nobody says how many; with a number of runs `LONGER` times as much."""
+LONGER: Final = 4
 USUAL: Final = 1_000
 FEWEST: Final = 100
 
@@ -98,7 +99,7 @@ class BanditTrial:
         found = [self._arm(trial, k, float(mean)) for k, mean in enumerate(means)]
         if not all(0 <= rate <= 1 for rate, _ in found):
             raise InsufficientData("a rate would lie outside of 0 to 1")
-        cost, order = self.design.bandit and self.design.bandit.cost, _control_first(self.design)
+        cost, order = self.design.bandit and self.design.bandit.cost, control_first(self.design)
         return World(
             rates=np.array([rate for rate, _ in found]),
             amounts=None if self.definition.is_share else [each for _, each in found if each is not None],
@@ -126,7 +127,8 @@ class BanditTrial:
         return mean / value, Amounts(value, value)
 
 
-def _control_first(design: ExperimentDesign) -> list[str]:
+def control_first(design: ExperimentDesign) -> list[str]:
+    """The keys of the variants, in the order of a trial."""
     return sorted((each.key for each in design.variants), key=lambda key: key != design.control.key)
 
 
@@ -158,7 +160,7 @@ def _of_one_look(method: str) -> str:
 def _affordable(world: World, looks: list[int], runs: int) -> int:
     # A report costs about as much as the weights of an interval.
     of_one = seconds_of_a_run(world) / 2 * (1 + len(looks) / len(world.arrivals))
-    most = int(SECONDS * (10 if runs else 1) / of_one)
+    most = int(SECONDS * (LONGER if runs else 1) / of_one)
     if most < FEWEST:
         raise InsufficientData(
             f"{len(world.arrivals)} reallocations among {len(world.rates)} variants take too long to simulate: `touchstone simulate` takes its time"

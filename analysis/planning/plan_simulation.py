@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from analysis.planning.bandit_trial import BanditTrial
+from analysis.planning.bandit_trial import BanditTrial, control_first
 from analysis.planning.plan_allocation import Simulator, moves, run_trial
 from analysis.planning.plan_audience import Inflow
 from analysis.planning.plan_findings import MetricPlan, Simulation
@@ -52,7 +52,7 @@ def simulate_plan(
     arrivals = (by_day[0], *(by_day[day] - by_day[day - 1] for day in range(1, days + 1)))
     made = run_trial(
         Trial(
-            shares=tuple(design.shares[key] for key in _control_first(design)),
+            shares=tuple(design.shares[key] for key in control_first(design)),
             means=tuple(plan.base.mean + delta * steps for steps in moved),
             sds=None
             if drawn_as_rates
@@ -106,7 +106,7 @@ def _comparisons(
     design: ExperimentDesign,
 ) -> tuple[Sequence[str], tuple[tuple[float, ...], ...] | None, Sequence[int]]:
     """Names of the comparisons, their contrasts (None: each variant minus the control), and how many effects each arm has."""
-    variants = [design.variant(key) for key in _control_first(design)]
+    variants = [design.variant(key) for key in control_first(design)]
     if not design.factors:
         return [each.key for each in variants[1:]], None, [int(not each.control) for each in variants]
     first = {factor.key: factor.levels[0].key for factor in design.factors}
@@ -116,7 +116,3 @@ def _comparisons(
     )
     moved = [sum(level != first[factor] for factor, level in each.levels.items()) for each in variants]
     return list(effects), tuple(effects.values()), moved
-
-
-def _control_first(design: ExperimentDesign) -> list[str]:
-    return sorted((each.key for each in design.variants), key=lambda key: key != design.control.key)
