@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, field_validator, model_validator
 
+from experiments.clock import format_duration
 from experiments.errors import Problem
 from experiments.metrics import KEY_PATTERN, MetricDefinition, PositiveDuration
 from experiments.quantities import inside
@@ -20,6 +21,8 @@ OBJECTIVES: Final = (MetricKind.PROPORTION, MetricKind.COUNT, MetricKind.SUM, Me
 MONEY: Final = (MetricKind.SUM, MetricKind.MEAN)
 DEFAULT_LEADER: Final = 0.5
 DEFAULT_WAVE: Final = 0.1
+LEAST_INTERVAL: Final = timedelta(minutes=5)
+"""Each slot reads all facts of the experiment, and opens an epoch within which alone arms are compared: seconds would be all cost."""
 _MOST: Final = 1e9
 
 
@@ -147,10 +150,10 @@ def allocation_problems(
 ) -> list[Problem]:
     """What is wrong with a bandit beside the rest of its design, by the path of its field.
 
-    arms: how many variants there are. metrics: those that are whole; `named` are all. primary: the first primary one. at_once:
+    arms: how many variants get users. metrics: those that are whole; `named` are all. primary: the first primary one. at_once:
     whether the whole audience is met at one moment (trigger once), so that there is something to cut into waves. on_a_day: whether that moment is a day and time on each user's own clock.
     """
-    problems = _floor_problems(allocation.floor, arms)
+    problems = [*_interval_problems(allocation.interval), *_floor_problems(allocation.floor, arms)]
     if allocation.waves is not None and not at_once:
         problems.append(
             Problem(
@@ -182,6 +185,18 @@ def settled(allocation: BanditAllocation, *, primary: str, at_once: bool) -> Ban
     """The allocation with what it left out: its metric, and waves where the audience is met at one moment."""
     waves = Waves(share=DEFAULT_WAVE) if allocation.waves is None and at_once else allocation.waves
     return allocation.model_copy(update={"metric": allocation.metric or primary, "waves": waves})
+
+
+def _interval_problems(interval: timedelta) -> list[Problem]:
+    if interval >= LEAST_INTERVAL:
+        return []
+    least, asked = format_duration(LEAST_INTERVAL), format_duration(interval)
+    return [
+        Problem(
+            "allocation.interval",
+            f"is at least {least}, not {asked}: between two reallocations users have to come, and to convert",
+        )
+    ]
 
 
 def _floor_problems(floor: float, arms: int) -> list[Problem]:

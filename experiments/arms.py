@@ -5,17 +5,23 @@ brings it back.
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from sqlmodel import Session
 
 from experiments import audit, repository
 from experiments.clock import Clock
-from experiments.design import read_design
+from experiments.design import ExperimentDesign, read_design
 from experiments.errors import Conflict, Invalid, NotFound, Problem
 from experiments.models import Epoch, Experiment
 from experiments.service import check_reason, design_of, live, open_epoch
+
+
+LEAST_SHARE: Final = 0.001
+"""Of a variant that is added under fixed weights; under a bandit it is the floor."""
+_OF_A_WINDOW: Final = re.compile(r"metrics\[\d+\]\.window")
 
 
 def active_arms(weights: Mapping[str, float]) -> tuple[str, ...]:
@@ -36,18 +42,20 @@ def add_variant(
     """Add a variant to a running or paused experiment; returns it and the epoch in which the variant gets users.
 
     variant: as in a campaign, but not the control, and without `weight`: `share` is its share of new users, an even one when
-    None; the others keep their proportions. Raises NotFound; Conflict for an experiment that is a draft or stopped; Invalid
+    None, and at least the floor of a bandit; the others keep their proportions. Raises NotFound; Conflict for an experiment that is a draft or stopped; Invalid
     with paths below `variant` for what a draft would be refused for, or for `share` or `reason`.
     """
     experiment = live(session, key, "given another variant", instead="redesign the draft")
     check_reason(reason)
     before = experiment.definition
     old = repository.current_epoch(session, _id(experiment))
-    share = 1 / (len(active_arms(old.weights)) + 1) if share is None else share
-    if not 0 < share < 1:
-        raise Invalid(f"is a share above 0 and below 1, not {share:g}", field="share")
+    if share is None:
+        share = 1 / (len(active_arms(old.weights)) + 1)
+    else:
+        _check_share(design_of(experiment), share)
     _check_new(variant)
-    experiment.definition = _with_variant(experiment, variant, share=share)
+    idle = [arm for arm in old.weights if not old.weights[arm]]
+    experiment.definition = _with_variant(experiment, variant, share=share, without_users=idle)
     experiment.updated_at = clock.now()
     added = str(variant["key"])
     session.flush()
@@ -138,7 +146,20 @@ def _check_new(variant: Mapping[str, Any]) -> None:
         raise Invalid.of(problems)
 
 
-def _with_variant(experiment: Experiment, variant: Mapping[str, Any], *, share: float) -> dict[str, Any]:
+def _check_share(design: ExperimentDesign, share: float) -> None:
+    if not 0 < share < 1:
+        raise Invalid(f"is a share above 0 and below 1, not {share:g}", field="share")
+    bandit = design.bandit
+    least = LEAST_SHARE if bandit is None else bandit.floor
+    # A variant that hardly anybody gets is never known, nor is it whether its users were drawn as they should be.
+    if share < least:
+        whose = "" if bandit is None else ", the floor that every active variant keeps"
+        raise Invalid(f"is at least {least:g}{whose}, not {share:g}", field="share")
+
+
+def _with_variant(
+    experiment: Experiment, variant: Mapping[str, Any], *, share: float, without_users: Sequence[str]
+) -> dict[str, Any]:
     """The definition with one variant more, checked as a draft is. Its weights say how it began, so one that is written as a
     ratio stays one; shares make room for the new one, for they have to sum to 1.
     """
@@ -154,16 +175,24 @@ def _with_variant(experiment: Experiment, variant: Mapping[str, Any], *, share: 
     document = {**experiment.definition, "variants": [*old, {**variant, "weight": weight}]}
     try:
         # Its metrics are whole in themselves, whatever the library says by now.
-        return read_design(document, library={}).model_dump(mode="json")
+        return read_design(document, library={}, without_users=without_users).model_dump(mode="json")
     except Invalid as error:
-        raise Invalid.of([_as_sent(problem, place=len(old)) for problem in error.problems]) from error
+        raise Invalid.of([_as_sent(problem, variant, place=len(old)) for problem in error.problems]) from error
 
 
-def _as_sent(problem: Problem, *, place: int) -> Problem:
+def _as_sent(problem: Problem, variant: Mapping[str, Any], *, place: int) -> Problem:
     """A problem of the whole design as one of the variant that was sent."""
     name = f"variants[{place}]"
-    field = f"variant{problem.field.removeprefix(name)}" if problem.field.startswith(name) else problem.field
-    return Problem(field, problem.message)
+    if problem.field.startswith(name):
+        return Problem(f"variant{problem.field.removeprefix(name)}", problem.message)
+    if _OF_A_WINDOW.fullmatch(problem.field):
+        # The metrics stay as they are while it runs, so it is the new variant that sends too late for them.
+        late = "frequency" if variant.get("frequency") else "send_time"
+        return Problem(
+            f"variant.{late}",
+            f"its last message comes too late for `{problem.field}`, which {problem.message.partition(';')[0]}; send sooner",
+        )
+    return problem
 
 
 def _id(experiment: Experiment) -> int:

@@ -4,7 +4,7 @@ Everything that can be known to be wrong before anybody is messaged is refused h
 the author wrote it. A design that passes can be started once its audience is not empty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -160,21 +160,30 @@ class ExperimentDesign(_Value):
         return {use.key: use.resolve({}) for use in self.metrics}
 
 
-def read_design(document: Mapping[str, Any], *, library: Mapping[str, MetricDefinition]) -> ExperimentDesign:
+def read_design(
+    document: Mapping[str, Any],
+    *,
+    library: Mapping[str, MetricDefinition],
+    without_users: Collection[str] = (),
+) -> ExperimentDesign:
     """A design from a JSON or YAML document; raises Invalid with every problem and the path of its field.
 
     Metrics that are named only by key are filled in from `library`, so that a later change of the library does not
-    change an experiment that already runs.
+    change an experiment that already runs. without_users: keys of variants that get nobody new, of one that runs.
     """
     whole, problems = crossed(document)
     try:
-        return _read_whole(whole, problems, library=library)
+        return _read_whole(whole, problems, library=library, without_users=without_users)
     except Invalid as error:
         raise Invalid.of(as_written(error.problems, document=document, whole=whole)) from error
 
 
 def _read_whole(
-    document: Mapping[str, Any], problems: list[Problem], *, library: Mapping[str, MetricDefinition]
+    document: Mapping[str, Any],
+    problems: list[Problem],
+    *,
+    library: Mapping[str, MetricDefinition],
+    without_users: Collection[str],
 ) -> ExperimentDesign:
     """A design from a document in which every variant stands; `problems` are those of its factors."""
     try:
@@ -201,7 +210,11 @@ def _read_whole(
     ]
     resolved, metric_problems = _resolve_metrics(design, dict(library))
     problems += metric_problems
-    resolved, allocated = _settle_allocation(resolved, named=[use.key for use in design.metrics])
+    resolved, allocated = _settle_allocation(
+        resolved,
+        named=[use.key for use in design.metrics],
+        arms=sum(variant.key not in without_users for variant in design.variants),
+    )
     problems += allocated
     if not problems:
         problems += series_problems(resolved.variants) or _window_problems(resolved)
@@ -325,9 +338,11 @@ def _end_problems(design: ExperimentDesign) -> list[Problem]:
 
 
 def _settle_allocation(
-    design: ExperimentDesign, *, named: Sequence[str]
+    design: ExperimentDesign, *, named: Sequence[str], arms: int
 ) -> tuple[ExperimentDesign, list[Problem]]:
-    """A design of resolved metrics with its allocation whole. named: the keys of all its metrics, wrong ones included."""
+    """A design of resolved metrics with its allocation whole. named: the keys of all its metrics, wrong ones included. arms:
+    how many of its variants get users.
+    """
     bandit = design.bandit
     if bandit is None:
         return design, []
@@ -335,7 +350,7 @@ def _settle_allocation(
     at_once = isinstance(design.trigger, OnceTrigger)
     problems = allocation_problems(
         bandit,
-        arms=len(design.variants),
+        arms=arms,
         metrics=design.metric_definitions(),
         named=named,
         primary=primary,

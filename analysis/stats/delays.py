@@ -47,7 +47,7 @@ def delay_curve(conversions: ArrayLike, *, pooling: float = POOLING) -> DelayCur
         g_b = d_b / n_b,     d_b = sum_{a > b} D_ab,     n_b = sum_{a > b} sum_{b' <= b} D_ab',     F(e_a) = prod_{b >= a} (1 - g_b)
 
     shrunk towards the pooled curve:  g_kb = (d_kb + m g_b) / (n_kb + m), m = `pooling`. conversions: D, (.., K, A, B) with A = B + 1, in which
-    D_ab is only counted for b < a (others are ignored). For amounts or repeated events, weigh D by them.
+    D_ab is only counted for b < a (others are ignored). Repeated events count each.
     pooling: 0 keeps the arms apart. ValueError for other shapes and negative counts.
 
     >>> d = [[[0, 0], [30, 0], [20, 20]]]     # one arm; 30 of users watched for one bin, 40 of users watched for both
@@ -75,42 +75,6 @@ def delay_curve(conversions: ArrayLike, *, pooling: float = POOLING) -> DelayCur
         [np.zeros((*survived.shape[:-1], 1)), survived[..., 1:], np.ones((*survived.shape[:-1], 1))], axis=-1
     )
     return DelayCurve(developed=developed, hazard=hazard, at_risk=known, tail=pooled_at_risk[..., 0, -1])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorrectedRate:
-    """rate: conversions per user by the end of the window, (.., K). effective_n: users' worth of watching, sum F(age). se: of the rate.
-
-    All 0 where nobody has been watched yet (effective_n = 0).
-    """
-
-    rate: Floats
-    effective_n: Floats
-    se: Floats
-
-
-def corrected_rate(conversions: ArrayLike, users_by_age: ArrayLike, curve: DelayCurve) -> CorrectedRate:
-    """Rates of a period in which users were alike, whatever their age.
-
-        rate_k = C_k / E_k,    E_k = sum_a n_ka F_k(e_a),
-        se_k^2 = rate_k (E_k - rate_k sum_a n_ka F_k(e_a)^2) / E_k^2  +  rate_k^2 sum_b h_kb^2 g_kb / ((1 - g_kb) m_kb)
-
-    the second term for the curve that was estimated from m_kb conversions (Greenwood), with h_kb = sum_{a <= b} n_ka F_k(e_a) / E_k.
-    conversions: C, (.., K), all ages together, counted as the module says; users_by_age: n, (.., K, B + 1).
-    With a base rate that drifts, see `allocation.estimate`. Not for amounts: their variance is not that of a rate.
-
-    >>> curve = delay_curve([[[0, 0], [30, 0], [20, 20]]])
-    >>> corrected_rate([70], [[500, 600, 400]], curve).rate.round(6).tolist()      # 70 / (600 / 2 + 400)
-    [0.1]
-    """
-    c, n = np.asarray(conversions, dtype=np.float64), np.asarray(users_by_age, dtype=np.float64)
-    watched = n * curve.developed
-    effective = watched.sum(axis=-1)
-    safe = np.where(effective > 0, effective, 1.0)
-    rate = np.where(effective > 0, c / safe, 0.0)
-    binomial = rate * np.maximum(effective - rate * (watched * curve.developed).sum(axis=-1), 0.0) / safe**2
-    variance = binomial + rate**2 * curve_variance(watched / safe[..., None], curve)
-    return CorrectedRate(rate=rate, effective_n=effective, se=np.sqrt(variance))
 
 
 def curve_variance(shares: Floats, curve: DelayCurve) -> Floats:

@@ -26,8 +26,9 @@ class AllocationEvidence:
     """What was counted of T epochs, K arms and A ages; leading axes are experiments (simulated worlds), or absent.
 
     users, total, total_squares: (.., T, K, A): assigned users by the age bin they are in now, and sum and sum of squares of their numbers so far
-    (both the conversions for a proportion). delays: (.., K, A, B), conversions by age and delay of their users, weighted by what the metric
-    counts; None when users count only once their window has closed: A is then 1. Bins and what counts in them: `delays.py`.
+    (both the conversions for a proportion). delays: (.., K, A, B), conversions by the age of their users and by delay: a user's first one for a
+    proportion, else every one alike, however much it amounts to (late ones are taken to be as large as early ones); None when users count only
+    once their window has closed: A is then 1. Bins and what counts in them: `delays.py`.
     active: (.., K), arms that are to get traffic. conversions: (.., K), users with a number above 0, for the burn-in; None: `total`.
     messages: delivered messages per user, (.., K), for an objective with cost; None: none.
     proportion: whether a user's number is 0 or 1.
@@ -89,7 +90,8 @@ def estimate(evidence: AllocationEvidence) -> Estimate:
     b_t do not bend it; given F_k, E[C_tk] = p_tk E_tk at any ages. Effects of epochs are not shrunk: a shrunk one leaves part of a
     drift that goes with the shares in the difference.
     sd: from the cells' own variances (v_tk E_tk - u_tk^2 Q_tk)/E_tk^2, Q_tk = sum_a n_tka F_k(e_a)^2, v_tk and u_tk mean square and mean of one user's
-    number (of all arms in the epoch, times the arm's own multiple, shrunk to 1), plus the curve's part.
+    number (of all arms in the epoch, times the arm's own multiple, shrunk to 1; where amounts have both signs, plus the arm's own
+    distance, shrunk to 0), plus the curve's part.
     """
     users = evidence.users
     curve = None if evidence.delays is None else delay_curve(evidence.delays)
@@ -172,13 +174,14 @@ def _cell_variances(
         expected = (by_epoch * e).sum(axis=-2, keepdims=True)
         prior = VARIANCE_PRIOR * everywhere
         # All arms of one epoch without a conversion still have the spread of the other epochs.
-        own = np.where(
-            expected + prior > 0,
-            (kept.sum(axis=-2, keepdims=True) + prior) / np.maximum(expected + prior, 1e-300),
-            0.0,
-        )
         smooth = (kept.sum(axis=-1, keepdims=True) + prior) / (e.sum(axis=-1, keepdims=True) + VARIANCE_PRIOR)
-        return np.asarray(smooth * own)
+        of_arm = kept.sum(axis=-2, keepdims=True)
+        positive = expected + prior > 0
+        own = np.where(positive, (of_arm + prior) / np.where(positive, expected + prior, 1.0), 0.0)
+        # A multiple of what may be near 0, or below it, says nothing: means with a sign are so far apart, and not so many times.
+        apart = (of_arm - expected) / (e.sum(axis=-2, keepdims=True) + VARIANCE_PRIOR)
+        signed = (kept < 0).any(axis=(-2, -1), keepdims=True)
+        return np.asarray(np.where(signed, smooth + apart, smooth * own))
 
     square, one = of_one(squares), of_one(total)
     safe = np.where(cells, effective, 1.0)

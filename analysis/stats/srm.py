@@ -14,7 +14,8 @@ ALARM_E = 1000.0
 CONCENTRATIONS = (100.0, 1000.0)
 """Total weights c of the Dirichlet alternative: small finds a gross skew early, large a small skew later."""
 SMALLEST_EXPECTED = 5.0
-SMALLEST_SHARE = 1e-9
+SMALLEST_SHARE = 1e-100
+"""Smaller ones are none that anybody means, and their powers have no logarithm."""
 
 
 def chi_square(

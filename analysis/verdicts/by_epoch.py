@@ -99,7 +99,7 @@ def mean_over_epochs(spec: MetricSpec, arm: ArmFacts) -> float | None:
 
 
 def about_the_estimates(metrics: Sequence[MetricSpec], arms: Sequence[ArmFacts], look: Look) -> list[str]:
-    """What must be taken for granted, and the second estimator beside the first, for primary metrics."""
+    """What must be taken for granted, and the second estimates beside the first, for primary metrics."""
     notes = [ABOUT_MEANS]
     control = next(arm for arm in arms if arm.control)
     if any(spec.kind in SHARE_KINDS and _has_covariate(spec, control) for spec in metrics):
@@ -122,9 +122,14 @@ def _second(spec: MetricSpec, control: ArmFacts, arm: ArmFacts, look: Look) -> s
         return None
     bound = critical_value(_rule(look, pair, spec.key).level(look.alpha), None)
     estimate, half = float(found.effect[1]), bound * float(found.effect_error[1])
+    batched = adaptive.bols(_arms(pair.control), _arms(pair.treatment))
+    # Where no outcome varies an interval would have no width, and say that all is known.
+    if batched.reason or not half > 0:
+        return None
     return (
         f"by AW-AIPW with the logged chances, which decides nothing, the difference is {estimate:+.4g} "
-        f"[{estimate - half:.4g}, {estimate + half:.4g}]"
+        f"[{estimate - half:.4g}, {estimate + half:.4g}]; batched least squares that count every stretch alike, which decide nothing "
+        f"either, have p = {float(batched.p_value):.3g} if this were the only look"
     )
 
 
@@ -255,14 +260,12 @@ def _exactly(pair: _Pair, x_c: list[int], x_t: list[int], spec: MetricSpec, look
     p, lift = None, None
     try:
         p = exact.p_value()
-    except InsufficientData as cannot:
-        reasons.append(cannot.reason)
-    try:
         # The lift comes from the absolute interval, so that both say the same about 0.
         effect = _difference(pair)
         relative_by_mapping(effect, exact.interval(look.alpha))
         lift = lambda level: relative_by_mapping(effect, exact.interval(level))  # noqa: E731
     except InsufficientData as cannot:
+        # Where outcomes have no p-value they have no spread, for the same reason.
         reasons.append(cannot.reason)
     return Comparison(
         rule=EveryLook(),
@@ -270,7 +273,7 @@ def _exactly(pair: _Pair, x_c: list[int], x_t: list[int], spec: MetricSpec, look
         p_value=p,
         interval=exact.interval,
         lift=lift,
-        posterior=_belief(pair, spec, look, reasons),
+        posterior=None if p is None else _belief(pair, spec, look, reasons),
         variance_reduction=0.0,
         reasons=tuple(dict.fromkeys(reasons)),
     )

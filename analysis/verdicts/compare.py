@@ -206,13 +206,11 @@ def _of_counts(
     reasons, p, lift = [], None, None
     try:
         p = p_value()
-    except InsufficientData as cannot:
-        reasons.append(cannot.reason)
-    try:
         # The lift comes from the absolute interval, so that both say the same about 0.
         lift = _mapped(difference.difference(a, b), interval)
         lift(look.alpha)
     except InsufficientData as cannot:
+        # Where outcomes have no p-value they have no spread, for the same reason.
         lift = None
         reasons.append(cannot.reason)
     return Comparison(

@@ -183,6 +183,20 @@ def test_what_cannot_be_retired_is_told(
         arms.retire_variant(session, clock, actor="ann", key=KEY, variant="coupon", reason="x", silence=False)
 
 
+def test_variants_that_get_nobody_new_leave_room_for_another(database: Database, clock: SteppedClock) -> None:
+    start(database, clock, allocation={"floor": 0.3})
+    late = {"key": "late", "message": {"text": "x"}}
+    with database.transaction() as session, pytest.raises(Invalid) as caught:
+        arms.add_variant(session, clock, actor="ann", key=KEY, variant=late, share=None, reason="a new idea")
+    assert [problem.field for problem in caught.value.problems] == ["allocation.floor"]
+    with database.transaction() as session:
+        arms.retire_variant(
+            session, clock, actor="ann", key=KEY, variant="coupon", reason="sold out", silence=False
+        )
+        arms.add_variant(session, clock, actor="ann", key=KEY, variant=late, share=None, reason="a new idea")
+    assert set(arms.active_arms(weights_now(database))) == {"silence", "reminder", "late"}
+
+
 @pytest.mark.parametrize(
     ("variant", "share", "field"),
     [
@@ -198,8 +212,11 @@ def test_what_cannot_be_retired_is_told(
         (
             {"key": "late", "message": {"text": "x"}, "frequency": {"steps": 3, "min_interval": "12h"}},
             None,
-            "metrics[0].window",
+            "variant.frequency",
         ),
+        ({"key": "late", "message": {"text": "x"}, "send_time": {"after": "2d"}}, None, "variant.send_time"),
+        ({"key": "late"}, 1e-12, "share"),
+        ({"key": "late"}, 0.049, "share"),
     ],
 )
 def test_a_variant_is_checked_as_in_a_draft(

@@ -215,3 +215,24 @@ def test_failures_are_weighed_where_most_convert_as_conversions_are_where_few_do
     most = weights(mature([[200, 200]], [[199, 200]]), replace(THOMPSON, burn_in_conversions=0)).p_best
     assert most == pytest.approx(few[::-1], abs=1e-6)
     assert most[1] < 0.95
+
+
+@pytest.mark.parametrize(
+    ("total", "squares"),
+    [((-5e9, -6e9), (5e16, 5e16)), ((-500, -400), (2000, 2000)), ((1000, -949), (2000, 2000)), ((0, 0), (3, 4))],
+)
+def test_amounts_may_be_negative(total: tuple[float, float], squares: tuple[float, float]) -> None:
+    """Refunds and losses: the spread of each arm is its own, as with amounts that are all positive."""
+    n = np.full((1, 2, 1), 1000.0)
+    seen = AllocationEvidence(
+        users=n,
+        total=np.array(total, dtype=float).reshape(1, 2, 1),
+        total_squares=np.array(squares, dtype=float).reshape(1, 2, 1),
+        delays=None,
+        active=np.array([True, True]),
+        proportion=False,
+    )
+    found = estimate(seen)
+    mean = np.array(total) / 1000
+    assert found.mean == pytest.approx(mean, rel=1e-6, abs=1e-9)
+    assert found.sd == pytest.approx(np.sqrt((np.array(squares) / 1000 - mean**2) / 1000), rel=0.1)

@@ -1,10 +1,12 @@
 """Two arms whose weights have changed: which test, which rule, and what is refused."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from analysis.findings import Report
 from analysis.inputs import AnalysisPlan, ArmFacts, EpochFacts, FactorSpec, MetricSpec
@@ -150,3 +152,34 @@ def test_users_in_an_arm_whose_chance_was_0_say_nothing() -> None:
     with_them = report(arm("silence", other), arm("coupon", stray)).metrics[0].effects[0]
     without = report(arm("silence", SILENCE), arm("coupon", COUPON)).metrics[0].effects[0]
     assert (with_them.absolute, with_them.p_value) == (without.absolute, without.p_value)
+
+
+@pytest.mark.parametrize("buyers", [0, 1])
+def test_outcomes_that_do_not_vary_are_told_once_for_each_pair(buyers: int) -> None:
+    def all_alike(cells: list[Cell]) -> list[Cell]:
+        return [(users, chance, n, n * buyers) for users, chance, n, _ in cells]
+
+    found = report(
+        arm("silence", all_alike(SILENCE)), arm("coupon", all_alike(COUPON)), metrics=(BOUGHT, SPENT), method="spending"
+    )  # fmt: skip
+    for key in ("bought", "spent"):
+        assert len([each for each in found.warnings if each.startswith(f"{key}, coupon")]) == 1
+    # An interval without width would say that all is known.
+    assert not any("AW-AIPW" in note for note in found.notes)
+
+
+def test_the_pool_says_once_as_well_that_nothing_varies() -> None:
+    alike = [arm(variant, [(2000, 0.5, 1000, 0)]) for variant in ("silence", "coupon")]
+    found = report(*alike, weights_changed=False)
+    assert len([each for each in found.warnings if each.startswith("bought, coupon")]) == 1
+
+
+def test_batched_least_squares_stand_beside_the_estimate() -> None:
+    (note,) = [each for each in report(arm("silence", SILENCE), arm("coupon", COUPON)).notes if "AW-AIPW" in each]
+    z = []
+    for (_, _, n_c, x_c), (_, _, n_t, x_t) in zip(SILENCE, COUPON, strict=True):
+        a, b = x_c / n_c, x_t / n_t
+        spread = (n_c * a * (1 - a) + n_t * b * (1 - b)) / (n_c + n_t - 2)
+        z.append((b - a) * math.sqrt(n_c * n_t / (n_c + n_t) / spread))
+    p = 2 * stats.norm.sf(abs(sum(z)) / math.sqrt(2))
+    assert f"have p = {p:.3g} if this were the only look" in note

@@ -137,3 +137,12 @@ def test_a_skew_is_found_over_epochs_and_users_without_weight_are_refused():
         srm.chi_square_over_epochs([[5, 0]], [[1, 0]])
     with pytest.raises(InsufficientData, match="too few users"):
         srm.chi_square_over_epochs([[2, 3]], [[1, 1]])
+
+
+def test_an_arm_that_hardly_anybody_gets_keeps_no_skew_of_the_others_secret() -> None:
+    """Weights by hand may be tiny: the test goes on, and users who should not be there are seen."""
+    assert srm.log_e_value([7000, 5000, 0], [0.5, 0.5 - 1e-12, 1e-12]) > np.log(srm.ALARM_E)
+    assert srm.log_e_value([5000, 5000, 0], [0.5, 0.5 - 1e-12, 1e-12]) < 0
+    assert srm.log_e_value([5000, 5000, 3], [0.5, 0.5 - 1e-12, 1e-12]) > np.log(srm.ALARM_E)
+    counts, weights = [[5000, 5000, 0], [7000, 5000, 0]], [[0.5, 0.5, 0.0], [0.5, 0.5 - 1e-12, 1e-12]]
+    assert srm.log_e_value_over_epochs(counts, weights) > np.log(srm.ALARM_E)
