@@ -177,7 +177,9 @@ def _with_variant(
         # Its metrics are whole in themselves, whatever the library says by now.
         return read_design(document, library={}, without_users=without_users).model_dump(mode="json")
     except Invalid as error:
-        raise Invalid.of([_as_sent(problem, variant, place=len(old)) for problem in error.problems]) from error
+        raise Invalid.of(
+            [_as_sent(problem, variant, place=len(old)) for problem in error.problems]
+        ) from error
 
 
 def _as_sent(problem: Problem, variant: Mapping[str, Any], *, place: int) -> Problem:

@@ -110,6 +110,9 @@ def enrol_batch(
     progress.counts = _added(progress.counts, assigned=assigned, excluded=excluded, finished=finished)
     progress.last_user_pk = page[-1].id if page else progress.last_user_pk
     progress.finished_at = terms.now if finished else None
+    if finished and is_walked_once(terms.design):
+        earlier = [each for each in progress.reach or () if each[0] != terms.epoch]
+        progress.reach = [*earlier, [terms.epoch, terms.design.audience.coverage, terms.released]]
     session.flush()
     return EnrolmentStep(looked_at=len(members), assigned=assigned, finished=finished)
 

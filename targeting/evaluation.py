@@ -33,7 +33,7 @@ from targeting.conditions.needs import Needs, expand_segments, needs_of
 from targeting.conditions.scope import Predicate, Scope
 from targeting.draw import HASH_VERSION, Gate, gates, unit_of, variant_ranges, variant_seed
 from targeting.evaluation_repository import States, Subject
-from targeting.payload import MAX_LISTED, Payload, Running, payload_of
+from targeting.payload import MAX_LISTED, Payload, Running, Walked, payload_of
 from targeting.segments import repository as segment_repository
 from targeting.segments.audience_repository import scopes_of
 
@@ -295,6 +295,7 @@ def _read_catalogue(session: Session, states: States, *, global_holdout: float) 
         for experiment, weights in repository.live(session)
     ]
     designs = [design for _, design, _ in stored]
+    walked = repository.walked(session)
     asked: set[str] = set()
     find = segment_repository.conditions_by_key(session)
 
@@ -303,7 +304,9 @@ def _read_catalogue(session: Session, states: States, *, global_holdout: float) 
         return find(key)
 
     experiments = {
-        design.key: _ready(experiment, design, weights, lookup, designs, global_holdout)
+        design.key: _ready(
+            experiment, design, weights, walked.get(experiment.id or 0, ()), lookup, designs, global_holdout
+        )
         for experiment, design, weights in stored
     }
     lists = frozenset(key for one in experiments.values() for key in one.needs.segments)
@@ -315,6 +318,7 @@ def _ready(
     experiment: Experiment,
     design: ExperimentDesign,
     weights: Mapping[str, float],
+    walked: Sequence[Walked],
     lookup: Callable[[str], dict[str, Any] | None],
     designs: Sequence[ExperimentDesign],
     global_holdout: float,
@@ -334,6 +338,7 @@ def _ready(
             condition,
             problem,
             released=experiment.released,
+            walked=walked,
         ),
         is_paused=experiment.status == ExperimentStatus.PAUSED,
         gates=gates(design, global_holdout=global_holdout, released=experiment.released),

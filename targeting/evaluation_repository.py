@@ -9,10 +9,13 @@ from sqlmodel import Session, SQLModel, col
 
 from experiments.models import Epoch, Experiment
 from experiments.vocabulary import ExperimentStatus
+from targeting.enrolment_terms import SHIP_SOURCE
+from targeting.payload import Walked
 from targeting.user_repository import USERS
 
 _EXPERIMENTS: Final = SQLModel.metadata.tables["experiments"]
 _EPOCHS: Final = SQLModel.metadata.tables["epochs"]
+_ENROLMENTS: Final = SQLModel.metadata.tables["enrolments"]
 _ASSIGNMENTS: Final = SQLModel.metadata.tables["assignments"]
 _SEGMENTS: Final = SQLModel.metadata.tables["segments"]
 _EVENTS: Final = SQLModel.metadata.tables["events"]
@@ -34,8 +37,10 @@ _SEGMENT_STATES: Final = (
 _USERS_NAMED: Final = select(USERS.c.user_id, USERS.c.id, USERS.c.attributes).where(
     USERS.c.user_id.in_(bindparam("user_ids", expanding=True))
 )
+# Whoever was given what was shipped is no tester.
+_BY_HAND: Final = and_(_ASSIGNMENTS.c.forced, _ASSIGNMENTS.c.source != SHIP_SOURCE).label("by_hand")
 _ASSIGNED: Final = (
-    select(_ASSIGNMENTS.c.user_pk, _EXPERIMENTS.c.key, _ASSIGNMENTS.c.variant, _ASSIGNMENTS.c.forced)
+    select(_ASSIGNMENTS.c.user_pk, _EXPERIMENTS.c.key, _ASSIGNMENTS.c.variant, _BY_HAND)
     .join(_EXPERIMENTS, _EXPERIMENTS.c.id == _ASSIGNMENTS.c.experiment_id)
     .where(_ASSIGNMENTS.c.user_pk.in_(bindparam("user_pks", expanding=True)))
 )
@@ -70,6 +75,23 @@ def live(session: Session) -> Sequence[tuple[Experiment, Mapping[str, float]]]:
     return [(experiment, weights) for experiment, weights in session.execute(query)]
 
 
+def walked(session: Session) -> dict[int, list[Walked]]:
+    """What the walks of experiments that are running or paused have reached, with the weights they drew with, by internal id; oldest first."""
+    reached = (
+        select(_ENROLMENTS.c.experiment_id, _ENROLMENTS.c.reach)
+        .join(_EXPERIMENTS, _EXPERIMENTS.c.id == _ENROLMENTS.c.experiment_id)
+        .where(_EXPERIMENTS.c.status.in_(_LIVE))
+    )
+    reach = {pk: told for pk, told in session.connection().execute(reached) if told}
+    drawn = select(_EPOCHS.c.experiment_id, _EPOCHS.c.number, _EPOCHS.c.weights)
+    rows = session.connection().execute(drawn.where(_EPOCHS.c.experiment_id.in_(list(reach))))
+    weights = {(pk, number): shares for pk, number, shares in rows}
+    return {
+        pk: [Walked(weights[pk, epoch], coverage, released) for epoch, coverage, released in told]
+        for pk, told in reach.items()
+    }
+
+
 def status_of(session: Session, key: str) -> ExperimentStatus | None:
     """The status of an experiment; None when there is none with this key."""
     found = session.execute(select(_EXPERIMENTS.c.status).where(_EXPERIMENTS.c.key == key)).scalar()
@@ -91,6 +113,8 @@ def listed(session: Session, key: str, *, most: int) -> Sequence[str] | None:
 
 
 class Assigned(NamedTuple):
+    """forced: chosen by hand, for a tester."""
+
     variant: str
     forced: bool
 
@@ -111,8 +135,8 @@ def subjects(session: Session, user_ids: Collection[str]) -> dict[str, Subject]:
     users = connection.execute(_USERS_NAMED, {"user_ids": list(user_ids)}).all()
     assigned: dict[int, dict[str, Assigned]] = {user.id: {} for user in users}
     if assigned:
-        for pk, key, variant, forced in connection.execute(_ASSIGNED, {"user_pks": list(assigned)}):
-            assigned[pk][key] = Assigned(variant, forced)
+        for pk, key, variant, by_hand in connection.execute(_ASSIGNED, {"user_pks": list(assigned)}):
+            assigned[pk][key] = Assigned(variant, bool(by_hand))
     return {
         user.user_id: Subject(user.user_id, user.id, user.attributes, assigned[user.id]) for user in users
     }

@@ -136,6 +136,8 @@ class Enrolment(SQLModel, table=True):
     apart, and how many will be assigned at the end of a second walk, while it lasts, and after the last wave. Users who come by rules are not counted.
     `occasion_at` is the newest occasion of a recurring trigger that was begun; `planned_to_pk` how far, in the order of users,
     those assigned before have been planned for it; null when all of them have.
+    `reach`, of an audience that is met at one moment: what each walk that ended has reached, oldest first, as `[epoch, coverage, released]`
+    (`experiments.waves`), the newest of each epoch. So it can be told from hashes alone with which weights somebody was drawn.
     """
 
     __tablename__ = "enrolments"
@@ -147,6 +149,7 @@ class Enrolment(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     occasion_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     planned_to_pk: int | None = Field(default=None, sa_type=BigKey)
+    reach: list[Any] | None = Field(default=None, sa_type=JsonDocument)
 
 
 class Segment(SQLModel, table=True):

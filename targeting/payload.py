@@ -5,12 +5,13 @@ the control's key: whoever counts by the value would count them among those who 
 code is what they see.
 
 What makes a variant here makes it there: the condition (`sdk_conditions`), the gates and ranges of `draw`, the forced testers,
-and the variants of other experiments (`parentConditions`). An experiment of which an SDK would know too little is left out, and
+and the variants of other experiments (`parentConditions`). Where weights have changed between walks of the audience, each walk has a
+rule of its own (`_as_drawn`). An experiment of which an SDK would know too little is left out, and
 `left_out` says why. What an SDK never knows is who can be messaged: consent, phone and caps stay with enrolment.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -27,12 +28,25 @@ BUCKET_VERSION: Final = 1
 """The same through all weights, so that an SDK that remembers variants (sticky bucketing) keeps them when weights change."""
 
 
+MAX_WALKS: Final = 100
+"""Walks with weights of their own that travel with an experiment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What a walk of the audience has reached: the weights it drew with, the coverage, and the share of waves (as of `draw.gates`)."""
+
+    weights: Mapping[str, float]
+    coverage: float
+    released: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """An experiment that runs. `condition` is that of its audience with condition segments written out.
 
     begins_at: when enrolment begins; weights: shares of the open epoch. problem: why the condition cannot be used. released: as
-    of `draw.gates`.
+    of `draw.gates`. walked: what was walked before, oldest first.
     """
 
     design: ExperimentDesign
@@ -41,6 +55,7 @@ class Running:
     condition: Mapping[str, Any]
     problem: str | None = None
     released: float | None = None
+    walked: Sequence[Walked] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +128,45 @@ def _rules(
     rules = [_forced(variant.key, design) for variant in design.variants]
     lacking: list[dict[str, Any]] = []
     for attribute in _hashed(design):
-        rules.append(_experiment(one, attribute, [condition.condition, *lacking], global_holdout))
+        rules += [
+            _experiment(each, attribute, [condition.condition, *lacking], global_holdout)
+            for each in _as_drawn(one)
+        ]
         # SDKs use a fallback only when they remember variants, and never in a filter: so it is a rule of its own.
         lacking.append({"$not": names_unit(attribute)})
     return [rule for rule in rules if rule], condition.segments, condition.ages
+
+
+def _as_drawn(one: Running) -> list[Running]:
+    """The experiment as it was at each walk with other weights, oldest first, and as it is now.
+
+    Coverage and waves only grow, and the first rule that applies counts: so a hash is met by the rule of the walk that reached it
+    first, with the weights of that walk, and whoever was drawn then keeps the variant without any memory in the SDK.
+    """
+    whole = [
+        *one.walked,
+        Walked(one.weights, one.design.audience.coverage, one.released),
+    ]
+    # What a later walk drew with the same weights holds all of the earlier one.
+    kept = [
+        walk
+        for walk, later in zip(whole, [*whole[1:], None], strict=True)
+        if later is None or walk.weights != later.weights
+    ]
+    if len(kept) > MAX_WALKS:
+        raise NotPortableError(f"its audience was drawn with more than {MAX_WALKS} different weights")
+    return [
+        replace(
+            one,
+            design=one.design.model_copy(
+                update={"audience": one.design.audience.model_copy(update={"coverage": walk.coverage})}
+            ),
+            # A variant that was added since had none then.
+            weights={variant.key: walk.weights.get(variant.key, 0.0) for variant in one.design.variants},
+            released=walk.released,
+        )
+        for walk in kept
+    ]
 
 
 def _check(one: Running, now: datetime) -> None:

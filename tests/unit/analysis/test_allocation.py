@@ -219,7 +219,12 @@ def test_failures_are_weighed_where_most_convert_as_conversions_are_where_few_do
 
 @pytest.mark.parametrize(
     ("total", "squares"),
-    [((-5e9, -6e9), (5e16, 5e16)), ((-500, -400), (2000, 2000)), ((1000, -949), (2000, 2000)), ((0, 0), (3, 4))],
+    [
+        ((-5e9, -6e9), (5e16, 5e16)),
+        ((-500, -400), (2000, 2000)),
+        ((1000, -949), (2000, 2000)),
+        ((0, 0), (3, 4)),
+    ],
 )
 def test_amounts_may_be_negative(total: tuple[float, float], squares: tuple[float, float]) -> None:
     """Refunds and losses: the spread of each arm is its own, as with amounts that are all positive."""

@@ -175,7 +175,9 @@ def test_the_pool_says_once_as_well_that_nothing_varies() -> None:
 
 
 def test_batched_least_squares_stand_beside_the_estimate() -> None:
-    (note,) = [each for each in report(arm("silence", SILENCE), arm("coupon", COUPON)).notes if "AW-AIPW" in each]
+    (note,) = [
+        each for each in report(arm("silence", SILENCE), arm("coupon", COUPON)).notes if "AW-AIPW" in each
+    ]
     z = []
     for (_, _, n_c, x_c), (_, _, n_t, x_t) in zip(SILENCE, COUPON, strict=True):
         a, b = x_c / n_c, x_t / n_t
