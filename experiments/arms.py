@@ -18,7 +18,6 @@ from experiments.errors import Conflict, Invalid, NotFound, Problem
 from experiments.models import Epoch, Experiment
 from experiments.service import check_reason, design_of, live, open_epoch
 
-
 LEAST_SHARE: Final = 0.001
 """Of a variant that is added under fixed weights; under a bandit it is the floor."""
 _OF_A_WINDOW: Final = re.compile(r"metrics\[\d+\]\.window")

@@ -26,10 +26,11 @@ def waiting_in(progress: Enrolment) -> int:
 
 
 def upto_next(experiment: Experiment, progress: Enrolment | None, *, design_waves: Waves) -> float:
-    """How far the next wave reaches."""
-    return next_bound(
-        design_waves, released=experiment.released or 0.0, waiting=waiting_in(progress) if progress else 0
-    )
+    """How far the next wave reaches. 0: nobody could take part when they were counted, so that they are to be counted again."""
+    released, waiting = experiment.released or 0.0, waiting_in(progress) if progress else 0
+    if design_waves.users is not None and released == 0 and waiting == 0:
+        return 0.0
+    return next_bound(design_waves, released=released, waiting=waiting)
 
 
 def begin(session: Session, clock: Clock, terms: Terms, *, waiting: int) -> bool:

@@ -52,7 +52,8 @@ class Considered:
     """What is to be done in a slot. epoch, old: the open epoch and its weights; weights: the new ones, None when nothing moves.
 
     outcome: shipped and ended are those of the wave. waits: whether what keeps the weights may pass, so that a wave waits for it.
-    released, wave: of a broadcast in waves, the share that is out and what becomes of the next one (`waves.py`).
+    released, wave: of a broadcast in waves, the share that is out and what becomes of the next one (`waves.py`). doubt: of the split.
+    updated_at: of the experiment as it was considered.
 
     numbers: what was looked at, as plain JSON. Always `experiment`, `as_of`, `policy`, `made_with`, `stopped` (by a guardrail); `sample_ratio` once the split
     was checked; `arms`, `epochs`, `delays`, `data` (see `evidence.numbers_of`) once there were facts.
@@ -71,6 +72,8 @@ class Considered:
     waits: bool = True
     released: float | None = None
     wave: Wave | None = None
+    doubt: str | None = None
+    updated_at: datetime | None = None
 
 
 def slot_at(experiment: Experiment, bandit: BanditAllocation, moment: datetime) -> int:
@@ -112,6 +115,7 @@ def consider(
         design_of(experiment),
         bandit,
         enrolment_of(session, found.experiment_id),
+        doubt=found.doubt,
         waits_for=found.reason if found.waits else None,
         decision=None if report is None else report.body["decision"],
         weights=found.old,
@@ -156,6 +160,7 @@ def _of_traffic(
         old=epochs[-1].weights,
         weights=None,
         released=experiment.released,
+        updated_at=experiment.updated_at,
         numbers={
             "experiment": experiment.key,
             "as_of": format_moment(as_of),
@@ -177,6 +182,7 @@ def _of_traffic(
         method=design.plan.method,
     )
     checked = _with(undecided, sample_ratio={"p_value": sound.p_value, "e_value": sound.e_value})
+    checked = replace(checked, doubt=sound.doubt)
     return _decided(session, checked, design, bandit, epochs, sound, facts, as_of=as_of)
 
 

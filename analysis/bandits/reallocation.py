@@ -177,6 +177,8 @@ def _has_changed(session: Session, experiment: Experiment, considered: Considere
         or (goes_out and experiment.status != ExperimentStatus.RUNNING)
         or experiment.released != considered.released
         or experiment.shipped_at is not None
+        # Coverage raised, or the like: a wave is a share of those who can take part.
+        or experiment.updated_at != considered.updated_at
     )
 
 

@@ -3,10 +3,10 @@
 First rule that applies:
 
 1 nothing     the experiment has no waves, or all of them are out
-2 held        the experiment is paused; the wave before is still being drawn; its messages would expire unsent
+2 held        the experiment is paused; the split is in doubt; the wave before is still being drawn; its messages would expire unsent
 3 shipped     the report's decision is to ship a variant that still gets users: the rest of the audience gets it
 4 ended       the report's decision is to keep the control: the rest of the audience gets the control (nothing, where that is silent)
-5 held        what keeps the slot from moving traffic may be otherwise later: doubt, an old copy, thin data with windows still open
+5 held        what keeps the slot from moving traffic may be otherwise later: an old copy, thin data with windows still open
 6 ended       this would be the last wave, and the control is the arm most probably the best: nothing is better than it
 7 released    with the weights of this slot
 
@@ -59,6 +59,7 @@ def next_wave(
     bandit: BanditAllocation,
     progress: Enrolment | None,
     *,
+    doubt: str | None,
     waits_for: str | None,
     decision: Mapping[str, Any] | None,
     weights: Mapping[str, float],
@@ -67,7 +68,7 @@ def next_wave(
 ) -> Wave | None:
     """What becomes of the next wave; None where there is none.
 
-    waits_for: what keeps the slot from moving traffic and may pass; None where nothing does. decision: that of the newest report. weights: of the open epoch. p_best:
+    doubt: why users were not drawn as promised; None where they were. waits_for: what keeps the slot from moving traffic and may pass; None where nothing does. decision: that of the newest report. weights: of the open epoch. p_best:
     the chance of each compared arm to be the best; empty when it cannot be told.
     """
     if bandit.waves is None or experiment.released is None or not is_waiting(experiment):
@@ -79,7 +80,7 @@ def next_wave(
         return Wave(action=action, reason=reason, before=before, upto=reaches, variant=variant)
 
     by_hand, ending = experiment.held_at is not None, None
-    held = _blocked(experiment, design, progress, now=now)
+    held = _blocked(experiment, design, progress, doubt=doubt, now=now)
     if held is None and not by_hand:
         ending = _decided(design, decision, weights)
     if held is None and ending is None:
@@ -90,14 +91,24 @@ def next_wave(
         return wave(*ending)
     if held is not None:
         return wave("held", held)
+    if upto == before:
+        return wave("released", "nobody could take part; the audience is counted anew for the first wave")
     return wave("released", f"{before:.4g} of those who take part are out, and with this wave {upto:.4g}")
 
 
 def _blocked(
-    experiment: Experiment, design: ExperimentDesign, progress: Enrolment | None, *, now: datetime
+    experiment: Experiment,
+    design: ExperimentDesign,
+    progress: Enrolment | None,
+    *,
+    doubt: str | None,
+    now: datetime,
 ) -> str | None:
     if experiment.status != ExperimentStatus.RUNNING:
         return f"the experiment is {experiment.status}"
+    # No report can be believed then, whatever it has decided; it knows the sizes of the arms, and not the chances behind them.
+    if doubt is not None:
+        return doubt
     if progress is None or progress.finished_at is None:
         return "the wave before is still being drawn"
     gives_up = design.expires.at

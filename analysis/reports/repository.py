@@ -19,15 +19,20 @@ def newest_report(session: Session, experiment_id: int) -> StoredReport | None:
     return session.exec(query.order_by(col(StoredReport.as_of).desc(), col(StoredReport.id).desc())).first()
 
 
-def started_experiments(session: Session) -> Sequence[tuple[Experiment, datetime | None]]:
-    """Every experiment that was ever started, and when it was last looked at."""
+def started_experiments(
+    session: Session,
+) -> Sequence[tuple[Experiment, Enrolment | None, datetime | None]]:
+    """Every experiment that was ever started, how far its audience was walked, and when it was last looked at."""
     last = (
         select(func.max(StoredReport.as_of))
         .where(StoredReport.experiment_id == Experiment.id)
         .correlate(Experiment)
         .scalar_subquery()
     )
-    query = select(Experiment, last).where(col(Experiment.started_at).is_not(None))
+    walked = select(Experiment, Enrolment, last).outerjoin(
+        Enrolment, col(Enrolment.experiment_id) == col(Experiment.id)
+    )
+    query = walked.where(col(Experiment.started_at).is_not(None))
     return session.exec(query.order_by(col(Experiment.id))).all()
 
 

@@ -95,15 +95,16 @@ def refresh_tick(
 ) -> int:
     """Make a new report of each started experiment whose newest one is older than `every`; returns how many.
 
-    An experiment that was stopped or shipped is looked at until the last window of those who were drawn has closed. One experiment that fails does not keep the
+    Once nobody is drawn any more (it was stopped, or has shipped, or its whole audience was met) and the last window has closed, a report
+    is final, and no other is made. One experiment that fails does not keep the
     others from their reports; its error is raised when they are done.
     """
     now = clock.now()
     with database.snapshot() as session:
         due = [
             experiment.key
-            for experiment, last in repository.started_experiments(session)
-            if is_due(experiment, last=last, now=now, every=every)
+            for experiment, progress, last in repository.started_experiments(session)
+            if is_due(experiment, progress, last=last, now=now, every=every)
         ]
     failure: TouchstoneError | None = None
     made = 0
@@ -123,16 +124,23 @@ def refresh_tick(
     return made
 
 
-def is_due(experiment: Experiment, *, last: datetime | None, now: datetime, every: timedelta) -> bool:
+def is_due(
+    experiment: Experiment,
+    progress: Enrolment | None,
+    *,
+    last: datetime | None,
+    now: datetime,
+    every: timedelta,
+) -> bool:
     """Whether a started experiment, looked at for the last time at `last`, should be looked at again."""
     if last is None:
         return True
-    ended = drawn_until(experiment)
-    if ended is not None:
-        longest = max(metric.window for metric in design_of(experiment).metric_definitions().values())
-        if last >= ended + longest:
-            return False
-    return now - last >= every
+    if now - last < every:
+        return False
+    design = design_of(experiment)
+    ended = drawn_until(experiment) or closed_since(experiment, design, progress, now=now)
+    longest = max(metric.window for metric in design.metric_definitions().values())
+    return ended is None or last < ended + longest
 
 
 def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | None = None) -> Look:

@@ -17,6 +17,7 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.models import Experiment
 from experiments.repository import get_experiment
+from targeting.bucketing import hash_unit
 from targeting.models import Assignment, Event
 from tests.integration.analysis_rows import DAY, add_all
 from tests.integration.outbox import settings
@@ -90,6 +91,10 @@ def a_slot(
     clock.advance(days * DAY)
     (row,) = reallocate_tick(database, clock)
     return row
+
+
+def within(upto: float, people: range) -> set[int]:
+    return {n for n in people if (hash_unit("wave:spring", f"user-{n}", 2) or 0.0) < upto}
 
 
 def experiment(database: Database) -> Experiment:

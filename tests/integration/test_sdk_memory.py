@@ -1,5 +1,6 @@
 """Weights change, waves go out, a winner is shipped: doors for other software still tell everybody the variant that they have."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -58,7 +59,7 @@ class Doors:
 
 @pytest.fixture
 def doors(database: Database, clock: SteppedClock) -> Iterator[Doors]:
-    yield Doors(database, clock)
+    return Doors(database, clock)
 
 
 def weigh(database: Database, clock: SteppedClock, **weights: float) -> None:
@@ -123,7 +124,7 @@ def test_everybody_is_told_the_variant_that_they_have(
             with database.transaction() as session:
                 arms.add_variant(session, clock, actor="ann", key=KEY, variant=late, share=0.5, reason="new")
             release(database, clock, 0.9)
-    for earlier, later in zip(seen, seen[1:], strict=False):
+    for earlier, later in itertools.pairwise(seen):
         assert earlier.items() < later.items()
     assert doors.rules == 5  # the tester, and four walks with weights of their own
 

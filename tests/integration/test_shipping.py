@@ -119,8 +119,8 @@ def test_reports_are_made_until_the_windows_of_the_drawn_have_closed(
     found, hour = experiment(database), timedelta(hours=1)
     shipped = found.shipped_at
     assert shipped is not None
-    assert is_due(found, last=shipped, now=shipped + hour, every=hour)
-    assert not is_due(found, last=shipped + DAY, now=shipped + 9 * DAY, every=hour)
+    assert is_due(found, None, last=shipped, now=shipped + hour, every=hour)
+    assert not is_due(found, None, last=shipped + DAY, now=shipped + 9 * DAY, every=hour)
     current_report(database, clock, key=KEY, max_age=timedelta(0))
 
 

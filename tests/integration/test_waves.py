@@ -35,14 +35,11 @@ from tests.integration.broadcast import (
     experiment,
     people_buy,
     plan,
+    within,
 )
 from tests.integration.enrolling import counts, enrol
 from tests.integration.outbox import settings
 from tests.integration.people import REMINDER, SILENCE, campaign
-
-
-def within(upto: float, people: range) -> set[int]:
-    return {n for n in people if (hash_unit("wave:spring", f"user-{n}", 2) or 0.0) < upto}
 
 
 def test_waves_go_out_one_a_slot_and_leave_nobody(database: Database, clock: SteppedClock) -> None:

@@ -157,4 +157,4 @@ def test_when_to_look_again(stopped: timedelta | None, last: timedelta | None, d
         stopped_at=None if stopped is None else NOW + stopped,
     )
     moment = None if last is None else NOW + last
-    assert service.is_due(experiment, last=moment, now=NOW, every=timedelta(hours=1)) is due
+    assert service.is_due(experiment, None, last=moment, now=NOW, every=timedelta(hours=1)) is due

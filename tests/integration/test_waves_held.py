@@ -1,0 +1,110 @@
+"""Waves that must not go out as they stand: a split in doubt, an audience that has changed, one that was not there; and when all is told."""
+
+from datetime import timedelta
+
+from analysis.bandits.reallocation import act, considered_now, reallocate_tick
+from analysis.reports.repository import newest_report
+from analysis.reports.service import refresh_report, refresh_tick
+from experiments.clock import SteppedClock
+from experiments.database import Database
+from targeting import campaigns, enrolment
+from tests.integration.analysis_rows import DAY
+from tests.integration.broadcast import EVEN, KEY, WINS, assigned, begin, experiment, people_buy, plan, within
+from tests.integration.people import add_people
+
+
+def test_nothing_is_shipped_while_the_split_is_in_doubt(database: Database, clock: SteppedClock) -> None:
+    """A report cannot see it: the sizes are right, and the chances that were logged are not."""
+    begin(database, clock, people=3000)
+    plan(database, clock)
+    people_buy(database, clock, WINS)
+    with database.transaction() as session:
+        session.connection().exec_driver_sql("UPDATE assignments SET propensity = 0.25 WHERE user_pk < 40")
+    clock.advance(2 * DAY)
+    (row,) = reallocate_tick(database, clock)
+    with database.snapshot() as session:
+        report = newest_report(session, row.experiment_id)
+    assert report is not None
+    assert report.body["decision"]["action"] == "ship"
+    assert (row.outcome, row.numbers["wave"]["action"]) == ("skipped", "held")
+    assert row.numbers["wave"]["reason"].startswith("users of epoch 1 were drawn into")
+    assert experiment(database).shipped is None
+
+
+def test_a_ramp_while_a_slot_is_considered_makes_it_considered_anew(
+    database: Database, clock: SteppedClock
+) -> None:
+    """Twice as many take part now, so a wave of so many users is another share."""
+    begin(
+        database,
+        clock,
+        people=3000,
+        audience={"coverage": 0.4},
+        allocation={"waves": {"users": 300}, "burn_in": 20},
+    )
+    plan(database, clock)
+    people_buy(database, clock, EVEN)
+    clock.advance(2 * DAY)
+    with database.transaction() as session:
+        refresh_report(session, clock, key=KEY)
+    with database.snapshot() as session:
+        considered = considered_now(session, clock, key=KEY)
+    assert considered is not None
+    assert considered.wave is not None
+    assert considered.wave.action == "released"
+    with database.transaction() as session:
+        campaigns.ramp(session, clock, actor="ann", key=KEY, coverage=1.0)
+    with database.transaction() as session:
+        assert act(session, clock, considered) is None
+    assert experiment(database).released == considered.wave.before
+
+
+def test_an_audience_that_nobody_could_take_part_of_is_counted_again(
+    database: Database, clock: SteppedClock
+) -> None:
+    """Whoever agrees by then goes out so many at a time, and not all at once because there was nobody to count."""
+    begin(database, clock, people=2000, allocation={"waves": {"users": 300}, "burn_in": 20})
+    with database.transaction() as session:
+        session.connection().exec_driver_sql("UPDATE consents SET granted = false")
+    plan(database, clock)
+    assert assigned(database) == {}
+    with database.transaction() as session:
+        session.connection().exec_driver_sql("UPDATE consents SET granted = true")
+    clock.advance(DAY)
+    (row,) = reallocate_tick(database, clock)
+    words = "nobody could take part; the audience is counted anew for the first wave"
+    assert row.numbers["wave"]["reason"] == words
+    plan(database, clock)
+    assert experiment(database).released == 0.15
+    assert set(assigned(database)) == within(0.15, range(1, 2001))
+
+
+def test_nothing_is_reported_any_more_once_the_last_window_of_the_last_wave_has_closed(
+    database: Database, clock: SteppedClock
+) -> None:
+    made = begin(database, clock, people=400, allocation={"waves": {"share": 0.5}, "burn_in": 100_000})
+
+    def reports(hours: int) -> int:
+        found = 0
+        for _ in range(hours):
+            clock.advance(timedelta(hours=1))
+            found += refresh_tick(database, clock)
+        return found
+
+    plan(database, clock)
+    clock.advance(2 * DAY)
+    # All windows are closed, and half of the audience is still to come.
+    assert reports(3) == 3
+    (row,) = reallocate_tick(database, clock)
+    assert row.numbers["wave"]["upto"] == 1.0
+    plan(database, clock)
+    assert reports(30) == 24
+    with database.snapshot() as session:
+        final = newest_report(session, made.id or 0)
+    assert final is not None
+    assert final.information == 1.0
+    # More take part: there is something to tell again.
+    with database.transaction() as session:
+        add_people(session, clock, range(401, 402))
+        enrolment.reopen(session, experiment_id=made.id or 0, growth=1.0)
+    assert reports(1) == 1
