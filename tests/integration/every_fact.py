@@ -44,7 +44,9 @@ KINDS: Final[Mapping[str, MetricDefinition]] = {
     **BUILT_IN,
 }
 """One of each kind, with covariates, filters and caps, over the events of `a_world`."""
-KINDS_OF_FACTS: Final = frozenset({"arm", "metric", "reached", "epoch", "day", "drawn", "epochs", "bandit", "guard"})
+KINDS_OF_FACTS: Final = frozenset(
+    {"arm", "metric", "reached", "epoch", "day", "drawn", "epochs", "bandit", "guard"}
+)
 SEED: Final = 4
 FOR_BANDITS: Final = ("bought", "orders", "paid", "reads")
 GUARDS: Final = tuple(

@@ -172,7 +172,7 @@ MINUTE = timedelta(minutes=1)
 ENDS = (
     ("accepted", None), ("accepted", None), ("planned", "meta_cap"), ("planned", "slow_down"), ("planned", "undeliverable_once"),
     ("suppressed", "undeliverable"), ("suppressed", "opted_out"), ("suppressed", "consent"), ("failed", "bad_request"),
-    ("cancelled", "guardrail"), ("unknown", None),
+    ("cancelled", "guardrail"), ("unknown", None), ("failed", "unknown"),
 )  # fmt: skip
 """State and reason of a message."""
 
@@ -198,14 +198,16 @@ class Drawn:
         for user in range(1, people + 1):
             for step in range(int(rng.integers(0, 4))):
                 state, reason = ENDS[rng.integers(len(ENDS))]
-                goes = state in {"accepted", "unknown"}
+                goes = state in {"accepted", "unknown", "failed"}
                 tried = goes or rng.random() < 0.8
                 at = moment() if tried else None
-                late = goes and rng.random() < 0.2
+                late = goes and rng.random() < 0.3
+                # Some exactly when it is too late.
+                failed_at = (at + HOUR if rng.random() < 0.5 else moment()) if late and at else at
                 messages.append(
                     {
                         "user": user, "step": step, "state": state, "reason": reason,
-                        "at": at if goes else None, "failed_at": moment() if late else (at if not goes else None),
+                        "at": at if goes else None, "failed_at": failed_at if late or not goes else None,
                     }
                 )  # fmt: skip
         names = ("Opted Out", "Complaint", "Order")
@@ -266,7 +268,12 @@ def test_everything_is_counted_as_by_hand(database: Database, seed: int) -> None
             send(session, **row)
         tester = col(Assignment.user_pk).in_(drawn.forced)
         session.connection().execute(update(Assignment).where(tester).values(forced=True))
-    for silent, since in ((None, None), (None, START + 3 * HOUR), ("plain", None), ("plain", START + 3 * HOUR)):
+    for silent, since in (
+        (None, None),
+        (None, START + 3 * HOUR),
+        ("plain", None),
+        ("plain", START + 3 * HOUR),
+    ):
         facts = found(database, silent=silent, since=since)
         told = {
             (epoch, variant, key): int(numbers[i, j])
