@@ -12,7 +12,7 @@ from dashboard.client import ApiError
 from dashboard.texts import say
 from dashboard.views import states
 
-KINDS: Final = ("number", "template", "variant")
+KINDS: Final = ("number", "template", "variant", "guard")
 _REFUSED: Final = "delivery_refused"
 _ASKED: Final = "delivery_asked"
 
@@ -52,7 +52,7 @@ def _show_fuse(access: Access, fuse: calls.Fuse) -> None:
     key = formats.plain(fuse.key)
     name = say(f"delivery.fuses.{fuse.kind}", key=key) if fuse.kind in KINDS else f"{fuse.kind} {key}"
     end = (
-        say("delivery.fuses.by_hand")
+        say("delivery.fuses.by_look" if fuse.kind == "guard" else "delivery.fuses.by_hand")
         if fuse.until is None
         else say("delivery.fuses.until", when=formats.plain(formats.moment(fuse.until)))
     )
@@ -69,7 +69,8 @@ def _show_fuse(access: Access, fuse: calls.Fuse) -> None:
             if button.button(say("delivery.fuses.close"), key=f"close:{asked}"):
                 _ask(asked)
             return
-        streamlit.warning(say("delivery.fuses.question"), icon=":material/help:")
+        question = "delivery.fuses.question_guard" if fuse.kind == "guard" else "delivery.fuses.question"
+        streamlit.warning(say(question), icon=":material/help:")
         _answer(say("delivery.fuses.yes"), lambda: calls.close(access.client, fuse))
 
 

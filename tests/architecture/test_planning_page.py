@@ -17,7 +17,7 @@ INFLATIONS = re.findall(r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", PAGE, re.MULTI
 
 
 def test_the_page_has_its_examples() -> None:
-    assert (len(SIZES), len(INFLATIONS)) == (11, 5)
+    assert (len(SIZES), len(INFLATIONS)) == (12, 5)
 
 
 @pytest.mark.parametrize(("command", "users"), SIZES)
