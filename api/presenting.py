@@ -8,6 +8,7 @@ from api.security import Principal
 from experiments.metrics import MetricDefinition
 from experiments.models import Experiment, Metric
 from experiments.service import design_of
+from experiments.shipping import what_follows
 from experiments.vocabulary import Category, ExperimentStatus, Scope
 from targeting.models import Consent, User
 
@@ -28,6 +29,7 @@ def experiment_answer(experiment: Experiment, warnings: Sequence[str] = ()) -> E
         shipped_at=experiment.shipped_at,
         released=experiment.released,
         design=design,
+        follows=list(what_follows(experiment)),
         warnings=list(warnings),
     )
 

@@ -60,6 +60,9 @@ class ExperimentAnswer(_Answer):
         None, description="Of an audience that goes out in waves: the share of it that is out"
     )
     design: ExperimentDesign
+    follows: list[str] = Field(
+        default=[], description="Of a variant that was shipped: who gets what from now on"
+    )
     warnings: list[str] = Field(default=[], description="Of a design just stored: what may be wrong with it")
 
 

@@ -16,6 +16,8 @@ from experiments.models import Experiment
 from experiments.repository import get_experiment
 from experiments.service import check_reason, design_of, live, open_epoch
 from experiments.stopped_arms import stopped_arms
+from experiments.triggers import OnceTrigger, RecurringTrigger
+from experiments.vocabulary import ExperimentStatus
 
 
 def ship(
@@ -89,6 +91,28 @@ def ship(
         after={"variant": variant, "shipped_at": format_moment(now), "reason": reason, **(numbers or {})},
     )
     return experiment, True
+
+
+def what_follows(experiment: Experiment) -> tuple[str, ...]:
+    """Who gets what from now on, in a sentence, of an experiment that has shipped; nothing of any other, nor of one stopped since."""
+    if experiment.shipped is None:
+        return ()
+    design, shipped = design_of(experiment), experiment.shipped
+    if design.variant(shipped).message is None:
+        return (f"{shipped} has no message, so the messaging has ended: what waited to be sent is cancelled",)
+    if experiment.status == ExperimentStatus.STOPPED:
+        return ()
+    before = "whoever was assigned before keeps their variant"
+    if isinstance(design.trigger, OnceTrigger):
+        said = f"the rest of the audience gets {shipped}; {before} and is not messaged a second time"
+    elif isinstance(design.trigger, RecurringTrigger):
+        said = (
+            f"whoever joins from now on gets {shipped}; {before}, and goes on getting its messages at every occasion until the experiment "
+            f"is stopped. For {shipped} to everybody, stop it and start a campaign of {shipped} alone"
+        )
+    else:
+        said = f"whoever comes from now on gets {shipped}; {before}, and what is planned for them goes out"
+    return (said,)
 
 
 def _refuse_another(experiment: Experiment) -> None:

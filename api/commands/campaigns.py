@@ -18,6 +18,7 @@ from delivery.sending import workers
 from experiments import repository
 from experiments.errors import Invalid, NotFound
 from experiments.models import Experiment
+from experiments.shipping import what_follows
 from targeting import campaigns
 
 experiment = typer.Typer(
@@ -163,6 +164,8 @@ def ship(
         )
         said = "shipped" if is_new else "was shipped before:"
         typer.echo(f"{key}: {said} {shipped.shipped} ({shipped.status})")
+        for line in what_follows(shipped):
+            typer.echo(f"  {line}")
 
 
 @experiment.command("enrolment")

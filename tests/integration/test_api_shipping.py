@@ -15,6 +15,8 @@ from tests.integration.broadcast import WINS, begin, people_buy, plan
 from tests.integration.command_line import CommandLine
 
 SHIP = "/v1/experiments/spring/ship"
+EVENT = {"type": "event", "event": "Cart Abandoned"}
+DAILY = {"type": "recurring", "cron": "0 10 * * *"}
 
 
 @pytest.fixture
@@ -50,6 +52,27 @@ def test_the_winner_is_shipped_once(bought: TestClient, wiring: Wiring, clock: S
     assert bought.post("/v1/experiments/spring/stop").json()["status"] == "stopped"
 
 
+@pytest.mark.parametrize(
+    ("trigger", "variant", "words"),
+    [
+        (EVENT, "coupon", "what is planned for them goes out"),
+        (DAILY, "coupon", "goes on getting its messages at every occasion until the experiment is stopped"),
+        (DAILY, "silence", "silence has no message, so the messaging has ended"),
+    ],
+)
+def test_the_answer_says_who_gets_what_from_now_on(
+    writer: TestClient, wiring: Wiring, clock: SteppedClock, trigger: dict[str, str], variant: str, words: str
+) -> None:
+    begin(wiring.database, clock, people=5, allocation={"policy": "fixed"}, trigger=trigger)
+    assert writer.get("/v1/experiments/spring").json()["follows"] == []
+    body = {"variant": variant, "force": True, "reason": "it is cheap"}
+    (told,) = writer.post(SHIP, json=body).json()["follows"]
+    assert words in told
+    assert writer.get("/v1/experiments/spring").json()["follows"] == [told]
+    writer.post("/v1/experiments/spring/stop")
+    assert writer.get("/v1/experiments/spring").json()["follows"] == ([told] if variant == "silence" else [])
+
+
 def test_what_cannot_be_shipped_is_refused_at_its_field(bought: TestClient, keys: dict[str, str]) -> None:
     for body, status, field in (
         ({"variant": "reminder"}, 409, "variant"),
@@ -80,9 +103,11 @@ def test_a_terminal_ships_and_tells_of_waves(
     assert "the report's decision is continue" in touchstone("experiment", "ship", "spring").stderr
     by_force = ("--variant", "reminder", "--force", "--reason", "it is cheap")
     told = touchstone("experiment", "ship", "spring", *by_force)
-    assert (told.returncode, told.stdout) == (0, "spring: shipped reminder (running)\n")
+    keeps = "whoever was assigned before keeps their variant and is not messaged a second time"
+    rest = f"  the rest of the audience gets reminder; {keeps}\n"
+    assert (told.returncode, told.stdout) == (0, f"spring: shipped reminder (running)\n{rest}")
     again = touchstone("experiment", "ship", "spring")
-    assert again.stdout == "spring: was shipped before: reminder (running)\n"
+    assert again.stdout == f"spring: was shipped before: reminder (running)\n{rest}"
     refused = touchstone("reallocate", "spring")
     assert refused.returncode == 1
     assert "has shipped reminder, so that no traffic moves" in refused.stderr
