@@ -7,7 +7,7 @@ First rule that applies:
 3 shipped     the report's decision is to ship a variant that still gets users: the rest of the audience gets it
 4 ended       the report's decision is to keep the control: the rest of the audience gets the control (nothing, where that is silent)
 5 held        what keeps the slot from moving traffic may be otherwise later: an old copy, thin data with windows still open
-6 ended       this would be the last wave, and the control is the arm most probably the best: nothing is better than it
+6 ended       this would be the last wave, and the control is the arm most probably the best of all that get users: nothing is better than it
 7 released    with the weights of this slot
 
 While the weights are held by hand the campaign is in somebody's hands: waves go out, and nothing is shipped.
@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from experiments.allocation import BanditAllocation
+from experiments.arms import active_arms
 from experiments.clock import format_moment
 from experiments.design import ExperimentDesign
 from experiments.models import Experiment
@@ -86,7 +87,7 @@ def next_wave(
     if held is None and ending is None:
         held = waits_for
         if held is None and not by_hand and upto >= 1:
-            ending = _nothing_better(design, p_best)
+            ending = _nothing_better(design, p_best, weights)
     if ending is not None:
         return wave(*ending)
     if held is not None:
@@ -130,9 +131,12 @@ def _decided(
 
 
 def _nothing_better(
-    design: ExperimentDesign, p_best: Mapping[str, float]
+    design: ExperimentDesign, p_best: Mapping[str, float], weights: Mapping[str, float]
 ) -> tuple[WaveAction, str, str] | None:
     control = design.control.key
+    # Of a variant that has only just joined nobody can tell whether it is better.
+    if any(arm not in p_best for arm in active_arms(weights)):
+        return None
     if not p_best or max(p_best, key=lambda arm: p_best[arm]) != control:
         return None
     said = f"before the last wave nothing is better than {control}, which is the best with probability {p_best[control]:.3g}"
