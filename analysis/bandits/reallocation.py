@@ -92,7 +92,7 @@ def considered_now(
     """
     experiment = get_experiment(session, key)
     bandit = design_of(experiment).bandit
-    if bandit is None or not _is_live(experiment):
+    if bandit is None or not repository.is_live(experiment):
         return None
     return consider(session, clock, experiment=experiment, bandit=bandit, facts=facts)
 
@@ -113,7 +113,7 @@ def act(session: Session, clock: Clock, considered: Considered) -> Reallocation 
     """
     experiment = get_experiment(session, considered.key, for_update=True)
     session.refresh(experiment)
-    if not _is_live(experiment) or _has_changed(session, experiment, considered):
+    if not repository.is_live(experiment) or _has_changed(session, experiment, considered):
         return None
     row = Reallocation(
         experiment_id=considered.experiment_id,
@@ -180,7 +180,3 @@ def _has_changed(session: Session, experiment: Experiment, considered: Considere
         # Coverage raised, or the like: a wave is a share of those who can take part.
         or experiment.updated_at != considered.updated_at
     )
-
-
-def _is_live(experiment: Experiment) -> bool:
-    return experiment.status in {ExperimentStatus.RUNNING, ExperimentStatus.PAUSED}

@@ -38,13 +38,9 @@ def claim(session: Session, row: Reallocation) -> bool:
     return row.id is not None
 
 
-def reallocations_of(
-    session: Session, experiment_id: int, *, before_slot: int | None = None, limit: int
-) -> Sequence[Reallocation]:
+def reallocations_of(session: Session, experiment_id: int, *, limit: int) -> Sequence[Reallocation]:
     """Up to `limit` reallocations, newest first."""
     query = select(Reallocation).where(Reallocation.experiment_id == experiment_id)
-    if before_slot is not None:
-        query = query.where(col(Reallocation.slot) < before_slot)
     return session.exec(query.order_by(col(Reallocation.slot).desc()).limit(limit)).all()
 
 
