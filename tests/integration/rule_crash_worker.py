@@ -39,7 +39,7 @@ def calls(clock: SteppedClock) -> list[events.TrackCall]:
     ]
 
 
-def _let_die(engine: Engine, point: str, at: int) -> None:
+def let_die(engine: Engine, point: str, at: int) -> None:
     seen: Counter[str] = Counter()
 
     def reached(*_args: object) -> None:
@@ -54,7 +54,7 @@ def _run(order: dict) -> None:
     database = Database(order["database"])
     clock = SteppedClock(datetime.fromisoformat(order["now"]))
     if order["die"]:
-        _let_die(database.engine, *order["die"])
+        let_die(database.engine, *order["die"])
     if order["do"] == "ingest":
         every = calls(clock)
         for start in range(0, EVENTS, 30):

@@ -1,7 +1,6 @@
 """Weights change, waves go out, a winner is shipped: doors for other software still tell everybody the variant that they have."""
 
 import itertools
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -58,7 +57,7 @@ class Doors:
 
 
 @pytest.fixture
-def doors(database: Database, clock: SteppedClock) -> Iterator[Doors]:
+def doors(database: Database, clock: SteppedClock) -> Doors:
     return Doors(database, clock)
 
 

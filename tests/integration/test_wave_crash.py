@@ -29,7 +29,7 @@ from targeting.models import Assignment
 from tests.integration.analysis_rows import DAY
 from tests.integration.broadcast import EVEN, assigned, audited, begin, experiment, people_buy, within
 from tests.integration.enrolling import counts
-from tests.integration.wave_crash_worker import POINTS
+from tests.integration.rule_crash_worker import POINTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = 900
