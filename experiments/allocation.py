@@ -21,7 +21,7 @@ OBJECTIVES: Final = (MetricKind.PROPORTION, MetricKind.COUNT, MetricKind.SUM, Me
 MONEY: Final = (MetricKind.SUM, MetricKind.MEAN)
 DEFAULT_LEADER: Final = 0.5
 DEFAULT_WAVE: Final = 0.1
-LEAST_INTERVAL: Final = timedelta(minutes=5)
+LEAST_INTERVAL: Final = timedelta(minutes=1)
 """Each slot reads all facts of the experiment, and opens an epoch within which alone arms are compared: seconds would be all cost."""
 _MOST: Final = 1e9
 

@@ -5,15 +5,17 @@ from alembic import op
 
 from experiments import database
 
-revision = '0009'
-down_revision = '0007'
+revision = "0009"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
+
 def upgrade() -> None:
-    with op.batch_alter_table('enrolments', schema=None) as batch_op:
-        batch_op.add_column(sa.Column('reach', database.JsonDocument, nullable=True))
+    with op.batch_alter_table("enrolments", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("reach", database.JsonDocument, nullable=True))
+
 
 def downgrade() -> None:
-    with op.batch_alter_table('enrolments', schema=None) as batch_op:
-        batch_op.drop_column('reach')
+    with op.batch_alter_table("enrolments", schema=None) as batch_op:
+        batch_op.drop_column("reach")

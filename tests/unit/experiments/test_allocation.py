@@ -115,7 +115,7 @@ def test_money_needs_no_price_of_a_conversion_and_a_share_does() -> None:
     [
         {"policy": "fixed"},
         {"policy": "thompson", "interval": "6h", "floor": 0.1, "burn_in": 50},
-        {"policy": "thompson", "interval": "5m"},
+        {"policy": "thompson", "interval": "1m"},
         {"policy": "top_two", "metric": "revenue", "cost": {"message": 0.07}},
     ],
 )
@@ -147,7 +147,7 @@ def test_what_is_stored_is_read_back_and_may_be_sent_again(allocation: dict[str,
             "3 variants that keep 0.34 of the traffic each are more than all of it; at most 0.333 goes",
         ),
         ({"policy": "thompson", "interval": "daily"}, "allocation.interval", "not a duration"),
-        ({"policy": "thompson", "interval": "1s"}, "allocation.interval", "is at least 5m, not 1s"),
+        ({"policy": "thompson", "interval": "1s"}, "allocation.interval", "is at least 1m, not 1s"),
         ({"policy": "thompson", "burn_in": -1}, "allocation.burn_in.users", "greater than or equal to 0"),
         ({"policy": "thompson", "burn_in": "7d"}, "allocation.burn_in", "write a number of users"),
         ({"policy": "thompson", "burn_in": True}, "allocation.burn_in", "write a number of users"),
