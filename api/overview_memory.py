@@ -6,11 +6,12 @@ each call; what took longer is kept for `KEPT` times as long as it took. Each an
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from sqlmodel import Session
 
 from delivery.watch.operations import Overview, overview
+from delivery.watch.today import Today, today
 from experiments.clock import Clock
 from experiments.settings import Settings
 
@@ -19,23 +20,41 @@ SLOW: Final = 0.5
 KEPT: Final = 20
 MAX_KEYS: Final = 100
 
+Counted = TypeVar("Counted")
+
+
+class _Memory(Generic[Counted]):
+    """What was counted, by a name. `monotonic` gives the machine's time in seconds."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._kept: dict[str | None, tuple[float, Counted]] = {}
+
+    def get(self, name: str | None, count: Callable[[], Counted]) -> Counted:
+        """What `count` gives, or gave a moment ago."""
+        began = self._monotonic()
+        kept = self._kept.get(name)
+        if kept is not None and began < kept[0]:
+            return kept[1]
+        counted = count()
+        ended = self._monotonic()
+        self._kept.pop(name, None)
+        if ended - began >= SLOW and len(self._kept) < MAX_KEYS:
+            self._kept[name] = (ended + KEPT * (ended - began), counted)
+        return counted
+
 
 class Overviews:
-    """Overviews of delivery, by experiment. `monotonic` gives the machine's time in seconds."""
+    """Overviews of delivery, by experiment, and delivery at a glance."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._kept: dict[str | None, tuple[float, Overview]] = {}
+        self._whole = _Memory[Overview](monotonic)
+        self._glance = _Memory[Today](monotonic)
 
     def get(self, session: Session, clock: Clock, *, settings: Settings, key: str | None = None) -> Overview:
         """As `overview`, or the answer of a moment ago."""
-        began = self._monotonic()
-        until, kept = self._kept.get(key, (began, None))
-        if kept is not None and began < until:
-            return kept
-        counted = overview(session, clock, settings=settings, key=key)
-        ended = self._monotonic()
-        self._kept.pop(key, None)
-        if ended - began >= SLOW and len(self._kept) < MAX_KEYS:
-            self._kept[key] = (ended + KEPT * (ended - began), counted)
-        return counted
+        return self._whole.get(key, lambda: overview(session, clock, settings=settings, key=key))
+
+    def glance(self, session: Session, clock: Clock, *, settings: Settings) -> Today:
+        """As `today`, or the answer of a moment ago."""
+        return self._glance.get(None, lambda: today(session, clock, settings=settings))

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import null, update
+from sqlalchemy import ColumnElement, func, null, or_, true, update
 from sqlmodel import Session, col, select
 
 from experiments.audit import AuditEntry
@@ -39,6 +39,40 @@ def list_experiments(
     if status is not None:
         query = query.where(Experiment.status == status)
     return session.exec(query).all()
+
+
+def newest_experiments(
+    session: Session,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    statuses: Collection[ExperimentStatus] = (),
+    search: str = "",
+) -> Sequence[Experiment]:
+    """Up to `limit` experiments with an id below `before_id`, newest first: in one of the states, where any are given, and with
+    `search` in the key or the name, in either case of its letters.
+    """
+    query = select(Experiment).where(_named(search)).order_by(col(Experiment.id).desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(col(Experiment.id) < before_id)
+    if statuses:
+        query = query.where(col(Experiment.status).in_(statuses))
+    return session.exec(query).all()
+
+
+def count_by_status(session: Session, *, search: str = "") -> dict[str, int]:
+    """How many experiments are in each state, of those with `search` in the key or the name; a state that none is in is absent."""
+    query = select(Experiment.status, func.count()).where(_named(search)).group_by(Experiment.status)
+    return dict(session.exec(query).all())
+
+
+def _named(search: str) -> ColumnElement[bool]:
+    if not search:
+        return true()
+    found = (
+        column.icontains(search, autoescape=True) for column in (col(Experiment.key), col(Experiment.name))
+    )
+    return or_(*found)
 
 
 def with_status(session: Session, *statuses: ExperimentStatus) -> Sequence[Experiment]:

@@ -19,6 +19,25 @@ def newest_report(session: Session, experiment_id: int) -> StoredReport | None:
     return session.exec(query.order_by(col(StoredReport.as_of).desc(), col(StoredReport.id).desc())).first()
 
 
+def newest_digests(session: Session, experiment_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """Of the last report of each of these experiments: what a list shows of it (`digest.digest_of`). Those without one are absent."""
+    last = (
+        select(StoredReport.id)
+        .where(StoredReport.experiment_id == Experiment.id)
+        .order_by(col(StoredReport.as_of).desc(), col(StoredReport.id).desc())
+        .limit(1)
+        .correlate(Experiment)
+        .scalar_subquery()
+    )
+    body: Any = StoredReport.body
+    parts = (body[name].label(name) for name in ("arms", "health", "metrics", "decision", "method"))
+    columns: tuple[Any, ...] = (StoredReport.id, StoredReport.experiment_id, StoredReport.as_of)
+    query: Any = select(*columns, body["alpha"].as_float().label("alpha"), *parts)
+    ids = select(last).where(col(Experiment.id).in_(experiment_ids))
+    found: Sequence[Row[Any]] = session.exec(query.where(col(StoredReport.id).in_(ids))).all()
+    return found
+
+
 def started_experiments(
     session: Session,
 ) -> Sequence[tuple[Experiment, Enrolment | None, datetime | None]]:

@@ -39,6 +39,8 @@ TABLE: Final[dict[int | str, dict[str, Any]]] = {
         "content": {"text/csv": {"schema": {"type": "string"}}},
     }
 }
+MAX_AGE: Final = 1_000_000_000
+"""Seconds: whatever there is will do."""
 LOCKED_UP: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -51,7 +53,7 @@ def _current(
     _principal: Reader,
     key: Key,
     max_age: Annotated[
-        int | None, Query(ge=0, le=86_400, description="Seconds; an older report is made anew")
+        int | None, Query(ge=0, le=MAX_AGE, description="Seconds; an older report is made anew")
     ] = None,
 ) -> StoredReport:
     age = wiring.settings.tick if max_age is None else timedelta(seconds=max_age)

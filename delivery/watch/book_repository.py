@@ -71,3 +71,8 @@ def kept(session: Session) -> list[Kept]:
         .order_by(col(Experiment.id))
     )
     return [Kept(*row) for row in session.connection().execute(query)]
+
+
+def broken(session: Session) -> list[Kept]:
+    """Those whose books did not hold when they were last checked."""
+    return [each for each in kept(session) if each.broken_at is not None]

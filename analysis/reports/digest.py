@@ -1,0 +1,75 @@
+"""What a list of experiments shows of the newest report of each, read without making one. Reading it is no look at the data."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from analysis.reports import repository
+from analysis.reports.service import LOOK_EVERY, is_due
+from experiments.models import Experiment
+from experiments.vocabulary import MetricRole
+
+OLD: Final = 2 * LOOK_EVERY
+"""A report that is due and older than this should have been followed by another: whoever makes them does not run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """document: a report in its own shape, with the primary metric as its only one and without words of warning. breached: metric
+    and variant of each guardrail that is surely broken. alarms: failed checks that forbid to trust the effects.
+    """
+
+    report_id: int
+    as_of: datetime
+    document: Mapping[str, Any]
+    breached: tuple[tuple[str, str], ...]
+    alarms: tuple[Mapping[str, Any], ...]
+
+
+def newest_digests(session: Session, experiment_ids: Collection[int]) -> dict[int, Digest]:
+    """By the id of the experiment; one that was never looked at is absent. One query, however many there are."""
+    rows = repository.newest_digests(session, experiment_ids) if experiment_ids else ()
+    return {row.experiment_id: _digest(row) for row in rows}
+
+
+def is_old(experiment: Experiment, newest: Digest | None, *, now: datetime) -> bool:
+    """Whether another report should have been made of a started experiment by now."""
+    if experiment.started_at is None or now - experiment.started_at < OLD:
+        return False
+    return is_due(experiment, last=newest.as_of if newest else None, now=now, every=OLD)
+
+
+def copy_is_old(until: datetime | None, *, now: datetime, after: timedelta = OLD) -> bool:
+    """Whether a copy of the facts lacks what happened since long ago, or everything."""
+    return until is None or now - until > after
+
+
+def _digest(row: Any) -> Digest:
+    metrics, health = row.metrics or [], row.health or []
+    return Digest(
+        report_id=row.id,
+        as_of=row.as_of,
+        document={
+            "method": row.method,
+            "alpha": row.alpha,
+            "arms": [_arm(arm) for arm in row.arms or []],
+            "health": health,
+            "metrics": [metric for metric in metrics if metric["role"] == MetricRole.PRIMARY][:1],
+            "decision": row.decision,
+        },
+        breached=tuple(
+            (metric["metric"], effect["variant"])
+            for metric in metrics
+            for effect in metric["effects"]
+            if (effect.get("guardrail") or {}).get("breached")
+        ),
+        alarms=tuple(check for check in health if not check["ok"] and check.get("blocking")),
+    )
+
+
+def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: arm[name] for name in ("variant", "control", "assigned", "mature")}
+    return {**shown, "messages": {"accepted": arm["messages"]["accepted"]}}
