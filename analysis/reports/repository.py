@@ -30,9 +30,15 @@ def newest_digests(session: Session, experiment_ids: Collection[int]) -> Sequenc
         .scalar_subquery()
     )
     body: Any = StoredReport.body
-    parts = (body[name].label(name) for name in ("arms", "health", "metrics", "decision", "method"))
-    columns: tuple[Any, ...] = (StoredReport.id, StoredReport.experiment_id, StoredReport.as_of)
-    query: Any = select(*columns, body["alpha"].as_float().label("alpha"), *parts)
+    parts = [body[name].label(name) for name in ("arms", "health", "metrics", "decision", "method")]
+    columns: tuple[Any, ...] = (
+        StoredReport.id,
+        StoredReport.experiment_id,
+        StoredReport.as_of,
+        body["alpha"].as_float().label("alpha"),
+        *parts,
+    )
+    query: Any = select(*columns)
     ids = select(last).where(col(Experiment.id).in_(experiment_ids))
     found: Sequence[Row[Any]] = session.exec(query.where(col(StoredReport.id).in_(ids))).all()
     return found

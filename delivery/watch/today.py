@@ -9,8 +9,8 @@ from sqlmodel import Session
 
 from delivery.fuses import breakers, numbers
 from delivery.limits import ledger_repository, policy
-from delivery.limits.ledger_repository import TIER_WINDOW
 from delivery.limits.policy import CategoryCaps
+from delivery.limits.tier import TIER_WINDOW
 from delivery.models import Breaker
 from delivery.sending import workers
 from delivery.watch import book_repository
