@@ -11,7 +11,8 @@ import altair as alt
 
 from dashboard import formats
 from dashboard.documents import Arm, Effect, Metric
-from dashboard.verdicts import STAGES, Verdict, verdict
+from dashboard.texts import say
+from dashboard.verdicts import STAGES, Verdict, stage, verdict, word
 
 BLUE: Final = "#0072B2"
 VERMILLION: Final = "#D55E00"
@@ -38,17 +39,17 @@ def effects(metric: Metric, scale: Scale, *, alpha: float) -> alt.LayerChart | N
     rows = [row for effect in metric.effects if (row := _effect_row(effect, metric, scale))]
     if not rows:
         return None
-    unit = (
-        "%" if scale == "relative" else "percentage points" if formats.is_share(metric.kind) else metric.key
-    )
     marks = _limit(metric) if scale == "absolute" else []
-    dashed = "; dashed: tolerated harm" if marks else ""
-    what = "Relative difference" if scale == "relative" else "Difference"
+    confidence = formats.confidence(alpha)
+    title = say("charts.relative_axis", confidence=confidence)
+    if scale == "absolute":
+        dashed = say("charts.dashed") if marks else ""
+        title = say("charts.effect_axis", unit=unit_of(metric), confidence=confidence, dashed=dashed)
     names = [row["row"] for row in rows]
     data = alt.InlineData(values=rows)
     x = alt.X(
         "estimate:Q",
-        title=f"{what} from control ({unit}), {formats.confidence(alpha)} interval{dashed}",
+        title=title,
         scale=alt.Scale(domain=_domain(rows, *marks), nice=True),
         axis=alt.Axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, grid=True, tickCount=6),
     )
@@ -86,25 +87,24 @@ def funnel(arms: Sequence[Arm], *, silent: frozenset[str]) -> alt.LayerChart | N
     rows = [
         {
             "variant": arm.variant,
-            "stage": STAGES[stage],
-            "share": 100 * arm.messages.get(stage, 0) / arm.assigned,
-            "label": formats.number(100 * arm.messages.get(stage, 0) / arm.assigned, 1),
+            "stage": stage(name),
+            "share": 100 * arm.messages.get(name, 0) / arm.assigned,
+            "label": formats.number(100 * arm.messages.get(name, 0) / arm.assigned, 1),
         }
         for arm in arms
         if arm.assigned and arm.variant not in silent
-        for stage in STAGES
-        if stage != "assigned"
+        for name in STAGES[1:]
     ]
     if not any(row["share"] for row in rows):
         return None
     variants = [arm.variant for arm in arms]
     drawn = {row["variant"] for row in rows}
-    stages = list(STAGES.values())[1:]
+    stages = [stage(name) for name in STAGES[1:]]
     y = alt.Y("stage:N", sort=stages, title=None, axis=alt.Axis(labelFontSize=FONT_SIZE, labelLimit=180))
     offset = alt.YOffset("variant:N", sort=variants)
     x = alt.X(
         "share:Q",
-        title="Messages per 100 users assigned",
+        title=say("charts.funnel_axis"),
         axis=alt.Axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, tickCount=5),
     )
     colours = arm_colours(arms)
@@ -122,6 +122,11 @@ def funnel(arms: Sequence[Arm], *, silent: frozenset[str]) -> alt.LayerChart | N
         ),
     ]
     return alt.LayerChart(layer=layers).properties(height=max(120, 24 * len(rows) + 60))
+
+
+def unit_of(metric: Metric) -> str:
+    """The unit in which differences of this metric are drawn."""
+    return say("charts.points") if formats.is_share(metric.kind) else metric.key
 
 
 def arm_colours(arms: Sequence[Arm]) -> dict[str, str]:
@@ -145,15 +150,15 @@ def _effect_row(effect: Effect, metric: Metric, scale: Scale) -> dict[str, Any] 
         if scale == "absolute"
         else formats.relative_text(interval)
     )
-    word = verdict(effect, metric)
+    seen = verdict(effect, metric)
     return {
-        "row": f"{effect.variant}\n{word}",
+        "row": f"{effect.variant}\n{word(seen)}",
         "side": "left" if shown.estimate < 0 and (shown.upper is None or shown.upper <= 0) else "right",
         "estimate": shown.estimate,
         "lower": shown.estimate if shown.lower is None else shown.lower,
         "upper": shown.estimate if shown.upper is None else shown.upper,
         "label": text,
-        "colour": VERDICT_COLOURS.get(word, GREY),
+        "colour": VERDICT_COLOURS.get(seen, GREY),
     }
 
 

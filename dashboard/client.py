@@ -3,26 +3,22 @@
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any, Final
 from urllib.parse import quote
 
 import httpx
 
-from dashboard.documents import Experiment, ImportRun, Outbox, Quality, Report
+from dashboard.documents import Experiment, ImportRun, Outbox, Quality
 from dashboard.reading import (
     Unreadable,
     read_experiment,
     read_import,
     read_outbox,
     read_quality,
-    read_report,
 )
 
 PAGE_SIZE: Final = 100
-MOST_EXPERIMENTS: Final = 500
-CONCURRENT_REPORTS: Final = 4
 
 Params = Mapping[str, str | int | float | bool | Sequence[str]]
 
@@ -92,50 +88,12 @@ class Client:
             raise self.unreadable("/v1/keys/self")
         return Who(name=str(key.get("name") or ""), scopes=frozenset(map(str, scopes)))
 
-    def experiments(self) -> list[Experiment]:
-        """The first `MOST_EXPERIMENTS` experiments, in the order of the API."""
-        found: list[Experiment] = []
-        params: dict[str, str | int] = {"limit": PAGE_SIZE}
-        while len(found) < MOST_EXPERIMENTS:
-            page = self.get("/v1/experiments", params=params)
-            items = page.get("items") if isinstance(page, Mapping) else None
-            if not isinstance(items, list):
-                raise self.unreadable("/v1/experiments")
-            try:
-                found += [read_experiment(item) for item in items]
-            except Unreadable as error:
-                raise self.unreadable("/v1/experiments") from error
-            cursor = page.get("next_cursor")
-            if not cursor or not items:
-                break
-            params = {"limit": PAGE_SIZE, "cursor": str(cursor)}
-        return found
-
     def experiment(self, key: str) -> Experiment:
         path = _experiment_path(key)
         try:
             return read_experiment(self.get(path))
         except Unreadable as error:
             raise self.unreadable(path) from error
-
-    def report(self, experiment: Experiment) -> Report:
-        path = f"{_experiment_path(experiment.key)}/report"
-        try:
-            return read_report(self.get(path), design=experiment.design)
-        except Unreadable as error:
-            raise self.unreadable(path) from error
-
-    def reports(self, experiments: Sequence[Experiment]) -> list[Report | ApiError]:
-        """One report an experiment, in the same order; a report that cannot be had is its error."""
-
-        def report_or_error(experiment: Experiment) -> Report | ApiError:
-            try:
-                return self.report(experiment)
-            except ApiError as error:
-                return error
-
-        with ThreadPoolExecutor(max_workers=CONCURRENT_REPORTS) as pool:
-            return list(pool.map(report_or_error, experiments))
 
     def outbox(self, key: str) -> Outbox:
         """What became of the messages of the experiment."""

@@ -27,7 +27,8 @@ class GuardrailVerdict:
 class Effect:
     """One variant against the control. None everywhere means: cannot tell.
 
-    `absolute` and `relative` are at the plain level; `adjusted` is the absolute interval that allows for all comparisons.
+    `absolute` and `relative` are at the plain level; `adjusted` is the absolute interval that allows for all comparisons. `believed`: the
+    bounds of the posterior's central credible interval, at the same level; `expected_loss` in units of the metric.
     """
 
     variant: str
@@ -42,6 +43,22 @@ class Effect:
     variance_reduction: float | None
     cace: Interval | None
     guardrail: GuardrailVerdict | None
+    expected_loss: float | None = None
+    believed: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactorEffect:
+    """A level of a factor against the factor's first level, over all others (kind main); or of two factors (kind interaction)."""
+
+    kind: str
+    factors: tuple[str, ...]
+    levels: tuple[str, ...]
+    against: tuple[str, ...]
+    absolute: Interval | None
+    relative: Interval | None
+    adjusted_p_value: float | None
+    significant: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +80,7 @@ class Metric:
     margin: float | None
     arms: tuple[ArmMean, ...]
     effects: tuple[Effect, ...]
+    factors: tuple[FactorEffect, ...] = ()
 
     @property
     def limit(self) -> float | None:
@@ -132,6 +150,8 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
+    """`shipped`: the variant that everybody who comes gets. `released`: of an audience that goes out in waves, the share that is out."""
+
     key: str
     name: str
     hypothesis: str
@@ -140,12 +160,30 @@ class Experiment:
     started_at: datetime | None
     stopped_at: datetime | None
     design: Mapping[str, Any] = field(default_factory=dict)
+    shipped: str | None = None
+    released: float | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in {"running", "paused"}
+
+    @property
+    def policy(self) -> str:
+        """Who decides on the weights: fixed, thompson or top_two."""
+        allocation = self.design.get("allocation")
+        named = allocation.get("policy") if isinstance(allocation, Mapping) else None
+        return str(named or "fixed")
 
     @property
     def variants(self) -> list[Mapping[str, Any]]:
         """The variants as they were designed."""
         found = self.design.get("variants")
         return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+
+    @property
+    def control(self) -> str | None:
+        """The variant with which all others are compared."""
+        return next((str(item.get("key")) for item in self.variants if item.get("control")), None)
 
     @property
     def silent_variants(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from dashboard import viewer
 from dashboard.documents import ArmMean, Interval
+from dashboard.texts import say
 
 MINUS: Final = "−"
 NBSP: Final = "\u00a0"
@@ -80,8 +81,8 @@ def difference_text(interval: Interval | None, kind: str) -> str:
     if interval is None:
         return UNKNOWN
     shown = difference(interval, kind)
-    text = number(shown.estimate, _decimals(shown), sign=True)
-    return f"{text}{NBSP}points" if is_share(kind) else text
+    text = number(shown.estimate, decimals_of(shown), sign=True)
+    return say("formats.points", number=text) if is_share(kind) else text
 
 
 def difference_range(interval: Interval | None, kind: str) -> str:
@@ -93,7 +94,7 @@ def relative_text(interval: Interval | None) -> str:
     if interval is None:
         return UNKNOWN
     shown = scaled(interval, 100)
-    return f"{number(shown.estimate, _decimals(shown), sign=True)}%"
+    return f"{number(shown.estimate, decimals_of(shown), sign=True)}%"
 
 
 def relative_range(interval: Interval | None) -> str:
@@ -104,7 +105,8 @@ def tolerance(limit: float, kind: str) -> str:
     """The margin of a guardrail, such as `0.2 points`."""
     if not is_share(kind):
         return f"{limit:g}"
-    return "1 point" if limit == 0.01 else f"{100 * limit:g} points"
+    size = f"{100 * limit:g}"
+    return say("formats.tolerance", size=size, count=1 if size == "1" else 2)
 
 
 def level(arm: ArmMean | None, kind: str) -> str:
@@ -147,7 +149,8 @@ def moment(value: datetime | None) -> str:
     if value is None:
         return UNKNOWN
     local = value.astimezone(viewer.zone())
-    return f"{local.day} {local:%b %Y, %H:%M %Z}"
+    month = say(f"formats.months.{local.month}")
+    return say("formats.moment", day=local.day, month=month, year=local.year, time=f"{local:%H:%M %Z}")
 
 
 def duration(seconds: float) -> str:
@@ -169,18 +172,34 @@ def confidence(alpha: float) -> str:
     return f"{100 * (1 - alpha):g}%"
 
 
-def _decimals(interval: Interval) -> int:
-    bounds = [bound for bound in (interval.lower, interval.upper) if bound is not None]
-    return decimals_for(max((abs(bound - interval.estimate) for bound in bounds), default=None))
+def magnitude(value: float, decimals: int) -> str:
+    """A number without its sign.
+
+    >>> magnitude(-1.25, 1)
+    '1.2'
+    """
+    return number(abs(value), decimals)
+
+
+def bounds(low: str | None, high: str | None) -> str:
+    """A range of two numbers that are written already; None is open."""
+    if low is None and high is None:
+        return say("formats.unbounded")
+    if low is None:
+        return say("formats.at_most", bound=high)
+    return say("formats.at_least", bound=low) if high is None else say("formats.range", low=low, high=high)
+
+
+def decimals_of(interval: Interval) -> int:
+    """The decimals with which an interval is shown."""
+    known = [bound for bound in (interval.lower, interval.upper) if bound is not None]
+    return decimals_for(max((abs(bound - interval.estimate) for bound in known), default=None))
 
 
 def _range(interval: Interval, unit: str) -> str:
-    decimals = _decimals(interval)
-    if interval.lower is None and interval.upper is None:
-        return "bounds not known"
-    if interval.lower is None:
-        return f"at most {number(interval.upper or 0.0, decimals, sign=True)}{unit}"
-    if interval.upper is None:
-        return f"at least {number(interval.lower, decimals, sign=True)}{unit}"
-    low, high = (number(bound, decimals, sign=True) for bound in (interval.lower, interval.upper))
-    return f"{low}{unit} to {high}{unit}"
+    decimals = decimals_of(interval)
+    low, high = (
+        None if bound is None else f"{number(bound, decimals, sign=True)}{unit}"
+        for bound in (interval.lower, interval.upper)
+    )
+    return bounds(low, high)

@@ -1,59 +1,52 @@
-"""What a report means, in words: the headline, the verdict on each effect, the health lights."""
+"""What a report means, in words: the verdict on each effect, why something cannot be told, the health lights."""
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from dashboard import formats
 from dashboard.documents import Effect, HealthCheck, Interval, Metric, Report
+from dashboard.texts import say, told
 
 
 class Verdict(StrEnum):
-    """What can be said about one effect; the value is the word that is shown."""
+    """What can be said about one effect; `word` says it."""
 
     BETTER = "better"
     WORSE = "worse"
     DIFFERENT = "different"
-    UNCLEAR = "no clear difference"
-    SAFE = "within its margin"
-    CANNOT_TELL = "cannot tell yet"
+    UNCLEAR = "unclear"
+    SAFE = "safe"
+    CANNOT_TELL = "cannot_tell"
 
 
 class Light(StrEnum):
-    """The state of the experiment's health; the value is the word that is shown.
+    """The state of the experiment's health.
 
     Red: do not trust the effects. Amber: arms part company after the assignment, which is news about delivery.
     """
 
-    GREEN = "healthy"
-    AMBER = "notice"
-    RED = "alarm"
-    GREY = "not known yet"
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+    GREY = "grey"
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """`tone` is good, bad or open."""
-
-    title: str
-    sentence: str
-    tone: str
+STAGES: Final = ("assigned", "accepted", "delivered", "read", "clicked")
 
 
-STAGES: Final[dict[str, str]] = {
-    "assigned": "Assigned",
-    "accepted": "Accepted by WhatsApp",
-    "delivered": "Delivered",
-    "read": "Read",
-    "clicked": "Clicked",
-}
-CHECKS: Final[dict[str, str]] = {
-    "srm": "Split between arms",
-    "zero_weight": "Users where none belong",
-    "unknown_variant": "Unknown variants",
-    "weights_changed": "Weights changed while it ran",
-}
+def word(verdict: Verdict) -> str:
+    """The verdict in a word or two."""
+    return say(f"verdicts.word.{verdict}")
+
+
+def stage(name: str) -> str:
+    """The name of a stage of messages."""
+    return told("verdicts.stage", name)
+
+
+def check_name(check: HealthCheck) -> str:
+    return told("verdicts.check", check.check)
 
 
 def verdict(effect: Effect, metric: Metric) -> Verdict:
@@ -87,28 +80,32 @@ def _has_zero(interval: Interval | None) -> bool:
 
 def sentence(effect: Effect, metric: Metric, report: Report) -> str:
     """One effect told in one sentence; `cannot tell yet` always comes with its reason."""
-    word = verdict(effect, metric)
-    who = f"{effect.variant} against {effect.control}"
-    if word is Verdict.CANNOT_TELL:
-        return f"{who}: cannot tell yet: {reason(report, metric, effect)}"
-    known = f"{formats.confidence(report.alpha)} interval {formats.difference_range(effect.absolute, metric.kind)}"
-    size = f"{formats.difference_text(effect.absolute, metric.kind)} ({known})"
+    seen = verdict(effect, metric)
+    who = say("verdicts.against", variant=effect.variant, control=effect.control)
+    if seen is Verdict.CANNOT_TELL:
+        return say("verdicts.cannot_tell", who=who, reason=reason(report, metric, effect))
+    size = size_of(effect.absolute, metric, report.alpha)
     if metric.limit is not None and effect.guardrail is not None:
         limit = formats.tolerance(metric.limit, metric.kind)
-        told = {
-            Verdict.SAFE: f"harm of more than {limit} is ruled out",
-            Verdict.WORSE: f"it does more harm than the {limit} that were allowed",
-        }.get(word, f"harm of more than {limit} is not ruled out yet")
-        return f"{who}: {told}: {size}."
-    told = {
-        Verdict.BETTER: "does better",
-        Verdict.WORSE: "does worse",
-        Verdict.DIFFERENT: "differs",
-    }.get(word, "no clear difference yet")
-    if word is Verdict.UNCLEAR and effect.adjusted is not None and not _has_zero(effect.absolute):
+        judged = seen if seen in {Verdict.SAFE, Verdict.WORSE} else Verdict.UNCLEAR
+        return say(
+            "verdicts.sentence", who=who, told=say(f"verdicts.guardrail.{judged}", limit=limit), size=size
+        )
+    words = say(f"verdicts.told.{seen}")
+    if seen is Verdict.UNCLEAR and effect.adjusted is not None and not _has_zero(effect.absolute):
         wider = formats.difference_range(effect.adjusted, metric.kind)
-        return f"{who}: {told}: {size}, but {wider} when all comparisons are allowed for."
-    return f"{who}: {told}: {size}."
+        return say("verdicts.but_allowed_for", who=who, told=words, size=size, range=wider)
+    return say("verdicts.sentence", who=who, told=words, size=size)
+
+
+def size_of(interval: Interval | None, metric: Metric, alpha: float) -> str:
+    """An effect with its interval, such as `+7.66 points (95% interval +7.00 to +8.32)`."""
+    return say(
+        "verdicts.size",
+        estimate=formats.difference_text(interval, metric.kind),
+        confidence=formats.confidence(alpha),
+        range=formats.difference_range(interval, metric.kind),
+    )
 
 
 def reason(report: Report, metric: Metric, effect: Effect | None = None) -> str:
@@ -119,8 +116,8 @@ def reason(report: Report, metric: Metric, effect: Effect | None = None) -> str:
         if found:
             return " ".join(_without_subject(warning, metric, effect) for warning in found)
     if not any(arm.assigned for arm in report.arms):
-        return "no user has been assigned yet."
-    return " ".join(report.warnings) or "the report gives no reason."
+        return say("verdicts.nobody")
+    return " ".join(report.warnings) or say("verdicts.no_reason")
 
 
 def _without_subject(warning: str, metric: Metric, effect: Effect | None) -> str:
@@ -152,34 +149,6 @@ def leading_effect(report: Report) -> tuple[Metric, Effect] | None:
     return metric, max(known, key=lambda effect: sign * (effect.absolute.estimate if effect.absolute else 0))
 
 
-def headline(report: Report) -> Headline:
-    """The result in one line, and the evidence for it in one sentence."""
-    variant = report.decision.variant
-    control = next((arm.variant for arm in report.arms if arm.control), "the control")
-    title, tone = {
-        "ship": (f"{variant} wins" if variant else "There is a winner", "good"),
-        "keep_control": (f"Keep {control}: no variant is shown to do better", "open"),
-        "stop_harm": (f"Stop {variant}: it does harm" if variant else "Stop: a variant does harm", "bad"),
-        "continue": ("Too early to call: let it run", "open"),
-        "inconclusive": ("No winner: the arms cannot be told apart", "open"),
-    }.get(report.decision.action, ("No decision yet", "open"))
-    leading = leading_effect(report)
-    if leading is None:
-        return Headline(title, "The report has no effect on a primary metric yet.", tone)
-    metric, effect = leading
-    if verdict(effect, metric) is Verdict.CANNOT_TELL:
-        return Headline(title, f"{metric.key}: cannot tell yet: {reason(report, metric, effect)}", tone)
-    ours, theirs = (formats.level(metric.arm(name), metric.kind) for name in (effect.variant, effect.control))
-    so_far = "So far, " if report.decision.action == "continue" else ""
-    return Headline(
-        title,
-        f"{so_far}{metric.key} is {ours} with {effect.variant} and {theirs} with {effect.control}: "
-        f"{formats.difference_text(effect.absolute, metric.kind)} "
-        f"({formats.confidence(report.alpha)} interval {formats.difference_range(effect.absolute, metric.kind)}).",
-        tone,
-    )
-
-
 def light(report: Report) -> Light:
     """The worst of all checks; grey when none could be made."""
     lights = [light_of(check) for check in report.health]
@@ -197,16 +166,14 @@ def light_of(check: HealthCheck) -> Light:
 def health_words(check: HealthCheck) -> str:
     """What one check says, for somebody who has never heard its name."""
     if check.check != "srm":
-        return (
-            check.detail or {True: "as expected", False: "not as expected", None: "not known yet"}[check.ok]
-        )
+        outcome = {True: "as_expected", False: "not_as_expected", None: "unknown"}[check.ok]
+        return check.detail or say(f"verdicts.health.{outcome}")
     if check.ok is None:
-        return f"not known yet: {check.detail.removeprefix('cannot tell: ') or 'too few users to compare the arms'}"
+        because = check.detail.removeprefix("cannot tell: ") or say("verdicts.health.too_few")
+        return say("verdicts.health.unknown_because", reason=because)
     if check.ok:
-        return "the arms are as large as planned"
-    if not check.blocking:
-        return "the arms part company at this stage: news about delivery, not about the effect"
-    return "the arms are not as large as planned: something is wrong with the assignment, do not trust the effects"
+        return say("verdicts.health.split_ok")
+    return say("verdicts.health.split_broken" if check.blocking else "verdicts.health.split_later")
 
 
 def alarm(report: Report) -> str | None:
@@ -214,7 +181,11 @@ def alarm(report: Report) -> str | None:
     failed = next((check for check in report.health if light_of(check) is Light.RED), None)
     if failed is None:
         return None
-    stage = STAGES.get(failed.stage, failed.stage)
-    known = f" (p: {formats.p_value(failed.p_value)})" if failed.p_value is not None else ""
-    name = CHECKS.get(failed.check, failed.check)
-    return f"{name}, stage '{stage.lower()}'{known}: {health_words(failed)}."
+    p = failed.p_value
+    return say(
+        "verdicts.health.alarm",
+        check=check_name(failed),
+        stage=stage(failed.stage).lower(),
+        known="" if p is None else say("verdicts.health.known", p=formats.p_value(p)),
+        words=health_words(failed),
+    )

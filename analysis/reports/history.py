@@ -102,6 +102,15 @@ def looks_for_picture(
     return [_look(row, None, None) for row in repository.findings_of(session, experiment_id, ids)]
 
 
+def thinned(
+    session: Session, *, key: str, most: int, metric: str | None = None, variant: str | None = None
+) -> list[LookPoint]:
+    """At most `most` (2 or more) of all looks at an experiment, evenly, the first and the last among them. Raises NotFound."""
+    number = _id(session, key)
+    ids = evenly(repository.report_ids(session, number), most)
+    return [_look(row, metric, variant) for row in repository.findings_of(session, number, ids)]
+
+
 def evenly(items: Sequence[int], most: int) -> list[int]:
     """At most `most` (2 or more) of the items, evenly, with the first and the last.
 

@@ -98,11 +98,11 @@ def reports_of(
     return found
 
 
-def report_ids(session: Session, experiment_id: int, *, until: datetime) -> Sequence[int]:
-    """The ids of all stored reports of an experiment as of `until` or before, oldest first."""
-    query = select(StoredReport.id).where(
-        StoredReport.experiment_id == experiment_id, StoredReport.as_of <= until
-    )
+def report_ids(session: Session, experiment_id: int, *, until: datetime | None = None) -> Sequence[int]:
+    """The ids of all stored reports of an experiment (as of `until` or before), oldest first."""
+    query = select(StoredReport.id).where(StoredReport.experiment_id == experiment_id)
+    if until is not None:
+        query = query.where(StoredReport.as_of <= until)
     return [number for number in session.exec(query.order_by(col(StoredReport.id))) if number is not None]
 
 

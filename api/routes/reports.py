@@ -115,8 +115,15 @@ def series(
     limit: Limit = 50,
     metric: Name = None,
     variant: Name = None,
+    most: Annotated[
+        int | None,
+        Query(ge=2, le=500, description="So many of all looks at most, evenly, on one page: for a picture"),
+    ] = None,
 ) -> Page[LookAnswer]:
     """What the kept reports said of each effect, oldest first. Reading them is no look at the data."""
+    if most is not None:
+        thinned = history.thinned(session, key=key, most=most, metric=metric, variant=variant)
+        return Page(items=[LookAnswer.of(look) for look in thinned], next_cursor=None)
     looks = history.series(session, key=key, after_id=cursor, limit=limit, metric=metric, variant=variant)
     return Page(
         items=[LookAnswer.of(look) for look in looks],

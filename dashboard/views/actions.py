@@ -1,71 +1,112 @@
-"""Start, pause, resume, stop: each asks once more before it acts."""
+"""Start, pause, resume, stop, ship: each asks once more before it acts."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import streamlit
 
 from dashboard import formats
-from dashboard.client import ApiError, Client
-from dashboard.documents import Experiment
-from dashboard.views import states
+from dashboard.calls import moves as calls
+from dashboard.client import Client
+from dashboard.documents import Experiment, Report
+from dashboard.texts import say
+from dashboard.views import acting
 
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """`consequence` is what the person should know before saying yes."""
-
-    name: str
-    icon: str
-    consequence: str
-
-
-START: Final = Move("start", ":material/play_arrow:", "Users are assigned and real messages go out.")
-PAUSE: Final = Move(
-    "pause", ":material/pause:", "Nobody is assigned and nothing is sent until it is resumed."
-)
-RESUME: Final = Move("resume", ":material/play_arrow:", "Assignment and sending go on.")
-STOP: Final = Move("stop", ":material/stop:", "This is final: a stopped experiment cannot be started again.")
-MOVES: Final[dict[str, tuple[Move, ...]]] = {
-    "draft": (START,),
-    "running": (PAUSE, STOP),
-    "paused": (RESUME, STOP),
+MOVES: Final[dict[str, tuple[str, ...]]] = {
+    "draft": ("start",),
+    "running": ("pause", "stop", "ship"),
+    "paused": ("resume", "stop", "ship"),
+}
+ICONS: Final = {
+    "start": ":material/play_arrow:",
+    "pause": ":material/pause:",
+    "resume": ":material/play_arrow:",
+    "stop": ":material/stop:",
+    "ship": ":material/rocket_launch:",
 }
 
 
-def show(client: Client, experiment: Experiment) -> None:
-    """The buttons that this experiment's state allows, or the question whether one was meant."""
-    asked = f"asked:{experiment.key}"
-    moves = MOVES.get(experiment.status, ())
-    pending = next((move for move in moves if move.name == streamlit.session_state.get(asked)), None)
-    if pending is None:
-        with streamlit.container(horizontal=True, horizontal_alignment="right"):
-            for move in moves:
-                if streamlit.button(
-                    move.name.capitalize(), icon=move.icon, key=f"{move.name}:{experiment.key}"
-                ):
-                    streamlit.session_state[asked] = move.name
-                    streamlit.rerun()
+def moves_of(experiment: Experiment) -> tuple[str, ...]:
+    """What the state of the experiment allows; what was shipped is not shipped again."""
+    possible = MOVES.get(experiment.status, ())
+    return tuple(move for move in possible if move != "ship" or not experiment.shipped)
+
+
+def show_buttons(experiment: Experiment) -> None:
+    """A button for each; pressing one asks first."""
+    for move in moves_of(experiment):
+        label = say(f"actions.{move}.label")
+        if streamlit.button(label, icon=ICONS[move], key=f"{move}:{experiment.key}"):
+            streamlit.session_state[_asked(experiment)] = move
+            streamlit.rerun()
+
+
+def show_question(client: Client, experiment: Experiment, report: Report | None) -> None:
+    """Whether the move that was pressed was meant, with what it does."""
+    pending = streamlit.session_state.get(_asked(experiment))
+    if pending not in moves_of(experiment):
         return
-    name = formats.plain(experiment.name)
-    streamlit.warning(f"{pending.name.capitalize()} {name}? {pending.consequence}", icon=":material/help:")
-    with streamlit.container(horizontal=True, horizontal_alignment="right"):
-        confirmed = streamlit.button(f"Yes, {pending.name} it", type="primary", icon=pending.icon)
-        refused = streamlit.button("No, leave it")
-    if not confirmed and not refused:
+    question = say(f"actions.{pending}.ask", name=formats.plain(experiment.name))
+    streamlit.warning(question, icon=":material/help:")
+    if pending == "ship":
+        _show_shipping(client, experiment, report)
         return
-    del streamlit.session_state[asked]
+    confirmed, refused = _answers(pending)
+    if refused:
+        _forget(experiment)
+        streamlit.rerun()
     if confirmed:
-        try:
-            client.move(experiment.key, pending.name)
-        except ApiError as error:
-            states.leave_if_refused(error)
-            streamlit.session_state[f"refused:{experiment.key}"] = f"Could not {pending.name} it: {error}"
-    streamlit.rerun()
+        _forget(experiment)
+        done = say(f"actions.{pending}.done")
+        acting.attempt(experiment.key, lambda: client.move(experiment.key, pending), done=done)
 
 
-def show_refusal(experiment: Experiment) -> None:
-    """Why the last move was not made, once."""
-    refusal = streamlit.session_state.pop(f"refused:{experiment.key}", None)
-    if refusal:
-        streamlit.error(formats.plain(refusal), icon=":material/block:")
+def _answers(move: str) -> tuple[bool, bool]:
+    with streamlit.container(horizontal=True, horizontal_alignment="right"):
+        confirmed = streamlit.button(say(f"actions.{move}.yes"), type="primary", icon=ICONS[move])
+        refused = streamlit.button(say("actions.no"))
+    return confirmed, refused
+
+
+def _show_shipping(client: Client, experiment: Experiment, report: Report | None) -> None:
+    variants = [str(item.get("key")) for item in experiment.variants]
+    winner = report.decision.variant if report is not None and report.decision.action == "ship" else None
+    with streamlit.container(border=True):
+        variant = streamlit.selectbox(
+            say("actions.variant"),
+            variants,
+            index=variants.index(winner) if winner in variants else 0,
+            help=say("actions.ship.variant_help"),
+            key=f"ship_variant:{experiment.key}",
+        )
+        force = streamlit.checkbox(
+            say("actions.ship.force"), help=say("actions.ship.force_help"), key=f"ship_force:{experiment.key}"
+        )
+        reason = streamlit.text_input(
+            say("actions.reason"),
+            help=say("actions.reason_help"),
+            max_chars=500,
+            key=f"ship_reason:{experiment.key}",
+        )
+    confirmed, refused = _answers("ship")
+    if refused:
+        _forget(experiment)
+        streamlit.rerun()
+    if not confirmed:
+        return
+    if force and not reason.strip():
+        streamlit.error(say("actions.need_reason"), icon=":material/edit:")
+        return
+    _forget(experiment)
+    acting.attempt(
+        experiment.key,
+        lambda: calls.ship(client, experiment.key, variant=variant, force=force, reason=reason.strip()),
+        done=say("actions.ship.done", variant=variant),
+    )
+
+
+def _asked(experiment: Experiment) -> str:
+    return f"asked:{experiment.key}"
+
+
+def _forget(experiment: Experiment) -> None:
+    streamlit.session_state.pop(_asked(experiment), None)

@@ -1,120 +1,99 @@
-"""The list: every experiment with its state, its main effect, its health and its size."""
+"""The list: every experiment with its state, its main effect, its health and its size. Filters and page are in the address."""
 
 from typing import Final
 
 import streamlit
 
-from dashboard import access, formats, verdicts
-from dashboard.client import ApiError, Client
-from dashboard.documents import Experiment, Report
-from dashboard.views import states
+from dashboard import access
+from dashboard.calls import overview as calls
+from dashboard.overview import Cards
+from dashboard.texts import say, told
+from dashboard.views import addressed, experiment_rows, states
 
-ROWS: Final = 10
 STATUSES: Final = ("running", "paused", "stopped", "draft")
-WIDTHS: Final = (4.6, 1.2, 4.2, 1.8, 1.1, 1.2)
-HEADINGS: Final = ("Experiment", "State", "Main effect", "Health", "Users", "Messages")
+# In the address: where the page begins.
+AFTER: Final = "after"
 
 
 def show() -> None:
     client = access.required().client
     title, refresh = streamlit.columns([5, 1], vertical_alignment="bottom")
-    title.header("Experiments", anchor=False)
-    refresh.button("Refresh", icon=":material/refresh:", width="stretch")
-    try:
-        with streamlit.spinner("Loading experiments .."):
-            experiments = client.experiments()[::-1]  # the API lists the oldest first
-    except ApiError as error:
-        states.show_error(error)
+    title.header(say("app.page.experiments"), anchor=False)
+    refresh.button(say("experiments.refresh"), icon=":material/refresh:", width="stretch")
+    search = _search()
+    status = _state()
+    after = streamlit.query_params.get(AFTER, "")
+    asked = f"cards:{status}:{search}:{after}"
+    found = states.fetched(asked, lambda: calls.cards(client, status=status, search=search, cursor=after))
+    if found is None:
         return
-    if not experiments:
+    streamlit.caption(_counts(found))
+    if found.items:
+        experiment_rows.show(found.items)
+    elif sum(found.counts.values()) or search:
+        streamlit.info(say("experiments.nothing_found"), icon=":material/filter_alt:")
+    else:
         _show_empty()
-        return
-    chosen = _choose(experiments)
-    if not chosen:
-        streamlit.info(
-            "No experiment is in this state. Choose another one above.", icon=":material/filter_alt:"
-        )
-        return
-    _show_rows(client, chosen)
+    _show_pages(found, status=status, search=search, after=after)
+
+
+def _search() -> str:
+    typed = streamlit.text_input(
+        say("experiments.search"),
+        help=say("experiments.search_help"),
+        max_chars=100,
+        key="search",
+        bind="query-params",
+        on_change=addressed.forget,
+        args=(AFTER,),
+    )
+    return (typed or "").strip()
+
+
+def _state() -> str:
+    """The state to which the list is narrowed; empty for all."""
+    chosen = addressed.segmented(
+        say("experiments.states"),
+        STATUSES,
+        name="status",
+        shown=lambda status: told("common.status", status),
+        help=say("experiments.states_help"),
+        also_forget=AFTER,
+    )
+    return chosen or ""
+
+
+def _counts(found: Cards) -> str:
+    present = [(status, found.counts.get(status, 0)) for status in STATUSES]
+    return " · ".join(
+        say("experiments.state", name=told("common.status", status), number=number)
+        for status, number in present
+    )
+
+
+def _show_pages(found: Cards, *, status: str, search: str, after: str) -> None:
+    kept = {name: value for name, value in (("status", status), ("search", search)) if value}
+    with streamlit.container(horizontal=True, horizontal_alignment="right"):
+        if after:
+            streamlit.page_link(
+                "views/experiments.py",
+                label=say("experiments.newest"),
+                icon=":material/first_page:",
+                query_params=kept,
+            )
+        if found.next_cursor:
+            streamlit.page_link(
+                "views/experiments.py",
+                label=say("experiments.older"),
+                icon=":material/chevron_right:",
+                query_params={**kept, AFTER: found.next_cursor},
+            )
 
 
 def _show_empty() -> None:
-    streamlit.info(
-        "There is no experiment yet. Write one as a YAML file and bring it in with "
-        "`touchstone apply campaign.yaml`; then start it here.",
-        icon=":material/science:",
-    )
-
-
-def _choose(experiments: list[Experiment]) -> list[Experiment]:
-    present = [status for status in STATUSES if any(item.status == status for item in experiments)]
-    counts = {status: sum(item.status == status for item in experiments) for status in present}
-    status = streamlit.segmented_control(
-        "State",
-        ["all", *present],
-        default="all",
-        format_func=lambda name: f"{name} ({counts.get(name, len(experiments))})",
-        key="status",
-        label_visibility="collapsed",
-    )
-    if status in (None, "all"):
-        return experiments
-    return [item for item in experiments if item.status == status]
-
-
-def _show_rows(client: Client, experiments: list[Experiment]) -> None:
-    limit = streamlit.session_state.setdefault("rows", ROWS)
-    shown = experiments[:limit]
-    started = [item for item in shown if item.status != "draft"]
-    with streamlit.spinner("Loading results .."):
-        reports = dict(zip((item.key for item in started), client.reports(started), strict=True))
-    with streamlit.container(border=True):
-        for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
-            column.markdown(f":small[{heading}]")
-    for item in shown:
-        _show_row(item, reports.get(item.key))
-    if len(experiments) > limit:
-        more = min(ROWS, len(experiments) - limit)
-        if streamlit.button(f"Show {more} more"):
-            streamlit.session_state["rows"] = limit + ROWS
-            streamlit.rerun()
-
-
-def _show_row(item: Experiment, report: Report | ApiError | None) -> None:
-    if isinstance(report, ApiError):
-        states.leave_if_refused(report)
-    with streamlit.container(border=True):
-        name, state, effect, health, users, messages = streamlit.columns(WIDTHS, vertical_alignment="center")
-        name.page_link(
-            "views/result.py",
-            label=f"**{formats.plain(item.name)}**",
-            help=formats.plain(f"{item.name} ({item.key})"),
-            query_params={"experiment": item.key},
-        )
-        state.markdown(states.status_badge(item.status))
-        if report is None:
-            effect.markdown(":gray[not started]")
-        elif isinstance(report, ApiError):
-            effect.markdown(f":gray[no report: {formats.plain(str(report))}]")
-        else:
-            effect.markdown(_effect_words(report))
-            health.markdown(states.light(verdicts.light(report)))
-            users.markdown(formats.count(report.users))
-            messages.markdown(formats.count(report.messages))
-
-
-def _effect_words(report: Report) -> str:
-    leading = verdicts.leading_effect(report)
-    if leading is None:
-        return ":gray[no primary metric]"
-    metric, effect = leading
-    word = verdicts.verdict(effect, metric)
-    who = formats.plain(f"{metric.key}, {effect.variant} against {effect.control}")
-    if word is verdicts.Verdict.CANNOT_TELL:
-        return f":gray[cannot tell yet]  \n:small[{who}]"
-    size = formats.difference_text(effect.absolute, metric.kind)
-    bounds = formats.difference_range(effect.absolute, metric.kind)
-    return f"**{size}** ({bounds}), {word}  \n:small[{who}]"
+    streamlit.info(say("experiments.empty"), icon=":material/science:")
+    if access.required().may_write:
+        streamlit.page_link("views/new_campaign.py", label=say("experiments.design"), icon=":material/add:")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ WRONG = [
     ("spring/report/series?cursor=zzz", 422, "cursor"),
     ("spring/report/series?metric=%00", 422, "metric"),
     ("spring/report/series?variant=" + "x" * 201, 422, "variant"),
+    ("spring/report/series?most=1", 422, "most"),
+    ("nobody/report/series?most=2", 404, "key"),
     ("spring/report.html?max_age=-1", 422, "max_age"),
     ("spring/report.csv?max_age=many", 422, "max_age"),
     ("spring/report.html?theme=dark", 422, "theme"),
@@ -106,6 +108,11 @@ def test_the_series_says_what_each_report_said(writer: TestClient, key: str) -> 
         assert [tuple(point[name] for name in names) for point in look["effects"]] == said
         assert (look["as_of"], look["information"]) == (body["as_of"], body["information"])
     assert looks[0]["effects"][0]["estimate"] is None
+    # For a picture: some of them, the first and the last among them.
+    few = writer.get(f"/v1/experiments/{key}/report/series?most=2&metric=bought&variant=coupon").json()
+    ends = [each["effects"] for each in (looks[0], looks[-1])]
+    bought = [[p for p in effects if (p["metric"], p["variant"]) == ("bought", "coupon")] for effects in ends]
+    assert ([look["effects"] for look in few["items"]], few["next_cursor"]) == (bought, None)
     assert looks[-1]["effects"][0]["estimate"] is not None
 
     path = f"/v1/experiments/{key}/report/series"

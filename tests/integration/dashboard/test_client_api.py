@@ -9,6 +9,8 @@ from fastapi.testclient import TestClient
 from api import jobs
 from api.wiring import Wiring
 from dashboard import verdicts
+from dashboard.calls import experiment as experiments
+from dashboard.calls import overview
 from dashboard.client import ApiError, Client
 
 CAMPAIGN = {
@@ -72,7 +74,7 @@ def test_a_key_that_may_not_read_and_one_that_is_not_known_are_refused(
 
 def test_a_draft_is_listed_and_read(http: TestClient, keys: dict[str, str], campaign: dict[str, Any]) -> None:
     client = client_with(http, keys["read"])
-    assert [item.key for item in client.experiments()] == [campaign["key"]]
+    assert [card.key for card in overview.cards(client).items] == [campaign["key"]]
     experiment = client.experiment(campaign["key"])
     assert (experiment.name, experiment.status) == (campaign["name"], "draft")
     assert experiment.hypothesis == campaign["hypothesis"]
@@ -110,7 +112,7 @@ def test_a_running_experiment_has_a_report_that_cannot_tell_yet(
     jobs.plan(wiring)
     experiment = client.experiment(campaign["key"])
     assert experiment.status == "running"
-    report = client.report(experiment)
+    report = experiments.report(client, experiment, max_age=0)
     assert report.users == 60
     assert report.primary is not None
     assert report.primary.higher_is_better is True

@@ -22,6 +22,7 @@ from targeting.imports.source import Reject
 from tests.integration.dashboard.browsing import APP, press, seen, sign_in
 from tests.integration.dashboard.test_client_api import client_with
 from tests.integration.dashboard.test_pages import problem
+from tests.unit.dashboard import samples
 
 PEOPLE = (
     "user_id,phone,age,note\n" + "".join(f"u{i},+1202555{100 + i:04d},{i},\n" for i in range(9)) + "x,12,,\n"
@@ -62,6 +63,7 @@ def answers() -> dict[str, tuple[int, Any]]:
     ]
     return {
         "/v1/experiments": (200, {"items": [], "next_cursor": None}),
+        "/v1/overview": (200, samples.overview(live=[])),
         "/v1/keys/self": (200, {"prefix": "a", "name": "me", "scopes": ["read"]}),
         "/v1/imports": (200, {"items": runs, "next_cursor": None}),
         **{f"/v1/imports/{run['id']}": (200, run | {"quality": None}) for run in runs},

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from analysis.inputs import AnalysisPlan, ArmFacts, Messages, MetricSpec, Reached
 from analysis.stats.aggregates import Aggregate
 from analysis.verdicts.report import build_report
-from dashboard import charts, verdicts
+from dashboard import charts, headline, verdicts
 from dashboard.documents import Report
 from dashboard.formats import NBSP
 from dashboard.reading import read_report
@@ -58,7 +58,8 @@ def test_a_winner_is_told_as_one() -> None:
     report = report_of(
         arm("silence", 20000, 2000, 10), arm("reminder", 20000, 3000, 12), arm("coupon", 20000, 3600, 11)
     )
-    assert verdicts.headline(report).title == "coupon wins"
+    title = headline.headline(report).title
+    assert title == "coupon brings 7.32 to 8.68 more “visited” per 100 users than silence; safe to ship"
     primary, guardrail = report.metrics
     assert [verdicts.verdict(effect, primary) for effect in primary.effects] == [
         Verdict.BETTER,
@@ -81,7 +82,7 @@ def test_the_margin_is_that_of_the_reports_own_guardrail() -> None:
 
 def test_a_breached_guardrail_stops() -> None:
     report = report_of(arm("silence", 20000, 2000, 10), arm("coupon", 20000, 3600, 800))
-    assert verdicts.headline(report).title == "Stop coupon: it does harm"
+    assert headline.headline(report).title == "Stop coupon: it does harm"
     assert verdicts.verdict(report.metrics[1].effects[0], report.metrics[1]) is Verdict.WORSE
 
 

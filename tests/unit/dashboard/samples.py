@@ -238,3 +238,114 @@ def early_report() -> dict[str, Any]:
         "decision": {"action": "continue", "variant": None, "because": "no user's window has closed"},
         "warnings": ["visited: no user of any arm has a closed window of 7 days"],
     }
+
+
+def card(key: str = "spring-wakeup", **changes: Any) -> dict[str, Any]:
+    """An experiment as `GET /v1/overview` lists it, with what its newest report says."""
+    report = winning_report()
+    return {
+        "key": key,
+        "name": "Wake up customers who have gone quiet",
+        "status": "running",
+        "category": "marketing",
+        "policy": "fixed",
+        "created_at": "2026-11-28T09:00:00Z",
+        "started_at": "2026-12-01T10:00:00Z",
+        "stopped_at": None,
+        "held_at": None,
+        "shipped": None,
+        "stopped_variants": [],
+        "report": {
+            "id": 7,
+            "as_of": report["as_of"],
+            "method": report["method"],
+            "alpha": report["alpha"],
+            "arms": report["arms"],
+            "health": report["health"],
+            "metrics": [report["metrics"][0] | {"direction": "increase"}],
+            "decision": report["decision"],
+        },
+        "report_old": False,
+        **changes,
+    }
+
+
+def overview(**changes: Any) -> dict[str, Any]:
+    """`GET /v1/overview` of an installation with one experiment and nothing wrong."""
+    return {
+        "at": "2026-12-15T10:30:00Z",
+        "alerts": [],
+        "alerts_left_out": 0,
+        "live": [card()],
+        "not_looked_at": 0,
+        "counts": {"running": 1, "draft": 2},
+        "delivery": {
+            "at": "2026-12-15T10:30:00Z",
+            "messages": 1234,
+            "people": 1000,
+            "people_limit": 2000,
+            "marketing": {"day": None, "week": 3, "month": None, "min_interval": None},
+            "due": 40,
+            "oldest_due": None,
+            "workers": 1,
+            "quality": "GREEN",
+            "paused": False,
+        },
+        **changes,
+    }
+
+
+def traffic(**changes: Any) -> dict[str, Any]:
+    """`GET ../allocation` of a bandit that has moved once."""
+
+    def told(users: int, p_best: float | None, weight: float, new: float | None) -> dict[str, Any]:
+        return {
+            "users": users,
+            "conversions": users // 10,
+            "mean": 0.1,
+            "sd": 0.01,
+            "p_best": p_best,
+            "weight": weight,
+            "new_weight": new,
+        }
+
+    return {
+        "experiment": "spring-wakeup",
+        "policy": {"policy": "thompson", "metric": "visited", "interval": "1d"},
+        "weights": {"silence": 0.05, "coupon": 0.95},
+        "active": ["silence", "coupon"],
+        "silenced": ["reminder"],
+        "stopped": {"reminder": {"guard": "opted_out", "at": "2026-12-02T10:00:00Z", "reason": "harm", "share": 0.3}},
+        "guards": [
+            {
+                "variant": "coupon",
+                "guard": "opted_out",
+                "margin": 0.01,
+                "users": 400,
+                "harmed": 8,
+                "control_users": 200,
+                "control_harmed": 1,
+                "log_e": 3.0,
+                "needed": 6.0,
+            }
+        ],
+        "held_at": None,
+        "released": None,
+        "next_due_at": "2026-12-04T10:00:00Z",
+        "epochs": [
+            {"number": 2, "weights": {"silence": 0.05, "coupon": 0.95}, "opened_at": "2026-12-03T10:00:00Z", "reason": "moved"},
+            {"number": 1, "weights": {"silence": 0.5, "coupon": 0.5}, "opened_at": "2026-12-01T10:00:00Z", "reason": "start"},
+        ],
+        "reallocations": [
+            {
+                "slot": 2,
+                "at": "2026-12-03T10:00:00Z",
+                "outcome": "moved",
+                "reason": "coupon is the best",
+                "epoch": 2,
+                "numbers": {"arms": {"silence": told(100, 0.01, 0.5, 0.05), "coupon": told(110, 0.99, 0.5, 0.95)}},
+            },
+            {"slot": 1, "at": "2026-12-02T10:00:00Z", "outcome": "skipped", "reason": "too thin", "epoch": 1, "numbers": {}},
+        ],
+        **changes,
+    }  # fmt: skip

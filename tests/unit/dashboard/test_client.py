@@ -3,9 +3,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from dashboard.calls import overview as calls
 from dashboard.client import ApiError, Client
 from dashboard.documents import Outbox
-from dashboard.reading import read_experiment
 from tests.unit.dashboard import samples
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -32,19 +32,18 @@ def test_the_key_travels_as_bearer() -> None:
     assert str(seen[0].url) == "http://api.test/v1/experiments?limit=1"
 
 
-def test_a_list_is_read_page_by_page() -> None:
+def test_the_list_asks_for_a_page_with_the_filters_that_are_set() -> None:
+    seen: list[dict[str, str]] = []
+
     def answer(request: httpx.Request) -> httpx.Response:
-        if "cursor" in request.url.params:
-            assert request.url.params["cursor"] == "next"
-            return httpx.Response(200, json={"items": [samples.experiment("b")], "next_cursor": None})
-        return httpx.Response(200, json={"items": [samples.experiment("a")], "next_cursor": "next"})
+        seen.append(dict(request.url.params))
+        return httpx.Response(
+            200, json={"items": [samples.card("a")], "next_cursor": "n", "counts": {"draft": 1}}
+        )
 
-    assert [item.key for item in client(answer).experiments()] == ["a", "b"]
-
-
-def test_a_list_that_never_ends_is_cut_off() -> None:
-    page = {"items": [samples.experiment(f"e{i}") for i in range(100)], "next_cursor": "again"}
-    assert len(client(lambda _: httpx.Response(200, json=page)).experiments()) == 500
+    found = calls.cards(client(answer), status="draft", cursor="m")
+    assert ([card.key for card in found.items], found.next_cursor, found.counts) == (["a"], "n", {"draft": 1})
+    assert seen == [{"limit": "20", "status": "draft", "cursor": "m"}]
 
 
 def test_an_error_carries_the_problems_own_words() -> None:
@@ -83,12 +82,11 @@ def test_a_slow_answer_is_told_apart() -> None:
         client(answer).check_key()
 
 
-@pytest.mark.parametrize(
-    "body", [b"<html>hello</html>", b"[]", b'{"items": 3}', b'{"items": [{"name": "no key"}]}']
-)
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b'{"items": 3}', b'{"alerts": {}}'])
 def test_another_server_at_the_address_is_recognised(body: bytes) -> None:
-    with pytest.raises(ApiError, match="is not the Touchstone API"):
-        client(lambda _: httpx.Response(200, content=body)).experiments()
+    for ask in (calls.cards, calls.overview):
+        with pytest.raises(ApiError, match="is not the Touchstone API"):
+            ask(client(lambda _: httpx.Response(200, content=body)))
 
 
 def test_an_error_without_a_problem_document_is_told_by_its_status() -> None:
@@ -127,21 +125,6 @@ def test_a_key_that_tells_no_scopes_is_not_taken_for_one_that_may_write(body: ob
 def test_a_failing_api_is_not_taken_for_a_right_to_write() -> None:
     with pytest.raises(ApiError):
         client(lambda _: problem(503, "busy")).who()
-
-
-def test_reports_come_in_order_and_a_failure_stays_with_its_experiment() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if "/b/" in request.url.path:
-            return problem(409, "nobody has been assigned yet")
-        return httpx.Response(
-            200, json=samples.early_report() | {"experiment": request.url.path.split("/")[3]}
-        )
-
-    experiments = [read_experiment(samples.experiment(key)) for key in "abc"]
-    first, second, third = client(answer).reports(experiments)
-    assert isinstance(second, ApiError)
-    assert str(second) == "nobody has been assigned yet"
-    assert [getattr(report, "experiment", None) for report in (first, third)] == ["a", "c"]
 
 
 def test_a_key_of_an_experiment_cannot_leave_its_place_in_the_address() -> None:

@@ -20,42 +20,6 @@ def words_of(report: Report, metric: int) -> list[str]:
     return [verdicts.sentence(effect, chosen, report).replace(formats.NBSP, " ") for effect in chosen.effects]
 
 
-def decided(action: str, variant: str | None = None) -> Report:
-    return report_with(decision={"action": action, "variant": variant, "because": "so"})
-
-
-def test_the_headline_of_a_winner_has_both_levels_and_the_interval() -> None:
-    headline = verdicts.headline(report_with())
-    assert (headline.title, headline.tone) == ("coupon wins", "good")
-    assert headline.sentence.replace(formats.NBSP, " ") == (
-        "visited is 18.28% with coupon and 10.62% with silence: +7.66 points (95% interval +7.00 to +8.32)."
-    )
-
-
-@pytest.mark.parametrize(
-    ("action", "variant", "title", "tone"),
-    [
-        ("keep_control", None, "Keep silence: no variant is shown to do better", "open"),
-        ("stop_harm", "coupon", "Stop coupon: it does harm", "bad"),
-        ("continue", None, "Too early to call: let it run", "open"),
-        ("inconclusive", None, "No winner: the arms cannot be told apart", "open"),
-        ("", None, "No decision yet", "open"),
-    ],
-)
-def test_each_decision_has_its_headline(action: str, variant: str | None, title: str, tone: str) -> None:
-    headline = verdicts.headline(decided(action, variant))
-    assert (headline.title, headline.tone) == (title, tone)
-
-
-def test_the_headline_speaks_of_the_variant_that_was_decided_on() -> None:
-    assert "with reminder" in verdicts.headline(decided("ship", "reminder")).sentence
-
-
-def test_the_headline_of_a_null_says_cannot_tell_and_why() -> None:
-    headline = verdicts.headline(read_report(samples.early_report(), design=DESIGN))
-    assert headline.sentence == "visited: cannot tell yet: no user of any arm has a closed window of 7 days"
-
-
 def test_effects_are_told_by_direction_and_significance() -> None:
     report = report_with()
     assert (

@@ -1,0 +1,19 @@
+"""The design as text, and the way to a copy of it."""
+
+import streamlit
+
+from dashboard import access, moves
+from dashboard.documents import Experiment
+from dashboard.texts import say
+
+
+def show(experiment: Experiment) -> None:
+    streamlit.caption(say("result.design.help"))
+    if access.required().may_write:
+        streamlit.page_link(
+            "views/new_campaign.py",
+            label=say("result.design.duplicate"),
+            icon=":material/content_copy:",
+            query_params={"copy": experiment.key},
+        )
+    streamlit.code(moves.written(experiment.design), language="yaml")
