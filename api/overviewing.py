@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from analysis.facts.engines import FactsEngine
 from analysis.reports.copies import copied_by
-from analysis.reports.digest import Digest, copy_is_old, is_old, newest_digests
+from analysis.reports.digest import Digest, copy_is_old, is_old, newest_digests, progress_of
 from api.overview_memory import Overviews
 from delivery.watch.today import BAD, Today
 from experiments import repository
@@ -136,9 +136,13 @@ def list_cards(
 
 
 def _cards(session: Session, rows: Sequence[Experiment], *, now: datetime) -> list[Card]:
-    digests = newest_digests(session, [row.id for row in rows if row.id is not None and row.started_at])
-    found = [(row, digests.get(row.id or 0)) for row in rows]
-    return [Card(experiment=row, newest=newest, old=is_old(row, newest, now=now)) for row, newest in found]
+    started = [row.id for row in rows if row.id is not None and row.started_at]
+    digests, walked = newest_digests(session, started), progress_of(session, started)
+    found = [(row, digests.get(row.id or 0), walked.get(row.id or 0)) for row in rows]
+    return [
+        Card(experiment=row, newest=newest, old=is_old(row, progress, newest, now=now))
+        for row, newest, progress in found
+    ]
 
 
 def _of_experiment(card: Card) -> Iterator[Alert]:

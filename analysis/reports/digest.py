@@ -11,6 +11,7 @@ from analysis.reports import repository
 from analysis.reports.service import LOOK_EVERY, is_due
 from experiments.models import Experiment
 from experiments.vocabulary import MetricRole
+from targeting.models import Enrolment
 
 OLD: Final = 2 * LOOK_EVERY
 """A report that is due and older than this should have been followed by another: whoever makes them does not run."""
@@ -35,11 +36,18 @@ def newest_digests(session: Session, experiment_ids: Collection[int]) -> dict[in
     return {row.experiment_id: _digest(row) for row in rows}
 
 
-def is_old(experiment: Experiment, newest: Digest | None, *, now: datetime) -> bool:
+def progress_of(session: Session, experiment_ids: Collection[int]) -> dict[int, Enrolment]:
+    """How far the audience of each experiment was walked; absent before its first batch. One query."""
+    return repository.enrolments_of(session, experiment_ids) if experiment_ids else {}
+
+
+def is_old(
+    experiment: Experiment, progress: Enrolment | None, newest: Digest | None, *, now: datetime
+) -> bool:
     """Whether another report should have been made of a started experiment by now."""
     if experiment.started_at is None or now - experiment.started_at < OLD:
         return False
-    return is_due(experiment, last=newest.as_of if newest else None, now=now, every=OLD)
+    return is_due(experiment, progress, last=newest.as_of if newest else None, now=now, every=OLD)
 
 
 def copy_is_old(until: datetime | None, *, now: datetime, after: timedelta = OLD) -> bool:

@@ -74,6 +74,12 @@ def epochs_of(session: Session, experiment_id: int) -> Sequence[Epoch]:
     ).all()
 
 
+def enrolments_of(session: Session, experiment_ids: Collection[int]) -> dict[int, Enrolment]:
+    """How far enrolment has come, by the id of the experiment; those that nobody was enrolled for are absent."""
+    query = select(Enrolment).where(col(Enrolment.experiment_id).in_(experiment_ids))
+    return {found.experiment_id: found for found in session.exec(query)}
+
+
 def enrolment_of(session: Session, experiment_id: int) -> Enrolment | None:
     """How far enrolment has come; None before its first batch."""
     return session.get(Enrolment, experiment_id)

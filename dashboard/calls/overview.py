@@ -7,6 +7,7 @@ from dashboard.overview import Cards, Overview, read_cards, read_overview
 from dashboard.reading import Unreadable
 
 PAGE: Final = 20
+MOST_NAMES: Final = 100
 
 
 def overview(client: Client) -> Overview:
@@ -27,3 +28,12 @@ def cards(client: Client, *, status: str = "", search: str = "", cursor: str = "
         return read_cards(client.get(path, params=params))
     except Unreadable as error:
         raise client.unreadable(path) from error
+
+
+def names_of_live(client: Client) -> dict[str, str]:
+    """Key and name of the newest experiments that are not over, at most `MOST_NAMES` of each state. Raises ApiError."""
+    found: dict[str, str] = {}
+    for status in ("running", "paused", "draft"):
+        page = client.get("/v1/overview/experiments", params={"status": status, "limit": MOST_NAMES})
+        found |= {card.key: card.name for card in read_cards(page).items}
+    return found

@@ -7,6 +7,7 @@ from typing import Any, Final
 import streamlit
 
 from dashboard import rule_fields
+from dashboard.calls.overview import names_of_live
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import states
@@ -98,11 +99,10 @@ def _row(client: Client, key: str, action: dict[str, Any]) -> dict[str, Any]:
 
 def _experiment(client: Client, key: str, known: str) -> str:
     try:
-        experiments = remembered("rules:experiments", "", client.experiments)
+        names = dict(remembered("rules:experiments", "", lambda: names_of_live(client)))
     except ApiError as error:
         states.leave_if_refused(error)
-        experiments = []
-    names = {one.key: one.name for one in experiments if one.status != "stopped"}
+        names = {}
     names |= {known: names.get(known, known)} if known else {}
     keys = list(names)
     chosen = streamlit.selectbox(
