@@ -143,7 +143,7 @@ def power(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
             met=by_variance >= at_least(0.45, runs),
         )
     )
-    runs //= 5  # the clock of such amounts is so noisy that most bounds have to be drawn
+    runs //= 2
     n = users_at(looks, users)
     (mean_c, var_c), (mean_t, var_t) = (money_moments(rng, runs, looks, users) for _ in range(2))
     for lift in (0.0, 0.15):
