@@ -144,6 +144,9 @@ class DryRunAnswer(_Answer):
     """What a rule would have done. `seen` occasions = `fires` + the four counts of why not."""
 
     rule: str
+    trigger: str = Field(
+        description="Its type; of events the past was met again, of others it says who is reached now"
+    )
     says: str = Field(description="The whole rule in plain English")
     since: datetime
     until: datetime

@@ -10,8 +10,9 @@ from experiments.vocabulary import Category
 from targeting.conditions import describe
 from targeting.conditions.text import print_text
 from targeting.segments.attributes import Attribute
+from targeting.segments.combining import Combinations
 from targeting.segments.lists import ListSummary
-from targeting.segments.membership import Combinations, Listed, Overlap
+from targeting.segments.membership import Listed, Overlap
 from targeting.segments.preview import Count, Preview
 from targeting.segments.service import Segment
 
@@ -159,6 +160,39 @@ class CountAnswer(_Answer):
         return cls(count=count.value, exact=count.exact, lower=count.lower, upper=count.upper)
 
 
+class CombinedSegment(CountAnswer):
+    """`as_of` is when the membership was made that was compared; null: the condition was evaluated now."""
+
+    key: str
+    as_of: datetime | None
+
+
+class Combination(CountAnswer):
+    """How many users are in all of these segments, and in none of the others that were compared."""
+
+    keys: list[str]
+
+
+class CombinationsAnswer(_Answer):
+    """The largest combination first; those in which nobody was found are left out."""
+
+    segments: list[CombinedSegment]
+    combinations: list[Combination]
+
+    @classmethod
+    def of(cls, found: Combinations) -> Self:
+        ordered = sorted(found.users.items(), key=lambda item: (-item[1].value, item[0]))
+        return cls(
+            segments=[
+                CombinedSegment(key=key, as_of=as_of, **CountAnswer.of(found.sizes[key]).model_dump())
+                for key, as_of in found.as_of
+            ],
+            combinations=[
+                Combination(keys=list(keys), **CountAnswer.of(users).model_dump()) for keys, users in ordered
+            ],
+        )
+
+
 class PreviewAnswer(CountAnswer):
     """How many users, and `messageable`: those of them with a phone number and consent to the category of the request."""
 
@@ -204,38 +238,6 @@ class OverlapAnswer(_Answer):
             b=OverlapSide(key=b, size=overlap.b, only=overlap.only_b, as_of=second),
             both=overlap.both,
             jaccard=overlap.jaccard,
-        )
-
-
-class CombinedSegment(_Answer):
-    """`as_of` is when the membership was made that was compared; null: the condition was evaluated now."""
-
-    key: str
-    size: int
-    as_of: datetime | None
-
-
-class Combination(_Answer):
-    """How many users are in all of these segments, and in none of the others that were compared."""
-
-    keys: list[str]
-    users: int
-
-
-class CombinationsAnswer(_Answer):
-    """The largest combination first; those without users are left out."""
-
-    segments: list[CombinedSegment]
-    combinations: list[Combination]
-
-    @classmethod
-    def of(cls, found: Combinations) -> Self:
-        ordered = sorted(found.users.items(), key=lambda item: (-item[1], item[0]))
-        return cls(
-            segments=[
-                CombinedSegment(key=key, size=found.size_of(key), as_of=as_of) for key, as_of in found.as_of
-            ],
-            combinations=[Combination(keys=list(keys), users=users) for keys, users in ordered],
         )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 import altair as alt
 
 from dashboard import formats
+from dashboard.calls.conditions import Count
 from dashboard.calls.segments import Overlaps
 from dashboard.charts import BLUE, FONT_SIZE, GREY
 from dashboard.texts import say
@@ -29,12 +30,19 @@ def bars(found: Overlaps, names: Mapping[str, str]) -> list[dict[str, object]]:
     return [
         {
             "label": _called(combination.keys, names),
-            "users": combination.users,
-            "text": formats.count(combination.users),
+            "users": combination.users.value,
+            "text": _told(combination.users),
             "shared": len(combination.keys) > 1,
         }
         for combination in found.combinations[:MOST_BARS]
     ]
+
+
+def _told(users: Count) -> str:
+    if users.exact:
+        return formats.count(users.value)
+    lower, upper = formats.count(users.lower), formats.count(users.upper)
+    return say("segments.overlap.about", number=formats.count(users.value), lower=lower, upper=upper)
 
 
 def _called(keys: Sequence[str], names: Mapping[str, str]) -> str:
@@ -48,7 +56,7 @@ def combinations(rows: Sequence[Mapping[str, object]], axis: str) -> alt.LayerCh
     x = alt.X(
         "users:Q",
         title=axis,
-        scale=alt.Scale(domain=[0, most * 1.15]),
+        scale=alt.Scale(domain=[0, most * 1.3]),
         axis=alt.Axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, tickCount=5),
     )
     y = alt.Y(
@@ -68,7 +76,7 @@ def combinations(rows: Sequence[Mapping[str, object]], axis: str) -> alt.LayerCh
 
 def pairs(found: Overlaps, names: Mapping[str, str], heading: str) -> list[dict[str, str]]:
     """A table: how many users of each segment (row) are in each other (column), and what share of the row's that is."""
-    sizes = {key: size for key, size, _ in found.segments}
+    sizes = {key: size.value for key, size, _ in found.segments}
     return [
         {
             heading: formats.plain(names.get(row, row)),
@@ -88,4 +96,4 @@ def pairs(found: Overlaps, names: Mapping[str, str], heading: str) -> list[dict[
 
 def shared(found: Overlaps, one: str, other: str) -> int:
     """How many users are in both segments, whatever others they are in."""
-    return sum(each.users for each in found.combinations if {one, other} <= set(each.keys))
+    return sum(each.users.value for each in found.combinations if {one, other} <= set(each.keys))

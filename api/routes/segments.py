@@ -42,7 +42,7 @@ from api.segment_schemas import (
 )
 from experiments.metrics import KEY_PATTERN
 from targeting import consent
-from targeting.segments import membership, tags
+from targeting.segments import combining, membership, tags
 from targeting.segments import preview as previews
 from targeting.segments import service as segments
 
@@ -108,10 +108,14 @@ def combinations(
     session: ReadSession,
     clock: ClockOf,
     _principal: Reader,
+    rng: Annotated[np.random.Generator, Depends(_rng)],
     key: Annotated[list[Annotated[str, Field(pattern=KEY_PATTERN)]], Query()],
 ) -> CombinationsAnswer:
-    """How two to six segments overlap: how many users are in just these of them, for every combination."""
-    return CombinationsAnswer.of(membership.combinations(session, clock, keys=key))
+    """How two to six segments overlap: how many users are in just these of them, for every combination.
+
+    When looking at everybody takes longer than a second, the answer is an estimate and says how good it is.
+    """
+    return CombinationsAnswer.of(combining.combinations(session, clock, keys=key, rng=rng))
 
 
 @router.get("/{key}")

@@ -101,14 +101,15 @@ def preview(
     path = "/v1/segments/preview"
     body = {"condition": condition, "sample": sample, "category": category}
     answer = client.send("POST", path, json=body).json()
-    count = _count(answer)
+    count = count_of(answer)
     if count is None:
         raise client.unreadable(path)
     users = [user for user in answer.get("sample") or () if isinstance(user, Mapping)]
-    return Preview(count, _count(answer.get("messageable")), tuple(users))
+    return Preview(count, count_of(answer.get("messageable")), tuple(users))
 
 
-def _count(document: Any) -> Count | None:
+def count_of(document: Any) -> Count | None:
+    """A number of users as the API tells it; None when it tells none."""
     if not isinstance(document, Mapping) or not isinstance(document.get("count"), int):
         return None
     value = document["count"]

@@ -61,7 +61,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What a rule would have done. `counts`: seen = fires + the four reasons why not."""
+    """What a rule would have done. `counts`: seen = fires + the four reasons why not.
+
+    `of_events`: the events of those days were met again; otherwise it is about the present moment.
+    """
 
     says: str
     since: datetime | None
@@ -69,6 +72,7 @@ class DryRun:
     counts: Mapping[str, int]
     users: int
     truncated: bool
+    of_events: bool
     firings: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
 
@@ -114,6 +118,7 @@ def dry_run(client: Client, *, days: int, key: str = "", document: Mapping[str, 
         counts={name: int(answer.get(name) or 0) for name in COUNTS},
         users=int(answer.get("users") or 0),
         truncated=answer.get("truncated") is True,
+        of_events=answer.get("trigger") == "event",
         firings=tuple(mapping(item) for item in answer.get("firings") or ()),
         notes=tuple(map(str, answer.get("notes") or ())),
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from dashboard.calls.conditions import Count, count_of
 from dashboard.calls.lists import mapping, moment, page_of
 from dashboard.client import Client
 
@@ -42,14 +43,14 @@ class Combination:
     """How many users are in all of these segments, and in none of the others that were compared."""
 
     keys: tuple[str, ...]
-    users: int
+    users: Count
 
 
 @dataclass(frozen=True, slots=True)
 class Overlaps:
     """Segments side by side: (key, size, as of), and every combination that holds anybody, the largest first."""
 
-    segments: tuple[tuple[str, int, datetime | None], ...]
+    segments: tuple[tuple[str, Count, datetime | None], ...]
     combinations: tuple[Combination, ...]
 
 
@@ -105,13 +106,12 @@ def overlaps(client: Client, keys: Sequence[str]) -> Overlaps:
     answer = mapping(client.get(path, params={"key": list(keys)}))
     if not isinstance(answer.get("segments"), list):
         raise client.unreadable(path)
+    compared = [(item, count_of(item)) for item in answer["segments"] if isinstance(item, Mapping)]
+    combined = [(mapping(item), count_of(item)) for item in answer.get("combinations") or ()]
     return Overlaps(
+        tuple((str(item.get("key")), count, moment(item.get("as_of"))) for item, count in compared if count),
         tuple(
-            (str(item["key"]), int(item["size"]), moment(item.get("as_of"))) for item in answer["segments"]
-        ),
-        tuple(
-            Combination(tuple(map(str, item["keys"])), int(item["users"]))
-            for item in answer.get("combinations") or ()
+            Combination(tuple(map(str, item.get("keys") or ())), count) for item, count in combined if count
         ),
     )
 

@@ -26,9 +26,9 @@ from dashboard.condition_fields import (
 from dashboard.condition_rows import AGES, IS, KNOWN, MANY_VALUES, UNKNOWN, Compared, Did, Member, Times
 from dashboard.texts import say
 
-WIDE: Final = 250
-NARROW: Final = 170
-SMALL: Final = 130
+WIDE: Final = 230
+NARROW: Final = 160
+SMALL: Final = 115
 EVER: Final = "ever"
 FIRST_DAYS: Final = 30
 

@@ -64,10 +64,13 @@ def _about(days: int, key: str, document: Mapping[str, Any] | None) -> str:
 
 
 def sentence(run: DryRun, days: int = DAYS) -> str:
-    """How often it would have fired, and for how many users, in one sentence of Markdown."""
+    """How often it would have fired, and for how many users, in one sentence of Markdown.
+
+    Only events are met again; for other triggers the API says whom they would reach now.
+    """
     counts = run.counts
     return say(
-        "rules.dry.sentence",
+        "rules.dry.sentence" if run.of_events else "rules.dry.sentence_now",
         days=days,
         seen=formats.count(counts["seen"]),
         fires=formats.count(counts["fires"]),

@@ -59,6 +59,8 @@ def show(client: Client, heard: Mapping[str, str]) -> None:
         alt=say("segments.overlap.pairs"),
     )
     streamlit.caption(say("segments.overlap.reading"))
+    if not all(size.exact for _, size, _ in found.segments):
+        streamlit.caption(say("segments.overlap.estimated"))
     for key, _, as_of in found.segments:
         if as_of is not None:
             name = formats.plain(names.get(key, key))

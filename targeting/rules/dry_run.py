@@ -72,6 +72,7 @@ class DryRun:
     """
 
     rule: str
+    trigger: str
     says: str
     since: datetime
     until: datetime
@@ -133,6 +134,7 @@ class _Run:
         counts = self._counts
         return DryRun(
             rule=self._definition.key,
+            trigger=self._definition.trigger.type,
             says=say_rule(self._definition),
             since=self._since,
             until=self._until,

@@ -68,21 +68,6 @@ class Overlap:
         return self.both / either if either else None
 
 
-@dataclass(frozen=True, slots=True)
-class Combinations:
-    """Segments side by side. `users`: how many are in just these segments, and in none of the others.
-
-    `as_of` says of when the membership is that was compared; None: the condition was evaluated now.
-    """
-
-    as_of: tuple[tuple[str, datetime | None], ...]
-    users: dict[tuple[str, ...], int]
-
-    def size_of(self, key: str) -> int:
-        """How many users are in one of the segments."""
-        return sum(users for keys, users in self.users.items() if key in keys)
-
-
 def refresh(database: Database, clock: Clock, *, key: str, step: int = STEP) -> Refreshed:
     """Make the membership of a condition segment anew, `step` users at a time, each step in its own short transaction.
 
@@ -214,38 +199,15 @@ def overlap(session: Session, clock: Clock, *, a: str, b: str) -> Overlap:
 
     Raises NotFound, Conflict when such another one was never refreshed.
     """
-    first, as_of_a = _members(session, clock, a, "a")
-    second, as_of_b = _members(session, clock, b, "b")
+    first, as_of_a = compared(session, clock, a, "a")
+    second, as_of_b = compared(session, clock, b, "b")
     sizes = segment_repository.count_combinations(session, [first, second])
     both, only_a, only_b = (sizes.get(marks, 0) for marks in ((True, True), (True, False), (False, True)))
     return Overlap(a=both + only_a, b=both + only_b, both=both, as_of=(as_of_a, as_of_b))
 
 
-MAX_COMBINED: Final = 6
-
-
-def combinations(session: Session, clock: Clock, *, keys: Sequence[str]) -> Combinations:
-    """How two to six segments overlap, all of them at once: one pass over users.
-
-    Raises as `overlap`, and Invalid for fewer or more segments, or for one that is named twice.
-    """
-    if not 2 <= len(keys) <= MAX_COMBINED:
-        raise Invalid(f"name 2 to {MAX_COMBINED} segments", field="key")
-    if len(set(keys)) < len(keys):
-        raise Invalid("names a segment twice", field="key")
-    found = [_members(session, clock, key, "key") for key in keys]
-    counted = segment_repository.count_combinations(session, [where for where, _ in found])
-    return Combinations(
-        as_of=tuple((key, as_of) for key, (_, as_of) in zip(keys, found, strict=True)),
-        users={
-            tuple(key for key, inside in zip(keys, marks, strict=True) if inside): users
-            for marks, users in counted.items()
-            if any(marks)
-        },
-    )
-
-
-def _members(session: Session, clock: Clock, key: str, field: str) -> tuple[Any, datetime | None]:
+def compared(session: Session, clock: Clock, key: str, field: str) -> tuple[Any, datetime | None]:
+    """Whether a row of `users` is in a segment, and of when its membership is (None: the condition is evaluated now)."""
     try:
         segment = segment_repository.find_segment(session, key)
     except NotFound as error:

@@ -24,7 +24,7 @@ from targeting.segments.condition_reading import warnings_about
 from targeting.segments.preview_repository import CHUNK, Found, OutOfTimeError
 from targeting.user_repository import may_be_messaged
 
-__all__ = ["Count", "Found", "Preview", "preview", "wilson"]
+__all__ = ["DRAWN", "Count", "Found", "Preview", "draw", "estimated", "preview", "wilson"]
 
 DRAWN: Final = 20_000
 COUNT_SECONDS: Final = 0.3
@@ -82,11 +82,7 @@ def preview(
     if ids is None:
         return Preview(_NOBODY, _NOBODY)
     low, high = ids
-    size = high - low + 1
-    if size <= drawn:
-        order = rng.permutation(np.arange(low, high + 1))
-    else:
-        order = rng.permutation(np.unique(rng.integers(low, high + 1, size=drawn)))
+    order, size = draw(low, high, drawn, rng)
     # A closure sees some ten thousand users a second: of a large table it leaves most of the time to the draw.
     time_to_count = seconds if audience.residual is None else seconds / 2
     began = monotonic()
@@ -99,9 +95,9 @@ def preview(
     looked_at, found = _look(session, audience, order if reached is None else order[:CHUNK], monotonic)
     if reached is None:
         hits = preview_repository.count_messageable(session, found, category=category)
-        reached = _within(_estimated(hits, looked_at, size), count)
+        reached = _within(estimated(hits, looked_at, size), count)
     if count is None:
-        count = _estimated(len(found), looked_at, size)
+        count = estimated(len(found), looked_at, size)
     users = preview_repository.shown(session, found[:sample])
     if len(users) < min(sample, count.value) and count.exact:
         users = _first(session, audience, sample, monotonic) or users
@@ -120,7 +116,16 @@ def _within(part: Count, whole: Count | None) -> Count:
     )
 
 
-def _estimated(found: int, looked_at: int, size: int) -> Count:
+def draw(low: int, high: int, drawn: int, rng: np.random.Generator) -> tuple["np.ndarray[Any, Any]", int]:
+    """Internal ids from `low` to `high` in a random order: `drawn` of them, or all where there are no more; and how many there are."""
+    size = high - low + 1
+    if size <= drawn:
+        return rng.permutation(np.arange(low, high + 1)), size
+    return rng.permutation(np.unique(rng.integers(low, high + 1, size=drawn))), size
+
+
+def estimated(found: int, looked_at: int, size: int) -> Count:
+    """Of `size` ids how many are of a kind, when `found` of `looked_at` drawn ones are."""
     if looked_at == size:
         return Count(found, True, found, found)
     lower, upper = wilson(found, looked_at)

@@ -142,12 +142,17 @@ def keep_members(session: Session, segment_id: int, user_pks: Collection[int]) -
 
 
 def count_combinations(
-    session: Session, conditions: Sequence[ColumnElement[bool]]
+    session: Session, conditions: Sequence[ColumnElement[bool]], *, among: Sequence[int] | None = None
 ) -> dict[tuple[bool, ...], int]:
-    """How many users there are for whom just these hold and the others do not, in one pass over users."""
+    """How many users there are for whom just these hold and the others do not, in one pass over users.
+
+    `among`: look at the users with these internal ids only.
+    """
     marks = [case((holds, 1), else_=0).label(f"mark_{at}") for at, holds in enumerate(conditions)]
     named = [mark.name for mark in marks]
     query = select(*marks, func.count().label("users")).select_from(USERS).group_by(*named)
+    if among is not None:
+        query = query.where(USERS.c.id.in_(among))
     return {tuple(map(bool, row[:-1])): row.users for row in session.execute(query)}
 
 

@@ -233,8 +233,8 @@ def test_several_segments_are_compared_at_once(crowd: TestClient) -> None:
     crowd.put("/v1/segments/empty/members", json={"user_ids": []})
     keys = ["plans", "one", "vips", "empty"]
     answer = crowd.get("/v1/segments/overlap/combinations", params={"key": keys}).json()
-    sizes = {item["key"]: (item["size"], item["as_of"] is None) for item in answer["segments"]}
-    combined = {tuple(item["keys"]): item["users"] for item in answer["combinations"]}
+    sizes = {item["key"]: (item["count"], item["as_of"] is None) for item in answer["segments"]}
+    combined = {tuple(item["keys"]): item["count"] for item in answer["combinations"]}
     members = {item["user_id"] for item in crowd.get("/v1/segments/vips/members?limit=500").json()["items"]}
     users = crowd.get("/v1/users?limit=500").json()["items"]
     expected: dict[tuple[str, ...], int] = {}
@@ -245,6 +245,7 @@ def test_several_segments_are_compared_at_once(crowd: TestClient) -> None:
         expected[named] = expected.get(named, 0) + 1
     del expected[()]
     assert combined == expected
+    assert all(item["exact"] for item in [*answer["segments"], *answer["combinations"]])
     assert len(combined) > 3
     assert sizes["plans"] == (sum(n for named, n in expected.items() if "plans" in named), True)
     assert sizes["empty"] == (0, False)
@@ -253,8 +254,8 @@ def test_several_segments_are_compared_at_once(crowd: TestClient) -> None:
     assert two["both"] == sum(n for named, n in expected.items() if {"plans", "vips"} <= set(named))
 
 
-@pytest.mark.parametrize("keys", [["vips"], ["vips", "vips"], [f"s{n}" for n in range(7)], ["vips", "NO!"]])
-def test_too_few_too_many_or_odd_segments_are_refused(crowd: TestClient, keys: list[str]) -> None:
-    answer = crowd.get("/v1/segments/overlap/combinations", params={"key": keys})
+@pytest.mark.parametrize("named", [["vips"], ["vips", "vips"], [f"s{n}" for n in range(7)], ["vips", "NO!"]])
+def test_too_few_too_many_or_odd_segments_are_refused(crowd: TestClient, named: list[str]) -> None:
+    answer = crowd.get("/v1/segments/overlap/combinations", params={"key": named})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"].startswith("key")

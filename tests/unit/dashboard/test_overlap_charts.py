@@ -3,12 +3,23 @@
 from typing import Any
 
 from dashboard import overlap_charts
+from dashboard.calls.conditions import Count
 from dashboard.calls.segments import Combination, Overlaps
 
 NAMES = {"a": "First *one*", "b": "Second", "c": "Second", "d": "Nobody"}
+
+
+def exactly(users: int) -> Count:
+    return Count(users, True, users, users)
+
+
 FOUND = Overlaps(
-    segments=(("a", 60, None), ("b", 30, None), ("d", 0, None)),
-    combinations=(Combination(("a",), 50), Combination(("b",), 20), Combination(("a", "b"), 10)),
+    segments=(("a", exactly(60), None), ("b", exactly(30), None), ("d", exactly(0), None)),
+    combinations=(
+        Combination(("a",), exactly(50)),
+        Combination(("b",), exactly(20)),
+        Combination(("a", "b"), exactly(10)),
+    ),
 )
 
 
@@ -37,7 +48,7 @@ def test_a_bar_for_every_combination_says_by_words_what_it_says_by_colour() -> N
 
 
 def test_many_combinations_are_cut_off_after_the_largest() -> None:
-    many = Overlaps((), tuple(Combination((f"k{n}",), 100 - n) for n in range(40)))
+    many = Overlaps((), tuple(Combination((f"k{n}",), exactly(100 - n)) for n in range(40)))
     assert len(overlap_charts.bars(many, {})) == overlap_charts.MOST_BARS
 
 
@@ -47,3 +58,8 @@ def test_the_table_says_what_share_of_the_row_is_in_the_column() -> None:
         {"Of": "Second", "First \\*one\\*": "10 (33.3%)", "Second": "30", "Nobody": "0 (0.0%)"},
         {"Of": "Nobody", "First \\*one\\*": "0 (–)", "Second": "0 (–)", "Nobody": "0"},
     ]
+
+
+def test_an_estimate_says_how_good_it_is() -> None:
+    found = Overlaps((), (Combination(("a", "b"), Count(1000, False, 900, 1100)),))
+    assert [row["text"] for row in overlap_charts.bars(found, NAMES)] == ["about 1,000 (900 to 1,100)"]
