@@ -113,7 +113,7 @@ def combinations(
 ) -> CombinationsAnswer:
     """How two to six segments overlap: how many users are in just these of them, for every combination.
 
-    When looking at everybody takes longer than a second, the answer is an estimate and says how good it is.
+    When looking at everybody takes longer than half a second, the answer is an estimate and says how good it is.
     """
     return CombinationsAnswer.of(combining.combinations(session, clock, keys=key, rng=rng))
 

@@ -23,7 +23,7 @@ from targeting.segments.preview import DRAWN, Count, draw, estimated
 from targeting.segments.preview_repository import CHUNK, OutOfTimeError
 
 MOST: Final = 6
-SECONDS: Final = 1.0
+SECONDS: Final = 0.5
 
 Marks = tuple[bool, ...]
 
