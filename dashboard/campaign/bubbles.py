@@ -44,7 +44,7 @@ def bubble(shown: Mapping[str, Any], *, attachment: str) -> str:
     """The HTML of one user's preview. attachment: what stands for a picture or a file of the header."""
     kind, header = at(shown, ("header_kind",)), at(shown, ("header",))
     parts = []
-    if kind and kind != "text":
+    if kind and str(kind).lower() != "text":
         box = "background:#d1d7db;color:#111b21;border-radius:0.4rem;padding:1.2rem;text-align:center"
         parts.append(f'<div style="{box}">{escape(attachment)}</div>')
     elif header:

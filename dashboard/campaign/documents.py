@@ -18,6 +18,23 @@ _PART: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 _WORDS: Final = re.compile(r"[^a-z0-9]+")
 _VERBATIM: Final = frozenset({"condition", "properties", "where"})
 LONGEST_KEY: Final = 63
+ORDER: Final = (
+    "key",
+    "name",
+    "hypothesis",
+    "category",
+    "priority",
+    "audience",
+    "trigger",
+    "expires",
+    "treatment",
+    "factors",
+    "variants",
+    "metrics",
+    "plan",
+    "allocation",
+)
+"""The fields of a campaign, as docs/campaign.md has them."""
 MOST_VALUES: Final = 100_000
 
 
@@ -192,14 +209,31 @@ class _PlainDumper(yaml.SafeDumper):
 
 
 def to_yaml(document: Document) -> str:
-    """The document as a file for `touchstone apply`. Empty fields are left out."""
+    """The document as a file for `touchstone apply`, its fields in the order in which people read them."""
     return yaml.dump(
-        json.loads(json.dumps(document)),
+        _in_order(json.loads(json.dumps(document))),
         Dumper=_PlainDumper,
         sort_keys=False,
         allow_unicode=True,
         width=110,
     )
+
+
+def _in_order(document: dict[str, Any]) -> dict[str, Any]:
+    ordered = {name: document[name] for name in ORDER if name in document} | document
+    for name in ("factors", "variants", "metrics"):
+        if isinstance(ordered.get(name), list):
+            ordered[name] = [_key_first(item) for item in ordered[name]]
+    return ordered
+
+
+def _key_first(item: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    named = {name: item[name] for name in ("key", "role") if name in item} | item
+    if isinstance(named.get("levels"), list):
+        named["levels"] = [_key_first(level) for level in named["levels"]]
+    return named
 
 
 def from_yaml(text: str) -> dict[str, Any]:

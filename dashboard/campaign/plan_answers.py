@@ -105,6 +105,17 @@ def curve_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def days_words(days: float | None) -> str:
+    """A number of days to a tenth.
+
+    >>> days_words(0.0003), days_words(2.04), days_words(None)
+    ('< 0.1', '2', '–')
+    """
+    if days is None:
+        return formats.UNKNOWN
+    return "< 0.1" if days < 0.05 else f"{round(days, 1):,g}"
+
+
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -112,6 +123,8 @@ def _whole(value: Any) -> int | None:
 def _percent(value: Any) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return formats.UNKNOWN
+    if 0 < abs(value) < 0.0001:
+        return "< 0.01%"
     return f"{100 * value:.{DIGITS}g}%" if abs(value) < 0.9995 else f"{100 * value:.1f}%"
 
 

@@ -10,9 +10,7 @@ from dashboard.texts import say
 from dashboard.views import states
 from dashboard.views.campaign import audience_step, metrics_step, plan_step, review_step, variants_step, work
 from dashboard.views.campaign.widgets import Form
-from dashboard.views.campaign.work import Work
-
-STEP = "step"
+from dashboard.views.campaign.work import STEP, Work
 
 
 def show() -> None:
@@ -22,7 +20,8 @@ def show() -> None:
         streamlit.info(say("new_campaign.readers"), icon=":material/lock:")
         streamlit.page_link("views/experiments.py", label=say("app.page.experiments"))
         return
-    _show_started()
+    if _show_started():
+        return
     campaign = work.current(current.client)
     if campaign is None:
         if streamlit.button(say("new_campaign.begin"), icon=":material/add:"):
@@ -130,6 +129,8 @@ def _show_saved(client: Client, campaign: Work) -> None:
             say("new_campaign.not_saved", reason=formats.plain(campaign.not_saved)),
             icon=":material/cloud_off:",
         )
+    elif campaign.stored_as and campaign.document == campaign.stored:
+        streamlit.caption(say("new_campaign.stored", key=formats.plain(campaign.stored_as)))
     elif campaign.saved_at is not None:
         streamlit.caption(say("new_campaign.saved", when=formats.moment(campaign.saved_at)))
     else:
@@ -183,14 +184,17 @@ def _forget(client: Client, campaign: Work) -> None:
     streamlit.rerun()
 
 
-def _show_started() -> None:
-    """What was started a moment ago, once."""
+def _show_started() -> bool:
+    """What was started a moment ago, once; whether there was something."""
     key = streamlit.session_state.pop("campaign_started", None)
-    if key:
-        streamlit.success(say("new_campaign.started", key=formats.plain(key)), icon=":material/check:")
-        streamlit.page_link(
-            "views/result.py", label=say("new_campaign.see_result"), query_params={"experiment": key}
-        )
+    if not key:
+        return False
+    streamlit.success(say("new_campaign.started", key=formats.plain(key)), icon=":material/check:")
+    streamlit.page_link(
+        "views/result.py", label=say("new_campaign.see_result"), query_params={"experiment": key}
+    )
+    streamlit.button(say("new_campaign.begin"), icon=":material/add:", key="campaign_another")
+    return True
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def _show_shares(form: Form) -> None:
     with second:
         form.percent(("audience", "holdout"), "holdout", default=0.0)
     with streamlit.expander(
-        say("campaign_field.label.layer"), expanded=form.value("audience", "layer") is not None
+        say("campaign_field.label.apart"), expanded=form.value("audience", "layer") is not None
     ):
         layer = ("audience", "layer") if _named_layer(form) else ("audience", "layer", "key")
         form.text(layer, "layer", max_chars=documents.LONGEST_KEY)

@@ -225,7 +225,7 @@ def _show_users(found: Mapping[str, Any]) -> None:
             else:
                 streamlit.html(
                     bubbles.bubble(
-                        user, attachment=told("new_campaign.attachment", str(user.get("header_kind")))
+                        user, attachment=told("new_campaign.attachment", str(user.get("header_kind")).lower())
                     )
                 )
     checked, failed = int(found.get("checked") or 0), int(found.get("failed") or 0)

@@ -13,7 +13,7 @@ from dashboard.campaign.documents import items_at
 from dashboard.campaign.fields import Duration
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views.campaign.widgets import Form, explained
+from dashboard.views.campaign.widgets import Form, explained, show_mistakes
 from dashboard.views.campaign.work import Work, note
 
 METHODS: Final = ("spending", "fixed", "always_valid", "exact")
@@ -163,6 +163,7 @@ def _show_plan(client: Client, form: Form) -> None:
         streamlit.rerun()
     found = work.plans.get(plan_name(work, simulate=runs))
     if found is None:
+        show_mistakes(work)
         streamlit.caption(say("new_campaign.no_plan_yet"))
         return
     show_answers(found, work)
@@ -212,7 +213,7 @@ def show_reach(plan: Mapping[str, Any], work: Work) -> None:
         "taking_part": formats.count(reach.taking_part),
         "people": formats.count(reach.people),
         "messages": formats.count(reach.messages),
-        "days": formats.UNKNOWN if reach.days is None else f"{reach.days:,.3g}",
+        "days": plan_answers.days_words(reach.days),
     }
     if reach.cost is not None:
         cells["cost"] = f"{reach.cost:,.2f}"

@@ -3,12 +3,12 @@
 import streamlit
 
 from dashboard import formats
-from dashboard.campaign import documents, fields, plan_answers, steps
+from dashboard.campaign import documents, fields, plan_answers
 from dashboard.campaign.documents import Unwritable, at
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views.campaign import plan_step, work
-from dashboard.views.campaign.widgets import Form
+from dashboard.views.campaign.widgets import Form, show_mistakes
 from dashboard.views.campaign.work import Work
 
 ASKED = "campaign_start_asked"
@@ -17,11 +17,12 @@ ASKED = "campaign_start_asked"
 def show(client: Client, form: Form) -> None:
     campaign = form.work
     _show_yaml(form)
-    _show_mistakes(campaign)
+    show_mistakes(campaign)
     for warning in campaign.warnings:
         streamlit.warning(formats.plain(warning))
     if campaign.stored_as and campaign.stored == campaign.document:
-        streamlit.success(say("new_campaign.stored", key=campaign.stored_as), icon=":material/check:")
+        stored_as = formats.plain(campaign.stored_as)
+        streamlit.success(say("new_campaign.stored", key=stored_as), icon=":material/check:")
     if streamlit.session_state.get(ASKED) == plan_step.plan_name(campaign):
         _confirm(client, campaign)
         return
@@ -75,19 +76,6 @@ def _show_yaml(form: Form) -> None:
                 form.remake(documents.from_yaml(entered))
             except Unwritable as error:
                 streamlit.error(formats.plain(str(error)), icon=":material/error:")
-
-
-def _show_mistakes(campaign: Work) -> None:
-    """What the API finds wrong, by step, each with a way there."""
-    if not campaign.mistakes:
-        return
-    streamlit.error(say("new_campaign.mistakes", count=len(campaign.mistakes)), icon=":material/error:")
-    for step, mistakes in steps.by_step(campaign.mistakes).items():
-        for mistake in mistakes:
-            field = f"`{mistake.field.replace('`', '')}` " if mistake.field else ""
-            streamlit.markdown(
-                f"- **{say(f'new_campaign.step.{step}')}** {field}{formats.plain(mistake.message)}"
-            )
 
 
 def _confirm(client: Client, campaign: Work) -> None:

@@ -73,7 +73,7 @@ def _show_variant(client: Client, form: Form, index: int) -> None:
 
 
 def _show_schedule(form: Form) -> None:
-    when, often = streamlit.columns(2, gap="large")
+    when, often = streamlit.columns([3, 2], gap="large")
     with when:
         timing_fields.show_send_time(form.below("send_time"))
     with often:

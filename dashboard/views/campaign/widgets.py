@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import streamlit
 
 from dashboard import formats, viewer
-from dashboard.campaign import fields
+from dashboard.campaign import fields, steps
 from dashboard.campaign.documents import Path, at, with_value, written
 from dashboard.campaign.fields import Codec, Duration
 from dashboard.campaign.steps import Mistake, is_about
@@ -279,3 +279,16 @@ def explained(name: str) -> str | None:
     """The explanation of a field; every field has one but those that are explained by their label alone."""
     key = f"campaign_field.help.{name}"
     return say(key) if key in catalogue() else None
+
+
+def show_mistakes(campaign: Work) -> None:
+    """What the API finds wrong, by step."""
+    if not campaign.mistakes:
+        return
+    streamlit.error(say("new_campaign.mistakes", count=len(campaign.mistakes)), icon=":material/error:")
+    for step, mistakes in steps.by_step(campaign.mistakes).items():
+        for mistake in mistakes:
+            field = f"`{mistake.field.replace('`', '')}` " if mistake.field else ""
+            streamlit.markdown(
+                f"- **{say(f'new_campaign.step.{step}')}** {field}{formats.plain(mistake.message)}"
+            )

@@ -19,6 +19,8 @@ from dashboard.texts import say
 from dashboard.views import states
 
 _WORK: Final = "campaign_work"
+STEP: Final = "step"
+"""The step that is shown: in the address, and in the memory of the tab."""
 REMEMBERED_SECONDS: Final = 60
 
 
@@ -78,7 +80,8 @@ def current(client: Client) -> Work | None:
 def leave() -> None:
     """Forget the campaign of this tab; what is saved stays with the API."""
     streamlit.session_state.pop(_WORK, None)
-    for name in ("draft", "copy", "step"):
+    streamlit.session_state.pop(STEP, None)
+    for name in ("draft", "copy", STEP):
         streamlit.query_params.pop(name, None)
 
 
