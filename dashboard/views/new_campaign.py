@@ -7,10 +7,11 @@ from dashboard.calls import campaigns
 from dashboard.campaign import steps
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views import states
+from dashboard.views import addressed, states
 from dashboard.views.campaign import audience_step, metrics_step, plan_step, review_step, variants_step, work
 from dashboard.views.campaign.widgets import Form
 from dashboard.views.campaign.work import STEP, Work
+from dashboard.views.remembering import remembered
 
 
 def show() -> None:
@@ -63,13 +64,13 @@ def _choose_step(campaign: Work) -> str:
         + (f" :red[:material/error: {counts[step]}]" if counts[step] else "")
         for place, step in enumerate(steps.STEPS, start=1)
     }
-    # Not bound to the address by Streamlit: that would write the name, which has a language and a count of mistakes.
-    asked = streamlit.query_params.get(STEP)
-    streamlit.session_state.setdefault(STEP, asked if asked in steps.STEPS else steps.STEPS[0])
-    chosen = streamlit.segmented_control(
-        say("new_campaign.steps"), steps.STEPS, required=True, format_func=lambda step: names[step], key=STEP
+    chosen = addressed.segmented(
+        say("new_campaign.steps"),
+        steps.STEPS,
+        name=STEP,
+        shown=lambda step: names[step],
+        default=steps.STEPS[0],
     )
-    streamlit.query_params[STEP] = str(chosen)
     return str(chosen)
 
 
@@ -106,7 +107,7 @@ def _show_ways(step: str) -> None:
 
 
 def _go(step: str) -> None:
-    streamlit.session_state[STEP] = step
+    streamlit.query_params[STEP] = step
 
 
 def _show_saved(client: Client, campaign: Work) -> None:
@@ -141,8 +142,9 @@ def _show_drafts(client: Client, campaign: Work) -> None:
     """Begin another one, or go on with one that was left."""
     with streamlit.expander(say("new_campaign.drafts")):
         try:
-            drafts = work.remembered(campaign, "drafts", lambda: campaigns.drafts(client))
-            stored = work.remembered(campaign, "stored", lambda: campaigns.experiment_drafts(client))
+            about = f"{campaign.key} {campaign.stored_as}"
+            drafts = remembered("campaign:drafts", about, lambda: campaigns.drafts(client))
+            stored = remembered("campaign:stored", about, lambda: campaigns.experiment_drafts(client))
         except ApiError as error:
             states.leave_if_refused(error)
             streamlit.warning(formats.plain(str(error)))

@@ -16,7 +16,7 @@ from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import condition_builder, condition_words, states
 from dashboard.views.campaign.widgets import Form, explained, names_of
-from dashboard.views.campaign.work import remembered
+from dashboard.views.remembering import remembered
 
 WHOM: Final = ("everyone", "segment", "condition")
 CATEGORIES: Final = ("marketing", "utility", "authentication")
@@ -89,7 +89,7 @@ def _segment_of(condition: Mapping[str, Any]) -> str | None:
 
 def _show_segment(client: Client, form: Form, condition: Mapping[str, Any]) -> None:
     try:
-        names = remembered(form.work, "segments", lambda: conditions.segment_names(client))
+        names = remembered("campaign:segments", "", lambda: conditions.segment_names(client))
     except ApiError as error:
         states.show_error(error)
         return
@@ -117,15 +117,20 @@ def _show_count(client: Client, form: Form) -> None:
     """How many they are now, said in words, and some of them."""
     condition = form.value("audience", "condition", default={})
     category = str(form.value("category", default="marketing"))
-    work = form.work
     try:
         if condition:
-            name = f"words {condition}"
             condition_words.show_reading(
-                remembered(work, name, lambda: conditions.read(client, condition=condition))
+                remembered(
+                    "campaign:words",
+                    str(condition),
+                    lambda: conditions.read(client, condition=condition),
+                )
             )
-        name = f"count {category} {condition}"
-        found = remembered(work, name, lambda: conditions.preview(client, condition, category=category))
+        found = remembered(
+            "campaign:count",
+            f"{category} {condition}",
+            lambda: conditions.preview(client, condition, category=category),
+        )
     except ApiError as error:
         states.leave_if_refused(error)
         streamlit.warning(formats.plain(str(error)))
@@ -207,7 +212,7 @@ def _show_once(form: Form) -> None:
 def _show_event(client: Client, form: Form) -> None:
     event, delay = streamlit.columns(2)
     with event:
-        form.one_of(("event",), "trigger_event", known_events(client, form), new=True)
+        form.one_of(("event",), "trigger_event", known_events(client), new=True)
     with delay:
         form.duration(("delay",), "delay", default=Duration(0, "h"))
 
@@ -217,7 +222,7 @@ def _show_inactivity(client: Client, form: Form) -> None:
     with after:
         form.duration(("after",), "inactive_after", default=Duration(0, "d"))
     with event:
-        form.one_of(("event",), "inactive_event", known_events(client, form), new=True)
+        form.one_of(("event",), "inactive_event", known_events(client), new=True)
 
 
 def _show_recurring(form: Form) -> None:
@@ -248,10 +253,10 @@ def _show_recurring(form: Form) -> None:
     form.text(("time_zone",), "time_zone", max_chars=64)
 
 
-def known_events(client: Client, form: Form) -> list[str]:
+def known_events(client: Client) -> list[str]:
     """What users have done, to choose from; nothing when it cannot be asked, for an event can be typed as well."""
     try:
-        return list(remembered(form.work, "events", lambda: conditions.event_names(client)))
+        return list(remembered("campaign:events", "", lambda: conditions.event_names(client)))
     except ApiError as error:
         states.leave_if_refused(error)
         streamlit.caption(formats.plain(str(error)))

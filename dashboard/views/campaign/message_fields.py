@@ -15,7 +15,7 @@ from dashboard.client import ApiError, Client
 from dashboard.texts import say, told
 from dashboard.views import states
 from dashboard.views.campaign.widgets import Form
-from dashboard.views.campaign.work import remembered
+from dashboard.views.remembering import remembered
 
 KINDS: Final = ("silence", "template", "text")
 _TEMPLATE_ONLY: Final = (
@@ -72,7 +72,7 @@ def _started(message: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
 def _show_template(client: Client, form: Form) -> None:
     category = str(form.work.document.get("category") or "marketing")
     try:
-        known = remembered(form.work, "templates", lambda: campaigns.templates(client))
+        known = remembered("campaign:templates", "", lambda: campaigns.templates(client))
     except ApiError as error:
         states.leave_if_refused(error)
         streamlit.warning(formats.plain(str(error)))
@@ -197,10 +197,12 @@ def _show_preview(client: Client, form: Form) -> None:
     if not streamlit.session_state.get(wanted):
         return
     condition = form.work.document.get("audience", {}).get("condition") or {}
-    name = f"preview {json.dumps([message, condition], sort_keys=True)}"
+    about = json.dumps([message, condition], sort_keys=True)
     try:
         with streamlit.spinner(say("common.loading")):
-            found = remembered(form.work, name, lambda: campaigns.preview_message(client, message, condition))
+            found = remembered(
+                f"{wanted}:shown", about, lambda: campaigns.preview_message(client, message, condition)
+            )
     except ApiError as error:
         states.leave_if_refused(error)
         streamlit.error(formats.plain(str(error)), icon=":material/error:")

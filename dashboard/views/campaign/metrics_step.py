@@ -15,7 +15,7 @@ from dashboard.texts import say
 from dashboard.views import states
 from dashboard.views.campaign.audience_step import known_events
 from dashboard.views.campaign.widgets import Form, explained, names_of
-from dashboard.views.campaign.work import remembered
+from dashboard.views.remembering import remembered
 
 WEEK = Duration(7, "d")
 
@@ -23,8 +23,8 @@ WEEK = Duration(7, "d")
 def show(client: Client, form: Form) -> None:
     streamlit.caption(say("new_campaign.metrics_mean"))
     form.tell("metrics", inside=False)
-    library = _library(client, form)
-    events = known_events(client, form)
+    library = _library(client)
+    events = known_events(client)
     measured = items_at(form.work.document, ("metrics",))
     for index in range(len(measured)):
         with streamlit.container(border=True):
@@ -37,9 +37,9 @@ def show(client: Client, form: Form) -> None:
                 _add(form, measured, role)
 
 
-def _library(client: Client, form: Form) -> Sequence[str]:
+def _library(client: Client) -> Sequence[str]:
     try:
-        found = remembered(form.work, "metrics", lambda: campaigns.metrics(client))
+        found = remembered("campaign:metrics", "", lambda: campaigns.metrics(client))
     except ApiError as error:
         states.leave_if_refused(error)
         streamlit.warning(formats.plain(str(error)))

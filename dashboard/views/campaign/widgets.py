@@ -41,7 +41,14 @@ class Form:
 
     def put(self, value: Any, *path: str | int) -> None:
         """Write a value, or take the field away (None). Widgets below keep what they show: see `remake`."""
-        self.work.document = with_value(self.work.document, (*self.root, *path), value)
+        self._write(with_value(self.work.document, (*self.root, *path), value), (*self.root, *path))
+
+    def _write(self, document: dict[str, Any], path: Path) -> None:
+        """Go on with a document that was changed at `path`; what was said of that place is no longer known to be true."""
+        if document != self.work.document:
+            place = written(path)
+            self.work.mistakes = [each for each in self.work.mistakes if not is_about(each, place)]
+        self.work.document = document
 
     def remake(self, document: Mapping[str, Any]) -> None:
         """Go on with another document, and make every widget anew."""
@@ -254,11 +261,11 @@ class Form:
             chosen = default  # a number that was emptied is as if nothing had been said
         if chosen is None:
             if was is not None:
-                self.work.document = with_value(self.work.document, whole, None)
+                self._write(with_value(self.work.document, whole, None), whole)
         elif fields.hidden(self.work.document, whole, codec) and chosen == default:
             streamlit.caption(say("new_campaign.kept_as_it_is", value=formats.plain(str(self.value(*path)))))
         else:
-            self.work.document = fields.edited(self.work.document, whole, codec, default, chosen)
+            self._write(fields.edited(self.work.document, whole, codec, default, chosen), whole)
         self.tell(*path)
         return chosen
 

@@ -20,8 +20,7 @@ from dashboard.views import states
 
 _WORK: Final = "campaign_work"
 STEP: Final = "step"
-"""The step that is shown: in the address, and in the memory of the tab."""
-REMEMBERED_SECONDS: Final = 60
+"""What the address calls the step that is shown."""
 
 
 @dataclass
@@ -48,7 +47,6 @@ class Work:
     conflict: str | None = None
     not_saved: str | None = None
     plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    memory: dict[str, tuple[datetime, Any]] = field(default_factory=dict)
 
     def replace(self, document: Mapping[str, Any]) -> None:
         """Another document, whose rows may stand elsewhere: every widget is made anew."""
@@ -80,7 +78,6 @@ def current(client: Client) -> Work | None:
 def leave() -> None:
     """Forget the campaign of this tab; what is saved stays with the API."""
     streamlit.session_state.pop(_WORK, None)
-    streamlit.session_state.pop(STEP, None)
     for name in ("draft", "copy", STEP):
         streamlit.query_params.pop(name, None)
 
@@ -130,17 +127,6 @@ def note(work: Work, error: ApiError) -> None:
     """The fields that the API finds wrong; an error that names none is told as it is."""
     states.leave_if_refused(error)
     work.mistakes = mistakes_of(error.problems) or [Mistake("", str(error))]
-
-
-def remembered(work: Work, name: str, fetch: Any) -> Any:
-    """What `fetch` answered under this name in the last minute, else what it answers now. Raises ApiError."""
-    now = viewer.now()
-    found = work.memory.get(name)
-    if found is not None and (now - found[0]).total_seconds() < REMEMBERED_SECONDS:
-        return found[1]
-    value = fetch()
-    work.memory[name] = (now, value)
-    return value
 
 
 def _new(document: Mapping[str, Any]) -> Work:

@@ -1,6 +1,7 @@
 """The wizard against the API itself: from an empty form to a campaign that runs, and everything that can go wrong on the way."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def go(app: AppTest, step: str) -> AppTest:
     return app.button_group(key="step").set_value(step).run()
 
 
-def choose(app: AppTest, place: str, option: str) -> AppTest:
+def choose(app: AppTest, place: str, option: str | list[str]) -> AppTest:
     return field(app, "button_group", place).set_value(option).run()
 
 
@@ -103,6 +104,7 @@ def test_content_and_send_time_are_crossed_refused_mended_and_launched(
     go(app, "variants")
     assert mistake.message in seen(app)
     fill(app, "text_input", "factors[0].levels[1].message.parameters[1]", "SPRING")
+    assert mistake.message not in seen(app)
     go(app, "plan")
     press(app, "Work out the plan")
     assert {item.label: item.value for item in app.metric}["Take part"] == "40"
@@ -195,6 +197,41 @@ def test_a_stored_draft_is_opened_redesigned_and_edited_as_yaml(world: Live, ope
     assert "Stored as the experiment old" in seen(app)
     stored = world.call("GET", "/v1/experiments/old")["design"]
     assert (stored["priority"], stored["variants"][2]["weight"], stored["expires"]["after"]) == (5, 2, "2d")
+
+
+def test_an_unfinished_condition_keeps_it_from_being_launched(world: Live, open_dashboard: Opened) -> None:
+    world.call("PUT", "/v1/segments/dutch", json={"name": "Dutch", "condition": {"country": "NL"}})
+    app = open_page(open_dashboard("write"), "new_campaign")
+    choose(app, "~whom", "segment")
+    widget(app, "selectbox", "Segment").set_value("dutch").run()
+    assert "is in segment dutch" in seen(app)
+    assert "20 users" in seen(app)
+    assert document(app)["audience"] == {"condition": {"$inSegment": "dutch"}}
+    choose(app, "~whom", "condition")
+    press(app, "Attribute")
+    go(app, "review")
+    assert "is not finished" in seen(app)
+    assert "Launch .." not in [button.label for button in app.button]
+    choose(go(app, "audience"), "~whom", "everyone")
+    assert "Launch .." in [button.label for button in go(app, "review").button]
+
+
+def test_a_trigger_and_its_fields_change_together(world: Live, open_dashboard: Opened) -> None:
+    app = open_page(open_dashboard("write"), "new_campaign")
+    choose(app, "~trigger", "recurring")
+    assert document(app)["trigger"] == {"type": "recurring", "cron": "0 9 * * 1"}
+    choose(app, "trigger.~cron_days", ["mon", "thu"])
+    assert document(app)["trigger"]["cron"] == "0 9 * * 1,4"
+    choose(app, "~trigger", "inactivity")
+    fill(app, "number_input", "trigger.after:number", 45)
+    fill(app, "selectbox", "trigger.event", "Order Completed")
+    assert document(app)["trigger"] == {"type": "inactivity", "after": "45d", "event": "Order Completed"}
+    choose(app, "~trigger", "once")
+    choose(app, "trigger.~once", "time_of_day")
+    assert document(app)["trigger"] == {"type": "once", "local_time": "10:00"}
+    choose(app, "trigger.~once", "at")
+    fill(app, "datetime_input", "trigger.at", datetime(2027, 1, 5, 9, 30))  # noqa: DTZ001  # as a person enters it
+    assert document(app)["trigger"] == {"type": "once", "at": "2027-01-05T09:30:00Z"}
 
 
 def test_messages_are_shown_as_their_readers_see_them(world: Live, open_dashboard: Opened) -> None:
