@@ -6,7 +6,7 @@ from alembic import op
 from experiments import database
 
 revision = '0010'
-down_revision = '0009'
+down_revision = '0007'
 branch_labels = None
 depends_on = None
 
