@@ -12,7 +12,6 @@ from dashboard.views import asking, rule_detail, rule_form, states
 
 PAGE: Final = "views/rules.py"
 WIDTHS: Final = (3.6, 1.1, 3, 2.8, 2.8, 1.8)
-HEADINGS: Final = ("name", "state", "trigger", "condition", "actions", "fired")
 
 
 def show() -> None:
@@ -51,9 +50,6 @@ def _show_list() -> None:
     if not items:
         _show_empty(search, may_write=current.may_write)
         return
-    with streamlit.container(border=True):
-        for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
-            column.markdown(f":small[{say(f'rules.column.{heading}')}]")
     for item in items:
         _show_row(item)
     if following:
@@ -83,11 +79,16 @@ def _show_row(item: Rule) -> None:
             help=formats.plain(item.key),
             query_params={"rule": item.key},
         )
-        state.markdown(rule_detail.state_badge(item.state))
-        trigger.markdown(formats.plain(item.words.trigger) or formats.UNKNOWN)
-        condition.markdown(formats.plain(item.words.condition) or f":gray[{say('rules.everybody')}]")
-        actions.markdown(formats.plain("; ".join(item.words.actions)) or formats.UNKNOWN)
-        fired.markdown(rule_detail.fired_words(item))
+        cells = (
+            (state, "state", rule_detail.state_badge(item.state)),
+            (trigger, "trigger", formats.plain(item.words.trigger) or formats.UNKNOWN),
+            (condition, "condition", formats.plain(item.words.condition) or say("rules.everybody")),
+            (actions, "actions", formats.plain("; ".join(item.words.actions)) or formats.UNKNOWN),
+            (fired, "fired", rule_detail.fired_words(item)),
+        )
+        # Each value under its own heading: on a narrow screen they stand below each other.
+        for column, heading, words in cells:
+            column.markdown(f":small[:gray[{say(f'rules.column.{heading}')}]]  \n{words}")
 
 
 if __name__ == "__main__":

@@ -54,9 +54,6 @@ def _show_list() -> None:
     if not items:
         _show_empty(search, may_write=current.may_write)
         return
-    with streamlit.container(border=True):
-        for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
-            column.markdown(f":small[{say(f'segments.column.{heading}')}]")
     for item in items:
         _show_row(item)
     if following:
@@ -65,9 +62,6 @@ def _show_list() -> None:
             PAGE, label=say("segments.next_page"), icon=":material/arrow_forward:", query_params=query
         )
     segment_overlap.show(current.client, names)
-
-
-HEADINGS: Final = ("name", "kind", "size", "as_of", "condition")
 
 
 def _show_empty(search: str, *, may_write: bool) -> None:
@@ -90,14 +84,16 @@ def _show_row(item: Segment) -> None:
             help=formats.plain(item.key),
             query_params={"segment": item.key},
         )
-        kind.markdown(segment_detail.kind_badge(item))
-        size.markdown(f"{formats.count(item.size)}")
-        as_of.markdown(
-            formats.moment(item.refreshed_at)
-            if item.refreshed_at
-            else f":gray[{say('segments.never_counted')}]"
+        counted = formats.moment(item.refreshed_at) if item.refreshed_at else say("segments.never_counted")
+        cells = (
+            (kind, "kind", segment_detail.kind_badge(item)),
+            (size, "size", formats.count(item.size)),
+            (as_of, "as_of", counted),
+            (condition, "condition", formats.plain(item.english) or formats.UNKNOWN),
         )
-        condition.markdown(formats.plain(item.english) if item.english else formats.UNKNOWN)
+        # Each value under its own heading: on a narrow screen they stand below each other.
+        for column, heading, words in cells:
+            column.markdown(f":small[:gray[{say(f'segments.column.{heading}')}]]  \n{words}")
 
 
 if __name__ == "__main__":
