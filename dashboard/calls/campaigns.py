@@ -101,10 +101,21 @@ def preview_message(client: Client, message: Document, condition: Document) -> D
     return _mapping(client, client.send("POST", path, json=body).json(), path)
 
 
-def templates(client: Client, *, contains: str = "") -> list[Document]:
-    """Templates in each of their languages, by name."""
-    more = {"contains": contains} if contains else {}
-    return _items(client, "/v1/templates", limit=MOST_LISTED, **more)
+def templates(client: Client) -> list[Document]:
+    """The first templates by name, each in all its languages."""
+    return _items(client, "/v1/templates", limit=MOST_LISTED)
+
+
+def template(client: Client, name: str) -> list[Document]:
+    """One template in all its languages; empty when there is none."""
+    path = _path("templates", name)
+    try:
+        found = _mapping(client, client.get(path), path).get("languages")
+    except ApiError as error:
+        if error.status in {404, 422}:
+            return []
+        raise
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
 
 
 def metrics(client: Client) -> list[Document]:

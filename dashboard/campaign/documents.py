@@ -190,6 +190,20 @@ _PlainLoader.add_implicit_resolver(
 )
 
 
+def check_shape(document: Document) -> None:
+    """Raise Unwritable when something is no list, or no object, where the form goes into it."""
+    for name in ("audience", "trigger", "treatment", "plan", "allocation"):
+        if not isinstance(document.get(name, {}), Mapping | None):
+            raise Unwritable(f"`{name}` is an object with fields of its own")
+    places: list[Path] = [("factors",), ("variants",), ("metrics",)]
+    for place in places:
+        items = at(document, place, [])
+        if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+            raise Unwritable(f"`{written(place)}` is a list of objects, each with fields of its own")
+        if place == ("factors",):
+            places += [(*place, index, "levels") for index in range(len(items))]
+
+
 def _size(value: Any, known: dict[int, int]) -> int:
     """How many values it holds. A part that is named and used again (`&promo`, `*promo`) counts at each place, and is walked once."""
     if not isinstance(value, dict | list):
@@ -254,4 +268,5 @@ def from_yaml(text: str) -> dict[str, Any]:
         document = json.loads(json.dumps(found, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise Unwritable(" ".join(str(error).split())[:300]) from error
+    check_shape(document)
     return dict(document)

@@ -52,7 +52,9 @@ def _show_name(form: Form) -> None:
 
 
 def _show_condition(client: Client, form: Form) -> None:
-    condition = form.value("audience", "condition", default={})
+    condition = _condition_of(client, form)
+    if condition is None:
+        return
     whom = form.choice("whom", WHOM, _whom(condition), words="new_campaign.whom_is")
     form.work.unfinished = False
     if whom == "condition":
@@ -74,6 +76,24 @@ def _show_condition(client: Client, form: Form) -> None:
         streamlit.caption(say("new_campaign.everyone"))
         _show_count(client, form)
     form.tell("audience", "condition")
+
+
+def _condition_of(client: Client, form: Form) -> Mapping[str, Any] | None:
+    """The condition as JSON, which the document may have as a text. None: it is no condition, which stands on the page."""
+    condition = form.value("audience", "condition", default={})
+    if isinstance(condition, Mapping):
+        return condition
+    try:
+        read = conditions.read(client, text=str(condition)).condition
+    except ApiError as error:
+        states.leave_if_refused(error)
+        streamlit.error(formats.plain(f"{condition}: {error}"), icon=":material/error:")
+        if streamlit.button(say("new_campaign.without_condition")):
+            form.put(None, "audience", "condition")
+            streamlit.rerun()
+        return None
+    form.put(dict(read), "audience", "condition")
+    return read
 
 
 def _whom(condition: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import streamlit
 from dashboard import formats
 from dashboard.calls import campaigns
 from dashboard.campaign import bubbles, messages
-from dashboard.campaign.documents import items_at, with_value
+from dashboard.campaign.documents import at, items_at, with_value
 from dashboard.campaign.messages import Asked
 from dashboard.client import ApiError, Client
 from dashboard.texts import say, told
@@ -85,6 +85,8 @@ def _show_template(client: Client, form: Form) -> None:
     with template:
         before = form.value("template")
         chosen = form.one_of(("template",), "template", names, new=True)
+    if chosen and chosen not in names and len(known) == campaigns.MOST_LISTED:
+        known = [*known, *_beyond_the_list(client, chosen)]
     languages = [str(item.get("language")) for item in known if item.get("name") == chosen]
     if chosen != before and languages and form.value("language") not in languages:
         form.put(_nearest(languages), "language")
@@ -108,6 +110,16 @@ def _show_template(client: Client, form: Form) -> None:
             with_value(form.work.document, form.root, messages.with_asked(form.value(default={}), asked))
         )
     _show_asked(form, asked)
+
+
+def _beyond_the_list(client: Client, name: str) -> list[campaigns.Document]:
+    """A template that was typed, since the list has room for the first ones only."""
+    try:
+        return list(remembered("campaign:template", name, lambda: campaigns.template(client, name)))
+    except ApiError as error:
+        states.leave_if_refused(error)
+        streamlit.warning(formats.plain(str(error)))
+        return []
 
 
 def _nearest(languages: list[str]) -> str:
@@ -152,7 +164,7 @@ def _show_buttons(form: Form, asked: Asked) -> None:
             continue
         wanted = "payload" if button.kind == "quick_reply" else "code"
         given = items_at(form.value(default={}), ("buttons",))
-        place = next((i for i, item in enumerate(given) if item.get("index") == button.index), len(given))
+        place = next((i for i, item in enumerate(given) if at(item, ("index",)) == button.index), len(given))
         key = form.key("buttons", f"#{button.index}")
         streamlit.session_state.setdefault(key, str(form.value("buttons", place, wanted, default="")))
         text = streamlit.text_input(
@@ -196,7 +208,7 @@ def _show_preview(client: Client, form: Form) -> None:
         streamlit.session_state[wanted] = True
     if not streamlit.session_state.get(wanted):
         return
-    condition = form.work.document.get("audience", {}).get("condition") or {}
+    condition = at(form.work.document, ("audience", "condition"), {})
     about = json.dumps([message, condition], sort_keys=True)
     try:
         with streamlit.spinner(say("common.loading")):

@@ -37,8 +37,11 @@ def show(client: Client, form: Form) -> None:
     if check and plan_step.plan_of(client, campaign) is not None:
         streamlit.session_state["campaign_checked"] = plan_step.plan_name(campaign)
     stored = (store or launch) and work.store(client, campaign)
-    if stored and launch and plan_step.plan_of(client, campaign) is not None:
-        streamlit.session_state[ASKED] = plan_step.plan_name(campaign)
+    if stored and launch:
+        planned = plan_step.plan_of(client, campaign) is not None
+        # A plan that cannot be had keeps nobody from starting; mistakes that it finds do.
+        if planned or not any(mistake.field for mistake in campaign.mistakes):
+            streamlit.session_state[ASKED] = plan_step.plan_name(campaign)
     if check or store or launch:
         streamlit.rerun()
     if streamlit.session_state.get("campaign_checked") == plan_step.plan_name(campaign):

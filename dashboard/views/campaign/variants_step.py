@@ -6,7 +6,7 @@ import streamlit
 
 from dashboard import formats
 from dashboard.campaign import arms, documents
-from dashboard.campaign.documents import items_at, without
+from dashboard.campaign.documents import at, items_at, without
 from dashboard.client import Client
 from dashboard.texts import say
 from dashboard.views.campaign import message_fields, timing_fields
@@ -195,7 +195,7 @@ def _show_cells(form: Form) -> None:
     rows = []
     for cell in cells:
         kind, values = timing_fields.when_words(cell.treatment.get("send_time"))
-        message = cell.treatment.get("message") or {}
+        message = cell.treatment.get("message")
         rows.append(
             {
                 say("new_campaign.cell.arm"): cell.key,
@@ -205,11 +205,11 @@ def _show_cells(form: Form) -> None:
                 else f"{100 * cell.share:.1f}%",
                 say("new_campaign.cell.says"): say("new_campaign.cell.nothing")
                 if cell.silent
-                else str(message.get("template") or message.get("text") or formats.UNKNOWN),
+                else str(at(message, ("template",)) or at(message, ("text",)) or formats.UNKNOWN),
                 say("new_campaign.cell.when"): "" if cell.silent else say(kind, **values),
                 say("new_campaign.cell.times"): ""
                 if cell.silent
-                else str((cell.treatment.get("frequency") or {}).get("steps", 1)),
+                else str(at(cell.treatment, ("frequency", "steps"), 1)),
             }
         )
     streamlit.dataframe(rows, hide_index=True, alt=say("new_campaign.cells", count=len(cells)))

@@ -151,10 +151,11 @@ def _opened(client: Client, key: str) -> Work:
     if draft is None and stored is None:
         words = "new_campaign.has_started" if design else "new_campaign.no_such_draft"
         raise ApiError(say(words, key=key), status=404)
-    if draft is not None:
-        document: dict[str, Any] = dict(draft.document)
-    else:
-        document = stored or {}
+    document: dict[str, Any] = dict(draft.document) if draft is not None else stored or {}
+    try:
+        documents.check_shape(document)
+    except documents.Unwritable as error:
+        raise ApiError(say("new_campaign.no_form", key=key, reason=str(error)), status=422) from error
     return Work(
         key=key,
         document=document,

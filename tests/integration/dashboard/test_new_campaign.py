@@ -43,7 +43,8 @@ def field(app: AppTest, kind: str, place: str) -> Any:
 
 
 def fill(app: AppTest, kind: str, place: str, value: Any) -> AppTest:
-    return field(app, kind, place).set_value(value).run()
+    changed: AppTest = field(app, kind, place).set_value(value).run()
+    return changed
 
 
 def go(app: AppTest, step: str) -> AppTest:
@@ -51,7 +52,8 @@ def go(app: AppTest, step: str) -> AppTest:
 
 
 def choose(app: AppTest, place: str, option: str | list[str]) -> AppTest:
-    return field(app, "button_group", place).set_value(option).run()
+    changed: AppTest = field(app, "button_group", place).set_value(option).run()
+    return changed
 
 
 def document(app: AppTest) -> dict[str, Any]:
@@ -262,6 +264,26 @@ def test_a_draft_that_has_started_or_never_was_says_so(world: Live, open_dashboa
     press(app, "Begin a new campaign")
     assert not app.error
     assert field(app, "text_input", "name").value == ""
+
+
+def test_a_draft_that_somebody_else_wrote_may_be_anything(world: Live, open_dashboard: Opened) -> None:
+    def keep(key: str, **fields: Any) -> None:
+        world.call("PUT", f"/v1/drafts/{key}", json={"document": fields})
+
+    keep("text", audience={"condition": 'country = "NL"'}, metrics=None, plan={"mde": "much"})
+    app = open_page(open_dashboard("write"), "new_campaign", draft="text")
+    assert "20 users" in seen(app)
+    assert document(app)["audience"] == {"condition": {"country": "NL"}}
+    for step in ("variants", "metrics", "plan", "review"):
+        seen(go(app, step))
+    keep("odd", variants="none")
+    assert "`variants` is a list" in open_page(app, "new_campaign", draft="odd").error[0].value.replace(
+        "\\", ""
+    )
+    keep("broken", audience={"condition": "country ="})
+    app = open_page(app, "new_campaign", draft="broken", step="audience")
+    press(app, "Go on without this condition")
+    assert "40 users" in seen(app)
 
 
 def test_a_reader_sees_no_form(world: Live, open_dashboard: Opened) -> None:

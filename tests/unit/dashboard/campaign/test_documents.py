@@ -97,10 +97,13 @@ def test_a_condition_is_opened_as_it_is() -> None:
         ("- a\n- b", "has fields"),
         ("a: &x [*x]", "unfolds to more"),
         ("{a: .nan}", "not JSON compliant"),
+        ("variants: [a]", "`variants` is a list of objects"),
+        ("factors: [{levels: 5}]", r"`factors\[0\].levels` is a list"),
+        ("audience: everybody", "`audience` is an object"),
         ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)), "unfolds to more"),
         ("[" * 2000, "recursion"),
     ],
-    ids=["broken", "list", "itself", "nan", "bomb", "deep"],
+    ids=["broken", "list", "itself", "nan", "texts", "levels", "audience", "bomb", "deep"],
 )  # fmt: skip
 def test_what_is_no_document_is_refused_in_one_sentence(text: str, words: str) -> None:
     with pytest.raises(Unwritable, match=words):
