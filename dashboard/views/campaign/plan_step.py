@@ -13,7 +13,7 @@ from dashboard.campaign.documents import items_at
 from dashboard.campaign.fields import Duration
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views.campaign.widgets import Form, explained, show_mistakes
+from dashboard.views.campaign.widgets import Form, called, explained, show_mistakes
 from dashboard.views.campaign.work import Work, note
 
 METHODS: Final = ("spending", "fixed", "always_valid", "exact")
@@ -175,7 +175,11 @@ def show_answers(plan: Mapping[str, Any], work: Work) -> None:
     show_reach(plan, work)
     rows = plan_answers.metric_rows(plan)
     names = ("metric", "role", "base", "power", "finds", "users_needed", "days_needed")
-    table = [{say(f"new_campaign.plan_column.{name}"): row[name] for name in names} for row in rows]
+    table = [
+        {say(f"new_campaign.plan_column.{name}"): row[name] for name in names}
+        | {say("new_campaign.plan_column.role"): called("new_campaign.role", row["role"])}
+        for row in rows
+    ]
     streamlit.dataframe(table, hide_index=True, alt=say("new_campaign.plan_table"))
     for row in rows:
         for reason in row["reasons"]:
