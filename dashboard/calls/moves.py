@@ -40,9 +40,10 @@ def retire(client: Client, key: str, variant: str, *, cancel: bool, reason: str)
     client.send("POST", path_of(key, "variants", variant, "retire"), json=body)
 
 
-def release(client: Client, key: str, variant: str, *, reason: str) -> None:
-    """Let a variant go on that a guardrail has stopped."""
-    client.send("POST", path_of(key, "variants", variant, "release"), json={"reason": reason})
+def release(client: Client, key: str, variant: str, *, restore: bool, reason: str) -> None:
+    """Let a variant go on that a guardrail has stopped; what was cancelled is planned again, or stays cancelled."""
+    body = {"planned": "restore" if restore else "leave", "reason": reason}
+    client.send("POST", path_of(key, "variants", variant, "release"), json=body)
 
 
 def ramp(client: Client, key: str, *, coverage: float) -> None:

@@ -63,7 +63,7 @@ def show_question(client: Client, experiment: Experiment, report: Report | None)
 def _answers(move: str) -> tuple[bool, bool]:
     with streamlit.container(horizontal=True, horizontal_alignment="right"):
         confirmed = streamlit.button(say(f"actions.{move}.yes"), type="primary", icon=ICONS[move])
-        refused = streamlit.button(say("actions.no"))
+        refused = streamlit.button(say("common.no"))
     return confirmed, refused
 
 

@@ -32,6 +32,7 @@ def show(experiment: Experiment, report: Report) -> None:
     points = states.fetched(
         f"course:{experiment.key}:{metric.key}",
         lambda: calls.course(client, experiment.key, metric=metric.key),
+        is_part=True,
     )
     if points is None:
         return

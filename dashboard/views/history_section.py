@@ -49,7 +49,9 @@ def _download(label: str, fetch: Callable[[], bytes], name: str, mime: str) -> N
 def _show_kept(client: Client, key: str) -> None:
     streamlit.subheader(say("result.history.reports"), anchor=False)
     after = streamlit.query_params.get("reports", "")
-    found = states.fetched(f"kept:{key}:{after}", lambda: calls.kept_reports(client, key, cursor=after))
+    found = states.fetched(
+        f"kept:{key}:{after}", lambda: calls.kept_reports(client, key, cursor=after), is_part=True
+    )
     if found is None:
         return
     kept, following = found
@@ -74,7 +76,9 @@ def _show_kept(client: Client, key: str) -> None:
 def _show_changes(client: Client, key: str) -> None:
     streamlit.subheader(say("result.history.changes"), anchor=False)
     after = streamlit.query_params.get("changes", "")
-    found = states.fetched(f"audit:{key}:{after}", lambda: calls.audit(client, key, cursor=after))
+    found = states.fetched(
+        f"audit:{key}:{after}", lambda: calls.audit(client, key, cursor=after), is_part=True
+    )
     if found is None:
         return
     changes, following = found

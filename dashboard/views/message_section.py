@@ -17,7 +17,10 @@ ENDED: Final = ("suppressed", "failed", "unknown", "expired", "cancelled")
 
 def show(experiment: Experiment, report: Report) -> None:
     client = access.required().client
-    outbox = states.fetched(f"outbox:{experiment.key}", lambda: client.outbox(experiment.key))
+    key = experiment.key
+    heard = states.fetched(
+        f"messages:{key}", lambda: (client.outbox(key), calls.enrolment(client, key)), is_part=True
+    )
     silent = experiment.silent_variants
     chart = charts.funnel(report.arms, silent=silent)
     rows = [_funnel_row(arm, report, silent=arm.variant in silent) for arm in report.arms]
@@ -26,14 +29,14 @@ def show(experiment: Experiment, report: Report) -> None:
     else:
         streamlit.altair_chart(chart, width="stretch", alt=say("result.messages.chart_alt"))
     streamlit.table(rows, border="horizontal", hide_index=True, alt=say("result.messages.alt"))
-    if outbox is not None:
-        if outbox.holds is False:
-            streamlit.error(say("result.messages.broken"), icon=":material/warning:")
-        if words := _outbox_words(outbox):
+    if heard is None:
+        return
+    outbox, enrolled = heard
+    if outbox.holds is False:
+        streamlit.error(say("result.messages.broken"), icon=":material/warning:")
+    for words in (_outbox_words(outbox), _enrolment_words(enrolled)):
+        if words:
             streamlit.caption(formats.plain(words))
-    enrolled = states.fetched(f"enrolment:{experiment.key}", lambda: calls.enrolment(client, experiment.key))
-    if enrolled and (words := _enrolment_words(enrolled)):
-        streamlit.caption(formats.plain(words))
 
 
 def _funnel_row(arm: Arm, report: Report, *, silent: bool) -> dict[str, str]:

@@ -17,7 +17,7 @@ DAY: Final = "day"
 
 def show(experiment: Experiment) -> None:
     client = access.required().client
-    names = states.fetched("attributes", lambda: calls.attributes(client))
+    names = states.fetched("attributes", lambda: calls.attributes(client), is_part=True)
     if names is None:
         return
     if not names:
@@ -34,7 +34,7 @@ def show(experiment: Experiment) -> None:
         streamlit.info(say("result.slices.choose"), icon=":material/pie_chart:")
         return
     slices = states.fetched(
-        f"slices:{experiment.key}:{by}", lambda: calls.slices(client, experiment.key, by=by)
+        f"slices:{experiment.key}:{by}", lambda: calls.slices(client, experiment.key, by=by), is_part=True
     )
     if slices is not None:
         _show_slices(slices)

@@ -22,10 +22,11 @@ class _Heard:
     at: datetime
 
 
-def fetched(name: str, fetch: Callable[[], T]) -> T | None:
+def fetched(name: str, fetch: Callable[[], T], *, is_part: bool = False) -> T | None:
     """What `fetch` answers now. While the API is away, what it last answered under `name`, marked as stale.
 
-    None when there is nothing to show: the error is on the page already, and so the page ends.
+    None when there is nothing to show: the error is on the page already, and so the page ends. is_part: of a page that has
+    fetched something else before, whose button asks again for both.
     """
     remembered = f"heard:{name}"
     last: _Heard | None = streamlit.session_state.get(remembered)
@@ -37,9 +38,12 @@ def fetched(name: str, fetch: Callable[[], T]) -> T | None:
             value = fetch()
     except ApiError as error:
         if last is None or not error.temporary:
-            show_error(error)
+            show_error(error, is_part=is_part)
             return None
-        show_stale(error, last.at)
+        if is_part:
+            streamlit.caption(say("common.part_stale", when=formats.moment(last.at)))
+        else:
+            show_stale(error, last.at)
         return last.value  # type: ignore[return-value]  # remembered under the name of this very fetch
     streamlit.session_state[remembered] = _Heard(value, viewer.now())
     return value
@@ -61,10 +65,12 @@ def leave_if_refused(error: ApiError) -> None:
         streamlit.rerun()
 
 
-def show_error(error: ApiError) -> None:
-    """One sentence, and a button that asks again."""
+def show_error(error: ApiError, *, is_part: bool = False) -> None:
+    """One sentence, and (unless it is of a part of a page) a button that asks again."""
     leave_if_refused(error)
     streamlit.error(formats.plain(str(error)), icon=":material/cloud_off:")
+    if is_part:
+        return
     streamlit.button(say("common.try_again"), icon=":material/refresh:")
 
 

@@ -167,11 +167,14 @@ def _release(client: Client, experiment: Experiment, traffic: Traffic) -> None:
             help=say("actions.release.variant_help"),
             key="release_variant",
         )
+        restore = streamlit.checkbox(
+            say("actions.release.restore"), help=say("actions.release.restore_help"), key="release_restore"
+        )
         reason = _submitted("release")
     if reason is not None:
         _do(
             experiment,
-            lambda: calls.release(client, experiment.key, variant, reason=reason),
+            lambda: calls.release(client, experiment.key, variant, restore=restore, reason=reason),
             say("actions.release.done", variant=variant),
         )
 

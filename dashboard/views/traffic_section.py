@@ -13,7 +13,7 @@ from dashboard.views import report_sections, states, traffic_actions
 def show(experiment: Experiment) -> None:
     current = access.required()
     traffic = states.fetched(
-        f"traffic:{experiment.key}", lambda: calls.traffic(current.client, experiment.key)
+        f"traffic:{experiment.key}", lambda: calls.traffic(current.client, experiment.key), is_part=True
     )
     if traffic is None:
         return

@@ -277,6 +277,6 @@ def test_the_page_in_chinese(looked: Live, open_dashboard: Open) -> None:
     app = open_dashboard("write")
     widget(app, "selectbox", "Language").set_value("zh").run()
     page = seen(show(app, "result"))
-    for words in ("每 100 名用户", "结果可信吗?", "主要效果:bought", "**截至 2026年12月8日 02:00 UTC**", "各组人数与计划一致"):  # fmt: skip
+    for words in ("每 100 名用户", "结果可信吗？", "主要效果：bought", "**截至 2026年12月8日 02:00 UTC**", "各组人数与计划一致"):  # fmt: skip
         assert words in page, words
     assert {"暂停", "停止", "发布", "立即查看"} <= set(labels(app))

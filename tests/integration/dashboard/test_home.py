@@ -85,7 +85,7 @@ def test_home_in_chinese(live: Live, open_dashboard: Open) -> None:
     app = open_dashboard("read")
     widget(app, "selectbox", "Language").set_value("zh").run()
     page = seen(app)
-    for words in ("没有需要处理的事项。", "进行中(1)与已暂停(0)的实验", "截至 2026年12月7日 10:00 UTC", "150 :small[名用户]"):  # fmt: skip
+    for words in ("没有需要处理的事项。", "进行中（1）与已暂停（0）的实验", "截至 2026年12月7日 10:00 UTC", "150 :small[名用户]"):  # fmt: skip
         assert words in page, words
 
 

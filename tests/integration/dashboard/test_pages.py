@@ -337,6 +337,19 @@ def test_a_result_stays_visible_while_the_api_is_down_and_is_marked_stale(
     assert "out of date" not in seen(press(signed_in, "Try again"))
 
 
+def test_a_section_is_stale_with_its_page_and_the_page_says_it_once(signed_in: AppTest, api: FakeApi) -> None:
+    open_result(signed_in, "spring-wakeup", show="messages")
+    api.broken = 503
+    signed_in.run()
+    assert "40 waiting" in seen(signed_in)
+    assert "This was last heard" in seen(signed_in)
+    assert (len(signed_in.warning), labels(signed_in).count("Try again")) == (1, 1)
+    signed_in.button_group[0].set_value("history").run()
+    assert WINS in seen(signed_in)
+    assert "the database is busy" in signed_in.error[0].value
+    assert labels(signed_in).count("Try again") == 1
+
+
 def test_a_result_never_seen_is_an_error_with_another_try(signed_in: AppTest, api: FakeApi) -> None:
     api.broken = 503
     open_result(signed_in, "spring-wakeup")
