@@ -51,7 +51,10 @@ def _called(keys: Sequence[str], names: Mapping[str, str]) -> str:
 
 
 def combinations(rows: Sequence[Mapping[str, object]], axis: str) -> alt.LayerChart:
-    """A bar for every combination; blue where several segments share the users, which the label says too."""
+    """A bar for every combination; blue where several segments share the users, which the label says too.
+
+    Numbers are grey, which is read on a light and on a dark page; a chart does not know which it is on.
+    """
     most = max((int(str(row["users"])) for row in rows), default=1)
     x = alt.X(
         "users:Q",
@@ -69,7 +72,7 @@ def combinations(rows: Sequence[Mapping[str, object]], axis: str) -> alt.LayerCh
     base = alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
     layers = [
         base.mark_bar().encode(x=x, y=y, color=colour),
-        base.mark_text(align="left", dx=4, fontSize=FONT_SIZE).encode(x=x, y=y, text="text:N"),
+        base.mark_text(align="left", dx=4, fontSize=FONT_SIZE, color=GREY).encode(x=x, y=y, text="text:N"),
     ]
     return alt.LayerChart(layer=layers).properties(height=max(120, 34 * len(rows) + 50))
 

@@ -43,6 +43,7 @@ def test_a_bar_for_every_combination_says_by_words_what_it_says_by_colour() -> N
     bars, words = chart["layer"]
     assert bars["encoding"]["y"]["sort"] == [row["label"] for row in rows]
     assert words["encoding"]["text"]["field"] == "text"
+    assert words["mark"]["color"] not in {"black", "white"}
     assert bars["encoding"]["color"]["condition"]["value"] != bars["encoding"]["color"]["value"]
     assert bars["encoding"]["x"]["scale"]["domain"][0] == 0
 
