@@ -8,9 +8,11 @@ from dashboard import access, formats
 from dashboard.calls import rules
 from dashboard.calls.rules import Rule
 from dashboard.texts import say
-from dashboard.views import asking, rule_detail, rule_form, states
+from dashboard.views import asking, rule_detail, rule_form
+from dashboard.views.listing import Listing
 
 PAGE: Final = "views/rules.py"
+LISTING: Final = Listing("rules", PAGE, icon=":material/bolt:")
 WIDTHS: Final = (3.6, 1.1, 3, 2.8, 2.8, 1.8)
 
 
@@ -28,44 +30,12 @@ def show() -> None:
 
 
 def _show_list() -> None:
-    current = access.required()
-    title, button = streamlit.columns([5, 1], vertical_alignment="bottom")
-    title.header(say("app.page.rules"), anchor=False)
-    if current.may_write:
-        button.page_link(PAGE, label=say("rules.new"), icon=":material/add:", query_params={"new": "1"})
-    search = streamlit.text_input(
-        say("rules.search.label"),
-        help=say("rules.search.help"),
-        key="search",
-        bind="query-params",
-        width=400,
+    client = access.required().client
+    LISTING.show(
+        lambda search, cursor: rules.page(client, search=search, cursor=cursor),
+        lambda found: found,
+        _show_row,
     )
-    cursor = streamlit.query_params.get("cursor", "")
-    found = states.fetched(
-        f"rules:{search}:{cursor}", lambda: rules.page(current.client, search=search, cursor=cursor)
-    )
-    if found is None:
-        return
-    items, following = found
-    if not items:
-        _show_empty(search, may_write=current.may_write)
-        return
-    for item in items:
-        _show_row(item)
-    if following:
-        query = {"cursor": following, **({"search": search} if search else {})}
-        streamlit.page_link(
-            PAGE, label=say("rules.next_page"), icon=":material/arrow_forward:", query_params=query
-        )
-
-
-def _show_empty(search: str, *, may_write: bool) -> None:
-    if search:
-        streamlit.info(say("rules.none_found", search=formats.plain(search)), icon=":material/search_off:")
-        return
-    streamlit.info(say("rules.empty"), icon=":material/bolt:")
-    if may_write:
-        streamlit.page_link(PAGE, label=say("rules.first"), icon=":material/add:", query_params={"new": "1"})
 
 
 def _show_row(item: Rule) -> None:
@@ -86,9 +56,7 @@ def _show_row(item: Rule) -> None:
             (actions, "actions", formats.plain("; ".join(item.words.actions)) or formats.UNKNOWN),
             (fired, "fired", rule_detail.fired_words(item)),
         )
-        # Each value under its own heading: on a narrow screen they stand below each other.
-        for column, heading, words in cells:
-            column.markdown(f":small[:gray[{say(f'rules.column.{heading}')}]]  \n{words}")
+        LISTING.show_cells(cells)
 
 
 if __name__ == "__main__":
