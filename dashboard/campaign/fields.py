@@ -229,6 +229,9 @@ SHOWN: Final = (
 )
 """Every field that the form has. `*` is a place in a list, `**` all that is below."""
 
+_OF_A_KNOWN_METRIC: Final = frozenset({"key", "role", "margin", "window"})
+"""What the form shows of a metric that is not defined in place; of `cost` also its price."""
+
 _SHOWN: Final = re.compile(
     "|".join(re.escape(pattern).replace(r"\.\*\*", r"(?:\..*)?").replace(r"\*", r"\d+") for pattern in SHOWN)
 )
@@ -248,5 +251,12 @@ def unshown(document: Document) -> list[str]:
     return [
         written(path)
         for path in leaves(document)
-        if path and not is_shown(path) and at(document, path) not in (None, {}, [])
+        if path and not _is_shown_here(document, path) and at(document, path) not in (None, {}, [])
     ]
+
+
+def _is_shown_here(document: Document, path: Path) -> bool:
+    if path[0] != "metrics" or len(path) < 3 or at(document, (*path[:2], "kind")) is not None:
+        return is_shown(path)
+    is_price = path[2] == "price" and at(document, (*path[:2], "key")) == "cost"
+    return path[2] in _OF_A_KNOWN_METRIC or is_price

@@ -222,6 +222,7 @@ def _show_once(form: Form) -> None:
             form.put("10:00", "local_time")
             streamlit.session_state.pop(form.key("local_time"), None)
         form.clock(("local_time",), "trigger_local_time", default=time(10))
+        form.moment(("at",), "not_before")
     elif kind == "local_day":
         if now != kind:
             form.put(None, "local_time")

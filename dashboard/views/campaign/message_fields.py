@@ -198,6 +198,10 @@ def _show_without_registry(form: Form) -> None:
             form.put(lines or None, "parameters")
         form.tell("parameters")
     form.text(("link",), "link")
+    for name in ("header", "buttons"):
+        if form.value(name):
+            streamlit.caption(say("new_campaign.kept_as_it_is", value=formats.plain(str(form.value(name)))))
+        form.tell(name)
 
 
 def _show_preview(client: Client, form: Form) -> None:

@@ -84,9 +84,9 @@ def _show_metric(form: Form, index: int, library: Sequence[str], events: Sequenc
     with extra:
         if chosen == "guardrail":
             form.number(("margin",), "margin", most=1e12, step=0.001, format="%.6g")
-        elif own and form.value("kind") not in {"quantile", "retention"} and not _of_messages(form):
+        if own and form.value("kind") != "quantile" and not _of_messages(form):
             form.duration(("covariate",), "covariate", default=Duration(0, "d"))
-        elif metric.get("key") == "cost":
+        if not own and metric.get("key") == "cost":
             form.number(("price",), "price", most=1e9, step=0.01, format="%.6g")
 
 

@@ -47,9 +47,8 @@ def _show_best_hour(form: Form) -> None:
 def show_frequency(form: Form) -> None:
     steps = form.number(("steps",), "steps", codec=fields.WHOLE, default=1, least=1, most=30)
     form.tell(inside=False)
-    if steps == 1 and not form.value("min_interval"):
-        return
-    form.duration(("min_interval",), "min_interval", default=Duration(0, "h"))
+    if steps > 1 or form.value("min_interval"):
+        form.duration(("min_interval",), "min_interval", default=Duration(0, "h"))
     with streamlit.expander(say("new_campaign.at_most"), expanded=_has_window(form)):
         for name in ("per_day", "per_week", "per_month"):
             form.number((name,), name, codec=fields.WHOLE, least=1, most=30)

@@ -61,13 +61,18 @@ def test_what_the_form_has_no_field_for_is_named() -> None:
         "key": "a",
         "audience": {"coverage": 0.5, "forced": {"ann": "b"}, "condition": {"a": {"b": None}}},
         "expires": {"after": "1d"},
-        "metrics": [{"key": "bought", "where": {"a": 1}}],
+        "metrics": [
+            {"key": "bought", "kind": "proportion", "event": "Order", "where": {"a": 1}},
+            {"key": "read", "role": "secondary", "window": "3d", "direction": "decrease"},
+            {"key": "cost", "role": "secondary", "price": 0.07},
+        ],
         "plan": {"rules": {"stop_for_harm": {"opted_out": False}}},
     }
     assert fields.unshown(document) == [
         "audience.forced.ann",
         "expires.after",
         "metrics[0].where.a",
+        "metrics[1].direction",
         "plan.rules.stop_for_harm.opted_out",
     ]
 
