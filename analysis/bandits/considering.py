@@ -7,7 +7,7 @@ next wave of a broadcast is decided with it (`waves.py`).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlmodel import Session
@@ -26,7 +26,9 @@ from analysis.facts.allocation_facts import gather_allocation, gather_drawn
 from analysis.facts.engines import FactsEngine, SessionFacts
 from analysis.reports import copies
 from analysis.reports.evidence import made_with
-from analysis.reports.repository import enrolment_of, epochs_of, newest_report
+from analysis.reports.models import StoredReport
+from analysis.reports.repository import enrolment_of, epochs_of
+from analysis.reports.service import LOOK_EVERY
 from analysis.stats.allocation import weights, why
 from analysis.stats.estimates import estimate
 from experiments.allocation import BanditAllocation
@@ -52,10 +54,10 @@ class Considered:
     """What is to be done in a slot. epoch, old: the open epoch and its weights; weights: the new ones, None when nothing moves.
 
     outcome: shipped and ended are those of the wave. waits: whether what keeps the weights may pass, so that a wave waits for it.
-    released, wave: of a broadcast in waves, the share that is out and what becomes of the next one (`waves.py`). doubt: of the split.
+    released, wave: of a broadcast in waves, the share that is out and what becomes of the next one (`waves.py`). doubt: of the split, or of the copy that the facts come from.
     updated_at: of the experiment as it was considered.
 
-    numbers: what was looked at, as plain JSON. Always `experiment`, `as_of`, `policy`, `made_with`, `stopped` (by a guardrail); `sample_ratio` once the split
+    numbers: what was looked at, as plain JSON. Always `experiment`, `as_of`, `policy`, `made_with`, `stopped` (by a guardrail); `report` and `wave` while waves wait; `sample_ratio` once the split
     was checked; `arms`, `epochs`, `delays`, `data` (see `evidence.numbers_of`) once there were facts.
     """
 
@@ -83,6 +85,15 @@ def slot_at(experiment: Experiment, bandit: BanditAllocation, moment: datetime) 
     return (moment - _first_slot(experiment, bandit)) // bandit.interval
 
 
+def oldest_report(experiment: Experiment, bandit: BanditAllocation, moment: datetime) -> timedelta:
+    """How old a report may be by which the slot of a moment ships or ends: made since the slot began, and a 24th of the interval (an hour) at most.
+
+    So whoever does a slot when it is due makes a report of its own, and whoever has to do it again and again (an error, a race) does not make one each time.
+    """
+    since = moment - begins_at(experiment, bandit, slot_at(experiment, bandit, moment))
+    return min(since, bandit.interval / 24, LOOK_EVERY)
+
+
 def begins_at(experiment: Experiment, bandit: BanditAllocation, slot: int) -> datetime:
     """When a slot is due."""
     return _first_slot(experiment, bandit) + slot * bandit.interval
@@ -102,14 +113,17 @@ def consider(
     experiment: Experiment,
     bandit: BanditAllocation,
     facts: FactsEngine | None = None,
+    report: StoredReport | None = None,
 ) -> Considered:
     """What the slot of now should do for a live experiment. The same data give the same weights, to the last digit.
 
     facts: where they are read; the database of `session` by default. Whether users were drawn as promised is always asked there.
-    A broadcast in waves ends by the decision of its newest stored report; whoever wants that to be of now makes one before.
+    report: by whose decision a broadcast in waves may end; None: nothing ends by a report.
     """
     found = _of_traffic(session, clock, experiment=experiment, bandit=bandit, facts=facts)
-    report = newest_report(session, found.experiment_id) if is_waiting(experiment) else None
+    if report is not None and is_waiting(experiment):
+        told = {"as_of": format_moment(report.as_of), "decision": report.body["decision"]["action"]}
+        found = _with(found, report=told)
     wave = next_wave(
         experiment,
         design_of(experiment),
@@ -175,7 +189,8 @@ def _of_traffic(
         return replace(undecided, reason=reason, waits=experiment.status != ExperimentStatus.RUNNING)
     reason = _stale(experiment, design, bandit, facts, now=now)
     if reason is not None:
-        return replace(undecided, reason=reason)
+        # A report of such a copy decides nothing, either.
+        return replace(undecided, reason=reason, doubt=reason)
     sound = check_split(
         epochs,
         gather_drawn(SessionFacts(session), experiment_id=experiment.id, as_of=now),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.facts.allocation_facts import AllocationFacts
 from analysis.stats.allocation import AllocationAnswer, AllocationPolicy
-from analysis.stats.estimates import AllocationEvidence, Estimate
+from analysis.stats.estimates import AllocationEvidence, Estimate, watched_users
 from experiments.allocation import BanditAllocation, BurnIn
 from experiments.arms import active_arms
 from experiments.design import ExperimentDesign
@@ -45,8 +45,9 @@ def arms_of(facts: AllocationFacts, *, history: Sequence[Mapping[str, float]], b
     weights = np.array([history[-1].get(variant, 0.0) for variant in facts.variants])
     active = weights > 0
     from_the_start = np.isin(facts.variants, active_arms(history[0]))
-    users, conversions = facts.users.sum(axis=(0, 2)), facts.converters.sum(axis=(0, 2))
-    thin = (users < burn_in.users) | (conversions < burn_in.conversions)
+    # Watched users, who are never more than the users: of those who came an hour ago nothing is known, and doubt is no reason for more traffic.
+    watched = watched_users(facts.users, facts.delays)
+    thin = (watched < burn_in.users) | (facts.converters.sum(axis=(0, 2)) < burn_in.conversions)
     pinned = active & ~from_the_start & thin
     # One arm alone has nobody to be compared with: then all wait for the new ones.
     if (active & ~pinned).sum() < 2:

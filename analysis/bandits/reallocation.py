@@ -13,10 +13,12 @@ from typing import Final
 from sqlmodel import Session
 
 from analysis.bandits import repository
-from analysis.bandits.considering import Considered, consider, slot_at
+from analysis.bandits.considering import Considered, consider, oldest_report, slot_at
 from analysis.bandits.models import Reallocation
 from analysis.facts.engines import FactsEngine
-from analysis.reports.service import LOOK_EVERY, current_report
+from analysis.reports.models import StoredReport
+from analysis.reports.repository import newest_report
+from analysis.reports.service import current_report
 from delivery.planning import planner
 from experiments.clock import Clock
 from experiments.database import Database
@@ -47,15 +49,9 @@ def reallocate_tick(
     done = []
     for each in due:
         try:
+            report = _of_the_slot(database, clock, key=each, facts=facts)
             with database.snapshot() as session:
-                needs_report = is_waiting(get_experiment(session, each))
-            if needs_report:
-                # Its decision may end the broadcast, so it has to be of now.
-                # Where a copy cannot tell, the slot says so itself.
-                with suppress(Unavailable):
-                    current_report(database, clock, key=each, max_age=LOOK_EVERY, facts=facts)
-            with database.snapshot() as session:
-                considered = considered_now(session, clock, key=each, facts=facts)
+                considered = considered_now(session, clock, key=each, facts=facts, report=report)
         # Numbers that cannot be computed with are ValueErrors: no reason for the other experiments to wait, either.
         except (TouchstoneError, ValueError, ArithmeticError) as error:
             _log.warning("nothing was reallocated in %s: %s", each, error)
@@ -72,6 +68,21 @@ def reallocate_tick(
     return done
 
 
+def _of_the_slot(
+    database: Database, clock: Clock, *, key: str, facts: FactsEngine | None
+) -> StoredReport | None:
+    """The report whose decision may end a broadcast in this slot; None where waves do not wait for one, or a copy cannot tell (the slot then says so)."""
+    with database.snapshot() as session:
+        experiment = get_experiment(session, key)
+        bandit = design_of(experiment).bandit
+        if bandit is None or not is_waiting(experiment):
+            return None
+        allowed = oldest_report(experiment, bandit, clock.now())
+    with suppress(Unavailable):
+        return current_report(database, clock, key=key, max_age=allowed, facts=facts)
+    return None
+
+
 def due_experiments(session: Session, clock: Clock, *, key: str | None = None) -> Sequence[str]:
     """The keys of experiments with a bandit whose newest slot nothing was done for; of one, where `key` names it."""
     now = clock.now()
@@ -84,27 +95,43 @@ def due_experiments(session: Session, clock: Clock, *, key: str | None = None) -
 
 
 def considered_now(
-    session: Session, clock: Clock, *, key: str, facts: FactsEngine | None = None
+    session: Session,
+    clock: Clock,
+    *,
+    key: str,
+    facts: FactsEngine | None = None,
+    report: StoredReport | None = None,
 ) -> Considered | None:
     """What the slot of now should do, due or not; None for an experiment that has no bandit, or is a draft or stopped.
 
-    Raises NotFound.
+    report: by whose decision waves may end. Raises NotFound.
     """
     experiment = get_experiment(session, key)
     bandit = design_of(experiment).bandit
     if bandit is None or not repository.is_live(experiment):
         return None
-    return consider(session, clock, experiment=experiment, bandit=bandit, facts=facts)
+    return consider(session, clock, experiment=experiment, bandit=bandit, facts=facts, report=report)
 
 
 def would_do(
     database: Database, clock: Clock, *, facts: FactsEngine | None = None, key: str | None = None
 ) -> list[Considered]:
-    """What the slot of now should do in each experiment with a bandit (or in one), due or not. Changes nothing."""
+    """What the slot of now should do in each experiment with a bandit (or in one), due or not. Changes nothing.
+
+    No report is made, for that would be a look: waves would end by the newest one there is, and `numbers` say of when it is.
+    """
     with database.snapshot() as session:
-        keys = [each.key for each, _ in repository.live_experiments(session) if key in (None, each.key)]
-        found = (considered_now(session, clock, key=each, facts=facts) for each in keys)
+        live = [each for each, _ in repository.live_experiments(session) if key in (None, each.key)]
+        found = (
+            considered_now(session, clock, key=each.key, facts=facts, report=_newest(session, each))
+            for each in live
+        )
         return [considered for considered in found if considered is not None]
+
+
+def _newest(session: Session, experiment: Experiment) -> StoredReport | None:
+    assert experiment.id is not None  # noqa: S101  # a stored row has an id
+    return newest_report(session, experiment.id) if is_waiting(experiment) else None
 
 
 def act(session: Session, clock: Clock, considered: Considered) -> Reallocation | None:

@@ -27,13 +27,15 @@ class Reason(IntEnum):
     TAIL_UNKNOWN = 3
     NEVER_TOGETHER = 4
     NO_ARMS = 5
+    FEW_WATCHED = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocationPolicy:
     """How weights follow from estimates; the fields of `allocation` in a campaign.
 
-    fixed: even weights. conversion, message: worth of one unit of the metric and price of one delivered message; with a price the objective is
+    fixed: even weights. burn_in_users: also of watched users (`estimates.watched_users`): a thousand of a moment ago tell nothing, and an arm that nothing is
+    known of would get weight for its doubt alone. conversion, message: worth of one unit of the metric and price of one delivered message; with a price the objective is
     conversion x outcome - message x messages per user (outcome negative where less is better).
     """
 
@@ -167,6 +169,7 @@ def _doubts(
     users = evidence.users.sum(axis=(-3, -1))
     converted = evidence.total.sum(axis=(-3, -1)) if evidence.conversions is None else evidence.conversions
     few, rare = active & (users < policy.burn_in_users), active & (converted < policy.burn_in_conversions)
+    young = active & (found.effective_n < policy.burn_in_users)
     reason = np.zeros(active.shape[:-1], dtype=np.int8)
     arm = np.full(active.shape[:-1], -1, dtype=np.intp)
     doubts = [
@@ -178,6 +181,8 @@ def _doubts(
             Reason.TAIL_UNKNOWN,
             None,
         ),
+        # After the tail, without which nobody knows what a user who was watched for an hour is worth.
+        (young.any(axis=-1), Reason.FEW_WATCHED, young),
         (~found.connected, Reason.NEVER_TOGETHER, None),
     ]
     for doubtful, code, which in reversed(doubts):
@@ -207,6 +212,11 @@ def why(
         return (
             f"too early: {tail:.0f} of {TAIL} conversions are of users whose whole window has passed, "
             "so nobody can know yet how many come late"
+        )
+    if code == Reason.FEW_WATCHED:
+        return (
+            f"too early: the {users[arm]:.0f} users of arm {names[arm]} are so young that they are worth "
+            f"{answer.effective_n[arm]:.0f} of {policy.burn_in_users:g} watched ones"
         )
     if code == Reason.NEVER_TOGETHER:
         return "the active arms have had no users in one and the same epoch, so that nothing compares them"

@@ -93,14 +93,9 @@ def estimate(evidence: AllocationEvidence) -> Estimate:
     number (of all arms in the epoch, times the arm's own multiple, shrunk to 1; where amounts have both signs, plus the arm's own
     distance, shrunk to 0), plus the curve's part.
     """
-    users = evidence.users
     curve = None if evidence.delays is None else delay_curve(evidence.delays)
-    developed = (
-        np.ones((*users.shape[:-3], 1, *users.shape[-2:]))
-        if curve is None
-        else curve.developed[..., None, :, :]
-    )
-    watched = users * developed
+    developed = _developed(evidence.users, curve)
+    watched = evidence.users * developed
     effective = watched.sum(axis=-1)
     cells = effective > 0
     safe = np.where(cells, effective, 1.0)
@@ -123,6 +118,18 @@ def estimate(evidence: AllocationEvidence) -> Estimate:
         connected=_connected(cells, evidence.active),
         curve=curve,
     )
+
+
+def watched_users(users: Floats, delays: Floats | None) -> Floats:
+    """sum_t E_tk of `estimate`: users' worth of watching of each arm, (.., K), from users and delays as in `AllocationEvidence`. At most its users."""
+    curve = None if delays is None else delay_curve(delays)
+    return np.asarray((users * _developed(users, curve)).sum(axis=(-3, -1)))
+
+
+def _developed(users: Floats, curve: DelayCurve | None) -> Floats:
+    if curve is None:
+        return np.ones((*users.shape[:-3], 1, *users.shape[-2:]))
+    return np.asarray(curve.developed[..., None, :, :])
 
 
 def _solve(effective: Floats) -> Floats:

@@ -1,16 +1,22 @@
 """Waves that must not go out as they stand: a split in doubt, an audience that has changed, one that was not there; and when all is told."""
 
 from datetime import timedelta
+from pathlib import Path
+
+from sqlmodel import select
 
 from analysis.bandits.reallocation import act, considered_now, reallocate_tick
+from analysis.reports.models import StoredReport
 from analysis.reports.repository import newest_report
 from analysis.reports.service import refresh_report, refresh_tick
-from experiments.clock import SteppedClock
+from analysis.warehouse.export import export_facts
+from experiments.clock import SteppedClock, format_moment
 from experiments.database import Database
 from targeting import campaigns, enrolment
 from tests.integration.analysis_rows import DAY
 from tests.integration.broadcast import EVEN, KEY, WINS, assigned, begin, experiment, people_buy, plan, within
 from tests.integration.people import add_people
+from tests.integration.warehouse_rows import opened
 
 
 def test_nothing_is_shipped_while_the_split_is_in_doubt(database: Database, clock: SteppedClock) -> None:
@@ -108,3 +114,61 @@ def test_nothing_is_reported_any_more_once_the_last_window_of_the_last_wave_has_
         add_people(session, clock, range(401, 402))
         enrolment.reopen(session, experiment_id=made.id or 0, growth=1.0)
     assert reports(1) == 1
+
+
+def _looks(database: Database) -> int:
+    with database.snapshot() as session:
+        return len(session.exec(select(StoredReport)).all())
+
+
+def test_a_short_slot_decides_by_a_report_of_its_own(database: Database, clock: SteppedClock) -> None:
+    """The report of the last hour knows nothing of those whose window has closed since."""
+    begin(database, clock, people=3000, allocation={"interval": "30m"})
+    plan(database, clock)
+    people_buy(database, clock, WINS)
+    clock.advance(DAY - timedelta(minutes=10))
+    with database.transaction() as session:
+        before = refresh_report(session, clock, key=KEY)
+    assert before.body["decision"]["action"] == "continue"
+    clock.advance(timedelta(minutes=40))
+    (row,) = reallocate_tick(database, clock)
+    assert row.outcome == "shipped", row.reason
+    assert row.numbers["report"] == {"as_of": format_moment(clock.now()), "decision": "ship"}
+
+
+def test_a_slot_makes_no_second_report_of_a_moment_ago(database: Database, clock: SteppedClock) -> None:
+    begin(database, clock, allocation={"interval": "1d"})
+    plan(database, clock)
+    people_buy(database, clock, EVEN)
+    clock.advance(2 * DAY + timedelta(minutes=30))
+    with database.transaction() as session:
+        made = refresh_report(session, clock, key=KEY).as_of
+    clock.advance(timedelta(minutes=20))
+    (row,) = reallocate_tick(database, clock)
+    assert row.numbers["report"]["as_of"] == format_moment(made)
+    assert _looks(database) == 1
+    # One from before the slot began is not of it, however young.
+    clock.advance(timedelta(hours=22, minutes=50))
+    with database.transaction() as session:
+        refresh_report(session, clock, key=KEY)
+    clock.advance(timedelta(minutes=20))
+    (row,) = reallocate_tick(database, clock)
+    assert row.numbers["report"]["as_of"] == format_moment(clock.now())
+
+
+def test_an_old_copy_of_the_facts_ends_nothing(
+    database: Database, clock: SteppedClock, tmp_path: Path
+) -> None:
+    """The copy knows of a winner, and is older than a slot."""
+    begin(database, clock, people=3000)
+    plan(database, clock)
+    people_buy(database, clock, WINS)
+    clock.advance(DAY + timedelta(minutes=1))
+    export_facts(database, clock, folder=tmp_path, format_="parquet")
+    engine = opened(f"duckdb:///{tmp_path}")
+    clock.advance(DAY + timedelta(minutes=1))
+    (row,) = reallocate_tick(database, clock, facts=engine)
+    engine.dispose()
+    assert row.numbers["report"]["decision"] == "ship"
+    assert (row.outcome, row.numbers["wave"]["action"]) == ("skipped", "held")
+    assert "export it anew" in row.numbers["wave"]["reason"]

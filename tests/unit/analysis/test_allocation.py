@@ -241,3 +241,23 @@ def test_amounts_may_be_negative(total: tuple[float, float], squares: tuple[floa
     mean = np.array(total) / 1000
     assert found.mean == pytest.approx(mean, rel=1e-6, abs=1e-9)
     assert found.sd == pytest.approx(np.sqrt((np.array(squares) / 1000 - mean**2) / 1000), rel=0.1)
+
+def test_users_of_a_moment_ago_are_no_burn_in() -> None:
+    """Two slow arms are known well. The third has just joined; a few bought at once, and nobody knows what that is worth."""
+    bins = 4
+    users = np.array([[[0, 0, 0, 0, 2000]] * 2 + [[0] * 5], [[0, 500, 0, 0, 0]] * 3], dtype=float)
+    delays = np.zeros((3, bins + 1, bins))
+    delays[:2, 4] = [1, 19, 40, 40]
+    delays[2, 1, 0] = 12
+    total = np.zeros((2, 3, bins + 1))
+    total[0, :2, 4] = 100
+    total[1, 2, 1] = 12
+    seen = AllocationEvidence(users=users, total=total, total_squares=total, delays=delays, active=np.array([True, True, True]))  # fmt: skip
+    answer = weights(seen, THOMPSON)
+    assert 0 < answer.effective_n[2] < 6
+    assert answer.weights.tolist() == [0, 0, 0]
+    assert why(answer, seen, THOMPSON, ["a", "b", "c"]) == (
+        f"too early: the 500 users of arm c are so young that they are worth {answer.effective_n[2]:.0f} of 100 watched ones"
+    )
+    others = replace(seen, active=np.array([True, True, False]))
+    assert weights(others, THOMPSON).told
