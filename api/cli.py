@@ -27,6 +27,7 @@ from api.commands import (
     segments,
     simulating,
     templates,
+    traffic,
     users,
 )
 from experiments.errors import TouchstoneError
@@ -52,6 +53,7 @@ for family in (
     simulating,
     reports,
     allocating,
+    traffic,
     conditions,
     analyze,
     exports,

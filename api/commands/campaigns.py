@@ -22,7 +22,8 @@ from experiments.shipping import what_follows
 from targeting import campaigns
 
 experiment = typer.Typer(
-    help="Experiments: list, start, pause, resume, ship, stop, report.", no_args_is_help=True
+    help="Experiments: list, start, pause, resume, ship, stop, report; weights and variants by hand.",
+    no_args_is_help=True,
 )
 Key = Annotated[str, typer.Argument(help="Key of the experiment.")]
 
@@ -78,12 +79,12 @@ def read_document(
 
 @experiment.command("list")
 def list_experiments() -> None:
-    """All experiments and their state."""
+    """All experiments and their state, and what they have shipped."""
     wiring = _wiring()
-    table = Table("key", "status", "name")
+    table = Table("key", "status", "shipped", "name")
     with wiring.database.snapshot() as session:
         for row in repository.list_experiments(session, after_id=0, limit=1000):
-            table.add_row(row.key, row.status, row.name)
+            table.add_row(row.key, row.status, row.shipped or "", row.name)
     make_console().print(table)
 
 
