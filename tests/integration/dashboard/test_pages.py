@@ -4,92 +4,17 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.integration.dashboard.browsing import APP, labels, open_page, press, seen, sign_in
+from tests.integration.dashboard.fake_api import KEYS, OUTBOX, FakeApi
 from tests.unit.dashboard import samples
 
 WINS = "coupon brings 7.00 to 8.32 more"
-KEYS = {"Bearer ts_writer": True, "Bearer ts_reader": False}
-NEXT = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
-OUTBOX = {"states": {"planned": 40, "failed": 12}, "reasons": {}, "experiments": [], "holds": True}
-
-
-@dataclass
-class FakeApi:
-    """Answers from memory; `broken` is the status of every answer while it is set."""
-
-    experiments: list[dict[str, Any]] = field(default_factory=list)
-    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
-    outbox: dict[str, Any] = field(default_factory=lambda: dict(OUTBOX))
-    broken: int | None = None
-    moves: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    url: str = ""
-
-    def answer(self, method: str, path: str, key: str | None) -> tuple[int, Any]:
-        self.asked.append(path)
-        if self.broken:
-            return problem(self.broken, "the database is busy or cannot be reached; try again")
-        if key not in KEYS:
-            return problem(401, "this key is not known")
-        if path == "/v1/experiments":
-            return 200, {"items": self.experiments, "next_cursor": None}
-        if path == "/v1/overview":
-            return 200, samples.overview(live=[])
-        if path == "/v1/overview/experiments":
-            cards = [self.card(item) for item in self.experiments]
-            return 200, {"items": cards, "next_cursor": None, "counts": {}}
-        if path == "/v1/keys/self":
-            return 200, {"prefix": "a", "name": key, "scopes": ["read", "write"] if KEYS[key] else ["read"]}
-        if path == "/v1/delivery/summary":
-            return 200, self.outbox
-        _, _, _, name, *action = path.split("/")
-        if method == "POST" and not KEYS[key]:
-            return problem(403, "this key may not do that: it lacks the scope write")
-        found = next((item for item in self.experiments if item["key"] == name), None)
-        if found is None:
-            return problem(404, f"there is no experiment {name!r}")
-        if method == "POST":
-            return self.move(found, action[0])
-        if action == ["enrolment"]:
-            return 200, {"assigned": 64000, "excluded": {"consent": 300}}
-        if action == ["report"]:
-            report = self.reports.get(name)
-            return (200, report) if report else problem(409, "nobody has been assigned yet")
-        return 200, found
-
-    def card(self, found: dict[str, Any]) -> dict[str, Any]:
-        shown = {name: found[name] for name in ("key", "name", "status", "started_at")}
-        report = self.reports.get(found["key"])
-        if report:
-            primary = report["metrics"][0] | {"direction": "increase"}
-            report = report | {"metrics": [primary]}
-        return samples.card(**shown, report=report)
-
-    def move(self, found: dict[str, Any], move: str) -> tuple[int, Any]:
-        if move == "start" and found["key"] == "nobody":
-            return problem(409, "nobody is in the audience", "audience")
-        self.moves.append(f"{move} {found['key']}")
-        found["status"] = NEXT[move]
-        return 200, found
-
-
-def problem(status: int, detail: str, *fields: str) -> tuple[int, Any]:
-    errors = [{"field": name, "message": detail} for name in fields]
-    return status, {
-        "type": "about:blank",
-        "title": "No",
-        "status": status,
-        "detail": detail,
-        "errors": errors,
-    }
 
 
 @pytest.fixture
@@ -253,6 +178,37 @@ def test_only_the_section_that_is_chosen_is_shown_and_asked_for(signed_in: AppTe
         1,
         ["/v1/delivery/summary", "/v1/experiments/spring-wakeup/enrolment"],
     )
+
+
+def test_effects_by_factor_stand_below_their_metric(signed_in: AppTest, api: FakeApi) -> None:
+    told = {
+        "relative": None,
+        "p_value": 0.01,
+        "adjusted_p_value": 0.02,
+        "significant": True,
+        "absolute": samples.interval(0.05, 0.01, 0.09),
+    }
+    both = {"factors": ["content", "hour"], "levels": ["coupon", "late"], "against": ["plain", "early"]}
+    one = {"factors": ["content"], "levels": ["coupon"], "against": ["plain"]}
+    report = samples.winning_report()
+    report["metrics"][0]["factors"] = [
+        {"kind": "main", **one, **told},
+        {"kind": "interaction", **both, **told, "absolute": None, "significant": None},
+    ]
+    api.reports["spring-wakeup"] = report
+    page = seen(open_result(signed_in, "spring-wakeup", show="metrics"))
+    assert "Effects by factor: visited" in page
+    assert "content\ncoupon\nplain\n+5.0 points (+1.0 to +9.0)\n–\n0.020\nyes" in page
+    assert "content × hour\ncoupon × late\nplain × early\n–\n–\n0.020\n–" in page
+
+
+def test_an_alert_of_a_kind_that_is_new_is_said_as_the_api_says_it(app: AppTest, api: FakeApi) -> None:
+    alert = {"kind": "moon_is_full", "severity": "amber", "detail": "howl *loud*"}
+    api.overview = samples.overview(alerts=[alert] * 8, live=[], not_looked_at=3)
+    page = seen(sign_in(app, "ts_reader"))
+    assert app.warning[0].value.replace("\\", "") == "moon is full: howl *loud*"
+    assert "3 live experiments were not looked at" in page
+    assert [item.label for item in app.expander] == ["2 more alerts"]
 
 
 def test_a_result_without_numbers_says_cannot_tell_and_why(signed_in: AppTest) -> None:

@@ -20,8 +20,8 @@ from targeting.imports.quality_report import judge
 from targeting.imports.rows import read_csv
 from targeting.imports.source import Reject
 from tests.integration.dashboard.browsing import APP, press, seen, sign_in
+from tests.integration.dashboard.fake_api import problem
 from tests.integration.dashboard.test_client_api import client_with
-from tests.integration.dashboard.test_pages import problem
 from tests.unit.dashboard import samples
 
 PEOPLE = (
