@@ -20,6 +20,7 @@ from api.routes import (
     experiments,
     imports,
     library,
+    members,
     ops,
     overview,
     planning,
@@ -100,6 +101,8 @@ def create_app(wiring: Wiring) -> FastAPI:
     app.include_router(evaluation.router)
     app.include_router(evaluation.features_router)
     app.include_router(library.keys_router)
+    app.include_router(members.router)
+    app.include_router(members.sessions_router)
     app.include_router(segments.tags_router)
     app.include_router(segments.uploads_router, max_body_size=wiring.settings.max_upload_bytes)
     app.include_router(imports.router, max_body_size=wiring.settings.max_upload_bytes)

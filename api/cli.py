@@ -18,6 +18,7 @@ from api.commands import (
     delivery,
     exports,
     imports,
+    members,
     planning,
     policy,
     pulls,
@@ -44,6 +45,7 @@ app = typer.Typer(
 for family in (
     running,
     data,
+    members,
     delivery,
     policy,
     imports,

@@ -44,8 +44,9 @@ def key_in(authorization: str | None) -> str:
 def principal_of(request: Request) -> Principal:
     """Whose key came with this request; raises Unauthenticated."""
     key = key_in(request.headers.get("authorization"))
-    with wiring_of(request).database.snapshot() as session:
-        return authenticate(session, key)
+    wiring = wiring_of(request)
+    with wiring.database.snapshot() as session:
+        return authenticate(session, wiring.clock, key)
 
 
 def _require(scope: Scope) -> Callable[[Request], Principal]:

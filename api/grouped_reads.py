@@ -64,7 +64,7 @@ def answer_inquiries(
 ) -> list[Findings | Exception]:
     """The findings of each inquiry, in their order, or what is wrong with it."""
     revoked = key_repository.revoked_keys(session, {each.known.key_id for each in inquiries if each.known})
-    read = [_read(session, each, revoked) for each in inquiries]
+    read = [_read(session, clock, each, revoked) for each in inquiries]
     questions = [each[1] for each in read if not isinstance(each, Exception)]
     told = iter(evaluator.answer(session, clock, questions))
     found: list[Findings | Exception] = []
@@ -98,11 +98,13 @@ def _without_stored(
     ]
 
 
-def _read(session: Session, inquiry: Inquiry, revoked: set[int]) -> tuple[Principal, Question] | Exception:
+def _read(
+    session: Session, clock: Clock, inquiry: Inquiry, revoked: set[int]
+) -> tuple[Principal, Question] | Exception:
     try:
         if inquiry.known is not None and inquiry.known.key_id in revoked:
             raise Unauthenticated(UNKNOWN_KEY)
-        principal = inquiry.known or authenticate(session, inquiry.key)
+        principal = inquiry.known or authenticate(session, clock, inquiry.key)
         principal.require(Scope.EVALUATE)
         user_id, attributes = read_context(inquiry.body)
     except TouchstoneError as error:

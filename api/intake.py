@@ -148,7 +148,7 @@ async def _principal(wiring: Wiring, authorization: str) -> Principal:
 
 def _look_up(wiring: Wiring, authorization: str) -> Principal:
     with wiring.database.snapshot() as session:
-        return authenticate(session, key_in(authorization))
+        return authenticate(session, wiring.clock, key_in(authorization))
 
 
 def _key_in(message: Message) -> str:

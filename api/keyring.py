@@ -1,6 +1,6 @@
 """Keys that were seen before, so that a hot path need not ask the database who is calling at each request.
 
-What is kept never goes stale: a key's secret and scopes never change. Only its revocation does, so whoever relies on a
+What is kept never goes stale: a key's secret and scopes never change, and it does not expire. Only its revocation does, so whoever relies on a
 key from here asks `key_repository.revoked_keys` in the transaction in which it writes.
 """
 
@@ -23,7 +23,12 @@ class KeyRing:
         return self._known.get(_digest(proof))
 
     def put(self, proof: str, principal: Principal) -> None:
-        """Remember whose proof this is. Full means empty: the keys in use come back by themselves."""
+        """Remember whose proof this is. Full means empty: the keys in use come back by themselves.
+
+        Sessions of people are not kept: they expire, and their rows are deleted some day.
+        """
+        if principal.member is not None:
+            return
         if len(self._known) >= MOST_KEPT:
             self._known.clear()
         self._known[_digest(proof)] = principal

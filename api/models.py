@@ -1,4 +1,4 @@
-"""Tables of access: API keys and remembered answers to writes."""
+"""Tables of access: members, API keys and remembered answers to writes."""
 
 from datetime import datetime
 
@@ -8,8 +8,25 @@ from sqlmodel import Field, SQLModel
 from experiments.database import BigKey, JsonDocument, UtcDateTime
 
 
+class Member(SQLModel, table=True):
+    """A person who may sign in with an account. `email` is in small letters, as `members.read_email` gives it."""
+
+    __tablename__ = "members"
+
+    id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
+    email: str = Field(max_length=190, unique=True)
+    role: str = Field(max_length=10)
+    disabled: bool = False
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    signed_in_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class ApiKey(SQLModel, table=True):
-    """A key is shown once, when it is made; only `prefix` (to find it) and the SHA-256 of the secret are stored."""
+    """A key is shown once, when it is made; only `prefix` (to find it) and the SHA-256 of the secret are stored.
+
+    `member` is the e-mail of whom a session belongs to; null for a key that was made by hand, and then nothing expires.
+    """
 
     __tablename__ = "api_keys"
 
@@ -20,6 +37,8 @@ class ApiKey(SQLModel, table=True):
     scopes: list[str] = Field(sa_type=JsonDocument)
     created_at: datetime = Field(sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    member: str | None = Field(default=None, max_length=190, index=True)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class RememberedAnswer(SQLModel, table=True):

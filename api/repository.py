@@ -1,4 +1,4 @@
-"""All SQL of this floor: API keys, remembered answers, and the audit log as it is shown."""
+"""All SQL of this floor: members, API keys, remembered answers, and the audit log as it is shown."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
-from api.models import ApiKey, RememberedAnswer
+from api.models import ApiKey, Member, RememberedAnswer
 from experiments.audit import AuditEntry
 from experiments.database import bytes_hold
 
@@ -17,9 +17,38 @@ def find_key(session: Session, prefix: str) -> ApiKey | None:
 
 
 def list_keys(session: Session, *, after_id: int, limit: int) -> Sequence[ApiKey]:
+    """Keys that were made by hand, oldest first; sessions of members are none."""
     return session.exec(
-        select(ApiKey).where(col(ApiKey.id) > after_id).order_by(col(ApiKey.id)).limit(limit)
+        select(ApiKey)
+        .where(col(ApiKey.id) > after_id, col(ApiKey.member).is_(None))
+        .order_by(col(ApiKey.id))
+        .limit(limit)
     ).all()
+
+
+def find_member(session: Session, email: str) -> Member | None:
+    return session.exec(select(Member).where(Member.email == email)).first()
+
+
+def list_members(session: Session, *, after_id: int, limit: int) -> Sequence[Member]:
+    """Oldest first."""
+    return session.exec(
+        select(Member).where(col(Member.id) > after_id).order_by(col(Member.id)).limit(limit)
+    ).all()
+
+
+def end_sessions(session: Session, *, member: str, at: datetime) -> None:
+    """Whatever this person is signed in with counts no more."""
+    session.execute(
+        update(ApiKey)
+        .where(col(ApiKey.member) == member, col(ApiKey.revoked_at).is_(None))
+        .values(revoked_at=at)
+    )
+
+
+def forget_sessions_before(session: Session, *, moment: datetime) -> None:
+    """Sessions that had expired by then."""
+    session.execute(delete(ApiKey).where(col(ApiKey.member).is_not(None), col(ApiKey.expires_at) < moment))
 
 
 def remembered(session: Session, *, api_key_id: int, idempotency_key: str) -> RememberedAnswer | None:
@@ -71,7 +100,13 @@ def forget_answers_about(session: Session, names: Collection[str]) -> None:
 
 
 def list_audit(
-    session: Session, *, before_id: int | None, limit: int, subject_kind: str | None, subject_key: str | None
+    session: Session,
+    *,
+    before_id: int | None,
+    limit: int,
+    subject_kind: str | None,
+    subject_key: str | None,
+    actor: str | None = None,
 ) -> Sequence[AuditEntry]:
     """The newest entries first."""
     query = select(AuditEntry).order_by(col(AuditEntry.id).desc()).limit(limit)
@@ -81,4 +116,6 @@ def list_audit(
         query = query.where(AuditEntry.subject_kind == subject_kind)
     if subject_key is not None:
         query = query.where(AuditEntry.subject_key == subject_key)
+    if actor is not None:
+        query = query.where(AuditEntry.actor == actor)
     return session.exec(query).all()

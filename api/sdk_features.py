@@ -14,6 +14,7 @@ from api import key_repository
 from api.dependencies import wiring_of
 from api.security import UNKNOWN_KEY, Principal, authenticate
 from api.wiring import Wiring
+from experiments.clock import Clock
 from experiments.errors import Refused, Unauthenticated
 from experiments.vocabulary import Scope
 
@@ -40,19 +41,19 @@ async def features(request: Request) -> Response:
 
 def _read(wiring: Wiring, known: Principal | None, client_key: str) -> tuple[Principal, bytes, str]:
     with wiring.database.snapshot() as session:
-        client = known or client_of(session, client_key)
+        client = known or client_of(session, wiring.clock, client_key)
         if known is not None and key_repository.revoked_keys(session, {known.key_id}):
             raise Unauthenticated(UNKNOWN_KEY)
         payload = wiring.evaluator.payload(session, wiring.clock)
     return client, *wiring.payloads.bytes_of(payload)
 
 
-def client_of(session: Session, client_key: str) -> Principal:
+def client_of(session: Session, clock: Clock, client_key: str) -> Principal:
     """Whose client key this is. It stands in an address, where browsers and proxies see it, so it must be good for nothing else.
 
     Raises Unauthenticated, and Refused for a key that may do more than evaluate.
     """
-    principal = authenticate(session, client_key)
+    principal = authenticate(session, clock, client_key)
     if principal.scopes != {Scope.EVALUATE}:
         raise Refused(
             "a client key is seen by everybody: make one that may only evaluate with `touchstone keys create --scope "

@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlmodel import Session
@@ -35,17 +36,18 @@ _PREFIX: Final = re.compile(r"[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a request."""
+    """Who makes a request. `member`: the e-mail of a person who signed in with an account; None for a key."""
 
     key_id: int
     prefix: str
     name: str
     scopes: frozenset[Scope]
+    member: str | None = None
 
     @property
     def actor(self) -> str:
         """How the audit log names them."""
-        return f"key:{self.name}:{self.prefix}"
+        return f"member:{self.member}" if self.member else f"key:{self.name}:{self.prefix}"
 
     def require(self, scope: Scope) -> None:
         """Raise Refused unless this key may do it."""
@@ -59,6 +61,29 @@ def create_key(
     """A new key and its text, which is never to be had again. Raises Invalid when no scope is given."""
     if not scopes:
         raise Invalid("give at least one scope", field="scopes")
+    key, text = make_key(session, clock, name=name, scopes=scopes)
+    audit.record(
+        session,
+        clock,
+        actor=actor,
+        action="key.create",
+        subject_kind="key",
+        subject_key=key.prefix,
+        after={"name": name, "scopes": key.scopes},
+    )
+    return key, text
+
+
+def make_key(
+    session: Session,
+    clock: Clock,
+    *,
+    name: str,
+    scopes: Collection[Scope],
+    member: str | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """The row of a new key, and its text. Who calls this writes the audit log."""
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     key = ApiKey(
         name=name,
@@ -66,18 +91,11 @@ def create_key(
         secret_hash=_hash(secret),
         scopes=sorted(str(scope) for scope in set(scopes)),
         created_at=clock.now(),
+        member=member,
+        expires_at=expires_at,
     )
     session.add(key)
     session.flush()
-    audit.record(
-        session,
-        clock,
-        actor=actor,
-        action="key.create",
-        subject_kind="key",
-        subject_key=prefix,
-        after={"name": name, "scopes": key.scopes},
-    )
     return key, f"ts_{prefix}_{secret}"
 
 
@@ -92,8 +110,8 @@ def revoke_key(session: Session, clock: Clock, *, actor: str, prefix: str) -> Ap
     return key
 
 
-def authenticate(session: Session, text: str) -> Principal:
-    """Who owns this key; raises Unauthenticated, always with the same words."""
+def authenticate(session: Session, clock: Clock, text: str) -> Principal:
+    """Who owns this key; raises Unauthenticated, always with the same words. A session that is over is a key like any revoked one."""
     unknown = Unauthenticated(UNKNOWN_KEY)
     parts = text.split("_", 2)
     if len(parts) != 3 or parts[0] != "ts" or _PREFIX.fullmatch(parts[1]) is None:
@@ -103,8 +121,10 @@ def authenticate(session: Session, text: str) -> Principal:
     matches = hmac.compare_digest(expected, _hash(parts[2]))
     if key is None or key.id is None or not matches or key.revoked_at is not None:
         raise unknown
+    if key.expires_at is not None and key.expires_at <= clock.now():
+        raise unknown
     scopes = frozenset(allowed for scope in key.scopes for allowed in IMPLIED[Scope(scope)])
-    return Principal(key_id=key.id, prefix=key.prefix, name=key.name, scopes=scopes)
+    return Principal(key_id=key.id, prefix=key.prefix, name=key.name, scopes=scopes, member=key.member)
 
 
 def _hash(secret: str) -> str:

@@ -15,6 +15,7 @@ from api.evaluation_memory import Exposed, PayloadShelf
 from api.group_commit import GroupCommitter
 from api.grouped_reads import GroupReader, answer_inquiries
 from api.grouped_writes import Submission, store_submissions, store_webhooks
+from api.id_tokens import Issuer
 from api.keyring import KeyRing
 from api.leadership import Leadership
 from api.overview_memory import Overviews
@@ -88,6 +89,19 @@ class Wiring:
     def keyring(self) -> KeyRing:
         """Keys that this process has seen."""
         return KeyRing()
+
+    @cached_property
+    def _issuer(self) -> Issuer:
+        return Issuer(self.settings.oidc_issuer, self.settings.oidc_audience, self.clock)
+
+    def issuer(self) -> Issuer:
+        """Who vouches for people that sign in with an account; raises Conflict when nobody is set up to."""
+        if not self.settings.oidc_issuer:
+            raise Conflict(
+                "signing in with an account is not set up here: set TOUCHSTONE_OIDC_ISSUER and TOUCHSTONE_OIDC_AUDIENCE "
+                "where the API runs, or sign in with an API key"
+            )
+        return self._issuer
 
     @cached_property
     def tracking(self) -> GroupCommitter[Submission, Ingested]:

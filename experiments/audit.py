@@ -14,7 +14,10 @@ class AuditEntry(SQLModel, table=True):
     """One change. `before` is null for a creation, `after` for a removal."""
 
     __tablename__ = "audit_entries"
-    __table_args__ = (Index("ix_audit_entries_subject", "subject_kind", "subject_key"),)
+    __table_args__ = (
+        Index("ix_audit_entries_subject", "subject_kind", "subject_key"),
+        Index("ix_audit_entries_actor", "actor", "id"),
+    )
 
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
     at: datetime = Field(sa_type=UtcDateTime)

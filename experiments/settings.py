@@ -42,6 +42,16 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8000", description="The address at which the dashboard finds the API"
     )
 
+    oidc_issuer: str = Field(
+        "", description="Who vouches for people that sign in with an account (OpenID Connect); empty: nobody"
+    )
+    oidc_audience: str = Field(
+        "", validate_default=True, description="The client id under which the issuer knows the dashboard"
+    )
+    session_lifetime: Annotated[timedelta, NoDecode] = Field(
+        timedelta(hours=12), gt=timedelta(0), description="How long somebody stays signed in with an account"
+    )
+
     whatsapp_url: str = Field(
         "https://graph.facebook.com", description="The Graph API, or a simulator on loopback"
     )
@@ -139,6 +149,22 @@ class Settings(BaseSettings):
     def _empty_is_no_bound(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_an_issuer(cls, value: str) -> str:
+        if value and not is_secret_on_its_way(value):
+            raise ValueError("write https://.. (http:// only for this machine), as the issuer itself does")
+        return value
+
+    @field_validator("oidc_audience")
+    @classmethod
+    def _has_an_issuer(cls, value: str, info: ValidationInfo) -> str:
+        if bool(value) != bool(info.data.get("oidc_issuer", value)):
+            raise ValueError(
+                "TOUCHSTONE_OIDC_ISSUER and TOUCHSTONE_OIDC_AUDIENCE are set together, or neither"
+            )
+        return value
+
     @field_validator("quiet_hours")
     @classmethod
     def _is_a_span(cls, value: str) -> str:
@@ -154,6 +180,7 @@ class Settings(BaseSettings):
         "message_ttl",
         "source_timeout",
         "segments_every",
+        "session_lifetime",
         "tick",
         mode="before",
     )
@@ -249,6 +276,16 @@ class Settings(BaseSettings):
                 if not self.whatsapp_phone_number_id
                 else "TOUCHSTONE_WHATSAPP_TOKEN",
             )
+
+
+def is_secret_on_its_way(url: str) -> bool:
+    """Whether nobody on the network can read or change what `url` answers.
+
+    >>> is_secret_on_its_way("https://id.example.com"), is_secret_on_its_way("http://id.example.com")
+    (True, False)
+    """
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
 
 
 def is_loopback(url: str) -> bool:

@@ -108,6 +108,14 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+class Role(StrEnum):
+    """What a person may do who signs in with an account."""
+
+    READER = "reader"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+
 class DecisionAction(StrEnum):
     CONTINUE = "continue"
     SHIP = "ship"

@@ -65,10 +65,18 @@ def list_audit(
     limit: Limit = 50,
     subject_kind: Annotated[CleanText | None, Query(max_length=50)] = None,
     subject_key: Annotated[CleanText | None, Query(max_length=200)] = None,
+    actor: Annotated[
+        CleanText | None, Query(max_length=200, description="As the log names them: `member:EMAIL` ..")
+    ] = None,
 ) -> Page[AuditAnswer]:
     """Who changed what, newest first."""
     rows = access.list_audit(
-        session, before_id=cursor or None, limit=limit, subject_kind=subject_kind, subject_key=subject_key
+        session,
+        before_id=cursor or None,
+        limit=limit,
+        subject_kind=subject_kind,
+        subject_key=subject_key,
+        actor=actor,
     )
     return Page(
         items=[AuditAnswer.model_validate(row, from_attributes=True) for row in rows],

@@ -108,7 +108,7 @@ def hear(
     )
     _rename(session, said, users, secret=erasure_secret)
     strangers = _not_erased(session, _strangers(said, users), secret=erasure_secret)
-    newcomers = repository.add_strangers(session, strangers, now=clock.now())
+    newcomers = repository.add_strangers(session, strangers, secret=erasure_secret, now=clock.now())
     users |= newcomers
     people = [(item, _who(item, users)) for item in said]
     known = [(item, pk) for item, pk in people if pk is not None]

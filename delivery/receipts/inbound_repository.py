@@ -11,6 +11,7 @@ from delivery.outbox import dispatch_repository
 from targeting import user_repository
 from targeting.models import User, UserAlias
 from targeting.profile import MAX_ID_LENGTH, WHATSAPP_PREFIX
+from targeting.tombstones import digest_of
 from targeting.user_repository import Person
 
 _USERS: Final = SQLModel.metadata.tables[str(User.__tablename__)]
@@ -91,15 +92,16 @@ def rename(
 
 
 def add_strangers(
-    session: Session, strangers: Sequence[Stranger], *, now: datetime
+    session: Session, strangers: Sequence[Stranger], *, secret: str, now: datetime
 ) -> dict[tuple[str, str], int]:
     """Make users of strangers; returns them by (`wa_id`, value) and (`business_scoped_id`, value), as `users_of` does.
 
-    They have a phone number where WhatsApp told it, and no consent. Whoever else stored the same person first, wins.
+    They have a phone number where WhatsApp told it, and no consent. Their id does not tell the number, which readers may not see:
+    it is a digest of it, keyed with `secret`. Whoever else stored the same person first, wins.
     """
     if not strangers:
         return {}
-    people = {f"{WHATSAPP_PREFIX}{stranger.wa_id or stranger.scoped_id}": stranger for stranger in strangers}
+    people = {_user_id(stranger, secret): stranger for stranger in strangers}
     newcomers = [
         Person(user_id=user_id, phone=_phone(stranger.wa_id), attributes={})
         for user_id, stranger in people.items()
@@ -120,6 +122,13 @@ def add_strangers(
         wa_ids={people[person.user_id].wa_id or "" for person in late},
         scoped_ids={people[person.user_id].scoped_id or "" for person in late},
     )
+
+
+def _user_id(stranger: Stranger, secret: str) -> str:
+    # The same in every process: two that meet the same strangers store them in the same order, and wait instead of deadlocking.
+    if stranger.wa_id is None:
+        return f"{WHATSAPP_PREFIX}{stranger.scoped_id}"
+    return WHATSAPP_PREFIX + digest_of((WA_ID, stranger.wa_id), secret=secret)[:24]
 
 
 def _phone(wa_id: str | None) -> str | None:
