@@ -54,19 +54,21 @@ class Who:
 
 
 class Client:
-    """The API, seen with one key. `transport` lets a test answer without a network.
+    """The API, seen with one key, or with none (to ask for one). `transport` lets a test answer without a network.
 
     May be shared by threads. Keeps no connection open, so that a forgotten browser tab holds nothing.
     Raises ApiError when the key cannot be sent at all.
     """
 
-    def __init__(self, api_url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:
-        if not re.fullmatch(r"[\x21-\x7e]+", key):
+    def __init__(
+        self, api_url: str, key: str | None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]+", key):
             raise ApiError("This is not an API key: a key has no blanks and no special letters.", status=401)
         self.api_url = api_url.rstrip("/")
         self._http = httpx.Client(
             base_url=self.api_url,
-            headers={"Authorization": f"Bearer {key}", "Accept": "application/json"},
+            headers={"Accept": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
             timeout=httpx.Timeout(30, connect=3),
             limits=httpx.Limits(max_keepalive_connections=0),
             transport=transport,

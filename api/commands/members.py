@@ -12,9 +12,7 @@ from api.wiring import Wiring
 from experiments.clock import format_moment
 from experiments.vocabulary import Role
 
-members = typer.Typer(
-    help="People who sign in with an account: add, list, remove.", no_args_is_help=True
-)
+members = typer.Typer(help="People who sign in with an account: add, list, remove.", no_args_is_help=True)
 Email = Annotated[str, typer.Argument(help="The e-mail that their account tells.")]
 
 
