@@ -8,14 +8,14 @@ from api.models import Member
 from experiments.vocabulary import Role, Scope
 
 
-class MemberRequest(BaseModel):
+class TeamMemberRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Role
     disabled: bool = Field(False, description="May not sign in, but stays on the list")
 
 
-class MemberAnswer(BaseModel):
+class TeamMemberAnswer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     email: str
@@ -26,7 +26,7 @@ class MemberAnswer(BaseModel):
     signed_in_at: datetime | None = Field(description="When they last signed in")
 
     @classmethod
-    def of(cls, member: Member) -> "MemberAnswer":
+    def of(cls, member: Member) -> "TeamMemberAnswer":
         return cls.model_validate(member, from_attributes=True)
 
 

@@ -1,4 +1,4 @@
-"""A webhook's body as it may be shown on a screen: without the numbers of people."""
+"""What may be shown to whom without the numbers of people: bodies of webhooks, attributes of users."""
 
 import json
 import re
@@ -9,6 +9,8 @@ from targeting.profile import mask_phone
 
 _NUMBER: Final = re.compile(r"\+?\d(?:[ ().\-/]{0,2}\d){6,}")
 """Seven digits or more, however they are grouped."""
+_INTERNATIONAL: Final = re.compile(r"\+\d(?:[ ().\-/]{0,2}\d){6,}")
+"""Of an attribute a number is one when it says so: without the plus it may be that of an order."""
 _WAMID: Final = re.compile(r"wamid\.[A-Za-z0-9+/=_-]+")
 _OURS: Final = frozenset({"phone_number_id", "display_phone_number", "message_template_id"})
 """Numbers that name no person; so does `id` of an entry, and whatever ends in `time` or `timestamp`."""
@@ -29,6 +31,24 @@ def masked_body(body: bytes) -> str:
     except (ValueError, RecursionError):
         return _printable(_masked(body.decode(errors="replace")))
     return _printable(json.dumps(_shown(read), ensure_ascii=False, indent=2))
+
+
+def masked_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as readers see them: of each text that holds an international number only its last two digits are left.
+
+    >>> masked_attributes({"mobile": "+1 202 555 0101", "order": "12025550101"})
+    {'mobile': '…01', 'order': '12025550101'}
+    """
+    return {name: without_numbers(value) for name, value in attributes.items()}
+
+
+def without_numbers(value: Any) -> Any:
+    """The same of any JSON."""
+    if isinstance(value, str):
+        return _INTERNATIONAL.sub(lambda found: str(mask_phone(found[0])), value)
+    if isinstance(value, Mapping):
+        return masked_attributes(value)
+    return [without_numbers(each) for each in value] if isinstance(value, list) else value
 
 
 def _shown(part: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from api.masking import masked_attributes
 from api.models import ApiKey
 from api.schemas import ConsentAnswer, ExperimentAnswer, KeyAnswer, MetricAnswer, UserAnswer
 from api.security import Principal
@@ -35,13 +36,14 @@ def experiment_answer(experiment: Experiment, warnings: Sequence[str] = ()) -> E
 
 
 def user_answer(user: User, consents: list[Consent], principal: Principal) -> UserAnswer:
+    sees_numbers = principal.sees_numbers
     return UserAnswer(
         user_id=user.user_id,
-        phone=user.phone if Scope.WRITE in principal.scopes else None,
+        phone=user.phone if sees_numbers else None,
         has_phone=user.phone is not None,
         time_zone=user.time_zone,
         locale=user.locale,
-        attributes=user.attributes,
+        attributes=user.attributes if sees_numbers else masked_attributes(user.attributes),
         created_at=user.created_at,
         updated_at=user.updated_at,
         last_seen_at=user.last_seen_at,

@@ -49,6 +49,11 @@ class Principal:
         """How the audit log names them."""
         return f"member:{self.member}" if self.member else f"key:{self.name}:{self.prefix}"
 
+    @property
+    def sees_numbers(self) -> bool:
+        """Whether phone numbers are shown to them: whoever may only read sees none, anywhere."""
+        return Scope.WRITE in self.scopes
+
     def require(self, scope: Scope) -> None:
         """Raise Refused unless this key may do it."""
         if scope not in self.scopes:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.masking import masked_attributes
 from experiments.vocabulary import Category
 from targeting.conditions import describe
 from targeting.conditions.text import print_text
@@ -201,12 +202,16 @@ class PreviewAnswer(CountAnswer):
     warnings: list[str]
 
     @classmethod
-    def about(cls, preview: Preview) -> Self:
+    def about(cls, preview: Preview, *, sees_numbers: bool) -> Self:
         return cls(
             **CountAnswer.of(preview.count).model_dump(),
             messageable=CountAnswer.of(preview.messageable),
             sample=[
-                PreviewUser(user_id=one.user_id, attributes=one.attributes, created_at=one.created_at)
+                PreviewUser(
+                    user_id=one.user_id,
+                    attributes=one.attributes if sees_numbers else masked_attributes(one.attributes),
+                    created_at=one.created_at,
+                )
                 for one in preview.sample
             ],
             warnings=list(preview.warnings),

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Response
 
 from api import members
 from api import repository as access
-from api.access_schemas import MemberAnswer, MemberRequest, SessionAnswer, SessionRequest
+from api.access_schemas import SessionAnswer, SessionRequest, TeamMemberAnswer, TeamMemberRequest
 from api.dependencies import (
     MANAGEMENT,
     Admin,
@@ -34,24 +34,25 @@ Email = Annotated[CleanText, Path(min_length=3, max_length=190)]
 @router.get("")
 def list_members(
     session: ReadSession, _principal: Admin, cursor: Cursor, limit: Limit = 50
-) -> Page[MemberAnswer]:
+) -> Page[TeamMemberAnswer]:
     """Everybody who may sign in with an account, oldest first."""
     rows = access.list_members(session, after_id=cursor, limit=limit)
     return Page(
-        items=[MemberAnswer.of(row) for row in rows], next_cursor=next_cursor(rows, limit, lambda row: row.id)
+        items=[TeamMemberAnswer.of(row) for row in rows],
+        next_cursor=next_cursor(rows, limit, lambda row: row.id),
     )
 
 
 @router.get("/{email}")
-def read_member(session: ReadSession, _principal: Admin, email: Email) -> MemberAnswer:
+def read_member(session: ReadSession, _principal: Admin, email: Email) -> TeamMemberAnswer:
     """One member."""
-    return MemberAnswer.of(members.find_member(session, email=email))
+    return TeamMemberAnswer.of(members.find_member(session, email=email))
 
 
 @router.put("/{email}")
 def put_member(
-    session: WriteSession, clock: ClockOf, principal: Admin, email: Email, request: MemberRequest
-) -> MemberAnswer:
+    session: WriteSession, clock: ClockOf, principal: Admin, email: Email, request: TeamMemberRequest
+) -> TeamMemberAnswer:
     """Add somebody or change what they may do, which ends the sessions that they have. Nobody changes themselves."""
     member = members.put_member(
         session,
@@ -61,7 +62,7 @@ def put_member(
         acting=principal.member,
         **request.model_dump(),
     )
-    return MemberAnswer.of(member)
+    return TeamMemberAnswer.of(member)
 
 
 @router.delete("/{email}", status_code=204)

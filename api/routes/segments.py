@@ -80,7 +80,7 @@ def list_segments(
 def preview(
     session: ReadSession,
     clock: ClockOf,
-    _principal: Reader,
+    principal: Reader,
     rng: Annotated[np.random.Generator, Depends(_rng)],
     request: PreviewRequest,
 ) -> PreviewAnswer:
@@ -88,7 +88,8 @@ def preview(
 
     When counting everybody takes longer than that, the answer is an estimate and says how good it is.
     """
-    return PreviewAnswer.about(previews.preview(session, clock, rng=rng, **dict(request)))
+    found = previews.preview(session, clock, rng=rng, **dict(request))
+    return PreviewAnswer.about(found, sees_numbers=principal.sees_numbers)
 
 
 @router.get("/overlap", responses={404: {"description": "One of the segments does not exist"}})

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from api.dependencies import MANAGEMENT, CleanText, Limit, Reader, ReadSession, SettingsOf, WiringOf, Writer
 from api.idempotency import IdempotentRoute
+from api.masking import without_numbers
 from api.template_schemas import (
     SyncedAnswer,
     TemplateAnswer,
@@ -78,7 +79,7 @@ def sync(wiring: WiringOf, principal: Writer) -> SyncedAnswer:
 @router.post("/preview")
 def preview(
     wiring: WiringOf,
-    _principal: Reader,
+    principal: Reader,
     rng: Annotated[np.random.Generator, Depends(_rng)],
     request: TemplatePreviewRequest,
 ) -> TemplatePreviewAnswer:
@@ -86,7 +87,10 @@ def preview(
     shown = previews.preview(
         wiring.database, wiring.clock, settings=wiring.settings, rng=rng, **dict(request)
     )
-    return TemplatePreviewAnswer.of(shown)
+    answer = TemplatePreviewAnswer.of(shown)
+    if principal.sees_numbers:
+        return answer
+    return TemplatePreviewAnswer.model_validate(without_numbers(answer.model_dump(mode="json")))
 
 
 @router.get("/{name}")

@@ -56,7 +56,11 @@ POSTS: Final[dict[str, Any]] = {
     "/v1/rules/dry-run": RULE,
     "/v1/rules/{key}/dry-run": None,
     "/v1/templates/preview": {
-        "message": {"template": "coupon", "language": "en_US", "parameters": ["{{ user.first_name }}"]},
+        "message": {
+            "template": "coupon",
+            "language": "en_US",
+            "parameters": ["{{ user.mobile | default('you') }}"],
+        },
         "user_ids": ["u1", "u2"],
     },
     "/v1/plan": {"campaign": CAMPAIGN},
@@ -111,7 +115,12 @@ def places(wiring: Wiring, app: FastAPI, keys: dict[str, str]) -> dict[str, list
         sent("POST", "/v1/users", json={"user_id": "u0", "phone": f"+{AREA}0190"})
         evidence = {"granted": True, "source": "telephone", "evidence": f"called from +{AREA}0101"}
         sent("POST", "/v1/users/u1/consent", json={"category": "marketing", **evidence})
-        sent("POST", "/v1/identify", json={"userId": "u2", "traits": {"phone": f"+{AREA}0191", "age": 3}})
+        traits = {
+            "country": "NL",
+            "mobile": f"+{AREA}0192",
+            "also": [{"at": f"home +{AREA}0193"}],
+        }
+        sent("POST", "/v1/identify", json={"userId": "u2", "traits": {"phone": f"+{AREA}0191", **traits}})
         sent("POST", "/v1/alias", json={"userId": "u2", "previousId": "u9"})
         sent("PUT", "/v1/metrics/bought", json=METRIC)
         sent("PUT", "/v1/segments/dutch", json={"name": "Dutch", "condition": {"country": "NL"}})
