@@ -104,6 +104,7 @@ def create_app(wiring: Wiring) -> FastAPI:
     app.include_router(members.router)
     app.include_router(members.sessions_router)
     app.include_router(segments.tags_router)
+    app.include_router(users.lookup_router)
     app.include_router(segments.uploads_router, max_body_size=wiring.settings.max_upload_bytes)
     app.include_router(imports.router, max_body_size=wiring.settings.max_upload_bytes)
     return app

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from api.importing import MAX_MAPPING
 from experiments.errors import Invalid, Problem
 
-FIELDS: Final = ("format", "mapping", "source", "dry_run")
+FIELDS: Final = ("format", "mapping", "source", "dry_run", "background")
 MAX_FIELDS: Final = 20
 """More than there are, so that a field too many can be named."""
 FILE_SCHEMA: Final = {"type": "string", "format": "binary"}
@@ -27,6 +27,11 @@ SCHEMA: Final[dict[str, Any]] = {
             "default": False,
             "description": "Write nothing; answer what would come of it",
         },
+        "background": {
+            "type": "boolean",
+            "default": False,
+            "description": "Answer at once with the id of the import, which tells how far it is",
+        },
     },
 }
 T = TypeVar("T")
@@ -41,6 +46,7 @@ class ImportAsked:
     mapping: str | None
     source: str | None
     dry_run: bool | None
+    background: bool | None
 
 
 async def read_form(form: FormData, asked: ImportAsked) -> tuple[UploadFile, ImportAsked]:
@@ -69,6 +75,7 @@ async def read_form(form: FormData, asked: ImportAsked) -> tuple[UploadFile, Imp
         mapping=_one_of("mapping", asked.mapping, said["mapping"]),
         source=_one_of("source", asked.source, said["source"]),
         dry_run=_one_of("dry_run", asked.dry_run, _boolean("dry_run", said["dry_run"])),
+        background=_one_of("background", asked.background, _boolean("background", said["background"])),
     )
 
 

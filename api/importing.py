@@ -1,16 +1,19 @@
 """One import as a caller of the API or the command line asks for it: options read, file streamed, rejects kept."""
 
 import csv
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Final, TextIO
+from typing import Any, BinaryIO, Final, TextIO, cast
 
 from api.wiring import Wiring
 from api.written import read_written
-from experiments.errors import Invalid
+from experiments.errors import Invalid, Unavailable
+from targeting.imports import columns
 from targeting.imports.importing import (
     FORMATS,
     Format,
@@ -75,7 +78,7 @@ def read_order(
         known = document.get(group)
         document[group] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
     return ImportOrder(
-        format=_format(name=name, media_type=media_type, chosen=chosen),
+        format=format_of(name=name, media_type=media_type, chosen=chosen),
         mapping=read_mapping(document).to_mapping(),
         region=region,
         name=name or "upload",
@@ -83,7 +86,8 @@ def read_order(
     )
 
 
-def _format(*, name: str | None, media_type: str | None, chosen: str | None) -> Format:
+def format_of(*, name: str | None, media_type: str | None, chosen: str | None) -> Format:
+    """The format that was chosen, else the one that name or media type tell; raises Invalid, field `format`."""
     if chosen is not None:
         known = next((form for form in FORMATS if form == chosen), None)
         if known is None:
@@ -133,8 +137,9 @@ def run(
     actor: str,
     rejects: TextIO,
     progress: Callable[[int], None] | None = None,
+    began: Callable[[int], None] | None = None,
 ) -> ImportOutcome:
-    """Import; rejected rows go to `rejects` as CSV."""
+    """Import; rejected rows go to `rejects` as CSV. The callbacks are those of `import_users`."""
     return import_users(
         wiring.database,
         wiring.clock,
@@ -143,7 +148,38 @@ def run(
         options=options_of(wiring, order),
         rejects=rejects,
         progress=progress,
+        began=began,
     )
+
+
+def begin(wiring: Wiring, source: BinaryIO, order: ImportOrder, *, actor: str) -> dict[str, int]:
+    """Begin an import that goes on after the answer: the id of its run, where it tells how far it is and how it ended.
+
+    Raises what is wrong with the file as a whole, and Unavailable when others are under way. The file is kept until the end;
+    the first rejected rows stay with the run. When the process is to end, the import ends early and says so.
+    """
+    kept = tempfile.TemporaryFile()
+    shutil.copyfileobj(source, kept)
+    kept.seek(0)
+
+    def go_on(_rows: int) -> None:
+        if wiring.ending.is_set():
+            raise Unavailable("the server was stopped; what came before stays, send the file again for the rest")
+
+    def work(began: Callable[[int], None]) -> None:
+        with kept, open(os.devnull, "w", encoding="utf-8") as nowhere:
+            run(wiring, cast("BinaryIO", kept), order, actor=actor, rejects=nowhere, progress=go_on, began=began)
+
+    try:
+        return {"id": wiring.imports.begin(work)}
+    except Exception:
+        kept.close()
+        raise
+
+
+def look_at(source: BinaryIO, form: Format) -> list[dict[str, Any]]:
+    """The columns of a file with what each would become by its name, and what stands in the first rows."""
+    return [asdict(column) for column in columns.look(source, form)]
 
 
 def preview(wiring: Wiring, source: BinaryIO, order: ImportOrder) -> Preview:

@@ -4,14 +4,21 @@ from collections.abc import Sequence
 
 from api.masking import masked_attributes
 from api.models import ApiKey
-from api.schemas import ConsentAnswer, ExperimentAnswer, KeyAnswer, MetricAnswer, UserAnswer
+from api.schemas import (
+    ConsentAnswer,
+    ConsentRecordAnswer,
+    ExperimentAnswer,
+    KeyAnswer,
+    MetricAnswer,
+    UserAnswer,
+)
 from api.security import Principal
 from experiments.metrics import MetricDefinition
 from experiments.models import Experiment, Metric
 from experiments.service import design_of
 from experiments.shipping import what_follows
 from experiments.vocabulary import Category, ExperimentStatus, Scope
-from targeting.models import Consent, User
+from targeting.models import Consent, ConsentRecord, User
 
 
 def experiment_answer(experiment: Experiment, warnings: Sequence[str] = ()) -> ExperimentAnswer:
@@ -51,6 +58,16 @@ def user_answer(user: User, consents: list[Consent], principal: Principal) -> Us
             ConsentAnswer(category=Category(row.category), granted=row.granted, changed_at=row.changed_at)
             for row in consents
         ],
+    )
+
+
+def consent_record_answer(row: ConsentRecord, principal: Principal) -> ConsentRecordAnswer:
+    return ConsentRecordAnswer(
+        category=Category(row.category),
+        granted=row.granted,
+        at=row.at,
+        source=row.source,
+        evidence=row.evidence if Scope.WRITE in principal.scopes else None,
     )
 
 

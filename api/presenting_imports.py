@@ -1,6 +1,7 @@
 """Runs of imports, and pulls, as answers."""
 
 from datetime import datetime
+from typing import Final
 
 from api.pull_schemas import PullAnswer
 from api.schemas import ImportAnswer, ImportQualityAnswer
@@ -8,7 +9,14 @@ from targeting.models import ImportRun, Pull
 from targeting.pulls import service as pulls
 
 
+LISTED_REJECTS: Final = 20
+"""A list of imports has the first rejected rows of each; one import has all that are kept."""
+
+
 def import_answer(run: ImportRun) -> ImportAnswer:
+    summary = run.summary
+    if summary and len(summary.get("rejects", ())) > LISTED_REJECTS:
+        summary = summary | {"rejects": summary["rejects"][:LISTED_REJECTS]}
     return ImportAnswer(
         id=run.id or 0,
         source=run.source,
@@ -17,12 +25,13 @@ def import_answer(run: ImportRun) -> ImportAnswer:
         finished_at=run.finished_at,
         error=run.error,
         light=run.quality["light"] if run.quality else None,
-        summary=run.summary,
+        summary=summary,
     )
 
 
 def import_quality_answer(run: ImportRun) -> ImportQualityAnswer:
-    return ImportQualityAnswer(**import_answer(run).model_dump(), quality=run.quality)
+    told = import_answer(run).model_dump() | {"summary": run.summary}
+    return ImportQualityAnswer(**told, quality=run.quality)
 
 
 def pull_answer(pull: Pull, now: datetime) -> PullAnswer:

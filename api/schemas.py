@@ -98,6 +98,26 @@ class ConsentAnswer(_Answer):
     changed_at: datetime
 
 
+class ConsentRecordAnswer(_Answer):
+    """One grant or withdrawal: when, where it was heard, and its proof. `evidence` is shown to keys with the scope write only."""
+
+    category: Category
+    granted: bool
+    at: datetime
+    source: str
+    evidence: str | None
+
+
+class EventAnswer(_Answer):
+    """Something a user did; `received_at` is when we heard of it."""
+
+    message_id: str
+    name: str
+    at: datetime
+    received_at: datetime
+    properties: dict[str, Any]
+
+
 class UserAnswer(_Answer):
     """`phone` is shown to keys with the scope write only; others see whether there is one."""
 
@@ -119,6 +139,10 @@ class UserRequest(_Request):
     time_zone: str | None = Field(None, max_length=64)
     locale: str | None = Field(None, max_length=35)
     attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class PhoneRequest(_Request):
+    phone: str = Field(min_length=1, max_length=40)
 
 
 class ConsentRequest(_Request):
@@ -210,8 +234,19 @@ class Health(_Answer):
     revision: str | None = None
 
 
+class ColumnAnswer(_Answer):
+    """One column of a file. `becomes` is `user_id`, `phone`, `consent.marketing`, `attributes.country` ..; `values` stand in its first rows."""
+
+    name: str
+    becomes: str
+    values: list[str]
+
+
 class ImportAnswer(_Answer):
-    """One import by file or pull. `error` says why it ended early; `light` is ok, look or bad, null while it runs."""
+    """One import by file or pull. `error` says why it ended early; `light` is ok, look or bad, null while it runs.
+
+    While it runs, `summary` has the number of `rows` that are done.
+    """
 
     id: int
     source: str

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.facts.engines import FactsCopy, FactsEngine, ReplicaFacts, open_replica
 from api import migrations
+from api.background_imports import BackgroundImports
 from api.evaluation_memory import Exposed, PayloadShelf
 from api.group_commit import GroupCommitter
 from api.grouped_reads import GroupReader, answer_inquiries
@@ -133,12 +134,20 @@ class Wiring:
         return GroupReader(self.database, answer)
 
     @cached_property
+    def imports(self) -> BackgroundImports:
+        """Imports that go on after their answer."""
+        return BackgroundImports()
+
+    @cached_property
     def payloads(self) -> PayloadShelf:
         """The payload for SDKs, ready to be sent."""
         return PayloadShelf()
 
     def close(self) -> None:
         """Write what waits, close every connection."""
+        if "imports" in self.__dict__:
+            self.ending.set()
+            self.imports.close()
         for name in ("evaluations", "tracking", "webhooks"):
             if name in self.__dict__:
                 self.__dict__[name].close()

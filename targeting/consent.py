@@ -16,7 +16,7 @@ from experiments.clock import Clock, to_micros
 from experiments.errors import Invalid, NotFound
 from experiments.vocabulary import OPTED_OUT_EVENT, Category
 from targeting import event_repository, rule_triggers, user_repository, users
-from targeting.models import Consent, User
+from targeting.models import Consent, ConsentRecord, User
 from targeting.profile import check_text
 
 MAX_SOURCE: Final = 100
@@ -99,6 +99,12 @@ def record(
 def consents_of(session: Session, *, user_pk: int) -> list[Consent]:
     """The present state of one user, by category. A category that is missing was never asked for."""
     return user_repository.consents_of(session, user_pk)
+
+
+def ledger(session: Session, *, user_id: str, before_id: int | None, limit: int) -> list[ConsentRecord]:
+    """Every grant and withdrawal with its proof, the newest first; raises NotFound."""
+    user = users.find(session, user_id=user_id)
+    return user_repository.ledger_page(session, user.id or 0, before_id=before_id, limit=limit)
 
 
 def consents_of_many(session: Session, *, user_pks: Sequence[int]) -> dict[int, list[Consent]]:

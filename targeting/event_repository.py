@@ -109,6 +109,18 @@ def list_events(session: Session, *, user_pk: int, after_id: int = 0, limit: int
     return session.exec(query.order_by(col(Event.id)).limit(limit)).all()
 
 
+def newest_events(session: Session, *, user_pk: int, before_id: int | None, limit: int) -> Sequence[Event]:
+    """Up to `limit` events of one user, the latest first; those before the event `before_id`.
+
+    By time and not by id: what a file of last year brought yesterday happened last year. Reads the user's own events only.
+    """
+    query = select(Event).where(Event.user_pk == user_pk)
+    if before_id is not None:
+        at = select(Event.at).where(Event.id == before_id).scalar_subquery()
+        query = query.where((col(Event.at) < at) | ((col(Event.at) == at) & (col(Event.id) < before_id)))
+    return session.exec(query.order_by(col(Event.at).desc(), col(Event.id).desc()).limit(limit)).all()
+
+
 class KnownEvent(NamedTuple):
     """A name that events have, and when the latest of them happened."""
 

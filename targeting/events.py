@@ -14,10 +14,11 @@ from sqlmodel import Session
 
 from experiments.clock import Clock, to_micros
 from experiments.errors import Unavailable
-from targeting import event_repository, rule_triggers, user_repository
+from targeting import event_repository, rule_triggers, user_repository, users
 from targeting.calls import AliasCall, Call, CheckedCall, GroupCall, IdentifyCall, TrackCall, check_calls
 from targeting.event_repository import EventRow, KnownEvent
 from targeting.identities import Identities
+from targeting.models import Event
 from targeting.user_repository import Person, stored_id
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "check_calls",
     "ingest",
     "list_known",
+    "list_of_user",
     "store",
 ]
 
@@ -49,6 +51,12 @@ class Ingested:
 def list_known(session: Session, *, skip: int, limit: int) -> list[KnownEvent]:
     """What users have done so far: names of events, in their order, each with the time of the latest."""
     return event_repository.known_events(session, skip=skip, limit=limit)
+
+
+def list_of_user(session: Session, *, user_id: str, before_id: int | None, limit: int) -> Sequence[Event]:
+    """Up to `limit` events of one user, the latest first, from before the event `before_id`; raises NotFound."""
+    user = users.find(session, user_id=user_id)
+    return event_repository.newest_events(session, user_pk=user.id or 0, before_id=before_id, limit=limit)
 
 
 def ingest(session: Session, clock: Clock, *, calls: Sequence[Call], default_region: str) -> Ingested:

@@ -85,6 +85,39 @@ def list_users(session: Session, *, after_id: int, limit: int) -> Sequence[User]
     return session.exec(select(User).where(col(User.id) > after_id).order_by(col(User.id)).limit(limit)).all()
 
 
+def find_by_phone(session: Session, phone: str) -> User | None:
+    return session.exec(select(User).where(User.phone == phone)).first()
+
+
+def search_users(session: Session, *, prefix: str, after_id: int, limit: int) -> Sequence[User]:
+    """Users whose user id begins with `prefix`, in the order of user ids, behind the user with the internal id `after_id`.
+
+    One stretch of the index on user ids, read from where the page begins.
+    """
+    query = select(User).where(col(User.user_id) >= prefix)
+    end = _behind(prefix)
+    if end is not None:
+        query = query.where(col(User.user_id) < end)
+    if after_id:
+        last = select(User.user_id).where(User.id == after_id).scalar_subquery()
+        query = query.where(col(User.user_id) > last)
+    return session.exec(query.order_by(col(User.user_id)).limit(limit)).all()
+
+
+def _behind(prefix: str) -> str | None:
+    """The least text that is greater than every text beginning with `prefix`, code point by code point; None: there is none.
+
+    >>> _behind("ab"), _behind("a\U0010ffff"), _behind("\ud7ff") == "\ue000"
+    ('ac', 'b', True)
+    """
+    head = prefix.rstrip("\U0010ffff")
+    if not head:
+        return None
+    following = ord(head[-1]) + 1
+    # Half a surrogate pair is no text.
+    return head[:-1] + chr(0xE000 if following == 0xD800 else following)
+
+
 def people(session: Session, user_ids: Collection[str], *, to_change: bool) -> dict[str, Person]:
     """Those of `user_ids` that exist, by user id.
 
@@ -257,6 +290,14 @@ def ledger_of(session: Session, user_pk: int) -> list[ConsentRecord]:
     """Every grant and withdrawal of one user, oldest first."""
     query = select(ConsentRecord).where(ConsentRecord.user_pk == user_pk)
     return list(session.exec(query.order_by(col(ConsentRecord.id))).all())
+
+
+def ledger_page(session: Session, user_pk: int, *, before_id: int | None, limit: int) -> list[ConsentRecord]:
+    """The same, the newest first, those older than the row `before_id`."""
+    query = select(ConsentRecord).where(ConsentRecord.user_pk == user_pk)
+    if before_id is not None:
+        query = query.where(col(ConsentRecord.id) < before_id)
+    return list(session.exec(query.order_by(col(ConsentRecord.id).desc()).limit(limit)).all())
 
 
 def lock_people(session: Session, user_pks: Collection[int]) -> set[int]:

@@ -20,7 +20,7 @@ from targeting.profile import (
 )
 from targeting.roster import ProfileChange, Roster
 
-__all__ = ["find", "list_users", "normalise_phone", "upsert"]
+__all__ = ["find", "find_by_phone", "list_users", "normalise_phone", "search", "upsert"]
 
 _ATTEMPTS: Final = 3
 
@@ -36,6 +36,19 @@ def find(session: Session, *, user_id: str) -> User:
 def list_users(session: Session, *, after_id: int, limit: int) -> Sequence[User]:
     """Up to `limit` users with an internal id above `after_id`, oldest first."""
     return user_repository.list_users(session, after_id=after_id, limit=limit)
+
+
+def search(session: Session, *, prefix: str, after_id: int, limit: int) -> Sequence[User]:
+    """Up to `limit` users whose user id begins with `prefix` (letter case counts), in the order of user ids."""
+    return user_repository.search_users(session, prefix=prefix, after_id=after_id, limit=limit)
+
+
+def find_by_phone(session: Session, *, phone: str, default_region: str = "") -> User:
+    """The user with this number, however it is written; raises Invalid for what is none, NotFound for nobody's."""
+    user = user_repository.find_by_phone(session, normalise_phone(phone, default_region=default_region))
+    if user is None:
+        raise NotFound("no user has this number", field="phone")
+    return user
 
 
 def upsert(

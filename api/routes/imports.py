@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from typing import Annotated, Any, BinaryIO, Final, cast
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -24,7 +24,7 @@ from api.dependencies import (
 from api.idempotency import PARAMETER, fingerprint_of, key_of, once
 from api.import_form import FILE_SCHEMA, MAX_FIELDS, SCHEMA, ImportAsked, read_form
 from api.presenting_imports import import_answer, import_quality_answer
-from api.schemas import ImportAnswer, ImportQualityAnswer, Page
+from api.schemas import ColumnAnswer, ImportAnswer, ImportQualityAnswer, Page
 from api.security import Principal
 from api.wiring import Wiring
 from experiments.errors import Invalid
@@ -34,15 +34,13 @@ from targeting.imports import run_repository as runs
 router = APIRouter(prefix="/v1/imports", tags=["users"], dependencies=list(MANAGEMENT))
 
 SPOOLED_IN_MEMORY: Final = 1_000_000
-REQUEST_BODY: Final = {
-    "required": True,
-    "content": {
-        "text/csv": {"schema": FILE_SCHEMA},
-        "application/x-ndjson": {"schema": FILE_SCHEMA},
-        "application/vnd.apache.parquet": {"schema": FILE_SCHEMA},
-        "multipart/form-data": {"schema": SCHEMA},
-    },
+_PLAIN: Final = {
+    "text/csv": {"schema": FILE_SCHEMA},
+    "application/x-ndjson": {"schema": FILE_SCHEMA},
+    "application/vnd.apache.parquet": {"schema": FILE_SCHEMA},
 }
+REQUEST_BODY_PLAIN: Final = {"required": True, "content": _PLAIN}
+REQUEST_BODY: Final = {"required": True, "content": {**_PLAIN, "multipart/form-data": {"schema": SCHEMA}}}
 
 
 @router.post(
@@ -73,6 +71,9 @@ async def import_users(
         ),
     ] = None,
     dry_run: Annotated[bool | None, Query(description="Write nothing; answer what would come of it")] = None,
+    background: Annotated[
+        bool | None, Query(description="Answer at once (202) with the id of the import, which tells how far it is")
+    ] = None,
 ) -> Response:
     """Import users from CSV, JSON lines or Parquet. Wrong rows are listed with line and reason; the rest lands.
 
@@ -82,21 +83,37 @@ async def import_users(
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Invalid("must be absent here; send the file as it is", field="Content-Encoding")
     media_type = request.headers.get("content-type", "")
-    asked = ImportAsked(format, mapping, source, dry_run)
+    asked = ImportAsked(format, mapping, source, dry_run, background)
     if media_type.startswith("multipart/form-data"):
         async with request.form(max_files=MAX_FIELDS, max_fields=MAX_FIELDS) as form:
             part, asked = await read_form(form, asked)
             order = _order(asked, name=part.filename, media_type=part.content_type)
-            return await run_in_threadpool(
-                _import, wiring, principal, request, part.file, order, asked.dry_run or False
-            )
+            return await run_in_threadpool(_import, wiring, principal, request, part.file, order, asked)
     order = _order(asked, name=None, media_type=media_type)
     with tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY) as spool:
         async for chunk in request.stream():
             await run_in_threadpool(spool.write, chunk)
         spool.seek(0)
         content = cast("BinaryIO", spool)
-        return await run_in_threadpool(_import, wiring, principal, request, content, order, dry_run or False)
+        return await run_in_threadpool(_import, wiring, principal, request, content, order, asked)
+
+
+@router.post("/columns", response_model=list[ColumnAnswer], openapi_extra={"requestBody": REQUEST_BODY_PLAIN})
+async def look_at_columns(
+    _principal: Writer,
+    request: Request,
+    format: Annotated[CleanText | None, Query(max_length=20, description="csv, jsonl or parquet")] = None,  # noqa: A002
+) -> list[dict[str, Any]]:
+    """The columns of a file: what each would become by its name, and what stands in the first rows. Stores nothing.
+
+    Of CSV and JSON lines the beginning of the file will do, cut at the end of a line.
+    """
+    form = importing.format_of(name=None, media_type=request.headers.get("content-type"), chosen=format)
+    with tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY) as spool:
+        async for chunk in request.stream():
+            await run_in_threadpool(spool.write, chunk)
+        spool.seek(0)
+        return await run_in_threadpool(importing.look_at, cast("BinaryIO", spool), form)
 
 
 @router.get("")
@@ -130,9 +147,11 @@ def _import(
     request: Request,
     source: BinaryIO,
     order: importing.ImportOrder,
-    dry_run: bool,
+    asked: ImportAsked,
 ) -> Response:
-    if dry_run:
+    if asked.dry_run:
+        if asked.background:
+            raise Invalid("a dry run is answered when it has ended; leave one of the two out", field="background")
         return JSONResponse(importing.preview_stream(wiring, source, order))
     key = key_of(request)
     fingerprint = ""
@@ -145,7 +164,11 @@ def _import(
         api_key_id=principal.key_id,
         key=key,
         fingerprint=fingerprint,
-        work=lambda: JSONResponse(importing.import_stream(wiring, source, order, actor=principal.actor)),
+        work=lambda: (
+            JSONResponse(importing.begin(wiring, source, order, actor=principal.actor), status.HTTP_202_ACCEPTED)
+            if asked.background
+            else JSONResponse(importing.import_stream(wiring, source, order, actor=principal.actor))
+        ),
     )
 
 

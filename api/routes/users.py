@@ -21,25 +21,44 @@ from api.dependencies import (
     next_cursor,
 )
 from api.idempotency import IdempotentRoute
-from api.presenting import user_answer
-from api.schemas import ConsentRequest, ErasedAnswer, Page, ReadmitRequest, UserAnswer, UserRequest
+from api.presenting import consent_record_answer, user_answer
+from api.requests import StrictRoute
+from api.schemas import (
+    ConsentRecordAnswer,
+    ConsentRequest,
+    ErasedAnswer,
+    EventAnswer,
+    Page,
+    PhoneRequest,
+    ReadmitRequest,
+    UserAnswer,
+    UserRequest,
+)
 from api.why_schemas import WhyAnswer
 from delivery.watch.why import why
-from targeting import consent, users
+from targeting import consent, events, users
 from targeting.privacy import readmit as readmit_user
 
 router = APIRouter(
     prefix="/v1/users", tags=["users"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
 )
+lookup_router = APIRouter(
+    prefix="/v1/users", tags=["users"], route_class=StrictRoute, dependencies=list(MANAGEMENT)
+)
+"""Looking somebody up by number writes nothing, and its answer is not kept under any key."""
+Prefix = Annotated[CleanText, Query(max_length=200, description="How the user id begins")]
 UserId = Annotated[CleanText, Path(min_length=1, max_length=200)]
 
 
 @router.get("")
 def list_users(
-    session: ReadSession, principal: Reader, cursor: Cursor, limit: Limit = 50
+    session: ReadSession, principal: Reader, cursor: Cursor, limit: Limit = 50, q: Prefix = ""
 ) -> Page[UserAnswer]:
-    """All users, oldest first."""
-    rows = users.list_users(session, after_id=cursor, limit=limit)
+    """All users, oldest first; with `q` those whose user id begins with it, in the order of user ids."""
+    if q:
+        rows = users.search(session, prefix=q, after_id=cursor, limit=limit)
+    else:
+        rows = users.list_users(session, after_id=cursor, limit=limit)
     consents = consent.consents_of_many(session, user_pks=[row.id for row in rows if row.id is not None])
     return Page(
         items=[user_answer(row, consents.get(row.id or 0, []), principal) for row in rows],
@@ -63,6 +82,15 @@ def upsert(
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
 
 
+@lookup_router.post("/find", responses={404: {"description": "Nobody has this number"}})
+def find_by_phone(
+    session: ReadSession, settings: SettingsOf, principal: Writer, request: PhoneRequest
+) -> UserAnswer:
+    """The user with a phone number. In a body, because addresses are written into logs."""
+    user = users.find_by_phone(session, phone=request.phone, default_region=settings.default_region)
+    return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
+
+
 @router.get("/{user_id}")
 def read(session: ReadSession, principal: Reader, user_id: UserId) -> UserAnswer:
     """One user. Phone numbers are shown to keys that may write."""
@@ -77,6 +105,30 @@ def set_consent(
     """Record that the user agreed, or withdraw it at once."""
     user = consent.record(session, clock, actor=principal.actor, user_id=user_id, **request.model_dump())
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
+
+
+@router.get("/{user_id}/consents")
+def list_consents(
+    session: ReadSession, principal: Reader, user_id: UserId, cursor: Cursor, limit: Limit = 50
+) -> Page[ConsentRecordAnswer]:
+    """Every grant and withdrawal of one user, the newest first, with its proof."""
+    rows = consent.ledger(session, user_id=user_id, before_id=cursor or None, limit=limit)
+    return Page(
+        items=[consent_record_answer(row, principal) for row in rows],
+        next_cursor=next_cursor(rows, limit, lambda row: row.id),
+    )
+
+
+@router.get("/{user_id}/events")
+def list_events(
+    session: ReadSession, _principal: Reader, user_id: UserId, cursor: Cursor, limit: Limit = 50
+) -> Page[EventAnswer]:
+    """What one user did, the latest first."""
+    rows = events.list_of_user(session, user_id=user_id, before_id=cursor or None, limit=limit)
+    return Page(
+        items=[EventAnswer.model_validate(row, from_attributes=True) for row in rows],
+        next_cursor=next_cursor(rows, limit, lambda row: row.id),
+    )
 
 
 @router.get("/{user_id}/why")

@@ -36,8 +36,8 @@ Format = Literal["csv", "jsonl", "parquet"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 REJECT_HEADER: Final = ("line", "field", "reason", "row")
-KEPT_REJECTS: Final = 20
-"""So many rejected rows are kept with the run; all of them go to the reject file."""
+KEPT_REJECTS: Final = 500
+"""So many rejected rows are kept with the run, to be mended from; all of them go to the reject file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,9 @@ def import_users(
     options: ImportOptions,
     rejects: TextIO,
     progress: Callable[[int], None] | None = None,
+    began: Callable[[int], None] | None = None,
 ) -> ImportOutcome:
-    """Import a file; `rejects` gets a CSV (line, field, reason, row), `progress` the number of rows so far.
+    """Import a file; `rejects` gets a CSV (line, field, reason, row), `progress` the number of rows so far, `began` the run's id.
 
     Opens its own transactions, one per batch, because a file of millions of rows must not hold the write lock until
     its end. Raises Invalid before anything is written when the file as a whole or the mapping is wrong, TooLarge after
@@ -86,7 +87,7 @@ def import_users(
     """
     table = open_source(source, options)
     return import_rows(
-        database, clock, table, actor=actor, options=options, rejects=rejects, progress=progress
+        database, clock, table, actor=actor, options=options, rejects=rejects, progress=progress, began=began
     )
 
 
@@ -114,12 +115,14 @@ def import_rows(
     options: ImportOptions,
     rejects: TextIO,
     progress: Callable[[int], None] | None = None,
+    began: Callable[[int], None] | None = None,
     after_batch: Callable[[int, Session], None] | None = None,
     part_of_source: bool = False,
 ) -> ImportOutcome:
     """Import rows wherever they come from, as `import_users` does; the run and its quality are kept in `import_runs`.
 
-    `after_batch` is called with the number of rows so far, in the transaction of each batch. `part_of_source` as in `judge`.
+    `began` is called with the id of the run before the first row is stored; while it lasts, its `summary` says how many `rows`
+    are done. `after_batch` is called with that number, in the transaction of each batch. `part_of_source` as in `judge`.
     """
     batches = batches_of(table.rows, options)
     first = next(batches, None)
@@ -130,6 +133,8 @@ def import_rows(
     seen = Seen()
     error: str | None = "was interrupted"
     try:
+        if began is not None:
+            began(run.id)
         for batch in itertools.chain([] if first is None else [first], batches):
             so_far = run.summary.rows + len(batch)
             counted, rejected = store(
@@ -140,7 +145,7 @@ def import_rows(
                 origin=options.file_name,
                 consent_source=options.mapping.consent_source,
                 erasure_secret=options.erasure_secret,
-                after=None if after_batch is None else partial(after_batch, so_far),
+                after=partial(run.note, so_far, also=after_batch),
             )
             reject_file.writerows(reject.as_cells() for reject in rejected)
             run.add(batch, counted, rejected)
@@ -174,6 +179,14 @@ class _Run:
             self._before = runs.last_quality(session, options.source)
             row = ImportRun(source=options.source, actor=actor, started_at=clock.now())
             self.id = runs.add_run(session, row)
+
+    def note(
+        self, so_far: int, session: Session, *, also: Callable[[int, Session], None] | None = None
+    ) -> None:
+        """Say with the batch itself how far the import has come, for whoever watches it."""
+        runs.note_rows(session, self.id, rows=so_far)
+        if also is not None:
+            also(so_far, session)
 
     def add(
         self, batch: Sequence[ImportRow | Reject], counted: ImportSummary, rejected: Sequence[Reject]

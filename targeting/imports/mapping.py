@@ -108,10 +108,10 @@ def resolve(mapping: ImportMapping, names: Sequence[str]) -> Columns:
     problems: list[Problem] = []
     by_simple_name = {simple_name(name): name for name in reversed(names)}
     found: dict[str, str | None] = {}
-    for part, usual in _USUAL_NAMES.items():
+    for part in _USUAL_NAMES:
         wanted = getattr(mapping, part)
         if wanted is None:
-            found[part] = next((by_simple_name[name] for name in usual if name in by_simple_name), None)
+            found[part] = _usual_name(part, by_simple_name)
         else:
             found[part] = wanted
             problems += _unknown(f"mapping.{part}", wanted, names)
@@ -153,6 +153,29 @@ def resolve(mapping: ImportMapping, names: Sequence[str]) -> Columns:
         verbatim=frozenset(name for name in claimed if not meanings[name].startswith("attributes.")) | typed,
         meanings=meanings,
     )
+
+
+def guess(names: Sequence[str]) -> dict[str, str]:
+    """What each column becomes when nobody says: column -> `user_id`, `consent.marketing`, `attributes.country` ..
+
+    As `resolve` without a mapping, but where no column is called like a user id there is just none.
+
+    >>> guess(["Customer ID", "opt_in_marketing", "city"])
+    {'Customer ID': 'user_id', 'opt_in_marketing': 'consent.marketing', 'city': 'attributes.city'}
+    """
+    by_simple_name = {simple_name(name): name for name in reversed(names)}
+    meanings = {name: f"attributes.{name}" for name in names}
+    meanings |= {
+        column: f"consent.{category}" for category, column in _usual_consent(by_simple_name).items()
+    }
+    meanings |= {
+        name: part for part in _USUAL_NAMES if (name := _usual_name(part, by_simple_name)) is not None
+    }
+    return meanings
+
+
+def _usual_name(part: str, by_simple_name: Mapping[str, str]) -> str | None:
+    return next((by_simple_name[name] for name in _USUAL_NAMES[part] if name in by_simple_name), None)
 
 
 def simple_name(name: str) -> str:

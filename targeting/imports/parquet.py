@@ -3,7 +3,7 @@
 Numbers, booleans, texts, lists and structs stay what they are; the other types are put as `cells.plain` says.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NoReturn
 
 import pyarrow as pa
@@ -35,6 +35,17 @@ def _(value: _Odd) -> NoReturn:
 
 def read_parquet(source: BinaryIO, *, mapping: ImportMapping, default_region: str) -> RowSource:
     """A Parquet file; `line` of its rows is the number of the row, from 1. Raises Invalid when it is none."""
+    names, cells = _table(source)
+    columns = resolve(mapping, names)
+    return RowSource(names, columns, _rows(cells, columns, default_region))
+
+
+def parquet_columns(source: BinaryIO) -> tuple[Sequence[str], Iterator[Mapping[str, Any]]]:
+    """As `rows.csv_columns`, for Parquet."""
+    return _table(source)
+
+
+def _table(source: BinaryIO) -> tuple[list[str], Iterator[dict[str, Any]]]:
     try:
         # A buffer, because a whole row group would otherwise be read at once.
         file = pq.ParquetFile(source, buffer_size=_BUFFER_BYTES)
@@ -42,8 +53,7 @@ def read_parquet(source: BinaryIO, *, mapping: ImportMapping, default_region: st
         _check_sizes(file.metadata)
     except _BROKEN as error:
         raise Invalid(f"is not a Parquet file that can be read: {_one_line(error)}", field="file") from error
-    columns = resolve(mapping, names)
-    return RowSource(names, columns, _rows(file, names, columns, default_region))
+    return names, _cells(file, names)
 
 
 def _check_sizes(metadata: Any) -> None:
@@ -58,8 +68,13 @@ def _check_sizes(metadata: Any) -> None:
 
 
 def _rows(
-    file: Any, names: Sequence[str], columns: Columns, default_region: str
+    rows: Iterator[Mapping[str, Any]], columns: Columns, default_region: str
 ) -> Iterator[ImportRow | Reject]:
+    for number, row in enumerate(rows, start=1):
+        yield row_of_values(row, columns, number, default_region)
+
+
+def _cells(file: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     number = 0
     batches = file.iter_batches(batch_size=_BATCH_ROWS)
     while True:
@@ -74,7 +89,7 @@ def _rows(
             ) from error
         for row in zip(*cells, strict=True):
             number += 1
-            yield row_of_values(dict(zip(names, row, strict=True)), columns, number, default_region)
+            yield dict(zip(names, row, strict=True))
 
 
 def _values(column: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from experiments.errors import TooLarge, Unavailable
 from targeting import user_repository
 from targeting.imports import run_repository as runs
 from targeting.imports.cells import ImportRow
-from targeting.imports.importing import KEPT_REJECTS, ImportOptions, batches_of, open_source
+from targeting.imports.importing import ImportOptions, batches_of, open_source
 from targeting.imports.quality import FileProfile
 from targeting.imports.quality_report import judge
 from targeting.imports.seen import Seen
@@ -20,6 +20,9 @@ from targeting.imports.storing import ImportSummary, count_up, store_rows
 
 TOGETHER: Final = 20_000
 """So many rows share a transaction: others who write wait for it. A row is not compared with rows of the file before those."""
+
+SHOWN_REJECTS: Final = 20
+"""How many rejected rows are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class _SoFar:
     ) -> None:
         refused = {reject.line: reject for reject in rejected}
         self.rows += [refused.get(row.line, row) for row in batch[: self.shown - len(self.rows)]]
-        self.rejects += rejected[: KEPT_REJECTS - len(self.rejects)]
+        self.rejects += rejected[: SHOWN_REJECTS - len(self.rejects)]
         self.summary += counted
         self.profile.add(batch)
         self.profile.refuse(rejected)

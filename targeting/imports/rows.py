@@ -8,7 +8,7 @@ import csv
 import itertools
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -26,15 +26,29 @@ _DELIMITERS: Final = ",;\t|"
 
 def read_csv(source: BinaryIO, *, mapping: ImportMapping, default_region: str) -> RowSource:
     """A CSV file with a header; comma, semicolon, tab or bar is recognised in the header."""
+    names, records = _csv_table(source)
+    columns = resolve(mapping, names)
+    return RowSource(names, columns, _csv_rows(records, names, columns, default_region))
+
+
+def csv_columns(source: BinaryIO) -> tuple[Sequence[str], Iterator[Mapping[str, str]]]:
+    """The names of the columns, and the rows as they stand in the file; rows that are none are left out."""
+    names, records = _csv_table(source)
+    return names, (
+        dict(zip(names, record[2], strict=True))
+        for record in records
+        if not isinstance(record, Reject) and len(record[2]) == len(names)
+    )
+
+
+def _csv_table(source: BinaryIO) -> tuple[list[str], Iterator[tuple[int, str, list[str]] | Reject]]:
     records = _csv_records(_Lines(source))
     header = next(records, None)
     if header is None:
         raise Invalid("the file is empty; its first line must name the columns", field="header")
     if isinstance(header, Reject):
         raise Invalid(f"the first line {header.reason}", field="header")
-    names = check_names(header[2])
-    columns = resolve(mapping, names)
-    return RowSource(names, columns, _csv_rows(records, names, columns, default_region))
+    return check_names(header[2]), records
 
 
 def _csv_rows(
@@ -63,6 +77,18 @@ def _csv_rows(
 
 def read_jsonl(source: BinaryIO, *, mapping: ImportMapping, default_region: str) -> RowSource:
     """A file with one JSON object per line. Its columns are the keys of the first thousand lines."""
+    names, records = _json_table(source)
+    columns = resolve(mapping, names)
+    return RowSource(names, columns, _json_rows(records, columns, default_region))
+
+
+def json_columns(source: BinaryIO) -> tuple[Sequence[str], Iterator[Mapping[str, Any]]]:
+    """As `csv_columns`, for JSON lines."""
+    names, records = _json_table(source)
+    return names, (found for _, _, found in records if isinstance(found, dict))
+
+
+def _json_table(source: BinaryIO) -> tuple[list[str], Iterator[tuple[int, str, dict[str, Any] | str]]]:
     records = _json_records(_Lines(source))
     first = list(itertools.islice(records, _KEYS_FROM))
     names = list(dict.fromkeys(name for _, _, found in first if isinstance(found, dict) for name in found))
@@ -70,8 +96,7 @@ def read_jsonl(source: BinaryIO, *, mapping: ImportMapping, default_region: str)
         raise Invalid("the file is empty", field="file")
     if not names:
         raise Invalid("none of the first lines is a JSON object", field="file")
-    columns = resolve(mapping, names)
-    return RowSource(names, columns, _json_rows(itertools.chain(first, records), columns, default_region))
+    return names, itertools.chain(first, records)
 
 
 def _json_rows(

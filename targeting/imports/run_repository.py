@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from targeting.models import ImportRun
@@ -17,6 +18,11 @@ def add_run(session: Session, run: ImportRun) -> int:
 
 def find_run(session: Session, run_id: int) -> ImportRun | None:
     return session.get(ImportRun, run_id)
+
+
+def note_rows(session: Session, run_id: int, *, rows: int) -> None:
+    """So many rows of a run that is under way are done."""
+    session.execute(update(ImportRun).where(col(ImportRun.id) == run_id).values(summary={"rows": rows}))
 
 
 def list_runs(

@@ -11,8 +11,8 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import TooLarge
 from targeting import privacy, users
-from targeting.imports.importing import KEPT_REJECTS, ImportOptions, ImportOutcome, import_users
-from targeting.imports.rehearsal import Preview, preview_users
+from targeting.imports.importing import ImportOptions, ImportOutcome, import_users
+from targeting.imports.rehearsal import SHOWN_REJECTS, Preview, preview_users
 from targeting.models import User
 
 SECRET = "of-the-erasure"
@@ -116,8 +116,8 @@ def test_the_first_rejected_rows_are_kept_and_all_are_counted(
 ) -> None:
     data = HEADER + "".join(f"u{number},12,NL,\n" for number in range(30))
     found = rehearse(database, clock, data, together=4)
-    assert (found.summary.rejected, len(found.rejects)) == (30, KEPT_REJECTS)
-    assert [item.line for item in found.rejects] == list(range(2, 2 + KEPT_REJECTS))
+    assert (found.summary.rejected, len(found.rejects)) == (30, SHOWN_REJECTS)
+    assert [item.line for item in found.rejects] == list(range(2, 2 + SHOWN_REJECTS))
 
 
 def test_a_dry_run_of_too_many_rows_says_so(database: Database, clock: SteppedClock) -> None:
