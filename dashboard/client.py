@@ -143,8 +143,11 @@ class Client:
         data: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, IO[bytes], str]] | None = None,
         content: tuple[bytes, str] | None = None,
+        timeout: float | None = None,
     ) -> httpx.Response:
         """The answer to a request with a JSON body, a form with files, or bytes of a media type (`content`).
+
+        `timeout` is in seconds, for what may take longer than other requests.
 
         Raises ApiError unless it is a success.
         """
@@ -153,7 +156,15 @@ class Client:
             body, headers["Content-Type"] = content
         try:
             response = self._http.request(
-                method, path, params=params, json=json, data=data, files=files, content=body, headers=headers
+                method,
+                path,
+                params=params,
+                json=json,
+                data=data,
+                files=files,
+                content=body,
+                headers=headers,
+                timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout, connect=3),
             )
         except httpx.TimeoutException as error:
             raise ApiError(f"The API at {self.api_url} takes too long to answer.") from error

@@ -2,7 +2,7 @@
 
 import math
 import re
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
 
 from dashboard import viewer
@@ -144,11 +144,11 @@ def probability(value: float | None) -> str:
     return f"<{NBSP}0.1%" if value < 0.001 else f"{100 * value:.1f}%"
 
 
-def moment(value: datetime | None) -> str:
-    """A time in the viewer's zone, with the name of the zone."""
+def moment(value: datetime | None, zone: tzinfo | None = None) -> str:
+    """A time in the viewer's zone, or in another one, with the name of the zone."""
     if value is None:
         return UNKNOWN
-    local = value.astimezone(viewer.zone())
+    local = value.astimezone(zone or viewer.zone())
     month = say(f"formats.months.{local.month}")
     return say("formats.moment", day=local.day, month=month, year=local.year, time=f"{local:%H:%M %Z}")
 

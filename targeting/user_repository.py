@@ -94,13 +94,13 @@ def search_users(session: Session, *, prefix: str, after_id: int, limit: int) ->
 
     One stretch of the index on user ids, read from where the page begins.
     """
-    query = select(User).where(col(User.user_id) >= prefix)
+    last = session.exec(select(User.user_id).where(User.id == after_id)).first() if after_id else None
+    # One lower bound: of two, SQLite begins at the first and reads on to the other.
+    begins = col(User.user_id) >= prefix if last is None or last < prefix else col(User.user_id) > last
+    query = select(User).where(begins)
     end = _behind(prefix)
     if end is not None:
         query = query.where(col(User.user_id) < end)
-    if after_id:
-        last = select(User.user_id).where(User.id == after_id).scalar_subquery()
-        query = query.where(col(User.user_id) > last)
     return session.exec(query.order_by(col(User.user_id)).limit(limit)).all()
 
 

@@ -66,7 +66,7 @@ class ImportMapping:
     `consent` maps category to columns, `attributes` attribute to column; a plain name stands for a column alone.
     `other_columns` says whether columns that mean nothing else become attributes; None: unless `attributes` is given.
     `consent_source` is written into the consent ledger where no column says better. `region` is the country of phone
-    numbers without a plus.
+    numbers without a plus. `guess` False: None and {} mean that there is none.
     """
 
     user_id: str | None = None
@@ -78,6 +78,7 @@ class ImportMapping:
     attributes: Mapping[str, str | AttributeColumn] | None = None
     other_columns: bool | None = None
     region: str | None = None
+    guess: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Columns:
 def resolve(mapping: ImportMapping, names: Sequence[str]) -> Columns:
     """Find every part of the mapping among `names`. Raises Invalid such as `mapping.phone`, naming the nearest column."""
     problems: list[Problem] = []
-    by_simple_name = {simple_name(name): name for name in reversed(names)}
+    by_simple_name = {simple_name(name): name for name in reversed(names)} if mapping.guess else {}
     found: dict[str, str | None] = {}
     for part in _USUAL_NAMES:
         wanted = getattr(mapping, part)
@@ -116,9 +117,8 @@ def resolve(mapping: ImportMapping, names: Sequence[str]) -> Columns:
             found[part] = wanted
             problems += _unknown(f"mapping.{part}", wanted, names)
     if found["user_id"] is None:
-        problems.append(
-            Problem("mapping.user_id", f"no column is called like a user id; name one of {_listed(names)}")
-        )
+        why = "no column is called like a user id" if mapping.guess else "is required"
+        problems.append(Problem("mapping.user_id", f"{why}; name one of {_listed(names)}"))
     consent = {
         category: ConsentColumns(said) if isinstance(said, str) else said
         for category, said in (mapping.consent or _usual_consent(by_simple_name)).items()

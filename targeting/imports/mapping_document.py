@@ -109,6 +109,7 @@ class MappingDocument(_Part):
     ) = None
     other_columns: bool | None = None
     region: str | None = None
+    guess: bool = True
 
     @field_validator("region")
     @classmethod
@@ -129,6 +130,7 @@ class MappingDocument(_Part):
             else {name: AttributeColumn(**part.model_dump()) for name, part in self.attributes.items()},
             other_columns=self.other_columns,
             region=self.region,
+            guess=self.guess,
         )
 
 
