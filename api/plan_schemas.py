@@ -111,6 +111,20 @@ class PlanPoint(_Answer):
     power: float
 
 
+class PlanEffectPoint(_Answer):
+    effect: float
+    power: float
+
+
+class PlanLooking(_Answer):
+    """`users_needed` with so many `looks` by a `method`, and `times` those of one fixed look; by the formulas."""
+
+    method: Method
+    looks: int
+    users_needed: int
+    times: float
+
+
 class PlanSimulation(_Answer):
     """Shares of the simulated experiments, with their Monte-Carlo standard errors; `found` by comparison, after Holm. `policy`: how traffic
     was split. `days_to_power`: after which something had been found in the planned share of the runs; null: not by the end.
@@ -129,7 +143,8 @@ class PlanSimulation(_Answer):
 
 class PlanAnswer(_Answer):
     """`method` is what the report will use; `verdict` says the plan in words, `limits` what keeps it from more, `assumptions` what it
-    rests on; `factors` and `curve` are of the first primary metric.
+    rests on; `factors`, `curve`, `effects` and `looking` are of the first primary metric: power by users, power by the effect with the users there are (else
+    with those needed), and what looks cost.
     """
 
     experiment: str
@@ -148,6 +163,8 @@ class PlanAnswer(_Answer):
     metrics: list[PlanMetric]
     factors: list[PlanFactor]
     curve: list[PlanPoint]
+    effects: list[PlanEffectPoint]
+    looking: list[PlanLooking]
     simulation: PlanSimulation | None
     verdict: list[str]
     limits: list[str]

@@ -113,6 +113,24 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EffectPoint:
+    """Power at a relative effect, for the picture."""
+
+    effect: float
+    power: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looking:
+    """What so many `looks` by a `method` cost: `users_needed`, `times` those of one fixed look."""
+
+    method: str
+    looks: int
+    users_needed: int
+    times: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
     """What `runs` simulated experiments say of one metric: shares with their Monte-Carlo standard errors.
 
@@ -135,7 +153,7 @@ class Simulation:
 class CampaignPlan:
     """The whole plan. method: what the report will use; looks: how often it finds new results; effect: the planned mde.
 
-    reach: share of the messaged arms that is reached in time, with reach_source. factors: of crossed variants. curve: power of the first primary metric. verdict: the plan in
+    reach: share of the messaged arms that is reached in time, with reach_source. factors: of crossed variants. curve: power of the first primary metric, by users; effects: by the effect, with the users there are; looking: what looks cost it. verdict: the plan in
     words, the most important first; limits: what keeps it from more; assumptions: what it rests on that nobody measured.
     """
 
@@ -155,6 +173,8 @@ class CampaignPlan:
     metrics: tuple[MetricPlan, ...]
     factors: tuple[FactorPlan, ...] = ()
     curve: tuple[Point, ...] = ()
+    effects: tuple[EffectPoint, ...] = ()
+    looking: tuple[Looking, ...] = ()
     simulation: Simulation | None = None
     verdict: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()

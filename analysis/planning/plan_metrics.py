@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from analysis.planning.plan_findings import Base, MetricPlan, Point
+from analysis.planning.plan_findings import Base, EffectPoint, Looking, MetricPlan, Point
+from analysis.planning.plan_pictures import power_by_effect, price_of_looking
 from analysis.planning.plan_ways import Way, for_picture, found_by, way_for
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import linearise_ratio
@@ -228,6 +229,33 @@ def curve_of(plan: MetricPlan, definition: MetricDefinition, frame: Frame) -> tu
         found = way.power(outcome, effect=plan.effect, n=users, shares=frame.shares)
         points.append(Point(users=users, power=found))
     return tuple(points)
+
+
+def effects_of(plan: MetricPlan, definition: MetricDefinition, frame: Frame) -> tuple[EffectPoint, ...]:
+    """Power against the effect with the users there are, else with those that are needed; empty when there is nothing to show."""
+    users = frame.available or plan.users_needed
+    around = plan.effect or plan.minimum_effect
+    if plan.base is None or users is None or around is None:
+        return ()
+    way = for_picture(way_of(definition, frame, role=plan.role, comparisons=plan.comparisons))
+    return power_by_effect(
+        way, outcome_of(plan.base, definition, frame), effect=around, n=users, shares=frame.shares
+    )
+
+
+def looking_of(plan: MetricPlan, definition: MetricDefinition, frame: Frame) -> tuple[Looking, ...]:
+    """What looking at this metric costs; empty without an effect to find."""
+    if plan.base is None or plan.effect is None:
+        return ()
+    return price_of_looking(
+        outcome_of(plan.base, definition, frame),
+        effect=plan.effect,
+        power=frame.power,
+        shares=frame.shares,
+        alpha=frame.monitoring.alpha,
+        comparisons=plan.comparisons,
+        looks=len(frame.monitoring.looks),
+    )
 
 
 def _power(

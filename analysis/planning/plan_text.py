@@ -218,6 +218,8 @@ def _size_rows(sizing: Sizing) -> Iterator[tuple[str, str, str]]:
                 _percent(sizing.minimum_effect),
                 f"with {sizing.users:,} users and power {sizing.planned_power:.0%}",
             )
+    if sizing.cost is not None:
+        yield "cost", f"{sizing.cost:,.2f}", f"of {sizing.messages:,} messages, those that arrive"
     looks = "one look" if sizing.looks == 1 else f"{sizing.looks} looks"
     times = "" if sizing.inflation is None else f": {sizing.inflation:.3f} times the users of one fixed look"
     yield "method", sizing.method, f"{looks}{times}"

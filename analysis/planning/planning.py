@@ -18,7 +18,7 @@ from analysis.planning.plan_document import read_campaign
 from analysis.planning.plan_factors import plan_factors
 from analysis.planning.plan_findings import CampaignPlan
 from analysis.planning.plan_inputs import Assumptions
-from analysis.planning.plan_metrics import Frame, curve_of, plan_metric
+from analysis.planning.plan_metrics import Frame, curve_of, effects_of, looking_of, plan_metric
 from analysis.planning.plan_simulation import simulate_plan
 from analysis.stats.errors import InsufficientData
 from analysis.stats.monitoring import Monitoring, evenly
@@ -133,6 +133,8 @@ def plan_campaign(
         metrics=metrics,
         factors=plan_factors(design, definition, primary, frame),
         curve=curve_of(primary, definition, frame),
+        effects=effects_of(primary, definition, frame),
+        looking=looking_of(primary, definition, frame),
         simulation=simulation,
         verdict=plan_words.verdict_of(metrics, frame),
         limits=plan_words.limits_of(design, looked.figures, sending, frame, window=window),

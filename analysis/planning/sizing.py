@@ -1,4 +1,4 @@
-"""`touchstone plan size`: how many users a comparison needs, from a few numbers and without any data. Pure."""
+"""`touchstone plan size` and `POST /v1/plan/size`: how many users a comparison needs, from a few numbers and without any data. Pure."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -7,115 +7,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.planning.plan_findings import Point
-from analysis.planning.plan_inputs import LEAST_REACH, MOST_USERS
+from analysis.planning.bandit_inputs import Written
+from analysis.planning.plan_findings import EffectPoint, Looking, Point
+from analysis.planning.plan_pictures import power_by_effect, price_of_looking
 from analysis.planning.plan_ways import Guardrail, Way, for_picture, found_by, way_for
+from analysis.planning.sizing_question import Question
 from analysis.stats.errors import InsufficientData
 from analysis.stats.exact_power import ExactPower
-from analysis.stats.monitoring import MOST_LOOKS, Monitoring, evenly
+from analysis.stats.monitoring import Monitoring, evenly
 from analysis.stats.power import Outcome, Shares
 from analysis.stats.simulated_power import Progress, Trial, simulate
-from experiments.errors import Invalid, Problem
 from experiments.vocabulary import Method
 
 POINTS: Final = 30
-MOST_ARMS: Final = 50
-MOST_WEIGHT: Final = 1e6
 MOST_ENTRY_DAYS: Final = 3650
-LEAST_EFFECT, MOST_EFFECT = 1e-6, 100.0
 _DAY: Final = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is asked. baseline: mean of the control (a share unless `sd` is given). mde: relative, on those who are reached; negative for
-    a fall; margin: instead of it, the harm that a guardrail may have. users: of all arms, when there are so many and no more.
-    weights: of the arms, the control first.
-    """
-
-    baseline: float
-    mde: float | None = None
-    margin: float | None = None
-    users: int | None = None
-    sd: float | None = None
-    rho: float = 0.0
-    reach: float = 1.0
-    weights: tuple[float, ...] = (1.0, 1.0)
-    method: Method = Method.SPENDING
-    looks: int = 14
-    alpha: float = 0.05
-    power: float = 0.8
-    per_day: float | None = None
-    window: timedelta = timedelta(days=7)
-    half_life: timedelta | None = None
-
-    @property
-    def shares(self) -> tuple[float, ...]:
-        total = math.fsum(self.weights)
-        return tuple(weight / total for weight in self.weights)
-
-    @property
-    def seen(self) -> float:
-        """The share of an effect on those who are reached that is seen in the whole arm within the window."""
-        caught = 1.0 if self.half_life is None else 1 - 2 ** (-(self.window / self.half_life))
-        return self.reach * caught
-
-    def _bounded(self) -> dict[str, tuple[float | None, float, float]]:
-        """Options with the least and the most that they may be."""
-        return {
-            "--baseline": (self.baseline, 1e-9, 1e12),
-            "--margin": (self.margin, 1e-12, 1e12),
-            "--sd": (self.sd, 1e-9, 1e12),
-            "--rho": (self.rho, -0.999, 0.999),
-            "--reach": (self.reach, LEAST_REACH, 1),
-            "--looks": (self.looks, 1, MOST_LOOKS),
-            "--alpha": (self.alpha, 1e-6, 0.49),
-            "--users": (self.users, 2, MOST_USERS),
-            "--per-day": (self.per_day, 1e-3, MOST_USERS),
-        }
-
-    def check(self) -> None:
-        """Raises Invalid with every option that cannot be."""
-        rate = (
-            ""
-            if self.sd is not None or self.baseline < 1
-            else "is a share below 1; for a mean, give --sd too"
-        )
-        problems = [Problem("--baseline", rate)] if rate else []
-        for option, (number, least, most) in self._bounded().items():
-            if number is not None and not least <= number <= most:
-                problems.append(Problem(option, f"is a number from {least:g} to {most:g}, not {number:g}"))
-        if self.mde is not None and not LEAST_EFFECT <= abs(self.mde) <= MOST_EFFECT:
-            problems.append(
-                Problem(
-                    "--mde",
-                    f"is a relative effect of {LEAST_EFFECT:g} to {MOST_EFFECT:g}, up or down, such as 0.1",
-                )
-            )
-        if not 2 <= len(self.weights) <= MOST_ARMS or not all(
-            1 / MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in self.weights
-        ):
-            words = (
-                f"are 2 to {MOST_ARMS} numbers from {1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g}, the control first"
-            )
-            problems.append(Problem("--weights", words))
-        if self.method == Method.EXACT and self.sd is not None:
-            problems.append(
-                Problem(
-                    "--method",
-                    "exact is for shares; with --sd the report uses always_valid, so plan with that",
-                )
-            )
-        if not self.alpha < self.power < 1:
-            problems.append(Problem("--power", f"is above --alpha and below 1, not {self.power:g}"))
-        if self.mde is not None and self.margin is not None:
-            problems.append(Problem("--margin", "is for a guardrail, --mde for an effect: give one of them"))
-        if self.mde is None and self.margin is None and self.users is None:
-            problems.append(
-                Problem("--mde", "give the effect to find, or with --users how many there are, or both")
-            )
-        if problems:
-            raise Invalid.of(problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +40,8 @@ class SimulatedSize:
 class Sizing:
     """The answer. users_needed: of all arms, arms: of each; days_needed: at `per_day`, the last window included. level: the error of one
     comparison. inflation: times the users of one fixed look at that level, where there is a formula; power and minimum_effect: with the `users` there are.
-    What is null has its reason in `reasons`.
+    messages: to the users needed, else to those there are; cost: of those that arrive. curve: power by users; effects: by the effect, with the users there are, else those needed; looking: what
+    looks cost. What is null has its reason in `reasons`.
     """
 
     method: str
@@ -152,7 +59,11 @@ class Sizing:
     power: float | None
     minimum_effect: float | None
     planned_power: float
+    messages: int | None
+    cost: float | None
     curve: tuple[Point, ...]
+    effects: tuple[EffectPoint, ...]
+    looking: tuple[Looking, ...]
     simulation: SimulatedSize | None
     reasons: tuple[str, ...]
 
@@ -166,12 +77,13 @@ def size(
     runs: int = 0,
     rng: np.random.Generator | None = None,
     progress: Progress | None = None,
+    fields: str = "--",
 ) -> Sizing:
-    """Answer a question; raises Invalid for an option that cannot be. What cannot be told is None with a reason.
+    """Answer a question; raises Invalid for what cannot be. What cannot be told is None with a reason.
 
-    runs: experiments to simulate beside the formulas, with `rng`. The smallest variant is planned for; the others find as much or more.
+    runs: experiments to simulate beside the formulas, with `rng`. fields: what stands before the names of fields in errors. The smallest variant is planned for; the others find as much or more.
     """
-    question.check()
+    question.check(Written(fields))
     reasons: list[str] = []
     keeps = question.margin is not None
     comparisons = 1 if keeps else len(question.weights) - 1
@@ -185,6 +97,7 @@ def size(
     way = way_for(watched, method=question.method, is_share=question.sd is None, guards=keeps)
     needed = _needed(question, way, reasons)
     found, smallest = _with_users(question, way, reasons)
+    messages = _messages(question, needed or question.users)
     asked = [float(n) for n in (needed, question.users) if n]
     reasons += [
         words
@@ -207,7 +120,13 @@ def size(
         power=found,
         minimum_effect=smallest,
         planned_power=question.power,
+        messages=messages,
+        cost=None
+        if messages is None or question.message_price is None
+        else messages * question.reach * question.message_price,
         curve=_curve(question, for_picture(way), needed),
+        effects=_effects(question, for_picture(way), question.users or needed, smallest),
+        looking=_looking(question, watched),
         simulation=_simulation(question, watched, needed, runs, rng, progress, reasons),
         reasons=tuple(dict.fromkeys(reasons)),
     )
@@ -261,6 +180,36 @@ def _days(question: Question, needed: int | None) -> int | None:
     if needed is None or question.per_day is None:
         return None
     return math.ceil(needed / question.per_day) + math.ceil(question.window / _DAY)
+
+
+def _messages(question: Question, users: int | None) -> int | None:
+    """One to everybody in an arm that sends."""
+    if users is None:
+        return None
+    return math.ceil(users * (1.0 if question.control_sends else 1 - question.shares[0]))
+
+
+def _effects(
+    question: Question, way: Way, users: int | None, smallest: float | None
+) -> tuple[EffectPoint, ...]:
+    around = question.mde or smallest
+    if question.margin is not None or users is None or around is None:
+        return ()
+    return power_by_effect(way, _outcome(question), effect=around, n=users, shares=_pair(question))
+
+
+def _looking(question: Question, watched: Monitoring) -> tuple[Looking, ...]:
+    if question.mde is None:
+        return ()
+    return price_of_looking(
+        _outcome(question),
+        effect=question.mde,
+        power=question.power,
+        shares=_pair(question),
+        alpha=question.alpha,
+        comparisons=watched.comparisons,
+        looks=question.looks,
+    )
 
 
 def _curve(question: Question, way: Way, needed: int | None) -> tuple[Point, ...]:

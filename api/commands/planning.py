@@ -183,6 +183,12 @@ def plan_size(
     ] = None,
     window: Annotated[str, typer.Option(help="How long a user is watched before they count.")] = "7d",
     half_life: HalfLife = None,
+    message_price: Annotated[
+        float | None, typer.Option(help="Price of a message that arrives: says what it costs.")
+    ] = None,
+    control_sends: Annotated[
+        bool, typer.Option("--control-sends", help="The control gets a message too.")
+    ] = False,
     simulate: Runs = 0,
     json: Json = False,
 ) -> None:
@@ -194,7 +200,8 @@ def plan_size(
     import numpy as np
 
     from analysis.planning.plan_text import render_size
-    from analysis.planning.sizing import Question, size
+    from analysis.planning.sizing import size
+    from analysis.planning.sizing_question import Question
 
     question = Question(
         baseline=baseline,
@@ -212,6 +219,8 @@ def plan_size(
         per_day=per_day,
         window=_duration(window, field="--window"),
         half_life=None if half_life is None else _duration(half_life, field="--half-life"),
+        message_price=message_price,
+        control_sends=control_sends,
     )
     with progress_bar(simulate) as progress:
         made = size(question, runs=simulate, rng=np.random.default_rng(SEED), progress=progress)

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Depends
 from analysis.planning.bandit_plan import simulate_campaign
 from analysis.planning.plan_document import read_campaign
 from analysis.planning.planning import plan_campaign
+from analysis.planning.sizing import size
 from api.dependencies import MANAGEMENT, ClockOf, Reader, ReadSession, SettingsOf
 from api.idempotency import IdempotentRoute
 from api.plan_schemas import PlanAnswer, PlanRequest
 from api.simulation_schemas import SimulationAnswer, SimulationRequest
+from api.size_schemas import SizeAnswer, SizeRequest
 
 router = APIRouter(prefix="/v1", tags=["plan"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT))
 SEED = 20_261_201
@@ -48,6 +50,12 @@ def plan(
         fields=("campaign.", "assumptions."),
     )
     return PlanAnswer.of(made)
+
+
+@router.post("/plan/size")
+def plan_size(_principal: Reader, request: SizeRequest) -> SizeAnswer:
+    """How many users a comparison needs, what so many are enough for, and what looking costs: from a few numbers, without any data."""
+    return SizeAnswer.of(size(request.question(), fields=""))
 
 
 @router.post("/simulate")

@@ -45,6 +45,11 @@ def test_a_plan_over_real_users(
     assert "earlier campaigns of this category have 0 users" in opted_out["reasons"][0]
     assert set(made["simulation"]["found"]) == {"reminder", "coupon"}
     assert made["curve"][-1]["power"] > 0.8
+    # With the users there are, the smallest effect that they find is where power meets the plan.
+    below = [point for point in made["effects"] if point["effect"] < bought["minimum_effect"]]
+    assert all(point["power"] < 0.8 for point in below)
+    priced = {(each["method"], each["looks"]): each["users_needed"] for each in made["looking"]}
+    assert priced[made["method"], made["looks"]] == bought["users_needed"]
     # The same question gets the same answer, and leaves nothing behind.
     assert reader.post("/v1/plan", json=asked).json() == made
     assert reader.get("/v1/experiments").json()["items"] == []
@@ -121,3 +126,34 @@ def test_reading_is_enough_and_less_is_not(http: TestClient, keys: dict[str, str
     for scope, status in (("ingest", 403), ("evaluate", 403), ("read", 200), ("write", 200)):
         answer = http.post("/v1/plan", json=body, headers={"Authorization": f"Bearer {keys[scope]}"})
         assert answer.status_code == status, answer.text
+
+
+def test_a_size_without_a_campaign(reader: TestClient) -> None:
+    asked = {"baseline": 0.1, "mde": 0.1, "weights": [1, 1, 1], "per_day": 5000, "message_price": 0.05}
+    answer = reader.post("/v1/plan/size", json=asked)
+    assert answer.status_code == 200, answer.text
+    made = answer.json()
+    # The number that docs/planning.md has of `touchstone plan size`.
+    assert made["users_needed"] == 55_983
+    assert made["days_needed"] == 12 + 7
+    assert made["cost"] == pytest.approx(0.05 * made["messages"])
+    assert (made["power"], made["minimum_effect"], made["reasons"]) == (None, None, [])
+    guard = reader.post("/v1/plan/size", json={"baseline": 0.01, "margin": 0.002, "method": "fixed"}).json()
+    assert (guard["users_needed"], guard["effects"], guard["looking"]) == (61_668, [], [])
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"baseline": 1.5, "mde": 0.1}, "baseline"),
+        ({"baseline": 0.1}, "mde"),
+        ({"baseline": 0.1, "mde": 0.1, "per_day": 0}, "per_day"),
+        ({"baseline": 0.1, "mde": 0.1, "weights": [1]}, "weights"),
+        ({"baseline": 0.1, "mde": 0.1, "looks": 91}, "looks"),
+        ({"baseline": 0.1, "mde": 0.1, "window": "soon"}, "window"),
+        ({"baseline": "0.1", "mde": 0.1}, "baseline"),
+        ({"baseline": 0.1, "mde": 0.1, "arms": 3}, "arms"),
+    ],
+)
+def test_a_size_that_cannot_be_names_the_field(reader: TestClient, said: dict[str, Any], field: str) -> None:
+    assert fields(reader.post("/v1/plan/size", json=said)) == [field]

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from analysis.planning.plan_text import power_picture, render_size
-from analysis.planning.sizing import Question, size
+from analysis.planning.sizing import size
+from analysis.planning.sizing_question import Question
 from analysis.stats.monitoring import Monitoring, evenly
 from analysis.stats.power import Outcome, Shares, sample_size
 from experiments.errors import Invalid
@@ -83,6 +84,40 @@ def test_what_cannot_be_told_has_a_reason():
     assert "Cannot tell" in shown(made)
 
 
+def test_power_by_the_effect_meets_the_plan_at_the_planned_effect():
+    made = size(Question(baseline=0.1, mde=-0.1, method=Method.FIXED))
+    asked = {round(point.effect, 6): point.power for point in made.effects}
+    assert asked[-0.1] == pytest.approx(0.8, abs=0.001)
+    powers = [asked[effect] for effect in sorted(asked, reverse=True)]
+    assert powers == sorted(powers)
+    there = size(Question(baseline=0.1, users=29_497, method=Method.FIXED))
+    assert there.minimum_effect == pytest.approx(0.1, abs=1e-4)
+    assert {round(p.effect, 3): p.power for p in there.effects}[0.1] == pytest.approx(0.8, abs=0.001)
+    # What would push a rate above 1 is not drawn, and a margin is no effect.
+    high = size(Question(baseline=0.7, mde=0.3))
+    assert max(point.effect for point in high.effects) == pytest.approx(0.42)
+    assert size(Question(baseline=0.01, margin=0.002, method=Method.FIXED)).effects == ()
+
+
+def test_what_looks_cost_is_what_the_plan_with_so_many_looks_needs():
+    made = size(Question(baseline=0.1, mde=0.1, looks=7, weights=(1, 1, 1)))
+    priced = {(each.method, each.looks): each for each in made.looking}
+    assert priced["spending", 7].users_needed == made.users_needed
+    assert priced["spending", 7].times == pytest.approx(made.inflation, abs=1e-3)
+    assert priced["fixed", 1].times == 1
+    assert priced["always_valid", 7].times > priced["spending", 7].times > 1
+    assert size(Question(baseline=0.1, users=1000)).looking == ()
+
+
+def test_messages_and_their_cost():
+    made = size(Question(baseline=0.1, mde=0.1, weights=(1, 1, 1), reach=0.8, message_price=0.05))
+    assert made.messages == math.ceil(made.users_needed * 2 / 3)
+    assert made.cost == pytest.approx(made.messages * 0.8 * 0.05)
+    assert f"{made.cost:,.2f}" in shown(made)
+    all_of = size(Question(baseline=0.1, users=1000, control_sends=True))
+    assert (all_of.messages, all_of.cost) == (1000, None)
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [
@@ -103,6 +138,7 @@ def test_what_cannot_be_told_has_a_reason():
         ({"baseline": 0.1, "mde": 0.1, "power": 0.01}, "--power"),
         ({"baseline": 0.1, "mde": 0.1, "users": 1}, "--users"),
         ({"baseline": 0.1, "mde": 0.1, "per_day": 0.0}, "--per-day"),
+        ({"baseline": 0.1, "mde": 0.1, "message_price": -0.1}, "--message-price"),
         ({"baseline": 0.1, "mde": math.nan}, "--mde"),
         ({"baseline": 10.0, "sd": 3.0, "mde": 0.1, "method": Method.EXACT}, "--method"),
         ({"baseline": math.nan, "mde": 0.1}, "--baseline"),
