@@ -164,11 +164,21 @@ def begin(wiring: Wiring, source: BinaryIO, order: ImportOrder, *, actor: str) -
 
     def go_on(_rows: int) -> None:
         if wiring.ending.is_set():
-            raise Unavailable("the server was stopped; what came before stays, send the file again for the rest")
+            raise Unavailable(
+                "the server was stopped; what came before stays, send the file again for the rest"
+            )
 
     def work(began: Callable[[int], None]) -> None:
         with kept, open(os.devnull, "w", encoding="utf-8") as nowhere:
-            run(wiring, cast("BinaryIO", kept), order, actor=actor, rejects=nowhere, progress=go_on, began=began)
+            run(
+                wiring,
+                cast("BinaryIO", kept),
+                order,
+                actor=actor,
+                rejects=nowhere,
+                progress=go_on,
+                began=began,
+            )
 
     try:
         return {"id": wiring.imports.begin(work)}

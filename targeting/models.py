@@ -30,7 +30,7 @@ class User(SQLModel, table=True):
     user_id: str = Field(
         max_length=200,
         unique=True,
-        sa_type=_USER_ID,  # type: ignore[call-overload]  # a type with its length, not a class
+        sa_type=_USER_ID,
     )
     phone: str | None = Field(default=None, max_length=20, unique=True)
     time_zone: str | None = Field(default=None, max_length=64)

@@ -122,8 +122,8 @@ def consider(
     """
     found = _of_traffic(session, clock, experiment=experiment, bandit=bandit, facts=facts)
     if report is not None and is_waiting(experiment):
-        told = {"as_of": format_moment(report.as_of), "decision": report.body["decision"]["action"]}
-        found = _with(found, report=told)
+        read = {"as_of": format_moment(report.as_of), "decision": report.body["decision"]["action"]}
+        found = _with(found, report=read)
     wave = next_wave(
         experiment,
         design_of(experiment),
@@ -134,9 +134,9 @@ def consider(
         decision=None if report is None else report.body["decision"],
         weights=found.old,
         p_best={
-            arm: told["p_best"]
-            for arm, told in found.numbers.get("arms", {}).items()
-            if told["p_best"] is not None
+            arm: numbers["p_best"]
+            for arm, numbers in found.numbers.get("arms", {}).items()
+            if numbers["p_best"] is not None
         },
         now=found.at,
     )

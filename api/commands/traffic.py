@@ -26,13 +26,15 @@ def register(app: typer.Typer) -> None:
 def weights(
     key: Key,
     shares: Annotated[
-        list[str], typer.Argument(metavar="VARIANT=WEIGHT..", help="Of every variant; 0 gives one nobody new.")
+        list[str],
+        typer.Argument(metavar="VARIANT=WEIGHT..", help="Of every variant; 0 gives one nobody new."),
     ],
     reason: Reason,
     hold: Annotated[
         bool | None,
         typer.Option(
-            "--hold/--no-hold", help="Whether a bandit leaves them alone from now on; as before when left out."
+            "--hold/--no-hold",
+            help="Whether a bandit leaves them alone from now on; as before when left out.",
         ),
     ] = None,
 ) -> None:
@@ -63,7 +65,9 @@ def resume_bandit(key: Key, reason: Reason) -> None:
 @experiment.command("add-variant")
 def add_variant(
     key: Key,
-    file: Annotated[Path, typer.Argument(help="The variant as in a campaign, as YAML or JSON: key, message ..")],
+    file: Annotated[
+        Path, typer.Argument(help="The variant as in a campaign, as YAML or JSON: key, message ..")
+    ],
     reason: Reason,
     share: Annotated[
         float | None, typer.Option(help="Of new users, such as 0.1; an even share when left out.")

@@ -72,7 +72,8 @@ async def import_users(
     ] = None,
     dry_run: Annotated[bool | None, Query(description="Write nothing; answer what would come of it")] = None,
     background: Annotated[
-        bool | None, Query(description="Answer at once (202) with the id of the import, which tells how far it is")
+        bool | None,
+        Query(description="Answer at once (202) with the id of the import, which tells how far it is"),
     ] = None,
 ) -> Response:
     """Import users from CSV, JSON lines or Parquet. Wrong rows are listed with line and reason; the rest lands.
@@ -151,7 +152,9 @@ def _import(
 ) -> Response:
     if asked.dry_run:
         if asked.background:
-            raise Invalid("a dry run is answered when it has ended; leave one of the two out", field="background")
+            raise Invalid(
+                "a dry run is answered when it has ended; leave one of the two out", field="background"
+            )
         return JSONResponse(importing.preview_stream(wiring, source, order))
     key = key_of(request)
     fingerprint = ""
@@ -165,7 +168,9 @@ def _import(
         key=key,
         fingerprint=fingerprint,
         work=lambda: (
-            JSONResponse(importing.begin(wiring, source, order, actor=principal.actor), status.HTTP_202_ACCEPTED)
+            JSONResponse(
+                importing.begin(wiring, source, order, actor=principal.actor), status.HTTP_202_ACCEPTED
+            )
             if asked.background
             else JSONResponse(importing.import_stream(wiring, source, order, actor=principal.actor))
         ),

@@ -140,6 +140,11 @@ def pulls(client: Client) -> Sequence[Pull]:
 def _send(
     client: Client, file: File, content: bytes, mapping: Mapping[str, Any], *, source: str, **options: str
 ) -> Any:
-    data = {"mapping": json.dumps(mapping, ensure_ascii=False), "source": source, "format": file.form, **options}
+    data = {
+        "mapping": json.dumps(mapping, ensure_ascii=False),
+        "source": source,
+        "format": file.form,
+        **options,
+    }
     parts = {"file": (file.name, io.BytesIO(content), MEDIA_TYPES[file.form])}
     return client.send("POST", "/v1/imports", data=data, files=parts, timeout=PATIENCE).json()

@@ -110,9 +110,7 @@ def find(client: Client, user_id: str) -> User:
 
 def consents(client: Client, user_id: str, *, cursor: str = "") -> tuple[list[ConsentWord], str | None]:
     """What they said about messages, the newest first."""
-    items, following = page_of(
-        client, path_of(user_id, "consents"), {"cursor": cursor}, limit=STORY_PAGE
-    )
+    items, following = page_of(client, path_of(user_id, "consents"), {"cursor": cursor}, limit=STORY_PAGE)
     return [_consent(item) for item in items], following
 
 
@@ -120,7 +118,11 @@ def events(client: Client, user_id: str, *, cursor: str = "") -> tuple[list[Even
     """What they did, the latest first."""
     items, following = page_of(client, path_of(user_id, "events"), {"cursor": cursor}, limit=STORY_PAGE)
     found = [
-        Event(values.text(item.get("name")), values.moment(item.get("at")), values.mapping(item.get("properties")))
+        Event(
+            values.text(item.get("name")),
+            values.moment(item.get("at")),
+            values.mapping(item.get("properties")),
+        )
         for item in items
     ]
     return found, following
@@ -132,7 +134,9 @@ def standings(client: Client, user_id: str) -> tuple[list[Standing], bool]:
     document = client.get(path)
     if not isinstance(document, Mapping) or not isinstance(document.get("experiments"), list):
         raise client.unreadable(path)
-    return [_standing(item) for item in values.mappings(document["experiments"])], document.get("more") is True
+    return [_standing(item) for item in values.mappings(document["experiments"])], document.get(
+        "more"
+    ) is True
 
 
 def say_consent(
@@ -182,7 +186,11 @@ def _user(client: Client, document: Any) -> User:
         created_at=values.moment(document.get("created_at")),
         last_seen_at=values.moment(document.get("last_seen_at")),
         consents=tuple(
-            (values.text(item.get("category")), item.get("granted") is True, values.moment(item.get("changed_at")))
+            (
+                values.text(item.get("category")),
+                item.get("granted") is True,
+                values.moment(item.get("changed_at")),
+            )
             for item in values.mappings(document.get("consents"))
         ),
     )

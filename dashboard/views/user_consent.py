@@ -27,7 +27,9 @@ def _show_withdrawals(user: User, client: Client) -> None:
             continue
         name = told("common.category", category)
         question = f"withdraw:{user.user_id}:{category}"
-        if streamlit.button(say("users.consent.withdraw", category=name), icon=":material/block:", key=f"{question}:ask"):
+        if streamlit.button(
+            say("users.consent.withdraw", category=name), icon=":material/block:", key=f"{question}:ask"
+        ):
             asking.ask(question)
         words = say("users.consent.withdraw_question", user=formats.plain(user.user_id), category=name)
         if asking.confirmed(

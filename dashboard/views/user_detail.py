@@ -28,7 +28,9 @@ def show(user_id: str) -> None:
     _show_facts(user)
     acting.show_outcome(f"user:{user_id}")
     # What the role may not do is not offered.
-    offered = [name for name in SECTIONS if name != "rights" or (current.may_administer and not user.is_erased)]
+    offered = [
+        name for name in SECTIONS if name != "rights" or (current.may_administer and not user.is_erased)
+    ]
     chosen = addressed.segmented(
         say("users.show"),
         offered,
@@ -63,9 +65,7 @@ def _show_facts(user: User) -> None:
         (say("users.fact.seen"), formats.moment(user.last_seen_at)),
         (say("users.fact.consent"), consent_words(user)),
     ]
-    for place, (name, words) in zip(
-        [*streamlit.columns(3), *streamlit.columns(3)], facts, strict=True
-    ):
+    for place, (name, words) in zip([*streamlit.columns(3), *streamlit.columns(3)], facts, strict=True):
         place.markdown(f":small[{name}]  \n{formats.plain(words)}")
 
 

@@ -44,7 +44,10 @@ def _show_tags(user: User, client: Client, *, changes: bool) -> None:
             if not changes:
                 streamlit.badge(formats.plain(tag))
             elif streamlit.button(
-                formats.plain(tag), icon=":material/close:", help=say("users.tags.remove_help"), key=f"untag:{tag}"
+                formats.plain(tag),
+                icon=":material/close:",
+                help=say("users.tags.remove_help"),
+                key=f"untag:{tag}",
             ):
                 acting.attempt(
                     key,

@@ -33,9 +33,7 @@ def show(user: User, client: Client) -> None:
         return
     (events, following), consents, (standings, more) = found
     oldest = next((event.at for event in reversed(events) if event.at is not None), None)
-    entries = story.merged(
-        events, consents, standings, after=oldest if following else None, until=until
-    )
+    entries = story.merged(events, consents, standings, after=oldest if following else None, until=until)
     if not entries:
         streamlit.info(say("users.story.empty"), icon=":material/timeline:")
         return

@@ -79,9 +79,7 @@ def _show_found(items: list[User], following: str | None, *, beginning: str, may
 def _show_row(item: User) -> None:
     with streamlit.container(border=True):
         user, phone, zone, consent, seen = streamlit.columns(WIDTHS, vertical_alignment="center")
-        user.page_link(
-            PAGE, label=f"**{formats.plain(item.user_id)}**", query_params={"user": item.user_id}
-        )
+        user.page_link(PAGE, label=f"**{formats.plain(item.user_id)}**", query_params={"user": item.user_id})
         phone.markdown(formats.plain(user_detail.phone_words(item)))
         zone.markdown(formats.plain(item.time_zone) or formats.UNKNOWN)
         agreed = [told("common.category", name) for name, granted, _ in item.consents if granted]

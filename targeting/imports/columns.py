@@ -33,9 +33,7 @@ def look(source: BinaryIO, form: Format, *, rows: int = ROWS) -> list[Column]:
     names, found = _reader(form)(source)
     first = list(islice(found, rows))
     meanings = guess(names)
-    return [
-        Column(name, meanings[name], tuple(_shown(row.get(name)) for row in first)) for name in names
-    ]
+    return [Column(name, meanings[name], tuple(_shown(row.get(name)) for row in first)) for name in names]
 
 
 def _reader(form: Format) -> Callable[[BinaryIO], tuple[Sequence[str], Iterator[Mapping[str, Any]]]]:

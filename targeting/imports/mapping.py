@@ -165,9 +165,7 @@ def guess(names: Sequence[str]) -> dict[str, str]:
     """
     by_simple_name = {simple_name(name): name for name in reversed(names)}
     meanings = {name: f"attributes.{name}" for name in names}
-    meanings |= {
-        column: f"consent.{category}" for category, column in _usual_consent(by_simple_name).items()
-    }
+    meanings |= {column: f"consent.{category}" for category, column in _usual_consent(by_simple_name).items()}
     meanings |= {
         name: part for part in _USUAL_NAMES if (name := _usual_name(part, by_simple_name)) is not None
     }

@@ -99,7 +99,9 @@ def test_an_import_ends_early_with_its_process_and_says_so(writer: TestClient, w
     assert (run["summary"]["rows"], "the server was stopped" in run["error"]) == (2_000, True)
 
 
-def test_a_list_of_imports_has_the_first_rejected_rows_and_one_import_all_that_are_kept(writer: TestClient) -> None:
+def test_a_list_of_imports_has_the_first_rejected_rows_and_one_import_all_that_are_kept(
+    writer: TestClient,
+) -> None:
     lines = b"user_id,phone\n" + b"".join(b"u%d,1\n" % number for number in range(600))
     number = writer.post("/v1/imports", content=lines, headers={"Content-Type": "text/csv"}).json()["id"]
     [listed] = writer.get("/v1/imports").json()["items"]

@@ -47,6 +47,7 @@ def test_a_search_reads_one_stretch_of_the_index(database: Database, clock: Step
     seen: list[tuple[str, Any]] = []
     with database.snapshot() as session:
         engine = session.get_bind()
+
         def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
             if "FROM users" in statement:
                 seen.append((statement, parameters))
@@ -67,7 +68,10 @@ def test_a_search_reads_one_stretch_of_the_index(database: Database, clock: Step
         assert "user_id>? AND user_id<?" in plan
         assert "TEMP B-TREE" not in plan
     else:
-        assert "Index Cond: (((user_id)::text > 'user-49'::text) AND ((user_id)::text < 'user-4:'::text))" in plan
+        assert (
+            "Index Cond: (((user_id)::text > 'user-49'::text) AND ((user_id)::text < 'user-4:'::text))"
+            in plan
+        )
         assert "Sort" not in plan
 
 

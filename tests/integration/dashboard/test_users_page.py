@@ -66,7 +66,9 @@ def test_users_are_found_by_the_beginning_of_their_id(ann: Live, open_dashboard:
     assert "No user id begins with Zo" in seen(widget(app, "text_input", "User id").set_value("Zo").run())
 
 
-def test_an_editor_finds_somebody_by_number_and_the_address_does_not_tell_it(ann: Live, open_dashboard: Open) -> None:
+def test_an_editor_finds_somebody_by_number_and_the_address_does_not_tell_it(
+    ann: Live, open_dashboard: Open
+) -> None:
     app = open_page(open_dashboard("write"), "users")
     widget(app, "text_input", "Phone number").set_value("+12025550199")
     assert "no user has this number" in seen(press(app, "Find"))

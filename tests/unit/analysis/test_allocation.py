@@ -242,6 +242,7 @@ def test_amounts_may_be_negative(total: tuple[float, float], squares: tuple[floa
     assert found.mean == pytest.approx(mean, rel=1e-6, abs=1e-9)
     assert found.sd == pytest.approx(np.sqrt((np.array(squares) / 1000 - mean**2) / 1000), rel=0.1)
 
+
 def test_users_of_a_moment_ago_are_no_burn_in() -> None:
     """Two slow arms are known well. The third has just joined; a few bought at once, and nobody knows what that is worth."""
     bins = 4
