@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import altair as alt
 
-from dashboard import formats
+from dashboard import formats, values
 from dashboard.campaign import arms, metrics
 from dashboard.campaign.documents import Document, at, items_at
 from dashboard.charts import BLUE, FONT_SIZE, GREY, VERMILLION
 
 DIGITS: Final = 3
+_AXIS: Final[dict[str, Any]] = {"labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +71,59 @@ def power_curve(plan: Mapping[str, Any], *, users: str, power: str) -> alt.Layer
 
     users, power: the titles of the axes. None without at least two points.
     """
-    points = [
-        {"users": item["users"], "power": item["power"]}
-        for item in items_at(plan, ("curve",))
-        if _whole(at(item, ("users",))) is not None and isinstance(at(item, ("power",)), int | float)
+    return _curve(
+        _points(plan, "curve", "users"),
+        "users",
+        alt.X("users:Q", title=users, axis=alt.Axis(format=",d", tickCount=6, **_AXIS)),
+        power=power,
+        wanted=at(plan, ("power",)),
+        there=_whole(at(plan, ("audience", "taking_part"))),
+    )
+
+
+def effect_curve(plan: Mapping[str, Any], *, effect: str, power: str) -> alt.LayerChart | None:
+    """The chance to find an effect by its size, with the users there are (else those needed); rules at the planned power and effect.
+
+    effect, power: the titles of the axes. None without at least two points.
+    """
+    return _curve(
+        _points(plan, "effects", "effect"),
+        "effect",
+        alt.X("effect:Q", title=effect, axis=alt.Axis(format="+.3~p", tickCount=6, **_AXIS)),
+        power=power,
+        wanted=at(plan, ("power",)),
+        there=at(plan, ("effect",)),
+    )
+
+
+def _points(plan: Mapping[str, Any], name: str, of: str) -> list[dict[str, float]]:
+    return [
+        {of: x, "power": y}
+        for item in items_at(plan, (name,))
+        if (x := values.number(at(item, (of,)))) is not None
+        and (y := values.number(at(item, ("power",)))) is not None
     ]
+
+
+def _curve(
+    points: list[dict[str, float]], of: str, x: alt.X, *, power: str, wanted: Any, there: Any
+) -> alt.LayerChart | None:
     if len(points) < 2:
         return None
-    axis: dict[str, Any] = {"labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE}
-    x = alt.X("users:Q", title=users, axis=alt.Axis(format=",d", tickCount=6, **axis))
-    y = alt.Y("power:Q", title=power, axis=alt.Axis(format=".0%", **axis), scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("power:Q", title=power, axis=alt.Axis(format=".0%", **_AXIS), scale=alt.Scale(domain=[0, 1]))
     base = alt.Chart(alt.InlineData(values=points))
     layers: list[alt.Chart] = [
         base.mark_line(color=BLUE, strokeWidth=3, point=alt.OverlayMarkDef(color=BLUE, size=40)).encode(
             x=x, y=y
         )
     ]
-    wanted = at(plan, ("power",))
-    if isinstance(wanted, int | float):
+    if values.number(wanted) is not None:
         rule = alt.Chart(alt.InlineData(values=[{"power": wanted}]))
         layers.append(rule.mark_rule(color=GREY, strokeDash=[5, 4]).encode(y="power:Q"))
-    there = _whole(at(plan, ("audience", "taking_part")))
-    if there is not None and points[0]["users"] <= there <= points[-1]["users"]:
-        rule = alt.Chart(alt.InlineData(values=[{"users": there}]))
-        layers.append(rule.mark_rule(color=VERMILLION, strokeDash=[2, 3]).encode(x="users:Q"))
+    ends = sorted((points[0][of], points[-1][of]))
+    if values.number(there) is not None and ends[0] <= there <= ends[1]:
+        rule = alt.Chart(alt.InlineData(values=[{of: there}]))
+        layers.append(rule.mark_rule(color=VERMILLION, strokeDash=[2, 3]).encode(x=f"{of}:Q"))
     return alt.LayerChart(layer=layers, height=260)
 
 
@@ -116,6 +146,28 @@ def days_words(days: float | None) -> str:
     return "< 0.1" if days < 0.05 else f"{round(days, 1):,g}"
 
 
+def effect_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The points of the other curve as text: effect, power."""
+    return [
+        (_signed(point["effect"]), _percent(point["power"])) for point in _points(plan, "effects", "effect")
+    ]
+
+
+def looking_rows(plan: Mapping[str, Any]) -> list[tuple[int, str, str]]:
+    """What looks cost: how many, and the users needed with an end (`spending`) and without one (`always_valid`), each with how many times those of one fixed look."""
+    found: dict[int, dict[str, str]] = {}
+    for item in items_at(plan, ("looking",)):
+        looks, users = _whole(at(item, ("looks",))), _whole(at(item, ("users_needed",)))
+        times = values.number(at(item, ("times",)))
+        if looks is not None and times is not None:
+            words = f"{formats.count(users)} (×\u00a0{times:.3f})"
+            found.setdefault(looks, {})[str(at(item, ("method",)))] = words
+    return [
+        (looks, by.get("spending", formats.UNKNOWN), by.get("always_valid", formats.UNKNOWN))
+        for looks, by in sorted(found.items())
+    ]
+
+
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -126,6 +178,10 @@ def _percent(value: Any) -> str:
     if 0 < abs(value) < 0.0001:
         return "< 0.01%"
     return f"{100 * value:.{DIGITS}g}%" if abs(value) < 0.9995 else f"{100 * value:.1f}%"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else formats.MINUS}{abs(100 * value):.{DIGITS}g}%"
 
 
 def _level(value: Any, kind: str) -> str:

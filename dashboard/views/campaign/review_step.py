@@ -7,7 +7,7 @@ from dashboard.campaign import documents, fields, plan_answers
 from dashboard.campaign.documents import Unwritable, at
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views.campaign import plan_step, work
+from dashboard.views.campaign import plan_shown, plan_step, work
 from dashboard.views.campaign.widgets import Form, show_mistakes
 from dashboard.views.campaign.work import Work
 
@@ -48,7 +48,7 @@ def show(client: Client, form: Form) -> None:
         found = campaign.plans.get(plan_step.plan_name(campaign))
         if found is not None:
             streamlit.success(say("new_campaign.checked"), icon=":material/check:")
-            plan_step.show_reach(found, campaign)
+            plan_shown.show_reach(found, campaign.document)
 
 
 def _show_yaml(form: Form) -> None:
@@ -96,7 +96,7 @@ def _confirm(client: Client, campaign: Work) -> None:
                 taking_part=formats.count(reach.taking_part),
             )
         )
-        plan_step.show_reach(plan, campaign)
+        plan_shown.show_reach(plan, campaign.document)
         streamlit.markdown(say("new_campaign.cannot_be_undone"))
         with streamlit.container(horizontal=True):
             yes = streamlit.button(say("new_campaign.start"), type="primary", icon=":material/rocket_launch:")

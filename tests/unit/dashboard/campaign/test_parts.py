@@ -273,3 +273,27 @@ def test_mistakes_find_their_step_and_field() -> None:
     assert steps.is_about(found[0], "variants[1]")
     assert steps.is_about(found[0], "variants[1].weight")
     assert not steps.is_about(found[0], "variants[1].w")
+
+
+def test_power_by_the_effect_and_what_looks_cost() -> None:
+    plan = {
+        "power": 0.8,
+        "effect": -0.1,
+        "effects": [{"effect": -0.05, "power": 0.3}, {"effect": -0.2, "power": 0.99}],
+        "looking": [
+            {"method": "fixed", "looks": 1, "users_needed": 1000, "times": 1.0},
+            {"method": "spending", "looks": 1, "users_needed": 1000, "times": 1.0},
+            {"method": "spending", "looks": 14, "users_needed": 1059, "times": 1.059},
+            {"method": "always_valid", "looks": 14, "users_needed": 1760, "times": 1.76},
+        ],
+    }
+    chart = plan_answers.effect_curve(plan, effect="Effect", power="Power")
+    assert chart is not None
+    # The effect that is planned for lies between the points of a fall, which go downwards.
+    assert chart.layer[2].data.to_dict()["values"] == [{"effect": -0.1}]
+    assert plan_answers.effect_rows(plan) == [("−5%", "30%"), ("−20%", "99%")]
+    one, fourteen = plan_answers.looking_rows(plan)
+    assert one == (1, "1,000 (×\u00a01.000)", "–")
+    assert fourteen == (14, "1,059 (×\u00a01.059)", "1,760 (×\u00a01.760)")
+    assert plan_answers.effect_curve({}, effect="", power="") is None
+    assert plan_answers.looking_rows({}) == []

@@ -1,0 +1,30 @@
+"""What the pages Planner and Simulation ask of the API. Nothing is stored by any of it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from dashboard.client import Client
+from dashboard.reading import Unreadable
+from dashboard.simulated import Simulated, read_simulated
+from dashboard.sizes import Size, read_size
+
+PATIENCE: Final = 120.0
+"""Seconds: a simulation takes ten of processor time, on a machine that may have other work."""
+
+
+def size(client: Client, question: Mapping[str, Any]) -> Size:
+    """How many users a comparison needs, without a campaign. Raises ApiError."""
+    path = "/v1/plan/size"
+    try:
+        return read_size(client.send("POST", path, json=question).json())
+    except Unreadable as error:
+        raise client.unreadable(path) from error
+
+
+def simulate(client: Client, question: Mapping[str, Any]) -> Simulated:
+    """A campaign in a made-up world, under every policy. Raises ApiError."""
+    path = "/v1/simulate"
+    try:
+        return read_simulated(client.send("POST", path, json=question, timeout=PATIENCE).json())
+    except Unreadable as error:
+        raise client.unreadable(path) from error

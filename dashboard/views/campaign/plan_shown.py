@@ -1,0 +1,119 @@
+"""What the API's plan of a campaign says: in the wizard, and on the page Planner."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import streamlit
+
+from dashboard import formats
+from dashboard.campaign import plan_answers
+from dashboard.campaign.documents import Document, items_at
+from dashboard.texts import say
+from dashboard.views.campaign.widgets import called
+
+
+def show_answers(plan: Mapping[str, Any], document: Document) -> None:
+    for sentence in items_at(plan, ("verdict",)):
+        streamlit.markdown(f"- {formats.plain(str(sentence))}")
+    show_reach(plan, document)
+    rows = plan_answers.metric_rows(plan)
+    names = ("metric", "role", "base", "power", "finds", "users_needed", "days_needed")
+    table = [
+        {say(f"new_campaign.plan_column.{name}"): row[name] for name in names}
+        | {say("new_campaign.plan_column.role"): called("new_campaign.role", row["role"])}
+        for row in rows
+    ]
+    streamlit.dataframe(table, hide_index=True, alt=say("new_campaign.plan_table"))
+    for row in rows:
+        for reason in row["reasons"]:
+            streamlit.caption(formats.plain(f"{row['metric']}: {reason}"))
+    show_curves(plan)
+    _show_simulation(plan)
+    for name in ("limits", "warnings", "assumptions"):
+        told = [formats.plain(str(line)) for line in items_at(plan, (name,))]
+        if told:
+            with streamlit.expander(f"{say(f'new_campaign.plan_notes.{name}')} ({len(told)})"):
+                streamlit.markdown("\n".join(f"- {line}" for line in told))
+
+
+def show_curves(plan: Mapping[str, Any]) -> None:
+    """Power by users, power by the size of the effect, and what looking costs: as pictures, and as numbers below."""
+    power = say("new_campaign.plan_column.power")
+    users, effect = say("new_campaign.plan_column.users"), say("planner.effect")
+    _show_curve(
+        plan_answers.power_curve(plan, users=users, power=power),
+        say("new_campaign.curve"),
+        described=say("new_campaign.curve_alt"),
+        columns=(users, power),
+        rows=plan_answers.curve_rows(plan),
+    )
+    _show_curve(
+        plan_answers.effect_curve(plan, effect=effect, power=power),
+        say("planner.effects"),
+        described=say("planner.effects_alt"),
+        columns=(effect, power),
+        rows=plan_answers.effect_rows(plan),
+    )
+    looking = plan_answers.looking_rows(plan)
+    if looking:
+        with streamlit.expander(say("planner.looking")):
+            streamlit.caption(say("planner.looking_means"))
+            names = [say(f"planner.looking_column.{name}") for name in ("looks", "spending", "always_valid")]
+            streamlit.table(
+                [dict(zip(names, map(str, row), strict=True)) for row in looking],
+                hide_index=True,
+                alt=say("planner.looking"),
+            )
+
+
+def _show_curve(
+    chart: alt.LayerChart | None,
+    title: str,
+    *,
+    described: str,
+    columns: tuple[str, str],
+    rows: Sequence[tuple[str, str]],
+) -> None:
+    if chart is None:
+        return
+    streamlit.markdown(f"**{title}**")
+    streamlit.altair_chart(chart, alt=described)
+    with streamlit.expander(say("new_campaign.as_numbers")):
+        streamlit.dataframe(
+            [dict(zip(columns, row, strict=True)) for row in rows], hide_index=True, alt=title
+        )
+
+
+def show_reach(plan: Mapping[str, Any], document: Document) -> None:
+    """Whom a start would reach, in four numbers."""
+    reach = plan_answers.reach_of(plan, document)
+    cells = {
+        "taking_part": formats.count(reach.taking_part),
+        "people": formats.count(reach.people),
+        "messages": formats.count(reach.messages),
+        "days": plan_answers.days_words(reach.days),
+    }
+    if reach.cost is not None:
+        cells["cost"] = f"{reach.cost:,.2f}"
+    for column, (name, value) in zip(streamlit.columns(len(cells)), cells.items(), strict=True):
+        column.metric(say(f"new_campaign.reach.{name}"), value, help=say(f"new_campaign.reach_help.{name}"))
+
+
+def _show_simulation(plan: Mapping[str, Any]) -> None:
+    simulation = plan.get("simulation")
+    if not isinstance(simulation, Mapping):
+        return
+    found = [
+        f"{formats.plain(str(name))}: {100 * share:.0f}%"
+        for name, share in (simulation.get("found") or {}).items()
+    ]
+    streamlit.markdown(
+        say(
+            "new_campaign.simulated_found",
+            runs=formats.count(int(simulation.get("runs") or 0)),
+            metric=formats.plain(str(simulation.get("metric"))),
+            any=f"{100 * float(simulation.get('any_found') or 0):.0f}%",
+            found=", ".join(found),
+        )
+    )
