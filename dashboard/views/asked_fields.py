@@ -122,9 +122,17 @@ class Fields:
         self._places[field] = streamlit.empty()
 
     def _where(self, field: str) -> Any:
-        """The place of a field, or of the one that it is a part of."""
+        """The place of a field, or of the one that it is a part of, or of the first of its parts."""
+        inside = (
+            next((name for name in self._places if name.startswith(f"{field}.")), None) if field else None
+        )
         while field:
             if field in self._places:
                 return self._places[field]
             field = field.rpartition(".")[0]
-        return None
+        return None if inside is None else self._places[inside]
+
+
+def said(*names: str) -> bool:
+    """Whether the address says something in a part of the form, which is then open."""
+    return any(name in streamlit.query_params for name in names)

@@ -12,7 +12,7 @@ from dashboard.client import ApiError
 from dashboard.sizes import Asked, Figure, figures, guard_question, question
 from dashboard.texts import say
 from dashboard.views import addressed, planner_campaign
-from dashboard.views.asked_fields import Fields
+from dashboard.views.asked_fields import Fields, said
 from dashboard.views.campaign import plan_shown
 
 WAYS: Final = ("numbers", "campaign")
@@ -96,7 +96,9 @@ def _asked(fields: Fields) -> Asked | None:
         alpha = fields.number("alpha", default=5.0, most=100)
     with third:
         power = fields.number("power", default=80.0, most=100)
-    with streamlit.expander(say("planner.more")):
+    with streamlit.expander(
+        say("planner.more"), expanded=said("window", "reach", "rho", "price", "control_sends")
+    ):
         first, second, third = streamlit.columns(3)
         with first:
             window = fields.whole("window", default=7, most=3650)
@@ -128,7 +130,7 @@ def _asked(fields: Fields) -> Asked | None:
 
 
 def _show_guard(fields: Fields) -> tuple[float | None, float | None]:
-    with streamlit.expander(say("planner.guard")):
+    with streamlit.expander(say("planner.guard"), expanded=said("guard_base", "guard_margin")):
         streamlit.caption(say("planner.guard_means"))
         first, second = streamlit.columns(2)
         with first:
@@ -142,7 +144,7 @@ def _show_figures(found: list[Figure]) -> None:
     """Figures side by side, each above the sentence that explains it."""
     for start in range(0, len(found), A_ROW):
         for column, figure in zip(streamlit.columns(A_ROW), found[start : start + A_ROW], strict=False):
-            with column.container(border=True):
+            with column.container(border=True, height="stretch"):
                 streamlit.metric(figure.label, figure.value)
                 streamlit.caption(formats.plain(figure.words))
 

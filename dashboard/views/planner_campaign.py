@@ -13,7 +13,7 @@ from dashboard.client import ApiError
 from dashboard.sizes import share
 from dashboard.texts import say
 from dashboard.views import campaign_choice
-from dashboard.views.asked_fields import Fields
+from dashboard.views.asked_fields import Fields, said
 from dashboard.views.campaign import plan_shown
 
 RUNS: Final = 400
@@ -48,7 +48,10 @@ def show() -> None:
 
 def _assumptions(fields: Fields, primary: str | None) -> Mapping[str, Any]:
     """What the past cannot tell, said by hand."""
-    with streamlit.expander(say("planner.assumed")):
+    with streamlit.expander(
+        say("planner.assumed"),
+        expanded=said("assumed_users", "assumed_per_day", "assumed_reach", "assumed_base"),
+    ):
         streamlit.caption(say("planner.assumed_means"))
         first, second = streamlit.columns(2)
         with first:
@@ -57,10 +60,10 @@ def _assumptions(fields: Fields, primary: str | None) -> Mapping[str, Any]:
         with second:
             reach = fields.number("assumed_reach", most=100, about="reach")
             base = fields.number("assumed_base", step=0.01, about="baseline") if primary else None
-    said = {
+    given = {
         "users": users,
         "per_day": per_day,
         "reach": None if reach is None else share(reach),
         "baseline": None if base is None or primary is None else {primary: base},
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}

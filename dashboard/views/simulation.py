@@ -14,13 +14,12 @@ from dashboard.client import ApiError
 from dashboard.simulated import Arm, World, question
 from dashboard.texts import say
 from dashboard.views import addressed, campaign_choice, simulation_answers, states
-from dashboard.views.asked_fields import Fields
+from dashboard.views.asked_fields import Fields, said
 from dashboard.views.remembering import remembered
 
 SOURCES: Final = ("stored", "pasted")
 WAYS: Final = ("rates", "lifts")
-LONGEST: Final = 6_000
-"""Letters of a pasted campaign: it stands in the address."""
+LONGEST: Final = 6_000  # letters of a pasted campaign: it stands in the address
 SHARES: Final = frozenset({"proportion", "retention"})
 _ANSWERED: Final = "simulation:answered"
 
@@ -109,7 +108,7 @@ def _world(fields: Fields, cells: list[arms.Cell], *, is_share: bool) -> World:
         intervals = fields.whole("intervals", default=30, most=365)
     with third:
         drift = fields.number("drift", default=1.0, least=0.01, most=100, step=0.1)
-    with streamlit.expander(say("simulation.more")):
+    with streamlit.expander(say("simulation.more"), expanded=said("sd", "runs", "seed")):
         first, second, third = streamlit.columns(3)
         with first:
             sd = None if is_share else fields.number("sd")

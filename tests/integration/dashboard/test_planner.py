@@ -1,0 +1,104 @@
+"""The page Planner against the API itself: a few numbers, a campaign over the users there are, errors at their fields."""
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.integration.dashboard.browsing import open_page, press, seen, widget
+from tests.integration.dashboard.conftest import Live
+from tests.integration.planned_world import document, settle
+
+Open = Callable[[str], AppTest]
+
+
+def figures(app: AppTest) -> dict[str, str]:
+    return {item.label: item.value for item in app.metric}
+
+
+def test_a_few_numbers_are_answered_and_explained(open_dashboard: Open) -> None:
+    app = open_page(open_dashboard("read"), "planner")
+    # The numbers of docs/planning.md.
+    assert figures(app)["Users needed"] == "31,230"
+    assert figures(app)["Price of looking"] == "× 1.059"
+    assert "15,615 in each, to find a lift of +10% with a chance of 80%" in seen(app)
+    widget(app, "number_input", "Arms, the control included").set_value(3).run()
+    widget(app, "number_input", "Users who join a day").set_value(5000.0).run()
+    assert figures(app)["Users needed"] == "55,983"
+    assert figures(app)["Days"] == "19"
+
+
+def test_a_link_shows_the_same_question_with_its_guardrail(open_dashboard: Open) -> None:
+    asked = {"rate": "10", "lift": "10", "users": "29497", "guard_base": "1", "guard_margin": "0.2"}
+    app = open_page(open_dashboard("read"), "planner", method="fixed", **asked)
+    found = figures(app)
+    assert (found["Users needed"], found["Power"], found["Smallest lift found"]) == ("29,497", "80%", "+10%")
+    assert found["Users for the guardrail"] == "61,668"
+    looks = next(table.value for table in app.table if "Looks" in table.value.columns)
+    assert list(looks["Looks"]) == ["1", "2", "5", "14", "30", "90"]
+
+
+def test_what_cannot_be_is_told_at_its_field(open_dashboard: Open) -> None:
+    app = open_page(open_dashboard("read"), "planner", lift="0")
+    assert ":red[:material/error: is a relative effect of 1e-06 to 100" in seen(app)
+    assert figures(app) == {}
+    app = widget(app, "number_input", "Smallest lift worth finding (%)").set_value(950.0).run()
+    page = seen(app)
+    assert figures(app)["Users needed"] == "–"
+    assert "It cannot be told" in page
+    assert "0 to 1" in page  # a rate of 100 % is the reason
+
+
+def test_in_chinese(open_dashboard: Open) -> None:
+    app = open_dashboard("read")
+    app.session_state["language"] = "zh"
+    app = open_page(app, "planner")
+    assert figures(app)["所需用户"] == "31,230"
+    assert "以 80% 的机会发现 +10% 的提升" in seen(app)
+
+
+@pytest.fixture
+def world(live: Live) -> Live:
+    """Three hundred people who can take part, what they bought, and a draft and an experiment about them."""
+    with live.wiring.database.transaction() as session:
+        settle(session, live.clock)
+    live.call("PUT", "/v1/drafts/autumn", json={"document": document(key="autumn", name="Autumn")})
+    live.call("POST", "/v1/experiments", json=document())
+    live.call("PUT", "/v1/drafts/bare", json={"document": {"key": "bare", "name": "Bare"}})
+    return live
+
+
+def test_a_campaign_is_planned_over_the_users_there_are(world: Live, open_dashboard: Open) -> None:
+    app = open_page(open_dashboard("read"), "planner", way="campaign")
+    offered = widget(app, "selectbox", "Campaign").options
+    assert {"Autumn (draft of the wizard)", "Bare (draft of the wizard)"} < set(offered)
+    app.session_state["search"] = ""
+    app = open_page(app, "planner", way="campaign", campaign="experiment:spring")
+    press(app, "Work out the plan")
+    assert figures(app)["Take part"] == "300"
+    table = app.dataframe[0].value
+    assert list(table["Metric"]) == ["bought", "revenue", "opted_out"]
+    assert list(table["Role"])[2] == "guardrail"
+    plan = world.call("POST", "/v1/plan", json={"campaign": document()})
+    assert table["Users needed"][0] == f"{plan['metrics'][0]['users_needed']:,}"
+    titles = [item.value for item in app.markdown]
+    assert "**Power by the size of the effect**" in titles
+    # Another assumption is another question, whose answer is not there yet.
+    widget(app, "number_input", "Users at the start").set_value(5000).run()
+    assert figures(app) == {}
+    press(app, "Work out the plan")
+    assert figures(app)["Take part"] == "300"
+    assert world.call("GET", "/v1/experiments")["items"][0]["status"] == "draft"
+
+
+def test_a_draft_that_is_not_finished_says_what_is_missing(world: Live, open_dashboard: Open) -> None:
+    app = open_page(open_dashboard("read"), "planner", way="campaign", campaign="draft:bare")
+    press(app, "Work out the plan")
+    assert "campaign.variants" in seen(app)
+    assert "Open the draft bare" in seen(app)
+
+
+def test_without_any_campaign_the_page_says_how_to_begin(open_dashboard: Open) -> None:
+    app = open_page(open_dashboard("write"), "planner", way="campaign")
+    assert "Design one first" in seen(app)
+    assert "New campaign" in seen(app)
