@@ -184,10 +184,10 @@ def _needed(document: Mapping[str, Any], name: str) -> float:
 
 
 def share_with_error(value: float, runs: int) -> str:
-    """A share of the runs with its Monte-Carlo error, sqrt(p (1 - p) / R); of none or all of them a bound at 95 % (3/R, the rule of three).
+    r"""A share of the runs with its Monte-Carlo error, sqrt(p (1 - p) / R); of none or all of them a bound at 95 % (3/R, the rule of three).
 
     >>> share_with_error(0.25, 300), share_with_error(0, 300), share_with_error(1, 300)
-    ('25.0% ± 2.5', '< 1.0%', '> 99.0%')
+    ('25.0% ±\xa02.5', '<\xa01.0%', '>\xa099.0%')
     """
     if value <= 0:
         return f"<\u00a0{300 / runs:.1f}%"
@@ -197,10 +197,12 @@ def share_with_error(value: float, runs: int) -> str:
 
 
 def amount_with_error(value: float, error: float) -> str:
-    """A mean over the runs with its Monte-Carlo error, as exact as that.
+    r"""A mean over the runs with its Monte-Carlo error, as exact as that; an expected value has none.
 
-    >>> amount_with_error(123.456, 2.34)
-    '123.5 ± 2.3'
+    >>> amount_with_error(123.456, 2.34), amount_with_error(1500, 0)
+    ('123.5 ±\xa02.3', '1,500')
     """
+    if error <= 0:
+        return formats.number(value, 0 if value >= 100 or value == 0 else 2)
     decimals = formats.decimals_for(error)
     return f"{formats.number(value, decimals)} ±\u00a0{formats.number(error, decimals)}"

@@ -201,10 +201,10 @@ def _known(value: float | None, written: Any) -> str:
 
 
 def percent(value: float) -> str:
-    """A chance or a share.
+    r"""A chance or a share.
 
     >>> percent(0.8), percent(0.99991)
-    ('80%', '> 99.9%')
+    ('80%', '>\xa099.9%')
     """
     return ">\u00a099.9%" if 0.999 < value < 1 else f"{100 * value:.3g}%"
 

@@ -31,7 +31,7 @@ class Reach:
 
 def reach_of(plan: Mapping[str, Any], document: Document) -> Reach:
     """Whom a start would reach, from a plan of the document. The cost is messages times the price of the metric `cost`."""
-    taking_part = _whole(at(plan, ("audience", "taking_part")))
+    taking_part = taking_part_of(plan)
     messages = _whole(at(plan, ("sending", "messages")))
     people = _whole(at(plan, ("sending", "people")))
     if people is None and taking_part is not None:
@@ -47,6 +47,15 @@ def reach_of(plan: Mapping[str, Any], document: Document) -> Reach:
         days=float(days) if isinstance(days, int | float) else None,
         cost=None if price is None or messages is None else price * messages,
     )
+
+
+def taking_part_of(plan: Mapping[str, Any]) -> int | None:
+    """Who takes part: of the audience as it is counted, or as many as somebody assumes."""
+    if at(plan, ("entry", "source")) == "given":
+        assumed = _whole(at(plan, ("entry", "by_the_end")))
+        if assumed is not None:
+            return assumed
+    return _whole(at(plan, ("audience", "taking_part")))
 
 
 def metric_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -77,7 +86,7 @@ def power_curve(plan: Mapping[str, Any], *, users: str, power: str) -> alt.Layer
         alt.X("users:Q", title=users, axis=alt.Axis(format=",d", tickCount=6, **_AXIS)),
         power=power,
         wanted=at(plan, ("power",)),
-        there=_whole(at(plan, ("audience", "taking_part"))),
+        there=taking_part_of(plan),
     )
 
 

@@ -1,19 +1,22 @@
 """How many users it takes, how long, and what so many are enough for: from a few numbers, or of a campaign over the users there are."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import streamlit
 
 from dashboard import access, formats
 from dashboard.calls import planning
 from dashboard.campaign.documents import with_value
-from dashboard.client import ApiError
-from dashboard.sizes import Asked, Figure, figures, guard_question, question
+from dashboard.client import ApiError, Client
+from dashboard.sizes import Asked, Figure, Size, figures, guard_question, question
 from dashboard.texts import say
 from dashboard.views import addressed, planner_campaign
 from dashboard.views.asked_fields import Fields, said
 from dashboard.views.campaign import plan_shown
+from dashboard.views.remembering import remembered
 
 WAYS: Final = ("numbers", "campaign")
 KINDS: Final = ("rate", "mean")
@@ -50,7 +53,7 @@ def _show_numbers() -> None:
     client = access.required().client
     try:
         with streamlit.spinner(say("planner.working")):
-            size = planning.size(client, question(asked))
+            size = _answered(client, "size", question(asked))
     except ApiError as error:
         fields.tell(error)
         return
@@ -59,7 +62,7 @@ def _show_numbers() -> None:
     asks = guard_question(asked, size.users_needed if asked.users is None else asked.users)
     if asks is not None:
         try:
-            guard = planning.size(client, asks)
+            guard = _answered(client, "guard", asks)
         except ApiError as error:
             guard_fields.tell(error)
     _show_figures(figures(size, asked, guard))
@@ -67,6 +70,12 @@ def _show_numbers() -> None:
         streamlit.caption(formats.plain(reason))
     plan_shown.show_curves(
         with_value({**size.document, "power": asked.power / 100}, ("audience", "taking_part"), asked.users)
+    )
+
+
+def _answered(client: Client, name: str, asks: Mapping[str, Any]) -> Size:
+    return remembered(
+        f"planner:{name}", json.dumps(asks, sort_keys=True), lambda: planning.size(client, asks)
     )
 
 

@@ -92,9 +92,8 @@ def _outcome(row: Outcome, found: Simulated, unit: str) -> tuple[str, dict[str, 
 def _column(row: Broadcast, found: Simulated, unit: str) -> tuple[str, dict[str, str]]:
     # Everybody at once is no draw: its numbers are expected values, and nothing is shipped or ended.
     drawn = row.policy != "fixed"
-    lost = amount_with_error(row.regret, row.regret_error) if drawn else f"{row.regret:,.3g}"
     return policy_name(row.policy), {
-        say("simulation.row.regret", unit=unit): lost,
+        say("simulation.row.regret", unit=unit): amount_with_error(row.regret, row.regret_error),
         say("simulation.row.got_best"): percent(row.got_best),
         say("simulation.row.messaged"): f"{row.messaged:,.0f}",
         **{

@@ -88,7 +88,12 @@ def _show_allocation(form: Form) -> None:
         if bandit.value("waves", "users") is None:
             bandit.percent(("waves", "share"), "wave", default=10.0)
     bandit.tell()
-    streamlit.page_link("views/simulation.py", label=say("new_campaign.simulate_bandit"))
+    kind = "experiment" if form.work.stored_as else "draft"
+    streamlit.page_link(
+        "views/simulation.py",
+        label=say("new_campaign.simulate_bandit"),
+        query_params={"campaign": f"{kind}:{form.work.key}"},
+    )
 
 
 def _show_assumptions(form: Form) -> None:

@@ -87,7 +87,7 @@ def test_a_campaign_is_planned_over_the_users_there_are(world: Live, open_dashbo
     widget(app, "number_input", "Users at the start").set_value(5000).run()
     assert figures(app) == {}
     press(app, "Work out the plan")
-    assert figures(app)["Take part"] == "300"
+    assert figures(app)["Take part"] == "5,000"
     assert world.call("GET", "/v1/experiments")["items"][0]["status"] == "draft"
 
 

@@ -232,6 +232,9 @@ def test_a_plan_says_whom_a_start_would_reach() -> None:
     unsent = {**PLAN, "sending": None}
     assert plan_answers.reach_of(unsent, document) == Reach(900, 600, None, None, None)
     assert plan_answers.reach_of({}, {"variants": []}) == Reach(None, None, None, None, None)
+    assumed = {**PLAN, "entry": {"source": "given", "by_the_end": 5000}}
+    assert plan_answers.reach_of(assumed, document).taking_part == 5000
+    assert plan_answers.taking_part_of({**PLAN, "entry": {"source": "given", "by_the_end": None}}) == 900
 
 
 def test_what_a_plan_cannot_tell_is_a_dash() -> None:
