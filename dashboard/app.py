@@ -33,6 +33,9 @@ def show() -> None:
     if current is None:
         sign_in.show(api_url)
         return
+    # A link from a page to itself leaves the browser's address as it was, and the next click would run the page of before.
+    # Nothing is changed here: an update, even an empty one, tells the browser what the address is.
+    streamlit.query_params.update({})
     page.run()
 
 
