@@ -136,7 +136,10 @@ def dashboard(
         str | None, typer.Option(help="Address of the API; TOUCHSTONE_API_URL when absent.")
     ] = None,
 ) -> None:
-    """Run the dashboard. It asks for an API key with the scope read (write, to start and stop experiments)."""
+    """Run the dashboard. It asks for an API key with the scope read (write, to start and stop experiments).
+
+    People sign in with their account where .streamlit/secrets.toml in this folder has a section [auth]; see docs/dashboard.md.
+    """
     command = dashboard_command(port=port, api_url=api_url or Settings.from_environment().api_url)
     # In place of this process, so that ending it ends the dashboard.
     os.execv(command[0], command)  # noqa: S606  # our own command

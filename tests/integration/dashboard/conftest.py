@@ -35,7 +35,10 @@ class Live:
 
     def call(self, method: str, path: str, **request: Any) -> Any:
         answer = httpx.request(
-            method, self.url + path, headers={"Authorization": f"Bearer {self.keys['admin']}"}, **request
+            method,
+            self.url + path,
+            headers={"Authorization": f"Bearer {self.keys['admin']}"},
+            **{"timeout": 60, **request},  # a busy machine compiles the first route slowly
         )
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
