@@ -66,7 +66,7 @@ class Issuer:
         """
         claims = self._claims(id_token)
         email = claims.get("email")
-        if not isinstance(email, str) or not email.strip():
+        if not isinstance(email, str) or not email.strip() or not email.isprintable():
             raise Refused("your account tells no e-mail; ask whoever runs it to release the scope email")
         # Some issuers write their booleans as text.
         if claims.get("email_verified") not in (True, "true"):

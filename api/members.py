@@ -37,9 +37,9 @@ def read_email(text: str) -> str:
     return email
 
 
-def find_member(session: Session, *, email: str) -> Member:
+def find_member(session: Session, *, email: str, to_change: bool = False) -> Member:
     """Raises NotFound."""
-    member = repository.find_member(session, read_email(email))
+    member = repository.find_member(session, read_email(email), to_change=to_change)
     if member is None:
         raise NotFound(f"{email} is not a member", field="email")
     return member
@@ -61,7 +61,7 @@ def put_member(
     could not undo it.
     """
     email, now = read_email(email), clock.now()
-    member = repository.find_member(session, email)
+    member = repository.find_member(session, email, to_change=True)
     if member is None:
         member = Member(email=email, role=role, disabled=disabled, created_at=now, updated_at=now)
         session.add(member)
@@ -82,7 +82,7 @@ def remove_member(
     session: Session, clock: Clock, *, actor: str, email: str, acting: str | None = None
 ) -> None:
     """Take a person off the list, and end what they are signed in with. Raises NotFound, and Conflict for oneself."""
-    member = find_member(session, email=email)
+    member = find_member(session, email=email, to_change=True)
     _refuse_oneself(member.email, acting)
     repository.end_sessions(session, member=member.email, at=clock.now())
     _note(session, clock, actor, "member.remove", member.email, before=_document(member))
@@ -95,7 +95,8 @@ def begin_session(
     """A key for somebody whose e-mail an issuer vouches for, good for `lifetime`. Raises Refused for whoever is not a member."""
     now = clock.now()
     repository.forget_sessions_before(session, moment=now - SESSIONS_KEPT)
-    member = repository.find_member(session, email.strip().lower())
+    # Whoever changes the role at this moment ends the sessions that there are: this one is among them, or has the new role.
+    member = repository.find_member(session, email.strip().lower(), to_change=True)
     if member is None:
         raise Refused(
             f"{email} is not a member here; ask an admin to add you, on the page Access or with "

@@ -26,8 +26,10 @@ def list_keys(session: Session, *, after_id: int, limit: int) -> Sequence[ApiKey
     ).all()
 
 
-def find_member(session: Session, email: str) -> Member | None:
-    return session.exec(select(Member).where(Member.email == email)).first()
+def find_member(session: Session, email: str, *, to_change: bool = False) -> Member | None:
+    """To change: nobody else signs in as this member, or changes what they may do, until this transaction ends."""
+    query = select(Member).where(Member.email == email)
+    return session.exec(query.with_for_update() if to_change else query).first()
 
 
 def list_members(session: Session, *, after_id: int, limit: int) -> Sequence[Member]:

@@ -53,6 +53,7 @@ def _filters() -> dict[str, str]:
             say("access.log.kind"),
             changes.KINDS,
             index=None,
+            placeholder=say("access.log.any"),
             key="kind",
             bind="query-params",
             help=say("access.log.kind_help"),

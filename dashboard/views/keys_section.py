@@ -100,6 +100,7 @@ def _show_form(current: Access) -> None:
             say("access.keys.scopes"),
             SCOPES,
             key="key_scopes",
+            placeholder=say("access.keys.choose"),
             format_func=lambda scope: f"{scope}: {say(f'access.keys.may.{scope}')}",
             help=say("access.keys.scopes_help"),
         )

@@ -17,6 +17,8 @@ from dashboard.views import asking, states
 PAGE: Final = "views/access.py"
 ROLES: Final = ("reader", "editor", "admin")
 WIDTHS: Final = (4, 1.6, 3, 1.3, 1.3)
+FIELDS: Final = ("member_email", "member_role", "member_off")
+_EDITING: Final = "member_editing"
 COLOURS: Final = {"reader": "gray", "editor": "blue", "admin": "violet"}
 
 
@@ -36,6 +38,10 @@ def show(current: Access) -> None:
         return
     members, following = found
     _confirm(current)
+    # Beside a long list, the form that somebody was put into would be out of sight at its end.
+    is_editing = streamlit.session_state.get(_EDITING, False)
+    if is_editing:
+        _show_form(current)
     if not members:
         streamlit.info(say("access.members.empty"), icon=":material/group_add:")
     for member in members:
@@ -45,7 +51,8 @@ def show(current: Access) -> None:
         streamlit.page_link(
             PAGE, label=say("access.next_page"), icon=":material/arrow_forward:", query_params=query
         )
-    _show_form(current)
+    if not is_editing:
+        _show_form(current)
 
 
 def _show_row(member: Member, *, is_oneself: bool) -> None:
@@ -71,7 +78,8 @@ def _show_row(member: Member, *, is_oneself: bool) -> None:
 
 
 def _edit(member: Member) -> None:
-    """Put somebody into the form below."""
+    """Put somebody into the form."""
+    streamlit.session_state[_EDITING] = True
     streamlit.session_state["member_email"] = member.email
     streamlit.session_state["member_role"] = member.role
     streamlit.session_state["member_off"] = member.disabled
@@ -124,7 +132,8 @@ def _confirm(current: Access) -> None:
         return done
 
     if asking.confirmed("member", words, yes=yes, act=acted, area="access"):
-        del streamlit.session_state["member_asked"]
+        for name in ("member_asked", _EDITING, *FIELDS):
+            streamlit.session_state.pop(name, None)
         streamlit.rerun()
 
 

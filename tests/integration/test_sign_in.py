@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -184,6 +185,8 @@ def test_a_signature_must_be_the_issuers(
         ({"email_verified": 1.5}, "has been verified as yours"),
         ({"email": None}, "tells no e-mail"),
         ({"email": ["ada@example.com"]}, "tells no e-mail"),
+        ({"email": "ada\x00@example.com"}, "tells no e-mail"),
+        ({"email": "\u202eada@example.com"}, "tells no e-mail"),
         ({"email": "eve@example.com"}, "eve@example.com is not a member here; ask an admin to add you"),
     ],
 )
@@ -294,3 +297,18 @@ def test_without_an_issuer_there_is_no_such_sign_in(
         answer = client.post("/v1/sessions", json={"id_token": "x"})
     assert answer.status_code == 409
     assert "set TOUCHSTONE_OIDC_ISSUER" in answer.json()["detail"]
+
+
+def test_who_signs_in_while_their_role_is_changed_gets_the_new_one(
+    http: TestClient, wiring: Wiring, ada: str, sign_in: SignIn
+) -> None:
+    answers: list[Response] = []
+    thread = Thread(target=lambda: answers.append(sign_in()))
+    with wiring.database.transaction() as session:
+        members.put_member(session, wiring.clock, actor="test", email=ADA, role=Role.READER)
+        session.flush()
+        thread.start()
+        thread.join(timeout=1)  # it must wait for us, so it cannot have ended
+        assert not answers
+    thread.join()
+    assert self_of(http, answers[0].json()["key"]).json()["scopes"] == ["read"]

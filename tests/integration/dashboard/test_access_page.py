@@ -61,6 +61,7 @@ def test_a_member_is_switched_off_and_removed_after_a_question(live: Live, open_
     press(app, "Yes, save it")
     assert live.call("GET", "/v1/members/ada@example.com")["disabled"] is True
     assert "switched off" in seen(app)
+    assert widget(app, "text_input", "E-mail").value == ""
     assert "What they did stays in the log" in seen(press(app, "Remove"))
     press(app, "No, leave it")
     assert len(live.call("GET", "/v1/members")["items"]) == 1
