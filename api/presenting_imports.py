@@ -8,7 +8,6 @@ from api.schemas import ImportAnswer, ImportQualityAnswer
 from targeting.models import ImportRun, Pull
 from targeting.pulls import service as pulls
 
-
 LISTED_REJECTS: Final = 20
 """A list of imports has the first rejected rows of each; one import has all that are kept."""
 

@@ -4,7 +4,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, Any
 from urllib.parse import quote
 
 import httpx
@@ -17,8 +17,6 @@ from dashboard.reading import (
     read_outbox,
     read_quality,
 )
-
-PAGE_SIZE: Final = 100
 
 Params = Mapping[str, str | int | float | bool | Sequence[str]]
 
@@ -100,17 +98,6 @@ class Client:
     def outbox(self, key: str) -> Outbox:
         """What became of the messages of the experiment."""
         return read_outbox(self.get("/v1/delivery/summary", params={"experiment": key}))
-
-    def imports(self) -> list[ImportRun]:
-        """The newest imports, at most `PAGE_SIZE`."""
-        page = self.get("/v1/imports", params={"limit": PAGE_SIZE})
-        items = page.get("items") if isinstance(page, Mapping) else None
-        try:
-            if isinstance(items, list):
-                return [read_import(item) for item in items]
-        except Unreadable as error:
-            raise self.unreadable("/v1/imports") from error
-        raise self.unreadable("/v1/imports")
 
     def import_run(self, run_id: int) -> tuple[ImportRun, Quality | None]:
         """One import and the quality of its data."""

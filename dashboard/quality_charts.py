@@ -8,6 +8,7 @@ import altair as alt
 from dashboard import formats
 from dashboard.charts import BLUE, FONT_SIZE, GREY, VERMILLION
 from dashboard.documents import QualityColumn
+from dashboard.texts import say
 
 ORANGE: Final = "#E69F00"
 COLOURS: Final = {"ok": BLUE, "look": ORANGE, "bad": VERMILLION}
@@ -48,7 +49,7 @@ def completeness(columns: Sequence[QualityColumn]) -> alt.LayerChart | None:
     )
     x = alt.X(
         "filled:Q",
-        title="Rows in which the column is filled (%)",
+        title=say("import_quality.axis"),
         # Room for the number beside a full bar.
         scale=alt.Scale(domain=[0, 110], nice=False),
         axis=alt.Axis(

@@ -10,8 +10,8 @@ from typing import Any, Final
 from dashboard import values
 from dashboard.calls.lists import page_of
 from dashboard.client import Client
-from dashboard.documents import Quality
-from dashboard.reading import read_quality
+from dashboard.documents import ImportRun, Quality
+from dashboard.reading import Unreadable, read_import, read_quality
 
 MEDIA_TYPES: Final = {
     "csv": "text/csv",
@@ -24,6 +24,7 @@ HEAD: Final = 262_144
 """So many bytes of a text file are looked at first."""
 PATIENCE: Final = 600.0
 """Seconds that a large file may take to be sent and read."""
+PAGE: Final = 25
 PULLS: Final = 100
 
 
@@ -120,6 +121,16 @@ def begin(client: Client, file: File, mapping: Mapping[str, Any], *, source: str
     if number is None:
         raise client.unreadable("/v1/imports")
     return number
+
+
+def runs(client: Client, *, source: str = "", cursor: str = "") -> tuple[list[ImportRun], str | None]:
+    """Imports by file and by pull, the newest first, of one source or of all."""
+    path = "/v1/imports"
+    items, following = page_of(client, path, {"source": source, "cursor": cursor}, limit=PAGE)
+    try:
+        return [read_import(item) for item in items], following
+    except Unreadable as error:
+        raise client.unreadable(path) from error
 
 
 def pulls(client: Client) -> Sequence[Pull]:

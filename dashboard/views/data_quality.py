@@ -1,57 +1,114 @@
-"""The list of imports, each with the light of its quality."""
+"""The list of imports, each with the light of its quality, and the pulls that bring some of them."""
 
 from typing import Final
 
 import streamlit
 
 from dashboard import access, formats
-from dashboard.client import ApiError
+from dashboard.calls import imports
+from dashboard.calls.imports import Pull
+from dashboard.client import Client
 from dashboard.documents import ImportRun
+from dashboard.texts import say
 from dashboard.views import states
 
+PAGE: Final = "views/data_quality.py"
+IMPORT: Final = "views/import_quality.py"
 WIDTHS: Final = (3.4, 2.4, 1.2, 1.2, 1.2, 1.2, 1.6)
-HEADINGS: Final = ("Source", "When", "Rows", "New", "Changed", "Rejected", "Quality")
+HEADINGS: Final = ("source", "when", "rows", "new", "changed", "rejected", "quality")
+COUNTS: Final = ("rows", "created", "updated", "rejected")
 
 
 def show() -> None:
-    client = access.required().client
+    current = access.required()
     title, refresh = streamlit.columns([5, 1], vertical_alignment="bottom")
-    title.header("Data quality", anchor=False)
-    refresh.button("Refresh", icon=":material/refresh:", width="stretch")
-    try:
-        with streamlit.spinner("Loading imports .."):
-            runs = client.imports()
-    except ApiError as error:
-        states.show_error(error)
+    title.header(say("app.page.data_quality"), anchor=False)
+    refresh.button(say("data_quality.refresh"), icon=":material/refresh:", width="stretch")
+    source = streamlit.query_params.get("source", "")
+    cursor = streamlit.query_params.get("cursor", "")
+    found = states.fetched(
+        f"imports:{source}:{cursor}", lambda: imports.runs(current.client, source=source, cursor=cursor)
+    )
+    if found is None:
         return
-    if not runs:
-        streamlit.info(
-            "Nobody has been imported yet. Bring people in with `touchstone import users FILE` or a pull; "
-            "what their data is like is then told here.",
-            icon=":material/upload_file:",
-        )
-        return
+    runs, following = found
+    if source:
+        with streamlit.container(horizontal=True, vertical_alignment="center"):
+            streamlit.markdown(say("data_quality.only", source=formats.plain(source)), width="content")
+            streamlit.page_link(PAGE, label=say("data_quality.all"), icon=":material/filter_alt_off:")
+    if current.may_write:
+        streamlit.page_link(IMPORT, label=say("users.bring"), icon=":material/upload_file:")
+    if runs:
+        _show_runs(runs, following, source)
+    else:
+        streamlit.info(say("data_quality.empty"), icon=":material/upload_file:")
+    _show_pulls(current.client)
+
+
+def _show_runs(runs: list[ImportRun], following: str | None, source: str) -> None:
     with streamlit.container(border=True):
         for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
-            column.markdown(f":small[{heading}]")
+            column.markdown(f":small[{say(f'data_quality.column.{heading}')}]")
     for run in runs:
         _show_row(run)
+    if following:
+        query = {"cursor": following, **({"source": source} if source else {})}
+        streamlit.page_link(
+            PAGE, label=say("data_quality.earlier"), icon=":material/arrow_forward:", query_params=query
+        )
 
 
 def _show_row(run: ImportRun) -> None:
     with streamlit.container(border=True):
-        source, when, rows, new, changed, rejected, light = streamlit.columns(
-            WIDTHS, vertical_alignment="center"
-        )
+        source, when, *counts, light = streamlit.columns(WIDTHS, vertical_alignment="center")
         source.page_link(
-            "views/import_quality.py",
-            label=f"**{formats.plain(run.source)}**",
-            query_params={"import": str(run.id)},
+            IMPORT, label=f"**{formats.plain(run.source)}**", query_params={"import": str(run.id)}
         )
         when.markdown(formats.plain(formats.moment(run.started_at)))
-        for place, name in ((rows, "rows"), (new, "created"), (changed, "updated"), (rejected, "rejected")):
+        for place, name in zip(counts, COUNTS, strict=True):
             place.markdown(formats.count(run.counts.get(name)))
         light.markdown(states.light_of_import(run))
+
+
+def _show_pulls(client: Client) -> None:
+    streamlit.subheader(say("data_quality.pulls.title"), anchor=False)
+    found = states.fetched("pulls", lambda: imports.pulls(client))
+    if found is None:
+        return
+    if not found:
+        streamlit.caption(say("data_quality.pulls.none"))
+    for pull in found:
+        _show_pull(pull)
+
+
+def _show_pull(pull: Pull) -> None:
+    with streamlit.container(border=True):
+        name, state, following = streamlit.columns([3, 3, 4], vertical_alignment="center")
+        name.page_link(
+            PAGE, label=f"**{formats.plain(pull.key)}**", query_params={"source": f"pull:{pull.key}"}
+        )
+        state.markdown(_state(pull))
+        if pull.enabled:
+            words = say(
+                "data_quality.pulls.next", every=pull.every, when=formats.plain(formats.moment(pull.next_at))
+            )
+            following.markdown(words)
+        if pull.error:
+            streamlit.error(
+                say("data_quality.pulls.failed", reason=formats.plain(pull.error)), icon=":material/error:"
+            )
+
+
+def _state(pull: Pull) -> str:
+    if pull.error:
+        return states.quality_light("failed")
+    if pull.running:
+        return states.quality_light("under_way")
+    return (
+        f":green[{say('data_quality.pulls.on')}]"
+        if pull.enabled
+        else f":gray[{say('data_quality.pulls.off')}]"
+    )
 
 
 if __name__ == "__main__":

@@ -102,22 +102,23 @@ def status_badge(status: str) -> str:
 
 
 QUALITY_LIGHTS: Final = {
-    "ok": f":green[:material/check_circle:{NBSP}ok]",
-    "look": f":orange[:material/info:{NBSP}look]",
-    "bad": f":red[:material/warning:{NBSP}bad]",
+    "ok": ":green[:material/check_circle: {word}]",
+    "look": ":orange[:material/info: {word}]",
+    "bad": ":red[:material/warning: {word}]",
+    "unknown": ":gray[:material/help: {word}]",
+    "failed": ":red[:material/error: {word}]",
+    "under_way": ":gray[:material/hourglass_empty: {word}]",
 }
-_NOT_KNOWN: Final = f":gray[:material/help:{NBSP}not{NBSP}known]"
-_FAILED: Final = f":red[:material/error:{NBSP}ended{NBSP}early]"
-_UNDER_WAY: Final = f":gray[:material/hourglass_empty:{NBSP}not{NBSP}finished]"
 
 
 def quality_light(light: str) -> str:
-    """ok, look or bad as a coloured word of Markdown."""
-    return QUALITY_LIGHTS.get(light, _NOT_KNOWN)
+    """ok, look or bad as a coloured word of Markdown; failed and under_way for imports that have no quality yet."""
+    known = light if light in QUALITY_LIGHTS else "unknown"
+    return QUALITY_LIGHTS[known].format(word=say(f"import_quality.lights.{known}")).replace(" ", NBSP)
 
 
 def light_of_import(run: ImportRun) -> str:
     """The light of an import's quality, or that it did not end well, or has not ended."""
     if run.error:
-        return _FAILED
-    return _UNDER_WAY if run.finished_at is None else quality_light(run.light)
+        return quality_light("failed")
+    return quality_light("under_way" if run.finished_at is None else run.light)

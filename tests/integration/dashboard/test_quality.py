@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from dashboard.calls import imports
 from dashboard.client import ApiError
 from targeting.imports.mapping import ImportMapping
 from targeting.imports.quality import FileProfile
@@ -66,6 +67,7 @@ def answers() -> dict[str, tuple[int, Any]]:
         "/v1/overview": (200, samples.overview(live=[])),
         "/v1/keys/self": (200, {"prefix": "a", "name": "me", "scopes": ["read"]}),
         "/v1/imports": (200, {"items": runs, "next_cursor": None}),
+        "/v1/pulls": (200, {"items": [], "next_cursor": None}),
         **{f"/v1/imports/{run['id']}": (200, run | {"quality": None}) for run in runs},
         "/v1/imports/1": (200, runs[2] | {"quality": quality_of(PEOPLE)}),
     }
@@ -153,7 +155,7 @@ def test_one_import_says_everything_in_words_and_draws_how_complete_it_is(signed
     ("number", "words"),
     [
         ("2", "It ended early: file: is damaged after row 5"),
-        ("3", "It is still running, or its process was stopped."),
+        ("3", "It is still running: 0 rows so far."),
         ("99", "there is no such import"),
         ("x", "Choose an import from the list"),
         ("", "Choose an import from the list"),
@@ -171,7 +173,7 @@ def test_the_client_reads_what_the_api_says(http: TestClient, keys: dict[str, st
         headers={"Authorization": f"Bearer {keys['write']}"},
     )
     client = client_with(http, keys["read"])
-    [run] = client.imports()
+    [run], _ = imports.runs(client)
     assert (run.source, run.light, run.counts["created"], len(run.rejects)) == ("crm", "bad", 9, 1)
     same, quality = client.import_run(run.id)
     assert (same, quality is not None) == (run, True)
