@@ -4,11 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from analysis.bandits.models import Reallocation
 from analysis.bandits.status import AllocationState
 from api.experiment_schemas import EpochAnswer
+from experiments.quantities import inside
 from experiments.stopped_arms import stopped_arms
 
 
@@ -44,6 +45,14 @@ class RetireRequest(_Request):
     planned: Planned = Field(
         description="keep: users who have the variant are sent what it promises; cancel: they are sent nothing more"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_what_is_planned(cls, value: object) -> object:
+        if isinstance(value, dict) and value.get("planned") is None:
+            words = "is required: keep (they are sent what it promises) or cancel (nothing more)"
+            raise inside("planned", words=words)
+        return value
 
 
 class RetiredAnswer(BaseModel):

@@ -28,6 +28,7 @@ from experiments.errors import (
     Unavailable,
 )
 from experiments.mistakes import place_of
+from experiments.quantities import INSIDE
 
 MEDIA_TYPE: Final = "application/problem+json"
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -133,7 +134,8 @@ def _problem_of(item: dict[str, Any]) -> Problem:
     if place == ("body",) and isinstance(item.get("input"), bytes):
         return Problem("body", "is not sent as JSON; say so with Content-Type: application/json")
     # "body", "query" and "path" say where a value was, which the name of the field says already.
-    path = place_of({**item, "loc": tuple(place[1:]) if len(place) > 1 else tuple(place)})
+    inner = len(place) > 1 or item["type"] == INSIDE
+    path = place_of({**item, "loc": tuple(place[1:] if inner else place)})
     return Problem(path, str(item["msg"]))
 
 

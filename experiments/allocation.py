@@ -109,6 +109,24 @@ class BanditAllocation(_Value):
             raise inside("leader", words="belongs to policy top_two, not to thompson")
         return value
 
+    @field_validator("waves", mode="before")
+    @classmethod
+    def _share_or_users(cls, value: object) -> object:
+        if value is None or isinstance(value, Mapping | Waves):
+            return value
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+        share, users = number if 0 < number < 1 else DEFAULT_WAVE, number if number >= 1 else 5000
+        such = (
+            ("", "such as ")
+            if share == number
+            else ("such as ", "")
+            if users == number
+            else ("such as ",) * 2
+        )
+        raise ValueError(
+            f"write a share of the audience, {such[0]}{{share: {share:g}}}, or a number of users, {such[1]}{{users: {users:g}}}"
+        )
+
     @field_validator("burn_in", mode="before")
     @classmethod
     def _users_alone(cls, value: object) -> object:

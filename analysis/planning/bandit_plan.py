@@ -154,7 +154,10 @@ def simulate_campaign(
         planned=design.allocation.policy,
         outcomes=outcomes,
         waves=broadcast,
-        notes=[*_notes(world, outcomes), *_of_waves(design, key, sizes, broadcast)],
+        notes=[
+            *_notes(world, list(rates), outcomes, design.plan.alpha),
+            *_of_waves(design, key, sizes, broadcast),
+        ],
     )
 
 
@@ -213,17 +216,24 @@ def _outcome(policy: Policy, found: BanditRuns, world: World, arms: Sequence[str
     )
 
 
-def _notes(world: World, outcomes: Sequence[PolicyOutcome]) -> list[str]:
+def _notes(world: World, arms: Sequence[str], outcomes: Sequence[PolicyOutcome], alpha: float) -> list[str]:
     notes = []
-    if bool(world.best.all()):
+    tied = [arm for arm, best in zip(arms, world.best, strict=True) if best]
+    if len(tied) == len(arms):
         notes.append(
-            "all arms are alike here: every declared winner is a wrong one, and there is nothing to regret"
+            "all arms are alike in this world, so there is nothing to find and nothing to regret: none should win, and what was checked is how often "
+            f"one is declared the best by mistake (at most in {100 * alpha:.3g} % of campaigns)"
+        )
+    elif len(tied) > 1:
+        notes.append(
+            f"{' and '.join(tied)} are alike in this world, so none of them should win, however many users come: a winner is declared by mistake, or of a worse arm"
         )
     if all(outcome.moved is None for outcome in outcomes if outcome.policy != "fixed"):
         notes.append(
             "no bandit ever moved traffic: too few users or conversions, or too few intervals after the first window has closed"
         )
-    if all(outcome.intervals_to_decision is None for outcome in outcomes):
+    # Where arms tie, no number of users tells them apart.
+    if len(tied) == 1 and all(outcome.intervals_to_decision is None for outcome in outcomes):
         notes.append("no run ended with a declared winner: more users or intervals are needed to know")
     return notes
 

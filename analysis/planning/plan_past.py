@@ -38,7 +38,11 @@ def reach_of(
         session, category=design.category, since=now - _MONTH, until=now - _DAY
     )
     if sent < FEWEST_MESSAGES or not arrived:
-        return 1.0, f"assumed: {sent:,} {design.category} messages of the last month are too few to tell"
+        recent, _ = planning_facts.deliveries(
+            session, category=design.category, since=now - _DAY, until=now + timedelta(microseconds=1)
+        )
+        said = f"assumed: {sent:,} {design.category} messages of the last month, without its last day, are too few to tell"
+        return 1.0, said + (f"; the {recent:,} of the last day may still arrive" if recent else "")
     return arrived / sent, f"{arrived:,} of {sent:,} {design.category} messages of the last month arrived"
 
 

@@ -122,7 +122,10 @@ def factor_term(effect: Mapping[str, Any]) -> str:
 
 
 def folded_warnings(report: Mapping[str, Any]) -> list[str]:
-    """The warnings; what is said in the same words of more than three variants is said once, at its first place."""
+    """The warnings; what is said in the same words of more than three variants is said once, at its first place, and what the list of checks says is not said again."""
+    checks = {
+        f"{check['check']} at {check['stage']}: {check['detail']}" for check in report.get("health", ())
+    }
     about = {
         f"{metric['metric']}, {effect['variant']} against {effect['control']}: ": (metric["metric"], effect)
         for metric in report["metrics"]
@@ -131,6 +134,8 @@ def folded_warnings(report: Mapping[str, Any]) -> list[str]:
     told: dict[tuple[str, str] | str, list[str]] = {}
     variants: dict[tuple[str, str] | str, list[Mapping[str, Any]]] = {}
     for said in report["warnings"]:
+        if said in checks:
+            continue
         prefix = next((each for each in about if said.startswith(each)), None)
         key: tuple[str, str] | str = said if prefix is None else (about[prefix][0], said[len(prefix) :])
         told.setdefault(key, []).append(said)

@@ -198,26 +198,23 @@ def why(
     if answer.reason.ndim:
         raise ValueError("words are for one experiment")
     code, arm = Reason(int(answer.reason)), int(answer.arm)
-    users, counted = evidence.users.sum(axis=(-3, -1)), evidence.conversions
-    converted = evidence.total.sum(axis=(-3, -1)) if counted is None else counted
     if code == Reason.TOLD:
         return None
-    if code == Reason.FEW_USERS:
-        return f"too thin: arm {names[arm]} has {users[arm]:.0f} of {policy.burn_in_users:g} users"
-    if code == Reason.FEW_CONVERSIONS:
-        return f"too thin: arm {names[arm]} has {converted[arm]:.0f} of {policy.burn_in_conversions:g} conversions"
-    if code == Reason.TAIL_UNKNOWN:
-        curve = estimate(evidence).curve
-        tail = 0.0 if curve is None else float(curve.tail)
-        return (
-            f"too early: {tail:.0f} of {TAIL} conversions are of users whose whole window has passed, "
-            "so nobody can know yet how many come late"
-        )
-    if code == Reason.FEW_WATCHED:
-        return (
-            f"too early: the {users[arm]:.0f} users of arm {names[arm]} are so young that they are worth "
-            f"{answer.effective_n[arm]:.0f} of {policy.burn_in_users:g} watched ones"
-        )
-    if code == Reason.NEVER_TOGETHER:
-        return "the active arms have had no users in one and the same epoch, so that nothing compares them"
-    return "no arm is active"
+    users, counted = evidence.users.sum(axis=(-3, -1)), evidence.conversions
+    converted = evidence.total.sum(axis=(-3, -1)) if counted is None else counted
+    curve = estimate(evidence).curve
+    tail = 0.0 if curve is None else float(curve.tail)
+    # Where a doubt is about all arms, those about one are not looked up.
+    name, has, sold, worth = (
+        (names[arm], users[arm], converted[arm], answer.effective_n[arm]) if arm >= 0 else ("", 0.0, 0.0, 0.0)
+    )
+    return {
+        Reason.FEW_USERS: f"too thin: arm {name} has {has:.0f} of {policy.burn_in_users:g} users",
+        Reason.FEW_CONVERSIONS: f"too thin: arm {name} has {sold:.0f} of {policy.burn_in_conversions:g} conversions",
+        Reason.TAIL_UNKNOWN: f"too early: {tail:.0f} of {TAIL} conversions are of users whose whole window has passed, "
+        "so nobody can know yet how many come late",
+        Reason.FEW_WATCHED: f"too early: the {has:.0f} users of arm {name} are so young that they are worth {worth:.0f} of "
+        f"{policy.burn_in_users:g} watched ones",
+        Reason.NEVER_TOGETHER: "the active arms have had no users in one and the same epoch, so that nothing compares them",
+        Reason.NO_ARMS: "no arm is active",
+    }[code]

@@ -36,6 +36,7 @@ def ahead(
     alpha: float = 0.05,
     planned_n: int | None = None,
     active: ArrayLike | None = None,
+    amounts: bool = False,
     maximise: bool = True,
 ) -> Ahead:
     """The arm that is ahead of each other one at level alpha / (K - 1), at this look and at every other one together.
@@ -45,10 +46,12 @@ def ahead(
 
     S is a sum over epochs whose terms have mean 0 when the arms are alike, whatever the earlier epochs made of the traffic, as N_t and the
     propensities of an epoch are fixed when it begins: the mixture martingale of Waudby-Smith et al. (arXiv 2103.06476, theorem 2.2) in its
-    variance V. The s2 are those of the arms themselves, or both that of the two pooled, whichever makes V larger: a bandit leaves one arm few users, in whom a large
-    amount is seldom met; until it is, their mean and their variance are both too low, and such an arm was called worse in 11 % of campaigns without any difference. V / (2 (s2_i + s2_j)) is the number of users that an even split of one epoch would have needed for it, so that for such
+    variance V. V / (2 (s2_i + s2_j)) is the number of users that an even split of one epoch would have needed for it, so that for such
     data p is that of `sequential.AlwaysValid`. An arm is declared best only when it is ahead of all others; with all K alike some arm must be ahead
     of one certain other, at most K/2 pairs, so that all looks and arms together err with a chance of at most alpha K / (2 (K - 1)) <= alpha.
+
+    amounts: not numbers that are 0 or 1. The s2 are then those of the arms themselves, or for both that of the two pooled, whichever makes V larger: a bandit leaves one arm few users, among
+    whom a large amount is seldom met, and until it is, their mean and their variance are both too low (decision 0063).
 
     n, total, total_squares: (.., T, K), of mature users only, epochs in the order of time. converters: users with a number above 0, as these; None: `total`. planned_n: users of two arms at the planned end; like alpha it
     must not change from look to look. Asymptotic: arms with fewer than `LEAST_CONVERSIONS` are not compared.
@@ -67,7 +70,9 @@ def ahead(
     within = np.maximum(squares - sums**2 / np.maximum(users, 1.0), 0.0).sum(axis=-2)
     s2 = within / np.maximum(freedom, 1.0)
     enough = mask & (sold.sum(axis=-2) >= LEAST_CONVERSIONS) & (s2 > 0)
-    se2, spread = _larger(found.se**2, s2, within, freedom)
+    se2, spread = _pairs(found.se**2), 2 * _pairs(s2)
+    if amounts:
+        se2, spread = _larger(found.se**2, s2, within, freedom)
     delta = found.mean[..., :, None] - found.mean[..., None, :]
     pairs = enough[..., :, None] & enough[..., None, :] & (se2 > 0) & ~np.eye(users.shape[-1], dtype=bool)
     x = (
@@ -87,12 +92,12 @@ def ahead(
     return Ahead(winner=np.where(over_all.any(axis=-1), over_all.argmax(axis=-1), -1), p_values=p)
 
 
+def _pairs(each: Floats) -> Floats:
+    return np.asarray(each[..., :, None] + each[..., None, :])
+
+
 def _larger(se2: Floats, s2: Floats, within: Floats, freedom: Floats) -> tuple[Floats, Floats]:
-    """Of each pair, (.., K, K): the squared error of its difference, and 2 (s2_i + s2_j), by the arms' own variances or by one of both, whichever is larger."""
-
-    def pairs(each: Floats) -> Floats:
-        return np.asarray(each[..., :, None] + each[..., None, :])
-
-    own, common = pairs(se2), pairs(within) / np.maximum(pairs(freedom), 1.0)
-    pooled = common * pairs(np.where(s2 > 0, se2 / np.where(s2 > 0, s2, 1.0), 0.0))
-    return np.maximum(own, pooled), np.where(pooled > own, 4 * common, 2 * pairs(s2))
+    """Of each pair, (.., K, K): the squared error of its difference and 2 (s2_i + s2_j), by the arms' own variances or by one of both."""
+    own, common = _pairs(se2), _pairs(within) / np.maximum(_pairs(freedom), 1.0)
+    pooled = common * _pairs(np.where(s2 > 0, se2 / np.where(s2 > 0, s2, 1.0), 0.0))
+    return np.maximum(own, pooled), np.where(pooled > own, 4 * common, 2 * _pairs(s2))

@@ -139,6 +139,7 @@ def _judge(
         converters=sold,
         alpha=alpha,
         planned_n=planned_n,
+        amounts=world.amounts is not None,
         maximise=world.maximise or world.price > 0,
     ).winner
     winner[open_] = found

@@ -1,6 +1,7 @@
 """`simulate`: which allocation policy suits a campaign, tried on a world whose truth is known, before anybody is messaged."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from json import dumps
 from pathlib import Path
@@ -104,18 +105,18 @@ def simulate(
     design = read_design(read_document(file), library={})
     messaged = [variant.key for variant in design.variants if variant.message is not None]
     said = {
-        "rates": by_arm(rates, float, every=(), field="--rates", example="silence=0.04,coupon=0.06"),
-        "lift": by_arm(lift, float, every=_others(design), field="--lift", example="coupon=0.1"),
-        "values": by_arm(values, float, every=_all(design), field="--values", example="silence=40"),
+        "rates": by_arm(rates, _number, every=(), field="--rates", example="silence=0.04,coupon=0.06"),
+        "lift": by_arm(lift, _number, every=_others(design), field="--lift", example="coupon=0.1"),
+        "values": by_arm(values, _number, every=_all(design), field="--values", example="silence=40"),
         "value_lift": by_arm(
-            value_lift, float, every=_others(design), field="--value-lift", example="coupon=0.1"
+            value_lift, _number, every=_others(design), field="--value-lift", example="coupon=0.1"
         ),
-        "sd": by_arm(sd, float, every=_all(design), field="--sd", example="silence=30"),
+        "sd": by_arm(sd, _number, every=_all(design), field="--sd", example="silence=30"),
         "delay": by_arm(
             delay, _longer_than_nothing, every=_all(design), field="--delay", example="coupon=2d"
         ),
         "non_delivery": by_arm(
-            non_delivery, float, every=messaged, field="--non-delivery", example="coupon=0.1"
+            non_delivery, _number, every=messaged, field="--non-delivery", example="coupon=0.1"
         ),
         "users_per_interval": users_per_interval,
         "intervals": intervals,
@@ -157,6 +158,19 @@ def by_arm(
             raise Invalid(f"{part!r}: {error}; write it like {example}", field=field) from error
         found |= {arm: one} if equals else {key: one for key in every if key not in found}
     return found
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"is not a number{_as_share(text)}") from None
+
+
+def _as_share(text: str) -> str:
+    with suppress(ValueError):
+        return f", and {text} is {float(text.removesuffix('%')) / 100:g}"
+    return ""
 
 
 def _longer_than_nothing(text: str) -> timedelta:

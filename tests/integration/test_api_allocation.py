@@ -109,7 +109,16 @@ def test_a_variant_is_added_and_one_is_retired(running: TestClient, wiring: Wiri
     assert {each["field"] for each in wrong.json()["errors"]} == {"variant.weight"}
 
     path = f"{SPRING}/variants/reminder/retire"
-    assert running.post(path, json={"reason": "sold out"}).status_code == 422
+    unsaid = running.post(path, json={"reason": "sold out"})
+    assert (unsaid.status_code, unsaid.json()["errors"]) == (
+        422,
+        [
+            {
+                "field": "planned",
+                "message": "is required: keep (they are sent what it promises) or cancel (nothing more)",
+            }
+        ],
+    )
     retired = running.post(path, json={"reason": "sold out", "planned": "cancel"})
     assert retired.status_code == 200
     assert retired.json()["cancelled"] > 10

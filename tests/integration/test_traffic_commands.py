@@ -110,3 +110,12 @@ def test_what_is_not_there_is_told_in_one_line(
     assert "does not hold a variant: a mapping with key and message" in wrong.stderr
     unknown = touchstone("experiment", "weights", "autumn", *EVEN, "--reason", "x")
     assert (unknown.returncode, len(unknown.stderr.splitlines())) == (1, 1)
+
+
+def test_the_list_shows_what_was_shipped(touchstone: CommandLine, running: Database) -> None:
+    assert "coupon" not in touchstone("experiment", "list").stdout
+    shipped = touchstone("experiment", "ship", KEY, "--variant", "coupon", "--force", "--reason", "x")
+    assert shipped.returncode == 0
+    (row,) = [line for line in touchstone("experiment", "list").stdout.splitlines() if KEY in line]
+    assert "running" in row
+    assert "coupon" in row

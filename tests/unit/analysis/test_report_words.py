@@ -133,4 +133,11 @@ def test_what_is_said_of_many_variants_is_said_once():
         "last",
     ]
     few = {**body, "warnings": body["warnings"][:4]}
+    health = [
+        {"check": "srm", "stage": "assigned", "ok": False, "p_value": 1e-9, "detail": "sizes are wrong"},
+        {"check": "srm", "stage": "delivered", "ok": True, "p_value": 0.5, "detail": "as expected"},
+    ]
+    repeated = {**few, "health": health, "warnings": ["srm at assigned: sizes are wrong", *few["warnings"]]}
+    # The list of checks, which stands beside them, says it.
+    assert words.folded_warnings(repeated) == few["warnings"]
     assert words.folded_warnings(few) == few["warnings"]
