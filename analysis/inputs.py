@@ -69,7 +69,8 @@ class ArmFacts:
     """One arm.
 
     weight: its share of the traffic as it was really drawn (any positive scale; the mean propensity when weights
-    changed); 0 means that nobody should be in it. assigned: users assigned. mature: those whose window has closed.
+    changed); 0 means that nobody should be in it. assigned: users assigned. units: what was drawn, where users are drawn together
+    (households); None where each is drawn alone. mature: those whose window has closed.
     sends: False for a holdout arm. messages and reached are None where there are no messages at all (a file).
     aggregates: metric key -> sufficient statistics over the mature users; a metric that could not be computed is absent.
     compliance: the same for metrics that are to be told per user reached, with D = 1 for a user whom a message reached.
@@ -89,6 +90,7 @@ class ArmFacts:
     compliance: Mapping[str, Aggregate] = field(default_factory=dict)
     levels: Mapping[str, str] = field(default_factory=dict)
     epochs: Mapping[str, tuple[EpochFacts, ...]] = field(default_factory=dict)
+    units: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

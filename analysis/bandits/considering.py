@@ -24,6 +24,7 @@ from analysis.bandits.soundness import Soundness, check_split
 from analysis.bandits.waves import Wave, next_wave
 from analysis.facts.allocation_facts import gather_allocation, gather_drawn
 from analysis.facts.engines import FactsEngine, SessionFacts
+from analysis.facts.unit_facts import gather_units, shared_by
 from analysis.reports import copies
 from analysis.reports.evidence import made_with
 from analysis.reports.models import StoredReport
@@ -191,10 +192,13 @@ def _of_traffic(
     if reason is not None:
         # A report of such a copy decides nothing, either.
         return replace(undecided, reason=reason, doubt=reason)
+    asked: Any = {"engine": SessionFacts(session), "experiment_id": experiment.id, "as_of": now}
+    together = shared_by(design)
     sound = check_split(
         epochs,
-        gather_drawn(SessionFacts(session), experiment_id=experiment.id, as_of=now),
+        gather_drawn(**asked),
         method=design.plan.method,
+        units=gather_units(**asked, attributes=together) if together else None,
     )
     checked = _with(undecided, sample_ratio={"p_value": sound.p_value, "e_value": sound.e_value})
     checked = replace(checked, doubt=sound.doubt)

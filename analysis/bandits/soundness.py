@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from analysis.facts.allocation_facts import Drawn
+from analysis.facts.unit_facts import Units
 from analysis.stats import srm
 from analysis.stats.errors import InsufficientData
 from experiments.models import Epoch
@@ -30,8 +31,13 @@ class Soundness:
     doubt: str | None
 
 
-def check_split(epochs: Sequence[Epoch], drawn: Sequence[Drawn], *, method: Method) -> Soundness:
-    """Compare who was drawn with what was promised. method: with `fixed` (one look) the chi-square alarms as well."""
+def check_split(
+    epochs: Sequence[Epoch], drawn: Sequence[Drawn], *, method: Method, units: Units | None = None
+) -> Soundness:
+    """Compare who was drawn with what was promised. method: with `fixed` (one look) the chi-square alarms as well.
+
+    units: where users are drawn together (households), how many units were; they are compared then, for users of one are one draw.
+    """
     weights = {epoch.number: epoch.weights for epoch in epochs}
     for cell in drawn:
         promised = weights.get(cell.epoch, {}).get(cell.variant, 0.0)
@@ -50,7 +56,8 @@ def check_split(epochs: Sequence[Epoch], drawn: Sequence[Drawn], *, method: Meth
     variants = sorted({variant for number in numbers for variant in weights[number]})
     counts = np.zeros((len(numbers), len(variants)))
     for cell in drawn:
-        counts[numbers.index(cell.epoch), variants.index(cell.variant)] = cell.users
+        number = cell.users if units is None else units.get(cell.variant, {}).get(cell.epoch, 0)
+        counts[numbers.index(cell.epoch), variants.index(cell.variant)] = number
     shares = np.array([[weights[number].get(variant, 0.0) for variant in variants] for number in numbers])
     return _tested(counts, shares, method)
 

@@ -11,11 +11,10 @@ from analysis.certification import certify_facts
 from analysis.certification.certify import RUNS, SEED, Advance, Certificate, MetricData, certify, check_runs
 from analysis.certification.certify_facts import Drawn
 from analysis.facts.engines import FactsEngine, SessionFacts
-from analysis.facts.facts import ArmCounts, ExperimentFacts, group_metrics
+from analysis.facts.facts import group_metrics
 from analysis.files.file_facts import open_file
 from analysis.files.file_metrics import FileMetric, known_column, parse_metrics
 from analysis.files.files import MAX_VARIANTS, variants_of
-from analysis.inputs import Messages, Reached
 from analysis.reports import repository
 from analysis.reports.arms import traffic_shares
 from experiments.clock import Clock
@@ -53,7 +52,7 @@ def certify_experiment(
     for row in engine.fetch(certify_facts.assigned_query(experiment.id, as_of=as_of)):
         drawn.setdefault(row["variant"], {})[int(row["epoch"])] = int(row["assigned"])
     epochs = {epoch.number: epoch.weights for epoch in repository.epochs_of(session, experiment.id)}
-    shares = traffic_shares(design, _only_assigned(drawn), epochs)
+    shares = traffic_shares(design, drawn, epochs)
     weights = {
         variant.key: share for variant in design.variants if (share := shares.get(variant.key, 0.0)) > 0
     }
@@ -97,16 +96,6 @@ def certify_experiment(
         runs=runs,
         seed=seed,
         advance=advance,
-    )
-
-
-def _only_assigned(drawn: Mapping[str, Mapping[int, int]]) -> ExperimentFacts:
-    return ExperimentFacts(
-        arms={
-            variant: ArmCounts(assigned=epochs, messages=Messages(), reached=Reached())
-            for variant, epochs in drawn.items()
-        },
-        metrics={},
     )
 
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from analysis.facts import facts as fact_queries
 from analysis.facts.epoch_facts import EpochSums
 from analysis.facts.facts import ExperimentFacts
+from analysis.facts.unit_facts import Units
 from analysis.inputs import ArmFacts, EpochFacts, Messages, Reached
 from analysis.stats.aggregates import Aggregate
 from experiments.design import ExperimentDesign
@@ -25,10 +26,15 @@ def arms_of(
     epochs: Sequence[Epoch],
     compliance: Mapping[str, Mapping[str, Aggregate]] = MappingProxyType({}),
     by_epoch: EpochSums = MappingProxyType({}),
+    units: Units | None = None,
 ) -> tuple[ArmFacts, ...]:
-    """The arms in the order of the design, then any variant that has users but is not in the design (weight 0)."""
+    """The arms in the order of the design, then any variant that has users but is not in the design (weight 0).
+
+    units: where users are drawn together.
+    """
     weights = {epoch.number: epoch.weights for epoch in epochs}
-    shares = traffic_shares(design, found, weights)
+    users = {variant: arm.assigned for variant, arm in found.arms.items()}
+    shares = traffic_shares(design, users if units is None else units, weights)
     primary = found.metrics[primary_metric(design)]
     known = {variant.key: variant for variant in design.variants}
     definitions = design.metric_definitions()
@@ -54,6 +60,7 @@ def arms_of(
                 },
                 levels=known[key].levels if key in known else {},
                 epochs={metric: _epochs_of_arm(key, sums, weights) for metric, sums in by_epoch.items()},
+                units=None if units is None else sum(units.get(key, {}).values()),
             )
         )
     return tuple(arms)
@@ -74,12 +81,17 @@ def _epochs_of_arm(
 
 
 def traffic_shares(
-    design: ExperimentDesign, found: ExperimentFacts, weights: Mapping[int, Mapping[str, float]]
+    design: ExperimentDesign,
+    drawn_by_variant: Mapping[str, Mapping[int, int]],
+    weights: Mapping[int, Mapping[str, float]],
 ) -> Mapping[str, float]:
-    """The share of the traffic that each variant was meant to get: the weights of the epochs, by users drawn in each."""
+    """The share of the traffic that each variant was meant to get: the weights of the epochs, by how many were drawn in each.
+
+    drawn_by_variant: variant -> epoch -> users (or units that were drawn).
+    """
     drawn: dict[int, int] = {}
-    for arm in found.arms.values():
-        for number, users in arm.assigned.items():
+    for by_epoch in drawn_by_variant.values():
+        for number, users in by_epoch.items():
             drawn[number] = drawn.get(number, 0) + users
     if not drawn or not drawn.keys() <= weights.keys():
         return design.shares

@@ -16,6 +16,7 @@ from analysis.facts import facts as fact_queries
 from analysis.facts.compliance_facts import primary_compliance
 from analysis.facts.engines import FactsEngine, SessionFacts
 from analysis.facts.epoch_facts import EpochSums, gather_epochs
+from analysis.facts.unit_facts import gather_units, shared_by
 from analysis.inputs import AnalysisPlan, FactorSpec, MetricSpec
 from analysis.reports import cautions, copies, repository
 from analysis.reports.arms import arms_of, primary_metric
@@ -197,6 +198,14 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
             definitions=design.metric_definitions(),
             as_of=known_until,
         )
+    together, units = shared_by(design), None
+    if together:
+        units = gather_units(
+            facts or SessionFacts(session),
+            experiment_id=experiment_id,
+            attributes=together,
+            as_of=known_until,
+        )
     rules = design.plan.rules
     plan = AnalysisPlan(
         method=design.plan.method,
@@ -227,7 +236,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         as_of=as_of,
         plan=plan,
         metrics=metric_specs(design),
-        arms=arms_of(design, found, epochs=epochs, compliance=compliance, by_epoch=by_epoch),
+        arms=arms_of(design, found, epochs=epochs, compliance=compliance, by_epoch=by_epoch, units=units),
         factors=tuple(
             FactorSpec(key=factor.key, levels=tuple(level.key for level in factor.levels))
             for factor in design.factors

@@ -36,6 +36,8 @@ _LARGEST_LOG = 690.0
 def check_health(arms: Sequence[ArmFacts], method: Method) -> tuple[HealthCheck, ...]:
     """The sample-ratio checks: at assignment over all arms, at every later stage over the arms that send messages.
 
+    Where users are drawn together (households), units are counted at assignment, and nothing is told of later stages.
+
     At assignment the expected shares are the weights; later, the assigned counts. With the fixed method (one look) the
     chi-square alarm at p < 0.001 counts as well as the e-value's at 1000; with a sequential method, which is looked at
     daily, only the e-value does, because a daily chi-square raises false alarms. Only an alarm at assignment blocks.
@@ -83,9 +85,10 @@ def _strays(arms: Sequence[ArmFacts]) -> list[HealthCheck]:
 
 def _assigned(arms: Sequence[ArmFacts], method: Method) -> HealthCheck:
     active = [arm for arm in arms if arm.weight > 0 and math.isfinite(arm.weight)]
+    # Users who are drawn together are one draw: an odd household moves the sizes by all of its members.
     return _check(
         "assigned",
-        [arm.assigned for arm in active],
+        [arm.assigned if arm.units is None else arm.units for arm in active],
         [arm.weight for arm in active],
         [arm.variant for arm in active],
         method,
@@ -101,6 +104,14 @@ def _later(arms: Sequence[ArmFacts], stage: str, method: Method) -> HealthCheck 
     totals = [arm.assigned for arm in arms]
     if any(count is None for count in counts):
         return None
+    if any(arm.units is not None and arm.units < arm.assigned for arm in arms):
+        return HealthCheck(
+            check="srm",
+            stage=stage,
+            p_value=None,
+            ok=True,
+            detail="cannot tell: users are drawn in groups, and those of a group may get this far together",
+        )
     known = [count for count in counts if count is not None]
     names = [arm.variant for arm in arms]
     if any(count > total for count, total in zip(known, totals, strict=True)):

@@ -17,6 +17,7 @@ from analysis.facts.epoch_facts import gather_epochs
 from analysis.facts.event_facts import events_query, names_in
 from analysis.facts.outcome_facts import mature_query
 from analysis.facts.slice_facts import By, gather_by
+from analysis.facts.unit_facts import gather_units
 from analysis.warehouse.translation import ENGINES, render, translate, write
 from experiments.errors import Unavailable
 from experiments.metrics import MetricDefinition
@@ -79,6 +80,7 @@ def asked_beside(definitions: Mapping[str, MetricDefinition]) -> dict[str, Any]:
         "day": lambda engine: gather_by(engine, definitions=few, by=By(), **experiment),
         "country": lambda engine: gather_by(engine, definitions=few, by=By(attribute="country"), **experiment),
         "drawn": lambda engine: gather_drawn(engine, **experiment),
+        "units": lambda engine: gather_units(engine, attributes=("household", "city"), **experiment),
         **{
             f"bandit of {key}": lambda engine, metric=definitions[key]: gather_allocation(
                 engine, metric=metric, variants=("silence",), with_messages=True, **experiment
