@@ -43,3 +43,18 @@ def test_a_drift_makes_no_winner() -> None:
 def test_few_conversions_are_not_compared() -> None:
     assert ahead([[9000, 9000]], [[0, 300]], [[0, 300]]).winner == -1
     assert ahead([[9000, 0]], [[90, 0]], [[90, 0]]).p_values.tolist() == [[1, 1], [1, 1]]
+
+
+def test_of_amounts_the_larger_variance_counts() -> None:
+    """An arm with few users, in which no large amount was met yet, is no surer for that; with even arms it makes no difference."""
+    n, total, squares = [[9500, 500]], [[19_000, 400]], [[900_000, 2_000]]
+    sold = [[500, 25]]
+    own = ahead(n, total, squares, converters=sold).p_values[0, 1]
+    larger = ahead(n, total, squares, converters=sold, amounts=True).p_values[0, 1]
+    assert own < 1e-6
+    assert larger > 0.05
+    even = ([[5000, 5000]], [[9_000, 10_000]], [[450_000, 500_000]])
+    one, other = (
+        ahead(*even, converters=[[250, 260]], amounts=amounts).p_values for amounts in (False, True)
+    )
+    assert other == pytest.approx(one, rel=1e-9)

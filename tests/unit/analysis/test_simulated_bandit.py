@@ -131,6 +131,22 @@ def test_what_a_policy_is_told_of_money_is_what_had_happened() -> None:
     assert told.conversions[:, 1].tolist() == seen.converted[:, 0, 1].sum(axis=-1).tolist()
 
 
+def test_a_few_large_amounts_make_no_false_winners() -> None:
+    """Thompson sampling leaves one arm 50 users a day: until a large amount comes there, its mean and its variance are both too low."""
+    heavy = World(
+        rates=np.full(2, 0.05),
+        delays=np.zeros((2, 0)),
+        arrivals=np.full(30, 1000),
+        drift=np.ones(30),
+        amounts=(Amounts(40.0, 160.0),) * 2,
+    )
+    runs = simulate_bandit(
+        heavy, THOMPSON, shares=EVEN, runs=500, rng=np.random.default_rng(11), planned_n=30_000
+    )
+    # 13 % by the arms' own variances.
+    assert (runs.winner >= 0).mean() < 0.03
+
+
 def test_equal_arms_that_spend_unevenly_are_rarely_called_different() -> None:
     alike = replace(MONEY, rates=np.full(2, 0.05), amounts=(Amounts(40.0, 80.0),) * 2)
     runs = simulate_bandit(alike, THOMPSON, shares=EVEN, runs=400, rng=np.random.default_rng(1))
