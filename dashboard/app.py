@@ -10,7 +10,7 @@ from typing import Final
 import streamlit
 
 from dashboard import access, pages
-from dashboard.views import sidebar, sign_in
+from dashboard.views import frame, sidebar, sign_in
 
 DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
@@ -30,6 +30,9 @@ def show() -> None:
     # The pages are known before the sign-in too, so that a bookmark survives it.
     page = streamlit.navigation(pages.sections(current), position="sidebar" if current else "hidden")
     sidebar.show(current)
+    with streamlit.sidebar:
+        # Where it takes no room of the page's own.
+        frame.show()
     if current is None:
         sign_in.show(api_url)
         return

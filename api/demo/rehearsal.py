@@ -34,7 +34,7 @@ from experiments.errors import Unavailable
 from experiments.vocabulary import Scope
 from targeting.imports.storing import ImportSummary
 
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 180.0
 PHONE_NUMBER_ID: Final = "106540352242922"
 ACCOUNT_ID: Final = "102290129340398"
 
@@ -187,11 +187,15 @@ class Rehearsal:
         jobs.sync_templates(self.wiring)
 
     def start_campaign(self, design: Mapping[str, Any], *, window: timedelta) -> None:
-        """Create and start the campaign over the API, and let people begin to do what they would do anyway."""
-        answer = self.http.post("/v1/experiments", json=design)
-        _check(answer)
-        self.key = str(design["key"])
-        _check(self.http.post(f"/v1/experiments/{self.key}/start"))
+        """Create and start the campaign over the API, and let it take its course."""
+        _check(self.http.post("/v1/experiments", json=design))
+        key = str(design["key"])
+        _check(self.http.post(f"/v1/experiments/{key}/start"))
+        self.begin(key, window=window)
+
+    def begin(self, key: str, *, window: timedelta) -> None:
+        """Let a campaign that was started take its course, and people begin to do what they would do anyway."""
+        self.key = key
         # Enrolment is the first tick; what people do by themselves must not begin before they are assigned.
         jobs.plan(self.wiring)
         self.begun = self.clock.now()

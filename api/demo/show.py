@@ -71,7 +71,7 @@ def show(
                 port=port,
             )
         )
-        _start_dashboard(stack, rehearsal, dashboard_port, folder)
+        start_dashboard(stack, rehearsal, dashboard_port, folder)
         console.print(f"API        {rehearsal.url}/docs")
         console.print(f"dashboard  http://127.0.0.1:{dashboard_port}")
         console.print(f"sign in    {rehearsal.keys['write']}", soft_wrap=True)
@@ -79,7 +79,7 @@ def show(
         write_people(crm, people, now=rehearsal.clock.now(), rng=np.random.default_rng(seed))
         summary = rehearsal.import_people(crm)
         console.print(f"imported   {summary.created} people, {summary.rejected} rows rejected")
-        rehearsal.load_world(people_path=_world_file(crm), behaviour=BEHAVIOUR)
+        rehearsal.load_world(people_path=world_file(crm), behaviour=BEHAVIOUR)
         rehearsal.start_campaign(design, window=timedelta(days=9))
         console.print(f"started    {design['key']}: {design['name']}\n")
         _watch(console, rehearsal)
@@ -100,7 +100,8 @@ def _wait_for_interrupt() -> None:
         return
 
 
-def _start_dashboard(stack: ExitStack, rehearsal: Rehearsal, port: int, folder: Path) -> None:
+def start_dashboard(stack: ExitStack, rehearsal: Rehearsal, port: int, folder: Path) -> None:
+    """Serve the dashboard of a rehearsal from a process of its own until `stack` is closed; its log lies in `folder`."""
     log = stack.enter_context((folder / "dashboard.log").open("wb"))
     command = dashboard_command(port=port, api_url=rehearsal.url)
     process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603  # our own command
@@ -124,7 +125,7 @@ def _start_dashboard(stack: ExitStack, rehearsal: Rehearsal, port: int, folder: 
     wait_until(ready, what="the dashboard")
 
 
-def _world_file(crm: Path) -> Path:
+def world_file(crm: Path) -> Path:
     """The people of the CSV as the simulator's world knows them."""
     target = crm.with_suffix(".world.jsonl")
     with crm.open(newline="", encoding="utf-8") as source, target.open("w", encoding="utf-8") as sink:
