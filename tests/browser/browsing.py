@@ -26,7 +26,9 @@ def chromium() -> Iterator[Browser]:
 
 def opened(browser: Browser, url: str, **context: Any) -> Page:
     """The dashboard in a window of its own, before the sign-in."""
-    page = browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", "timezone_id": "Europe/Amsterdam"} | context).new_page()
+    page = browser.new_context(
+        **{"viewport": DESKTOP, "locale": "en-GB", "timezone_id": "Europe/Amsterdam"} | context
+    ).new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(url)
     settled(page)

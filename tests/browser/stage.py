@@ -73,12 +73,16 @@ def fill(stage: Stage, *, people: int) -> None:
     """What an installation holds after two weeks: a campaign that ran, segments, a list, a rule, a draft, a paused one."""
     crm = people_of(stage, people)
     with crm.open("rb") as file:
-        stage.call("POST", "/v1/imports", params={"source": "crm"}, files={"file": ("crm.csv", file, "text/csv")})
+        stage.call(
+            "POST", "/v1/imports", params={"source": "crm"}, files={"file": ("crm.csv", file, "text/csv")}
+        )
     with (stage.folder / "again.csv").open("w", encoding="utf-8") as file:
         file.write(crm.read_text(encoding="utf-8").replace("nl_NL", ""))
         file.write("u-wrong,12,Kim,NL,Europe/Nowhere,nl_NL,forty,yesterday,perhaps\n")
     with (stage.folder / "again.csv").open("rb") as file:
-        stage.call("POST", "/v1/imports", params={"source": "crm"}, files={"file": ("crm.csv", file, "text/csv")})
+        stage.call(
+            "POST", "/v1/imports", params={"source": "crm"}, files={"file": ("crm.csv", file, "text/csv")}
+        )
     _fill_audience(stage)
     design = yaml.safe_load((files("api.demo") / "campaign.yaml").read_text(encoding="utf-8"))
     assert design["key"] == CAMPAIGN
@@ -114,7 +118,13 @@ def _fill_audience(stage: Stage) -> None:
 
 
 def _others() -> list[dict[str, Any]]:
-    bought = {"key": "bought", "role": "primary", "kind": "proportion", "event": "Order Completed", "window": "3d"}
+    bought = {
+        "key": "bought",
+        "role": "primary",
+        "kind": "proportion",
+        "event": "Order Completed",
+        "window": "3d",
+    }
     message = {**TEMPLATE, "parameters": ["{{ user.first_name }}"], "link": "https://shop.example/hello"}
     welcome = {
         "key": "welcome",
