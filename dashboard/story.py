@@ -84,7 +84,7 @@ def _of_standing(standing: Standing) -> Iterator[Entry]:
         for name, at in told_of:
             last = name == told_of[-1][0]
             stage = told("users.stage", name.removesuffix("_at"))
-            yield Entry(at, "message", f"{about}: {stage}", message.because if last else "")
+            yield Entry(at, "message", f"{about}: {stage}", message.reason if last else "")
         if not told_of and message.state in WITHOUT_TIME and message.due_at is not None:
             state = told("users.message_state", message.state)
             yield Entry(message.due_at, "message", f"{about}: {state}", message.because)

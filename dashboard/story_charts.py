@@ -23,6 +23,8 @@ SHAPES: Final[dict[Kind, str]] = {
     "assignment": "diamond",
 }
 _LANE: Final = 44
+_WITH_HOURS: Final = 6
+"""Up to so many days, the axis has hours: several marks of one day would bear the same date."""
 _BELOW: Final = 70
 
 
@@ -42,10 +44,10 @@ def timeline(entries: Sequence[Entry]) -> alt.Chart | None:
         for entry in entries
     ]
     lanes = [names[kind] for kind in present]
-    one_day = len({row["at"][:10] for row in rows}) == 1
+    days = (max(entry.at for entry in entries) - min(entry.at for entry in entries)).days
     axis = alt.Axis(
         # Numbers only: Vega's names of days and months are English.
-        format="%H:%M" if one_day else "%Y-%m-%d",
+        format="%Y-%m-%d" if days > _WITH_HOURS else "%m-%d %H:%M",
         labelFontSize=FONT_SIZE,
         titleFontSize=FONT_SIZE,
         labelOverlap=True,

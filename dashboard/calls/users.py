@@ -15,6 +15,8 @@ STORY_PAGE: Final = 50
 CATEGORIES: Final = ("marketing", "utility", "authentication")
 TAGS: Final = "tags"
 """The attribute that holds tags."""
+TROUBLED: Final = frozenset({"failed", "unknown", "suppressed", "expired", "cancelled", "planned", "claimed"})
+"""States of a message that ask for a reason."""
 ERASED: Final = "erased:"
 """How the id of the empty row begins that is left of somebody who was erased."""
 
@@ -76,6 +78,11 @@ class Message:
     due_at: datetime | None
     next_at: datetime | None
     times: Mapping[str, datetime]
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, waits or did not go out; empty for one that went well, of which the times say everything."""
+        return self.because if self.state in TROUBLED or not self.times else ""
 
 
 @dataclass(frozen=True, slots=True)

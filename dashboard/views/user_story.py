@@ -145,7 +145,7 @@ def _message_row(message: Message, zone: ZoneInfo | None) -> dict[str, str]:
         say("users.standing.state"): told("users.message_state", message.state),
         say("users.standing.due"): _both(message.next_at or message.due_at, zone),
         say("users.standing.passed"): passed or formats.UNKNOWN,
-        say("users.standing.why"): message.because,
+        say("users.standing.why"): message.reason or formats.UNKNOWN,
     }
     return {formats.plain(name): formats.plain(value) for name, value in row.items()}
 
