@@ -46,9 +46,8 @@ class BackgroundImports:
     def _run(self, work: Callable[[Callable[[int], None]], None], begun: "Future[int]") -> None:
         try:
             work(begun.set_result)
-        except (
-            Exception
-        ) as error:  # a thread has nobody to raise to: the run has the reason, the log what nobody foresaw
+        # A thread has nobody to raise to: the run has the reason, and the log what nobody foresaw.
+        except Exception as error:  # noqa: BLE001  # as said above
             if not begun.done():
                 begun.set_exception(error)
             elif not isinstance(error, TouchstoneError):

@@ -158,7 +158,7 @@ def begin(wiring: Wiring, source: BinaryIO, order: ImportOrder, *, actor: str) -
     Raises what is wrong with the file as a whole, and Unavailable when others are under way. The file is kept until the end;
     the first rejected rows stay with the run. When the process is to end, the import ends early and says so.
     """
-    kept = tempfile.TemporaryFile()
+    kept = tempfile.TemporaryFile()  # noqa: SIM115  # open until the thread has read it
     shutil.copyfileobj(source, kept)
     kept.seek(0)
 
@@ -169,7 +169,7 @@ def begin(wiring: Wiring, source: BinaryIO, order: ImportOrder, *, actor: str) -
             )
 
     def work(began: Callable[[int], None]) -> None:
-        with kept, open(os.devnull, "w", encoding="utf-8") as nowhere:
+        with kept, Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             run(
                 wiring,
                 cast("BinaryIO", kept),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import streamlit
 
 from dashboard import access, formats, quality_charts
-from dashboard.client import Client
+from dashboard.client import ApiError, Client
 from dashboard.documents import ImportRun, Quality, QualityColumn
 from dashboard.formats import NBSP
 from dashboard.texts import say, told
@@ -61,10 +61,13 @@ def expect(run_id: int, rows: int | None) -> None:
 @streamlit.fragment(run_every=POLLED_EVERY)
 def _watch(run_id: int) -> None:
     """How far the import is; asked again every second, until it has ended."""
-    found = states.fetched(f"import:{run_id}", lambda: access.required().client.import_run(run_id))
-    if found is None:
+    try:
+        run, _ = access.required().client.import_run(run_id)
+    except ApiError as error:
+        states.leave_if_refused(error)
+        # Asked again by itself in a second: nothing to press.
+        streamlit.warning(formats.plain(str(error)), icon=":material/cloud_off:")
         return
-    run, _ = found
     if run.finished_at is not None:
         streamlit.rerun()
     rows = run.counts.get("rows", 0)

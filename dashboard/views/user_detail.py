@@ -1,16 +1,16 @@
 """One user: who they are, and below that what was chosen of their story, experiments, profile, consent and rights."""
 
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import streamlit
 
-from dashboard import access, formats, viewer
+from dashboard import access, formats
 from dashboard.access import Access
 from dashboard.calls import users
 from dashboard.calls.users import User
-from dashboard.texts import say, told
+from dashboard.texts import say
 from dashboard.views import acting, addressed, states, user_consent, user_profile, user_rights, user_story
+from dashboard.views.user_words import consent_words, phone_words, zone_words
 
 PAGE: Final = "views/users.py"
 SECTIONS: Final = ("story", "experiments", "profile", "consent", "rights")
@@ -67,32 +67,3 @@ def _show_facts(user: User) -> None:
     ]
     for place, (name, words) in zip([*streamlit.columns(3), *streamlit.columns(3)], facts, strict=True):
         place.markdown(f":small[{name}]  \n{formats.plain(words)}")
-
-
-def phone_words(user: User) -> str:
-    """The number, that there is one which this key may not see, or that there is none."""
-    return user.phone or say("users.has_phone" if user.has_phone else "users.no_phone")
-
-
-def zone_words(user: User) -> str:
-    """The user's own zone with the time that it is there."""
-    zone = own_zone(user)
-    if zone is None:
-        return formats.UNKNOWN
-    return say("users.own_time", zone=user.time_zone, time=f"{viewer.now().astimezone(zone):%H:%M}")
-
-
-def own_zone(user: User) -> ZoneInfo | None:
-    """The user's own zone; None when it is not known, or not known here."""
-    try:
-        return ZoneInfo(user.time_zone) if user.time_zone else None
-    except (KeyError, ValueError, OSError):
-        return None
-
-
-def consent_words(user: User) -> str:
-    said = [
-        say("users.agreed" if granted else "users.refused", category=told("common.category", name))
-        for name, granted, _ in user.consents
-    ]
-    return "; ".join(said) or say("users.no_consent")

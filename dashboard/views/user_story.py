@@ -12,7 +12,8 @@ from dashboard.calls.users import Message, Standing, User
 from dashboard.client import Client
 from dashboard.story import Entry
 from dashboard.texts import say, told
-from dashboard.views import states, user_detail
+from dashboard.views import states
+from dashboard.views.user_words import own_zone
 
 PAGE: Final = "views/users.py"
 
@@ -40,7 +41,7 @@ def show(user: User, client: Client) -> None:
     chart = story_charts.timeline(entries)
     if chart is not None:
         streamlit.altair_chart(chart, width="stretch", alt=say("users.story.alt"))
-    zone = user_detail.own_zone(user)
+    zone = own_zone(user)
     rows = [_row(entry, zone) for entry in entries]
     with streamlit.container(height=560 if len(rows) > 14 else "content"):
         streamlit.table(rows, border="horizontal", hide_index=True, alt=say("users.story.table"))
@@ -88,7 +89,7 @@ def show_standings(user: User, client: Client) -> None:
         streamlit.info(say("users.standing.none"), icon=":material/science:")
         streamlit.page_link("views/experiments.py", label=say("app.page.experiments"))
         return
-    zone = user_detail.own_zone(user)
+    zone = own_zone(user)
     streamlit.caption(say("users.standing.words"))
     for standing in standings:
         _show_standing(standing, zone)

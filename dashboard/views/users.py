@@ -10,6 +10,7 @@ from dashboard.calls.users import User
 from dashboard.client import ApiError
 from dashboard.texts import say, told
 from dashboard.views import asking, states, user_detail
+from dashboard.views.user_words import phone_words
 
 PAGE: Final = "views/users.py"
 WIDTHS: Final = (3, 2, 2, 3, 2.4)
@@ -80,7 +81,7 @@ def _show_row(item: User) -> None:
     with streamlit.container(border=True):
         user, phone, zone, consent, seen = streamlit.columns(WIDTHS, vertical_alignment="center")
         user.page_link(PAGE, label=f"**{formats.plain(item.user_id)}**", query_params={"user": item.user_id})
-        phone.markdown(formats.plain(user_detail.phone_words(item)))
+        phone.markdown(formats.plain(phone_words(item)))
         zone.markdown(formats.plain(item.time_zone) or formats.UNKNOWN)
         agreed = [told("common.category", name) for name, granted, _ in item.consents if granted]
         consent.markdown(formats.plain(", ".join(agreed)) if agreed else f":gray[{say('users.no_consent')}]")

@@ -58,7 +58,9 @@ def test_between_two_pages_of_events_nothing_is_told_twice_and_nothing_is_lost()
 
 def test_the_chart_has_a_lane_and_a_shape_for_each_kind_that_there_is() -> None:
     assert story_charts.timeline([]) is None
-    entries = story.merged([Event("Bought", at(0), {})], [ConsentWord("utility", False, at(300), "x", "")], [])
+    entries = story.merged(
+        [Event("Bought", at(0), {})], [ConsentWord("utility", False, at(300), "x", "")], []
+    )
     chart = story_charts.timeline(entries).to_dict()
     assert chart["encoding"]["y"]["sort"] == ["Did", "Consent"]
     assert chart["encoding"]["shape"]["scale"]["range"] == ["circle", "triangle-up"]
