@@ -43,9 +43,10 @@ def masked_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_numbers(value: Any) -> Any:
-    """The same of any JSON."""
+    """The same of any JSON; WhatsApp's ids of messages hold the number too, so they are cut."""
     if isinstance(value, str):
-        return _INTERNATIONAL.sub(lambda found: str(mask_phone(found[0])), value)
+        text = _WAMID.sub("wamid.\N{HORIZONTAL ELLIPSIS}", value)
+        return _INTERNATIONAL.sub(lambda found: str(mask_phone(found[0])), text)
     if isinstance(value, Mapping):
         return masked_attributes(value)
     return [without_numbers(each) for each in value] if isinstance(value, list) else value

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from api.masking import masked_attributes
+from api.masking import masked_attributes, without_numbers
 from api.models import ApiKey
 from api.schemas import (
     ConsentAnswer,
     ConsentRecordAnswer,
+    EventAnswer,
     ExperimentAnswer,
     KeyAnswer,
     MetricAnswer,
@@ -18,7 +19,7 @@ from experiments.models import Experiment, Metric
 from experiments.service import design_of
 from experiments.shipping import what_follows
 from experiments.vocabulary import Category, ExperimentStatus, Scope
-from targeting.models import Consent, ConsentRecord, User
+from targeting.models import Consent, ConsentRecord, Event, User
 
 
 def experiment_answer(experiment: Experiment, warnings: Sequence[str] = ()) -> ExperimentAnswer:
@@ -69,6 +70,13 @@ def consent_record_answer(row: ConsentRecord, principal: Principal) -> ConsentRe
         source=row.source,
         evidence=row.evidence if Scope.WRITE in principal.scopes else None,
     )
+
+
+def event_answer(event: Event, principal: Principal) -> EventAnswer:
+    answer = EventAnswer.model_validate(event, from_attributes=True)
+    if principal.sees_numbers:
+        return answer
+    return EventAnswer.model_validate(without_numbers(answer.model_dump(mode="json")))
 
 
 def metric_answer(metric: Metric) -> MetricAnswer:

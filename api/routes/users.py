@@ -21,7 +21,7 @@ from api.dependencies import (
     next_cursor,
 )
 from api.idempotency import IdempotentRoute
-from api.presenting import consent_record_answer, user_answer
+from api.presenting import consent_record_answer, event_answer, user_answer
 from api.requests import StrictRoute
 from api.schemas import (
     ConsentRecordAnswer,
@@ -121,12 +121,12 @@ def list_consents(
 
 @router.get("/{user_id}/events")
 def list_events(
-    session: ReadSession, _principal: Reader, user_id: UserId, cursor: Cursor, limit: Limit = 50
+    session: ReadSession, principal: Reader, user_id: UserId, cursor: Cursor, limit: Limit = 50
 ) -> Page[EventAnswer]:
     """What one user did, the latest first."""
     rows = events.list_of_user(session, user_id=user_id, before_id=cursor or None, limit=limit)
     return Page(
-        items=[EventAnswer.model_validate(row, from_attributes=True) for row in rows],
+        items=[event_answer(row, principal) for row in rows],
         next_cursor=next_cursor(rows, limit, lambda row: row.id),
     )
 

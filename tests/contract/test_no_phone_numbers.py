@@ -64,6 +64,7 @@ POSTS: Final[dict[str, Any]] = {
         "user_ids": ["u1", "u2"],
     },
     "/v1/plan": {"campaign": CAMPAIGN},
+    "/v1/plan/size": {"baseline": 0.1, "mde": 0.1},
     "/v1/simulate": {"campaign": CAMPAIGN, "world": {"rates": {"silence": 0.1, "coupon": 0.2}}, "runs": 60},
 }
 """What the scope read may send, by path."""
@@ -121,6 +122,8 @@ def places(wiring: Wiring, app: FastAPI, keys: dict[str, str]) -> dict[str, list
             "also": [{"at": f"home +{AREA}0193"}],
         }
         sent("POST", "/v1/identify", json={"userId": "u2", "traits": {"phone": f"+{AREA}0191", **traits}})
+        did = {"properties": {"to": f"+{AREA}0194", "n": 1}, "messageId": wamid(f"{AREA}0194")}
+        sent("POST", "/v1/track", json={"userId": "u3", "event": "Order Completed", **did})
         sent("POST", "/v1/alias", json={"userId": "u2", "previousId": "u9"})
         sent("PUT", "/v1/metrics/bought", json=METRIC)
         sent("PUT", "/v1/segments/dutch", json={"name": "Dutch", "condition": {"country": "NL"}})
@@ -146,9 +149,11 @@ def places(wiring: Wiring, app: FastAPI, keys: dict[str, str]) -> dict[str, list
         failed["recipient_id"] = f"{AREA}0101"
         unmatched = status("delivered", clock.now(), wamid=wamid(f"{AREA}0199"))
         changed = {"messages": [_system(f"{AREA}0150", f"{AREA}0151", clock.now())]}
+        said = text_from(f"+{AREA}0150", f"call me: +{AREA}0150", clock.now())
+        said["entry"][0]["changes"][0]["value"]["messages"][0]["id"] = wamid(f"{AREA}0150")
         for body_ in (
             statuses(failed, unmatched),
-            text_from(f"+{AREA}0150", f"call me: +{AREA}0150", clock.now()),
+            said,
             change_of("messages", changed),
             change_of("something_new", {"phone": f"+{AREA}0152"}),
         ):
