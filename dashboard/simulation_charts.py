@@ -21,7 +21,7 @@ def regrets(
     """What each policy loses, with the 95 % interval of the simulation. names: of the policies; title: of the axis."""
     if not rows:
         return None
-    data = [
+    data: list[dict[str, Any]] = [
         {
             "policy": names.get(row.policy, row.policy),
             "regret": row.regret,

@@ -1,6 +1,6 @@
 """What a simulation says: advice, pictures, and every number with its error."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit
 
@@ -62,8 +62,8 @@ def _show_advice(found: Simulated) -> None:
 
 def _show_pictures(
     rows: Sequence[Outcome | Broadcast],
-    users: dict[str, dict[str, float]],
-    names: dict[str, str],
+    users: Mapping[str, Mapping[str, float]],
+    names: Mapping[str, str],
     unit: str,
 ) -> None:
     left, right = streamlit.columns(2)
