@@ -79,9 +79,11 @@ def _cautions(found: Simulated, policy: str) -> list[str]:
     chosen = next((row for row in found.outcomes if row.policy == policy), None)
     said = []
     decided = [row for row in found.outcomes if row.intervals_to_decision is not None]
-    if not decided and not found.broadcast:
+    # Where several arms are the best, none of them should win, however long it takes.
+    to_find = len(found.best) == 1 and not found.broadcast
+    if not decided and to_find:
         said.append(say("simulation.advice.undecided"))
-    elif decided and not found.broadcast:
+    elif decided and to_find:
         first = min(decided, key=lambda row: row.intervals_to_decision or 0)
         mine = None if chosen is None else chosen.intervals_to_decision
         if first.policy != policy and (mine is None or (first.intervals_to_decision or 0) < mine):
