@@ -16,6 +16,7 @@ Path = tuple[str | int, ...]
 
 _PART: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 _WORDS: Final = re.compile(r"[^a-z0-9]+")
+_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _VERBATIM: Final = frozenset({"condition", "properties", "where"})
 LONGEST_KEY: Final = 63
 ORDER: Final = (
@@ -170,6 +171,15 @@ def key_from(name: str) -> str:
     ('wake-up-spring-2027', '')
     """
     return _WORDS.sub("-", name.lower()).strip("-")[:LONGEST_KEY].strip("-")
+
+
+def is_key(text: str) -> bool:
+    """Whether the API takes it as a key: Latin letters, digits, and then also `.`, `_` and `-`; at most 63 characters.
+
+    >>> is_key("quiet-60"), is_key("UK quiet"), is_key("-x")
+    (True, False, False)
+    """
+    return _KEY.fullmatch(text) is not None
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from dashboard.campaign.documents import path_of
+from dashboard.campaign.documents import at, path_of, written
 
 STEPS: Final = ("audience", "variants", "metrics", "plan", "review")
 _STEP_OF: Final = {
@@ -53,9 +53,29 @@ def by_step(mistakes: Sequence[Mistake]) -> Mapping[str, list[Mistake]]:
     return {step: [each for each in mistakes if step_of(each.field) == step] for step in STEPS}
 
 
+def is_touched(mistake: Mistake, field: str) -> bool:
+    """Whether a change of a field leaves open if a mistake is still one: it is about the field, or about what the field is in.
+
+    >>> is_touched(Mistake("variants[1].message", "give a template"), "variants[1].message.template")
+    True
+    """
+    return is_about(mistake, field) or bool(mistake.field) and is_about(Mistake(field, ""), mistake.field)
+
+
 def is_about(mistake: Mistake, field: str) -> bool:
     """Whether a mistake is about a field of the form: the field itself, or something inside of it."""
     return mistake.field == field or mistake.field.startswith((f"{field}.", f"{field}["))
+
+
+def place_of(document: Mapping[str, Any], field: str) -> str:
+    """A field as people know it: a row of variants, metrics or factors by its key instead of its number, where it has one.
+
+    >>> place_of({"variants": [{"key": "silence"}, {"key": "coupon"}]}, "variants[1].message.link")
+    'coupon.message.link'
+    """
+    path = path_of(field)
+    key = at(document, (*path[:2], "key")) if len(path) > 1 and isinstance(path[1], int) else None
+    return written((key, *path[2:])) if isinstance(key, str) and key else field
 
 
 def beside(step: str, by: int) -> str | None:

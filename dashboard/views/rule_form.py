@@ -14,6 +14,7 @@ from dashboard.views import (
     asking,
     condition_builder,
     condition_rows_form,
+    key_field,
     rule_actions_form,
     rule_dry_run,
     rule_trigger_form,
@@ -30,10 +31,7 @@ def show_new() -> None:
     if not current.may_write:
         streamlit.info(say("rules.may_not"), icon=":material/lock:")
         return
-    key = streamlit.text_input(
-        say("rules.form.key"), help=say("rules.form.key_help"), key="rule:new:key", max_chars=64
-    )
-    _show(current.client, "rule:new", key, {}, is_on=False)
+    _show(current.client, "rule:new", None, {}, is_on=False)
 
 
 def show_edit(key: str) -> None:
@@ -54,7 +52,7 @@ def show_edit(key: str) -> None:
     _show(current.client, f"rule:edit:{key}", key, rule.definition, is_on=rule.state == "on")
 
 
-def _show(client: Client, form: str, key: str, before: Mapping[str, Any], *, is_on: bool) -> None:
+def _show(client: Client, form: str, key: str | None, before: Mapping[str, Any], *, is_on: bool) -> None:
     name = streamlit.text_input(
         say("rules.form.name"),
         str(before.get("name") or ""),
@@ -62,6 +60,10 @@ def _show(client: Client, form: str, key: str, before: Mapping[str, Any], *, is_
         key=f"{form}:name",
         max_chars=200,
     )
+    if key is None:
+        key = key_field.show(
+            f"{form}:key", name, label=say("rules.form.key"), help=say("rules.form.key_help")
+        )
     streamlit.subheader(say("rules.form.when"), anchor=False)
     trigger = rule_trigger_form.show(client, f"{form}:trigger", before.get("trigger") or {})
     streamlit.subheader(say("rules.form.who"), anchor=False)

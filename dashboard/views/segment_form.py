@@ -9,7 +9,7 @@ from dashboard import access, formats
 from dashboard.calls import segments
 from dashboard.client import ApiError
 from dashboard.texts import say
-from dashboard.views import asking, condition_builder, states
+from dashboard.views import asking, condition_builder, key_field, states
 
 PAGE: Final = "views/segments.py"
 KINDS: Final = ("condition", "list")
@@ -22,8 +22,8 @@ def show_new() -> None:
         streamlit.info(say("segments.may_not"), icon=":material/lock:")
         return
     name = _name("", "segment:new")
-    key = streamlit.text_input(
-        say("segments.form.key"), help=say("segments.form.key_help"), key="segment:new:key", max_chars=64
+    key = key_field.show(
+        "segment:new:key", name, label=say("segments.form.key"), help=say("segments.form.key_help")
     )
     kind = streamlit.radio(
         say("segments.form.kind"),

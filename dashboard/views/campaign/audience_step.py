@@ -127,9 +127,12 @@ def _show_segment(client: Client, form: Form, condition: Mapping[str, Any]) -> N
         index=None,
         format_func=lambda option: f"{names.get(option, option)} ({option})",
         key=key,
+        placeholder=say("new_campaign.choose"),
         help=explained("segment"),
     )
-    if chosen and chosen != now:
+    if not chosen:
+        streamlit.warning(say("new_campaign.segment_not_chosen"), icon=":material/warning:")
+    elif chosen != now:
         form.put({"$inSegment": chosen}, "audience", "condition")
 
 

@@ -14,8 +14,7 @@ from dashboard.views.campaign.widgets import called
 
 
 def show_answers(plan: Mapping[str, Any], document: Document) -> None:
-    for sentence in items_at(plan, ("verdict",)):
-        streamlit.markdown(f"- {formats.plain(str(sentence))}")
+    show_verdict(plan)
     show_reach(plan, document)
     rows = plan_answers.metric_rows(plan)
     names = ("metric", "role", "base", "power", "finds", "users_needed", "days_needed")
@@ -83,6 +82,12 @@ def _show_curve(
         streamlit.dataframe(
             [dict(zip(columns, row, strict=True)) for row in rows], hide_index=True, alt=title
         )
+
+
+def show_verdict(plan: Mapping[str, Any]) -> None:
+    """What the users there are can show, in the API's sentences."""
+    for sentence in items_at(plan, ("verdict",)):
+        streamlit.markdown(f"- {formats.plain(str(sentence))}")
 
 
 def show_reach(plan: Mapping[str, Any], document: Document) -> None:

@@ -18,6 +18,8 @@ def show(client: Client, form: Form) -> None:
     campaign = form.work
     _show_yaml(form)
     show_mistakes(campaign)
+    if not at(campaign.document, ("hypothesis",)):
+        streamlit.warning(say("new_campaign.no_hypothesis"), icon=":material/edit_note:")
     for warning in campaign.warnings:
         streamlit.warning(formats.plain(warning))
     if campaign.stored_as and campaign.stored == campaign.document:
@@ -49,6 +51,7 @@ def show(client: Client, form: Form) -> None:
         if found is not None:
             streamlit.success(say("new_campaign.checked"), icon=":material/check:")
             plan_shown.show_reach(found, campaign.document)
+            plan_shown.show_verdict(found)
 
 
 def _show_yaml(form: Form) -> None:
@@ -97,6 +100,7 @@ def _confirm(client: Client, campaign: Work) -> None:
             )
         )
         plan_shown.show_reach(plan, campaign.document)
+        plan_shown.show_verdict(plan)
         streamlit.markdown(say("new_campaign.cannot_be_undone"))
         with streamlit.container(horizontal=True):
             yes = streamlit.button(say("new_campaign.start"), type="primary", icon=":material/rocket_launch:")

@@ -13,7 +13,7 @@ from dashboard import formats, viewer
 from dashboard.campaign import fields, steps
 from dashboard.campaign.documents import Path, at, with_value, written
 from dashboard.campaign.fields import Codec, Duration
-from dashboard.campaign.steps import Mistake, is_about
+from dashboard.campaign.steps import Mistake, is_about, is_touched
 from dashboard.texts import catalogue, say
 from dashboard.views.campaign.work import Work
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 Show = Callable[[str, str, str | None], Any]
 """A widget from its key, its label and its explanation."""
 _MOST: Final = 1_000_000_000
+# Streamlit's own are English in every language.
+_PLACEHOLDERS: Final = {False: "new_campaign.choose", True: "new_campaign.choose_or_type"}
 _A_MOMENT: Final[Codec[Any]] = fields.MOMENT
 _A_LOCAL_MOMENT: Final[Codec[Any]] = fields.LOCAL_MOMENT
 
@@ -47,7 +49,7 @@ class Form:
         """Go on with a document that was changed at `path`; what was said of that place is no longer known to be true."""
         if document != self.work.document:
             place = written(path)
-            self.work.mistakes = [each for each in self.work.mistakes if not is_about(each, place)]
+            self.work.mistakes = [each for each in self.work.mistakes if not is_touched(each, place)]
         self.work.document = document
 
     def remake(self, document: Mapping[str, Any]) -> None:
@@ -145,6 +147,7 @@ class Form:
                 key=key,
                 help=help,
                 accept_new_options=new,
+                placeholder=say(_PLACEHOLDERS[new]),
             )
             return chosen or ""
 
@@ -164,6 +167,7 @@ class Form:
                 key=key,
                 help=help,
                 accept_new_options=new,
+                placeholder=say(_PLACEHOLDERS[new]),
             )
             return tuple(chosen)
 
@@ -295,7 +299,8 @@ def show_mistakes(campaign: Work) -> None:
     streamlit.error(say("new_campaign.mistakes", count=len(campaign.mistakes)), icon=":material/error:")
     for step, mistakes in steps.by_step(campaign.mistakes).items():
         for mistake in mistakes:
-            field = f"`{mistake.field.replace('`', '')}` " if mistake.field else ""
+            place = steps.place_of(campaign.document, mistake.field).replace("`", "") if mistake.field else ""
+            field = f"`{place}` " if place else ""
             streamlit.markdown(
                 f"- **{say(f'new_campaign.step.{step}')}** {field}{formats.plain(mistake.message)}"
             )

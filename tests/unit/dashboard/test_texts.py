@@ -1,6 +1,7 @@
 """The catalogue of interface texts: whole in every language, and every text of the code is in it."""
 
 import ast
+import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,3 +85,18 @@ def test_every_text_of_the_catalogue_is_used() -> None:
         and not any(key.rsplit(".", depth)[0] in literals for depth in range(1, key.count(".") + 1))
     ]
     assert unused == []
+
+
+# Markup and code keep their own signs; what stands in a place is of any language.
+_OF_THE_CODE = re.compile(r"`[^`]*`|https?://\S+|:[a-z-]+\[|:material/[a-z_]+:")
+_HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:?!(]|[,;?!)][\u4e00-\u9fff]")
+
+
+def test_chinese_has_chinese_punctuation() -> None:
+    half = [
+        (key, words)
+        for key, text in texts.catalogue().items()
+        for words in _words(text, "zh")
+        if _HALF_WIDTH.search(_OF_THE_CODE.sub("", words))
+    ]
+    assert half == []
