@@ -3,14 +3,18 @@
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, ViewportSize, expect, sync_playwright
+
+from dashboard.pages import ADDRESSES
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
-PATIENCE: Final = 60_000
+PATIENCE: Final = 30_000
 """Milliseconds. A busy machine takes long; what never comes ends the test all the same."""
+BEGINS: Final = 3_000
+"""Milliseconds in which a page begins to answer."""
 DESKTOP: Final[ViewportSize] = {"width": 1400, "height": 1000}
 PHONE: Final[ViewportSize] = {"width": 400, "height": 800}
 
@@ -35,11 +39,12 @@ def opened(browser: Browser, url: str, **context: Any) -> Page:
     return page
 
 
-def sign_in(page: Page, key: str) -> None:
+def sign_in(page: Page, key: str, *, accepted: bool = True) -> None:
     page.locator("input[type=password]").fill(key)
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
-    expect(page.get_by_test_id("stSidebarNav")).to_be_attached(timeout=PATIENCE)
-    settled(page)
+    if accepted:
+        expect(page.get_by_test_id("stSidebarNav")).to_be_attached(timeout=PATIENCE)
+    changed(page)
 
 
 def settled(page: Page) -> None:
@@ -56,15 +61,75 @@ def go_to(page: Page, address: str) -> None:
     link = page.get_by_test_id("stSidebarNavLink").and_(page.locator(f"[href$='/{address}']"))
     link.first.click()
     expect(page).to_have_url(re.compile(rf"/{address}(\?.*)?$"), timeout=PATIENCE)
+    changed(page)
+
+
+def changed(page: Page) -> None:
+    """Wait until what was just done shows."""
+    # The run begins a moment after the click. One that is over before it could be seen is no harm.
+    with suppress(TimeoutError):
+        page.wait_for_selector("[data-test-script-state=running]", state="attached", timeout=BEGINS)
     settled(page)
 
 
-def field(page: Page | Locator, label: str) -> Locator:
-    """The input with exactly this label."""
-    return page.get_by_label(label, exact=True).and_(page.locator("input, textarea"))
-
-
-def press(page: Page, name: str) -> None:
+def press(page: Page, name: str | re.Pattern[str]) -> None:
     """Press the button that reads so."""
-    page.get_by_role("button", name=name).and_(page.locator(":visible")).first.click()
+    page.get_by_test_id("stMain").get_by_role("button", name=name).first.click()
+    changed(page)
+
+
+def choose(page: Page, question: str, answer: str, *, place: int = 0) -> None:
+    """Choose one of the answers that stand side by side. place: which of the questions that read so."""
+    question_of(page, question).nth(place).get_by_role("radio", name=answer, exact=True).click()
+    changed(page)
+    expect(question_of(page, question).nth(place).get_by_role("radio", name=answer, exact=True)).to_be_checked(timeout=PATIENCE)
+
+
+def question_of(page: Page, question: str) -> Locator:
+    return page.get_by_role("radiogroup", name=question, exact=True)
+
+
+def write(page: Page, label: str, text: str, *, place: int = 0) -> None:
+    """Write into a field, and leave it."""
+    field = page.get_by_test_id("stMain").get_by_label(label, exact=True).and_(page.locator("input, textarea")).nth(place)
+    field.fill(text)
+    field.press("Tab")
+    changed(page)
+
+
+def pick(page: Page, label: str, option: str, *, place: int = 0) -> None:
+    """Pick an option from a list that opens; what is not in it is typed, where that is allowed."""
+    box = list_of(page, label).nth(place)
+    box.fill(option)
+    box.press("Enter")
+    changed(page)
+    expect(box).to_have_value(re.compile(re.escape(option)), timeout=PATIENCE)
+
+
+def list_of(page: Page, label: str) -> Locator:
+    """Not by its role: while one list is open, the others are hidden from who looks for roles."""
+    return page.get_by_test_id("stMain").locator(f"input[role=combobox][aria-label='{label}']")
+
+
+def address_of(name: str) -> str:
+    """The address of the page whose file in `views/` is `name`."""
+    return "" if name == "home" else ADDRESSES.get(name, name)
+
+
+def open_experiment(page: Page, key: str) -> None:
+    """From the list to the page of an experiment."""
+    go_to(page, "experiments")
+    page.locator(f"a[href*='experiment={key}']").first.click()
+    expect(page).to_have_url(re.compile(rf"/result\?.*experiment={key}"), timeout=PATIENCE)
+    expect(page.get_by_test_id("stHeading").first).to_be_visible(timeout=PATIENCE)
     settled(page)
+
+
+def show_section(page: Page, place: int) -> str:
+    """Choose the section of the page of an experiment that stands at `place`; returns its name."""
+    choice = page.locator(".st-key-show").get_by_role("radio").nth(place)
+    name = choice.inner_text()
+    choice.click()
+    expect(choice).to_be_checked(timeout=PATIENCE)
+    settled(page)
+    return name

@@ -1,6 +1,7 @@
 """A whole installation for a browser: API, worker, simulated WhatsApp and dashboard, on a hurried clock, on loopback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -49,23 +50,26 @@ class Stage:
 @contextmanager
 def installation(folder: Path, *, days: float = DAYS, seconds: float) -> Iterator[Stage]:
     """Empty, with nobody in it. `days` pass in `seconds`."""
-    with ExitStack() as stack:
+    with ThreadPoolExecutor(1) as elsewhere, ExitStack() as stack:
+        # A browser is driven from a loop of events in this thread, where no other may begin; the end of a rehearsal needs one.
+        kept = ExitStack()
+        stack.callback(lambda: elsewhere.submit(kept.close).result())
         url = f"sqlite:///{folder}/touchstone.db"
-        rehearsal = stack.enter_context(Rehearsal(database_url=url, days=days, seconds=seconds))
+        rehearsal = kept.enter_context(Rehearsal(database_url=url, days=days, seconds=seconds))
         with rehearsal.wiring.database.transaction() as session:
             _row, rehearsal.keys["admin"] = security.create_key(
                 session, rehearsal.clock, actor="rehearsal", name="Ada", scopes=[Scope.ADMIN]
             )
         port = free_port()
-        start_dashboard(stack, rehearsal, port, folder)
+        start_dashboard(kept, rehearsal, port, folder)
         yield Stage(rehearsal, f"http://127.0.0.1:{port}", folder)
 
 
-def people_of(stage: Stage, count: int, *, source: str = "people") -> Path:
+def people_of(stage: Stage, count: int, *, behaviour: Mapping[str, Any] = BEHAVIOUR) -> Path:
     """A CSV of made-up people, whom the simulated WhatsApp knows as well."""
-    crm = stage.folder / f"{source}.csv"
+    crm = stage.folder / "people.csv"
     write_people(crm, count, now=stage.rehearsal.clock.now(), rng=np.random.default_rng(7))
-    stage.rehearsal.load_world(people_path=world_file(crm), behaviour=BEHAVIOUR)
+    stage.rehearsal.load_world(people_path=world_file(crm), behaviour=behaviour)
     return crm
 
 

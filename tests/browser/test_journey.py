@@ -1,0 +1,158 @@
+"""A marketer's way through the dashboard, in a real browser: from the sign-in to the winner. What is seen agrees with the API."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from api.demo.show import BEHAVIOUR
+from tests.browser.browsing import (
+    PATIENCE,
+    changed,
+    choose,
+    go_to,
+    list_of,
+    opened,
+    pick,
+    press,
+    show_section,
+    sign_in,
+    write,
+)
+from dashboard.views.result import SECTIONS
+from tests.browser.stage import Stage, installation, people_of
+
+PEOPLE: Final = 900
+COUPON_WORKS: Final[dict[str, Any]] = BEHAVIOUR | {
+    "templates": BEHAVIOUR["templates"] | {"spring_coupon": BEHAVIOUR["templates"]["spring_coupon"] | {"read": 0.9, "clicked": 0.6, "visit": 0.5}}
+}
+"""So well that a small audience shows it."""
+KEY: Final = "win-them-back"
+NAME: Final = "Win them back"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with installation(tmp_path_factory.mktemp("journey"), seconds=14) as found:
+        yield found
+
+
+def test_from_the_sign_in_to_the_winner(browser: Browser, stage: Stage) -> None:
+    page = opened(browser, stage.dashboard)
+    signed_in(page, stage)
+    imported(page, stage)
+    designed(page, stage)
+    launched(page, stage)
+    delivered(page, stage)
+    shipped(page, stage)
+
+
+def signed_in(page: Page, stage: Stage) -> None:
+    sign_in(page, "no-such-key-at-all", accepted=False)
+    expect(page.get_by_test_id("stAlert")).to_contain_text("not accepted", timeout=PATIENCE)
+    sign_in(page, stage.keys["write"])
+    expect(page.get_by_role("heading", name="Home")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_test_id("stSidebar")).to_contain_text("editor")
+
+
+def imported(page: Page, stage: Stage) -> None:
+    crm = people_of(stage, PEOPLE, behaviour=COUPON_WORKS)
+    with crm.open("rb") as file:
+        stage.call("POST", "/v1/imports", files={"file": ("crm.csv", file, "text/csv")})
+
+
+def designed(page: Page, stage: Stage) -> None:
+    go_to(page, "new-campaign")
+    write(page, "Name", NAME)
+    write(page, "Hypothesis", "A coupon brings back more of them than a reminder")
+    audience(page, stage)
+    press(page, "Next: Variants")
+    variants(page)
+    press(page, "Next: Metrics")
+    pick(page, "Event", "Visited")
+    write(page, "Name in the report", "visited")
+    write(page, "Harm that is tolerated", "0.15")
+    press(page, "Next: Plan")
+    press(page, "Work out the plan")
+    press(page, "Next: Review and launch")
+    press(page, "Check it")
+    expect(page.get_by_text("Nothing is wrong with the design")).to_be_visible(timeout=PATIENCE)
+
+
+def audience(page: Page, stage: Stage) -> None:
+    choose(page, "Who is it for?", "A condition")
+    press(page, "Attribute")
+    pick(page, "Attribute", "country")
+    pick(page, "Comparison", "is none of")
+    pick_many(page, "Values", "FR")
+    condition = {"country": {"$nin": ["FR"]}}
+    found = stage.call("POST", "/v1/segments/preview", json={"condition": condition})
+    expect(page.get_by_text(f"{found['count']:,} users")).to_be_visible(timeout=PATIENCE)
+    write(page, "Coverage (%)", "70")
+
+
+def pick_many(page: Page, label: str, *options: str) -> None:
+    box = list_of(page, label).first
+    for option in options:
+        box.fill(option)
+        box.press("Enter")
+        changed(page)
+    box.press("Escape")
+
+
+def variants(page: Page) -> None:
+    choose(page, "How are the variants made?", "Crossed factors")
+    for place, (level, template) in enumerate((("reminder", "spring_reminder"), ("coupon", "spring_coupon"))):
+        write(page, "Level", level, place=place)
+        pick(page, "Template", template, place=place)
+        write(page, "Variable 1", "{{ user.first_name }}", place=place)
+        write(page, "Where the link leads", "https://shop.example/spring", place=place)
+    write(page, "Variable 2", "SPRING10")
+    press(page, "Vary the send time")
+    expect(page.get_by_role("heading", name="5 arms")).to_be_visible(timeout=PATIENCE)
+
+
+def launched(page: Page, stage: Stage) -> None:
+    press(page, "Launch ..")
+    expect(page.get_by_role("heading", name=f"Start {NAME}?")).to_be_visible(timeout=PATIENCE)
+    assert stage.call("GET", f"/v1/experiments/{KEY}")["status"] == "draft"
+    press(page, "Yes, start it")
+    expect(page.get_by_text(f"{KEY} is started")).to_be_visible(timeout=PATIENCE)
+    assert stage.call("GET", f"/v1/experiments/{KEY}")["status"] == "running"
+
+
+def delivered(page: Page, stage: Stage) -> None:
+    """It is watched while it goes out, and when all has arrived."""
+    stage.rehearsal.begin(KEY, window=timedelta(days=9))
+    go_to(page, "delivery")
+    row = page.get_by_test_id("stTable").get_by_role("row").filter(has_text=KEY)
+    expect(row).to_contain_text("every one", timeout=PATIENCE)
+    stage.rehearsal.run(lambda *_: None, every=0.2)
+    books = stage.rehearsal.summary()
+    assert books["funnel"]["delivered"] > PEOPLE / 3
+    expect(row).to_contain_text(f"{books['funnel']['accepted']:,}", timeout=PATIENCE)
+    go_to(page, "experiments")
+    page.locator(f"a[href*='experiment={KEY}']").first.click()
+    changed(page)
+    show_section(page, SECTIONS.index("messages"))
+    funnel = page.get_by_test_id("stTable").filter(has_text="coupon.morning").last
+    expect(funnel).to_be_visible(timeout=PATIENCE)
+
+
+def shipped(page: Page, stage: Stage) -> None:
+    report = stage.rehearsal.report()
+    assert report["decision"]["action"] == "ship", report["decision"]
+    winner = report["decision"]["variant"]
+    assert winner.startswith("coupon."), report["decision"]
+    show_section(page, SECTIONS.index("result"))
+    press(page, "Look now")
+    expect(page.get_by_test_id("stMain")).to_contain_text(winner, timeout=PATIENCE)
+    press(page, re.compile("Ship$"))
+    expect(list_of(page, "Variant")).to_have_value(winner, timeout=PATIENCE)
+    assert not stage.call("GET", f"/v1/experiments/{KEY}")["shipped"]
+    press(page, "Yes, ship it")
+    expect(page.get_by_test_id("stAlert").filter(has_text=winner)).to_be_visible(timeout=PATIENCE)
+    assert stage.call("GET", f"/v1/experiments/{KEY}")["shipped"] == winner
