@@ -59,7 +59,7 @@ def is_touched(mistake: Mistake, field: str) -> bool:
     >>> is_touched(Mistake("variants[1].message", "give a template"), "variants[1].message.template")
     True
     """
-    return is_about(mistake, field) or bool(mistake.field) and is_about(Mistake(field, ""), mistake.field)
+    return is_about(mistake, field) or (bool(mistake.field) and is_about(Mistake(field, ""), mistake.field))
 
 
 def is_about(mistake: Mistake, field: str) -> bool:

@@ -82,7 +82,9 @@ def choose(page: Page, question: str, answer: str, *, place: int = 0) -> None:
     """Choose one of the answers that stand side by side. place: which of the questions that read so."""
     question_of(page, question).nth(place).get_by_role("radio", name=answer, exact=True).click()
     changed(page)
-    expect(question_of(page, question).nth(place).get_by_role("radio", name=answer, exact=True)).to_be_checked(timeout=PATIENCE)
+    expect(
+        question_of(page, question).nth(place).get_by_role("radio", name=answer, exact=True)
+    ).to_be_checked(timeout=PATIENCE)
 
 
 def question_of(page: Page, question: str) -> Locator:
@@ -91,7 +93,12 @@ def question_of(page: Page, question: str) -> Locator:
 
 def write(page: Page, label: str, text: str, *, place: int = 0) -> None:
     """Write into a field, and leave it."""
-    field = page.get_by_test_id("stMain").get_by_label(label, exact=True).and_(page.locator("input, textarea")).nth(place)
+    field = (
+        page.get_by_test_id("stMain")
+        .get_by_label(label, exact=True)
+        .and_(page.locator("input, textarea"))
+        .nth(place)
+    )
     field.fill(text)
     field.press("Tab")
     changed(page)

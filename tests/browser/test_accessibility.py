@@ -8,7 +8,17 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard.pages import NOT_IN_NAVIGATION, SECTIONS
-from tests.browser.browsing import DESKTOP, PATIENCE, PHONE, address_of, go_to, open_experiment, opened, settled, show_section, sign_in
+from tests.browser.browsing import (
+    PATIENCE,
+    PHONE,
+    address_of,
+    go_to,
+    open_experiment,
+    opened,
+    settled,
+    show_section,
+    sign_in,
+)
 from tests.browser.stage import CAMPAIGN, Stage
 
 PAGES = [name for names in SECTIONS.values() for name in names if name not in NOT_IN_NAVIGATION]

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from api.demo.show import BEHAVIOUR
+from dashboard.views.result import SECTIONS
 from tests.browser.browsing import (
     PATIENCE,
     changed,
@@ -22,12 +23,12 @@ from tests.browser.browsing import (
     sign_in,
     write,
 )
-from dashboard.views.result import SECTIONS
 from tests.browser.stage import Stage, installation, people_of
 
 PEOPLE: Final = 900
 COUPON_WORKS: Final[dict[str, Any]] = BEHAVIOUR | {
-    "templates": BEHAVIOUR["templates"] | {"spring_coupon": BEHAVIOUR["templates"]["spring_coupon"] | {"read": 0.9, "clicked": 0.6, "visit": 0.5}}
+    "templates": BEHAVIOUR["templates"]
+    | {"spring_coupon": BEHAVIOUR["templates"]["spring_coupon"] | {"read": 0.9, "clicked": 0.6, "visit": 0.5}}
 }
 """So well that a small audience shows it."""
 KEY: Final = "win-them-back"
