@@ -130,7 +130,7 @@ def test_it_speaks_chinese(live: Live, open_dashboard: Open) -> None:
     app = open_dashboard("admin")
     widget(app, "selectbox", "Language").set_value("zh").run()
     words = seen(open_page(app, "access"))
-    assert "最近登录:从未" in words
+    assert "最近登录：从未" in words
     assert "保存" in labels(app)
 
 
