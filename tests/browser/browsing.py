@@ -68,7 +68,7 @@ def go_to(page: Page, address: str) -> None:
 def changed(page: Page) -> None:
     """Wait until what was just done shows."""
     # The run begins a moment after the click. One that is over before it could be seen is no harm.
-    with suppress(TimeoutError):
+    with suppress(TookTooLong):
         page.wait_for_selector("[data-test-script-state=running]", state="attached", timeout=BEGINS)
     settled(page)
 
