@@ -24,7 +24,7 @@ from tests.integration.analysis_rows import Happened
 from tests.integration.command_line import CommandLine
 from tests.integration.enrolling import begin
 from tests.integration.people import REMINDER, SILENCE
-from tests.integration.planned_world import ABLE, DAY, HOUR, PLAN, document, plan, record, settle
+from tests.integration.planned_world import ABLE, DAY, HOUR, PLAN, document, plan, record, send, settle
 
 WINDOW = {"window": "7d"}
 READ = {"key": "read", "role": "primary", **WINDOW}
@@ -314,3 +314,25 @@ def test_on_the_command_line(touchstone: CommandLine, tmp_path: Path) -> None:
     shown = touchstone("plan", "campaign.yaml", "--reach", "0.9")
     assert "basket (primary)" in shown.stdout
     assert "earlier marketing campaigns" in " ".join(shown.stdout.split())
+
+
+def test_messages_of_the_last_day_may_still_arrive_and_are_told(
+    database: Database, clock: SteppedClock
+) -> None:
+    with database.transaction() as session:
+        settle(session, clock)
+        earlier = begin(session, clock, key="earlier")
+        for user in range(1, 121):
+            send(
+                session,
+                user=user,
+                at=clock.now() - 3 * HOUR,
+                state="read",
+                experiment_id=earlier.id or 0,
+                step=0,
+            )
+    made = plan(database, clock, document())
+    assert (made.reach, made.reach_source) == (
+        1.0,
+        "assumed: 0 marketing messages of the last month, without its last day, are too few to tell; the 120 of the last day may still arrive",
+    )

@@ -136,27 +136,6 @@ def test_who_is_at_the_cap_and_how_many_messages_arrive(
     assert plan(database, clock, document(), reach=0.9).reach == 0.9
 
 
-def test_messages_of_the_last_day_may_still_arrive_and_are_told(
-    database: Database, clock: SteppedClock, past: list[Happened]
-) -> None:
-    with database.transaction() as session:
-        earlier = begin(session, clock, key="earlier")
-        for user in range(1, 121):
-            send(
-                session,
-                user=user,
-                at=clock.now() - 3 * HOUR,
-                state="read",
-                experiment_id=earlier.id or 0,
-                step=0,
-            )
-    made = plan(database, clock, document())
-    assert (made.reach, made.reach_source) == (
-        1.0,
-        "assumed: 0 marketing messages of the last month, without its last day, are too few to tell; the 120 of the last day may still arrive",
-    )
-
-
 def test_experiments_of_one_layer_keep_their_users(
     database: Database, clock: SteppedClock, past: list[Happened]
 ) -> None:
