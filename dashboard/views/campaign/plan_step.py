@@ -171,4 +171,88 @@ def _show_plan(client: Client, form: Form) -> None:
         show_mistakes(work)
         streamlit.caption(say("new_campaign.no_plan_yet"))
         return
+<<<<<<< HEAD
     plan_shown.show_answers(found, work.document)
+=======
+    show_answers(found, work)
+
+
+def show_answers(plan: Mapping[str, Any], work: Work) -> None:
+    show_verdict(plan)
+    show_reach(plan, work)
+    rows = plan_answers.metric_rows(plan)
+    names = ("metric", "role", "base", "power", "finds", "users_needed", "days_needed")
+    table = [
+        {say(f"new_campaign.plan_column.{name}"): row[name] for name in names}
+        | {say("new_campaign.plan_column.role"): called("new_campaign.role", row["role"])}
+        for row in rows
+    ]
+    streamlit.dataframe(table, hide_index=True, alt=say("new_campaign.plan_table"))
+    for row in rows:
+        for reason in row["reasons"]:
+            streamlit.caption(formats.plain(f"{row['metric']}: {reason}"))
+    chart = plan_answers.power_curve(
+        plan, users=say("new_campaign.plan_column.users"), power=say("new_campaign.plan_column.power")
+    )
+    if chart is not None:
+        streamlit.markdown(f"**{say('new_campaign.curve')}**")
+        streamlit.altair_chart(chart, alt=say("new_campaign.curve_alt"))
+        with streamlit.expander(say("new_campaign.as_numbers")):
+            streamlit.dataframe(
+                [
+                    {
+                        say("new_campaign.plan_column.users"): users,
+                        say("new_campaign.plan_column.power"): power,
+                    }
+                    for users, power in plan_answers.curve_rows(plan)
+                ],
+                hide_index=True,
+                alt=say("new_campaign.curve"),
+            )
+    _show_simulation(plan)
+    for name in ("limits", "warnings", "assumptions"):
+        told = [formats.plain(str(line)) for line in items_at(plan, (name,))]
+        if told:
+            with streamlit.expander(f"{say(f'new_campaign.plan_notes.{name}')} ({len(told)})"):
+                streamlit.markdown("\n".join(f"- {line}" for line in told))
+
+
+def show_verdict(plan: Mapping[str, Any]) -> None:
+    """What the users there are can show, in the API's sentences."""
+    for sentence in items_at(plan, ("verdict",)):
+        streamlit.markdown(f"- {formats.plain(str(sentence))}")
+
+
+def show_reach(plan: Mapping[str, Any], work: Work) -> None:
+    """Whom a start would reach, in four numbers."""
+    reach = plan_answers.reach_of(plan, work.document)
+    cells = {
+        "taking_part": formats.count(reach.taking_part),
+        "people": formats.count(reach.people),
+        "messages": formats.count(reach.messages),
+        "days": plan_answers.days_words(reach.days),
+    }
+    if reach.cost is not None:
+        cells["cost"] = f"{reach.cost:,.2f}"
+    for column, (name, value) in zip(streamlit.columns(len(cells)), cells.items(), strict=True):
+        column.metric(say(f"new_campaign.reach.{name}"), value, help=say(f"new_campaign.reach_help.{name}"))
+
+
+def _show_simulation(plan: Mapping[str, Any]) -> None:
+    simulation = plan.get("simulation")
+    if not isinstance(simulation, Mapping):
+        return
+    found = [
+        f"{formats.plain(str(name))}: {100 * share:.0f}%"
+        for name, share in (simulation.get("found") or {}).items()
+    ]
+    streamlit.markdown(
+        say(
+            "new_campaign.simulated_found",
+            runs=formats.count(int(simulation.get("runs") or 0)),
+            metric=formats.plain(str(simulation.get("metric"))),
+            any=f"{100 * float(simulation.get('any_found') or 0):.0f}%",
+            found=", ".join(found),
+        )
+    )
+>>>>>>> 0885ce2 (Stumbles of a first campaign mended: keys are suggested and explained, a mended mistake goes at once and names its variant, the launch says what the users can show, Chinese has its own punctuation)
