@@ -22,7 +22,8 @@ STATES: Final[dict[str, str]] = {
 """States in the order of a message's life, each with a colour of Okabe and Ito or a grey."""
 MOST: Final = 20
 _ROW_HEIGHT: Final = 26
-_BELOW: Final = 110
+_BELOW: Final = 140
+"""Legend, axis, its title and the padding, in pixels."""
 
 
 def by_state(experiments: Sequence[SentOf], *, words: Mapping[str, str], axis: str) -> alt.Chart | None:

@@ -50,13 +50,8 @@ def show(client: Client, form: Form) -> None:
         found = campaign.plans.get(plan_step.plan_name(campaign))
         if found is not None:
             streamlit.success(say("new_campaign.checked"), icon=":material/check:")
-<<<<<<< HEAD
             plan_shown.show_reach(found, campaign.document)
             plan_shown.show_verdict(found)
-=======
-            plan_step.show_reach(found, campaign)
-            plan_step.show_verdict(found)
->>>>>>> 0885ce2 (Stumbles of a first campaign mended: keys are suggested and explained, a mended mistake goes at once and names its variant, the launch says what the users can show, Chinese has its own punctuation)
 
 
 def _show_yaml(form: Form) -> None:
@@ -104,13 +99,8 @@ def _confirm(client: Client, campaign: Work) -> None:
                 taking_part=formats.count(reach.taking_part),
             )
         )
-<<<<<<< HEAD
         plan_shown.show_reach(plan, campaign.document)
         plan_shown.show_verdict(plan)
-=======
-        plan_step.show_reach(plan, campaign)
-        plan_step.show_verdict(plan)
->>>>>>> 0885ce2 (Stumbles of a first campaign mended: keys are suggested and explained, a mended mistake goes at once and names its variant, the launch says what the users can show, Chinese has its own punctuation)
         streamlit.markdown(say("new_campaign.cannot_be_undone"))
         with streamlit.container(horizontal=True):
             yes = streamlit.button(say("new_campaign.start"), type="primary", icon=":material/rocket_launch:")

@@ -300,3 +300,18 @@ def test_power_by_the_effect_and_what_looks_cost() -> None:
     assert fourteen == (14, "1,059 (×\u00a01.059)", "1,760 (×\u00a01.760)")
     assert plan_answers.effect_curve({}, effect="", power="") is None
     assert plan_answers.looking_rows({}) == []
+
+
+def test_a_change_inside_a_field_leaves_open_what_was_said_of_it() -> None:
+    said = steps.Mistake("variants[1].message", "give a template")
+    assert steps.is_touched(said, "variants[1].message.template")
+    assert steps.is_touched(said, "variants[1]")
+    assert not steps.is_touched(said, "variants[1].weight")
+    assert not steps.is_touched(steps.Mistake("", "cannot be told"), "variants[1].weight")
+
+
+def test_a_row_is_named_by_its_key_where_it_has_one() -> None:
+    document = {"variants": [{"key": "silence"}, {}]}
+    assert steps.place_of(document, "variants[0].weight") == "silence.weight"
+    assert steps.place_of(document, "variants[1].weight") == "variants[1].weight"
+    assert steps.place_of(document, "plan.mde") == "plan.mde"
