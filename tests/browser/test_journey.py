@@ -25,7 +25,7 @@ from tests.browser.browsing import (
 )
 from tests.browser.stage import Stage, installation, people_of
 
-PEOPLE: Final = 900
+PEOPLE: Final = 1300
 COUPON_WORKS: Final[dict[str, Any]] = BEHAVIOUR | {
     "templates": BEHAVIOUR["templates"]
     | {"spring_coupon": BEHAVIOUR["templates"]["spring_coupon"] | {"read": 0.9, "clicked": 0.6, "visit": 0.5}}
