@@ -100,7 +100,7 @@ def test_content_and_send_time_are_crossed_refused_mended_and_launched(
     press(app, "Launch ..")  # the second variable of the coupon is not filled in
     [mistake] = app.session_state["campaign_work"].mistakes
     assert mistake.field == "factors[0].levels[1].message.parameters[1]"
-    assert f"Variants `{mistake.field}`" in seen(app).replace("**", "")
+    assert "Variants `content.levels[1].message.parameters[1]`" in seen(app).replace("**", "")
     assert world.call("GET", "/v1/experiments")["items"] == []
 
     go(app, "variants")
