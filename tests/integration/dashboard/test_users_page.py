@@ -175,5 +175,5 @@ def test_an_unknown_user_is_told_and_chinese_is_spoken(ann: Live, open_dashboard
     assert "there is no user 'nobody'" in app.error[0].value
     widget(app, "selectbox", "Language").set_value("zh").run()
     page = seen(show(app))
-    assert "用户当地(Asia/Tokyo)" in page
-    assert "营销:同意" in page
+    assert "用户当地（Asia/Tokyo）" in page
+    assert "营销：同意" in page
