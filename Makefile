@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test lint format bench certify test-spark lock clean
+.PHONY: help setup demo browser pictures test lint format bench certify test-spark lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,12 @@ browser: ## Chromium for the tests in a browser, where this machine lets us inst
 	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Debian's Chromium (once)" && \
 	      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 	    echo "no Chromium, and it cannot be installed from here: the tests in a browser will be skipped"
+
+pictures: setup browser ## Every page of the dashboard as a picture, in docs/pictures/
+	@fc-list 2>/dev/null | grep -qi wqy || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends fonts-wqy-microhei >/dev/null; } || \
+	    echo "no font with Chinese letters, and none can be installed from here: one picture will have boxes"
+	$(BIN)/python -m tests.browser.pictures
 
 test: setup browser lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL)
 	$(BIN)/pytest -n 2 --dist loadgroup -q

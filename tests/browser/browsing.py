@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
-from playwright.sync_api import TimeoutError as TookTooLong
+from playwright.sync_api import Browser, Error, Locator, Page, ViewportSize, expect, sync_playwright
 
 from dashboard.pages import ADDRESSES
 
@@ -16,6 +15,9 @@ PATIENCE: Final = 30_000
 """Milliseconds. A busy machine takes long; what never comes ends the test all the same."""
 BEGINS: Final = 3_000
 """Milliseconds in which a page begins to answer."""
+OPENS: Final = 3_000
+"""Milliseconds in which a list opens."""
+TRIES: Final = 4
 DESKTOP: Final[ViewportSize] = {"width": 1400, "height": 1000}
 PHONE: Final[ViewportSize] = {"width": 400, "height": 800}
 
@@ -68,7 +70,7 @@ def go_to(page: Page, address: str) -> None:
 def changed(page: Page) -> None:
     """Wait until what was just done shows."""
     # The run begins a moment after the click. One that is over before it could be seen is no harm.
-    with suppress(TookTooLong):
+    with suppress(Error):
         page.wait_for_selector("[data-test-script-state=running]", state="attached", timeout=BEGINS)
     settled(page)
 
@@ -108,8 +110,14 @@ def write(page: Page, label: str, text: str, *, place: int = 0) -> None:
 def pick(page: Page, label: str, option: str, *, place: int = 0) -> None:
     """Pick an option from a list that opens; what is not in it is typed, where that is allowed."""
     box = list_of(page, label).nth(place)
-    box.fill(option)
-    box.press("Enter")
+    for attempt in range(TRIES):
+        # A page that is drawn anew meanwhile closes the list.
+        with suppress(Error):
+            box.fill("")
+            box.fill(option)
+            found = page.get_by_role("option").filter(has_text=option).first
+            found.click(timeout=PATIENCE if attempt == TRIES - 1 else OPENS)
+            break
     changed(page)
     expect(box).to_have_value(re.compile(re.escape(option)), timeout=PATIENCE)
 

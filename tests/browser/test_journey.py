@@ -61,8 +61,31 @@ def signed_in(page: Page, stage: Stage) -> None:
 
 def imported(page: Page, stage: Stage) -> None:
     crm = people_of(stage, PEOPLE, behaviour=COUPON_WORKS)
-    with crm.open("rb") as file:
-        stage.call("POST", "/v1/imports", files={"file": ("crm.csv", file, "text/csv")})
+    head, rows = crm.read_text(encoding="utf-8").split("\n", 1)
+    head = (
+        head.replace("user_id", "customer")
+        .replace("phone", "handset")
+        .replace("consent_marketing", "newsletter")
+    )
+    go_to(page, "import")
+    page.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files(
+        {"name": "crm.csv", "mimeType": "text/csv", "buffer": f"{head}\n{rows}".encode()}
+    )
+    expect(page.get_by_role("heading", name="What each column means")).to_be_visible(timeout=PATIENCE)
+    changed(page)
+    pick(page, "User id", "customer")
+    pick(page, "Phone number", "handset")
+    pick(page, "Consent: Marketing", "newsletter")
+    expect(page.get_by_test_id("stAlert").filter(has_text="newsletter")).to_be_visible(timeout=PATIENCE)
+    press(page, "Bring them in")
+    press(page, "Yes, bring them in")
+    expect(page.get_by_text("Created", exact=True)).to_be_visible(timeout=PATIENCE)
+    run = stage.call("GET", "/v1/imports")["items"][0]
+    assert run["summary"]["created"] == PEOPLE, run
+    expect(page.get_by_test_id("stMetric").filter(has_text="Created")).to_contain_text(f"{PEOPLE:,}")
+    assert f"import={run['id']}" in page.url
+    found = stage.call("POST", "/v1/segments/preview", json={"condition": {}})
+    assert found["messageable"]["count"] > 0.8 * PEOPLE, found
 
 
 def designed(page: Page, stage: Stage) -> None:
@@ -133,7 +156,7 @@ def delivered(page: Page, stage: Stage) -> None:
     expect(row).to_contain_text("every one", timeout=PATIENCE)
     stage.rehearsal.run(lambda *_: None, every=0.2)
     books = stage.rehearsal.summary()
-    assert books["funnel"]["delivered"] > PEOPLE / 3
+    assert books["funnel"]["delivered"] > PEOPLE / 3, books
     expect(row).to_contain_text(f"{books['funnel']['accepted']:,}", timeout=PATIENCE)
     go_to(page, "experiments")
     page.locator(f"a[href*='experiment={KEY}']").first.click()
