@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser pictures test lint format bench certify test-spark lock clean
+.PHONY: help setup demo browser pictures test test-browser lint format bench certify test-spark lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ pictures: setup browser ## Every page of the dashboard as a picture, in docs/pic
 
 test: setup browser lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL)
 	$(BIN)/pytest -n 2 --dist loadgroup -q
+
+test-browser: setup browser ## A marketer's journey and every page's accessibility, in a real browser
+	$(BIN)/pytest -n 0 -q -m browser tests/browser
 
 test-spark: setup ## The same facts on Spark as everywhere (brings pyspark; skipped where there is no Java)
 	@if ! java -version >/dev/null 2>&1; then echo "not run: there is no Java, which Spark needs (17 or newer)"; else \

@@ -17,8 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     absent = pytest.mark.skip(reason="not run: no Chromium on this machine (make browser)")
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("browser"))
-            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.browser)
             if browsing.CHROMIUM is None:
                 item.add_marker(absent)
 

@@ -30,11 +30,6 @@ PATIENCE = 60_000
 """Milliseconds; a busy machine starts a browser slowly."""
 ADA = "ada@example.com"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="not run: there is no Chromium on this machine"),
-]
-
 
 @dataclass(frozen=True)
 class World:
