@@ -89,7 +89,9 @@ def _query_names(dependant: Dependant) -> set[str]:
     return own.union(*map(_query_names, dependant.dependencies))
 
 
-MANAGEMENT: Final = (_bearer, Depends(_known_parameters))
+KNOWN_PARAMETERS: Final = Depends(_known_parameters)
+"""Of a route that asks for no key."""
+MANAGEMENT: Final = (_bearer, KNOWN_PARAMETERS)
 """What every route of management depends on. The doors of other people's protocols stand apart: these may send more."""
 
 

@@ -8,6 +8,7 @@ from api import members
 from api import repository as access
 from api.access_schemas import SessionAnswer, SessionRequest, TeamMemberAnswer, TeamMemberRequest
 from api.dependencies import (
+    KNOWN_PARAMETERS,
     MANAGEMENT,
     Admin,
     Anybody,
@@ -74,6 +75,7 @@ def remove_member(session: WriteSession, clock: ClockOf, principal: Admin, email
 @sessions_router.post(
     "",
     status_code=201,
+    dependencies=[KNOWN_PARAMETERS],
     responses={
         401: {"description": "The ID token proves nothing"},
         403: {"description": "The e-mail is not verified, or not that of a member"},

@@ -1,7 +1,6 @@
 """Somebody signs in with their account, in a real browser: provider, dashboard and API, each as it is run."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from api import members
 from api.app import create_app
@@ -25,7 +24,6 @@ from experiments.settings import Settings
 from experiments.vocabulary import Role
 from tests.integration.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, served
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PATIENCE = 60_000
 """Milliseconds; a busy machine starts a browser slowly."""
 ADA = "ada@example.com"
@@ -114,15 +112,14 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def page(world: World) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page(locale="en-GB")
-        opened.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        opened.goto(world.dashboard)
-        yield opened
-        browser.close()
+def page(world: World, browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(locale="en-GB")
+    opened = context.new_page()
+    opened.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    opened.goto(world.dashboard)
+    yield opened
+    context.close()
 
 
 def sign_in(page: Page) -> None:

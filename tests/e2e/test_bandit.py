@@ -20,6 +20,7 @@ from analysis.facts.engines import SessionFacts
 from analysis.reports.replay import replay
 from analysis.stats.allocation import weights
 from dashboard import charts, verdicts
+from dashboard.headline import headline
 from dashboard.reading import read_report
 from experiments.design import ExperimentDesign
 from experiments.repository import get_experiment
@@ -262,7 +263,9 @@ def _the_report_is_shown(campaign: SteppedCampaign, report: dict[str, Any]) -> N
     assert not {"nan", "None"} & set(page.text.replace("<", " ").replace(">", " ").split())
     assert f"touchstone replay {report['provenance']['id']}" in page.text
     shown = read_report(report, design=campaign.get(f"/v1/experiments/{KEY}")["design"])
-    assert verdicts.headline(shown).title == f"{BEST} wins"
+    title = headline(shown).title
+    assert title.startswith(f"{BEST} brings ")
+    assert "safe to ship" in title
     for metric in shown.metrics:
         assert charts.effects(metric, "absolute", alpha=shown.alpha) is not None
         assert all(verdicts.sentence(effect, metric, shown) for effect in metric.effects)

@@ -64,4 +64,4 @@ def test_a_reader_sees_the_caps_and_can_switch_nothing(open_dashboard: Open, liv
 def test_it_is_told_in_chinese(open_dashboard: Open) -> None:
     app = open_dashboard("read")
     widget(app, "selectbox", "Language").set_value("zh").run()
-    assert "没有打开的熔断器" in seen(open_page(app, "delivery"))
+    assert "没有熔断器断开" in seen(open_page(app, "delivery"))
