@@ -200,8 +200,9 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         )
     together, units = shared_by(design), None
     if together:
+        # Attributes are in no copy of the facts.
         units = gather_units(
-            facts or SessionFacts(session),
+            SessionFacts(session),
             experiment_id=experiment_id,
             attributes=together,
             as_of=known_until,

@@ -15,7 +15,6 @@ from analysis.facts.epoch_facts import gather_epochs
 from analysis.facts.facts import gather
 from analysis.facts.guard_facts import gather_harm
 from analysis.facts.slice_facts import By, gather_by
-from analysis.facts.unit_facts import gather_units
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.quantiles import Quantile
 from experiments.database import Database
@@ -86,8 +85,6 @@ def every_fact(engine: FactsEngine, *, experiment: int = 1) -> Numbers:
                 found |= _moments(("day", key, day, variant), value)
     for cell in gather_drawn(engine, **asked):
         found |= _flat(("drawn", cell.epoch, cell.variant), asdict(cell))
-    for variant, by_epoch_ in gather_units(engine, attributes=("country",), **asked).items():
-        found |= {("units", variant, number): units for number, units in by_epoch_.items()}
     for key in FOR_BANDITS:
         seen = gather_allocation(engine, metric=KINDS[key], variants=VARIANTS, with_messages=True, **asked)
         found |= _flat(("epochs", key), dict(enumerate(seen.epochs)))

@@ -47,7 +47,7 @@ def test_an_idle_installation_has_numbers_that_are_zero(http: TestClient) -> Non
             *(f'touchstone_accepted_per_minute{{minutes="{minutes}"}}' for minutes in (1, 15)),
             *(
                 f'touchstone_breakers_open{{kind="{kind}"}}'
-                for kind in ("all", "number", "template", "variant")
+                for kind in ("all", "number", "template", "variant", "guard")
             ),
             *(
                 f"touchstone_webhooks_{what}"

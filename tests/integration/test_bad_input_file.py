@@ -81,7 +81,7 @@ def of_spend(reason: str, **more: str | None) -> dict[str, str]:
 
 NO_TAIL = {"tail": "too few for an interval of the 0.995 quantile"}
 SAME = {
-    "bought": "no outcome varies", "came": "no outcome varies", "spend": "no outcome varies", "total": "no outcome varies",
+    "bought": "every outcome is the same", "came": "every outcome is the same", "spend": "no outcome varies", "total": "no outcome varies",
     "orders": "no outcome varies", "median": "tied", "tail": "too few",
 }  # fmt: skip
 BAD: dict[str, Bad] = {

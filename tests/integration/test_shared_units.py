@@ -1,6 +1,7 @@
 """Households that are drawn together: their sizes are no sample ratio mismatch, and a draw that is wrong still is one."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from analysis.bandits.reallocation import would_do
 from analysis.facts.engines import SessionFacts
 from analysis.facts.unit_facts import gather_units
 from analysis.reports.service import refresh_report
+from analysis.warehouse.export import export_facts
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from targeting.models import Assignment
 from tests.integration.enrolling import assignments, enrol
 from tests.integration.people import REMINDER, SILENCE, add_people, campaign, start_campaign
+from tests.integration.warehouse_rows import opened
 
 HOUSES, MEMBERS = 60, 40
 
@@ -71,6 +74,24 @@ def test_large_households_are_no_false_alarm(database: Database, clock: SteppedC
     (slot,) = would_do(database, clock)
     assert "mismatch" not in slot.reason
     assert slot.doubt is None
+
+
+def test_households_are_counted_for_a_report_over_a_copy_which_has_no_attributes(
+    database: Database, clock: SteppedClock, tmp_path: Path
+) -> None:
+    with database.transaction() as session:
+        houses(session, clock)
+        document = campaign(variants=[SILENCE, REMINDER], audience={"hash_attribute": "household"})
+        experiment = start_campaign(session, clock, document)
+    enrol(database, clock, experiment)
+    clock.advance(timedelta(days=2))
+    export_facts(database, clock, folder=tmp_path)
+    engine = opened(f"duckdb:///{tmp_path}")
+    with database.transaction() as session:
+        body = refresh_report(session, clock, key="spring", facts=engine).body
+    engine.dispose()
+    (found,) = (check for check in body["health"] if check["check"] == "srm" and check["stage"] == "assigned")
+    assert found["ok"], found["detail"]
 
 
 def test_a_wrong_draw_of_households_is_found(database: Database, clock: SteppedClock) -> None:
