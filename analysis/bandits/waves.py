@@ -69,8 +69,9 @@ def next_wave(
 ) -> Wave | None:
     """What becomes of the next wave; None where there is none.
 
-    doubt: why users were not drawn as promised; None where they were. waits_for: what keeps the slot from moving traffic and may pass; None where nothing does. decision: that of the newest report. weights: of the open epoch. p_best:
-    the chance of each compared arm to be the best; empty when it cannot be told.
+    doubt: why users were not drawn as promised; None where they were. waits_for: what keeps the slot from moving traffic
+    and may pass; None where nothing does. decision: that of the newest report. weights: of the open epoch. p_best: the
+    chance of each compared arm to be the best; empty when it cannot be told.
     """
     if bandit.waves is None or experiment.released is None or not is_waiting(experiment):
         return None

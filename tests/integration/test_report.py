@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.optimize import brentq
 from sqlalchemy import Select
 from sqlmodel import select
 
@@ -195,10 +196,6 @@ def test_a_look_without_any_news_is_not_stored_within_the_hour(
 def test_earlier_looks_cost_alpha_and_a_look_without_new_information_does_not(
     database: Database, clock: SteppedClock
 ) -> None:
-    # alpha(t) = 2 - 2 Phi(1.96 / sqrt(t)): the first bound is 1.96 / sqrt(0.5), the second spends the rest of 0.05.
-    first, second = 2.7718, 1.9793
-    together = stats.multivariate_normal(cov=[[1, np.sqrt(0.5)], [np.sqrt(0.5), 1]])
-    assert 1 - together.cdf([first, second], lower_limit=[-first, -second]) == pytest.approx(0.05, abs=1e-4)
     key = start(database, clock, two_arms())
     assigned, happened = two_waves()
     store(database, assigned=assigned, happened=happened)
@@ -222,15 +219,28 @@ def test_earlier_looks_cost_alpha_and_a_look_without_new_information_does_not(
     assert effect(late.body) == effect(whole.body)
 
     metric = experiments.design_of(_experiment(database)).metric_definitions()["revenue"]
-    for report, bound in ((half, first), (whole, second)):
-        y = [
+    y_half, y_whole = (
+        [
             outcomes(metric, assigned, happened, as_of=report.as_of, variant=variant)[0]
             for variant in ("silence", "coupon")
         ]
+        for report in (half, whole)
+    )
+    # alpha(t) = 2 - 2 Phi(1.96 / sqrt(t)): the first bound is 1.96 / sqrt(0.5), the second spends the rest of 0.05. How much alike
+    # the looks are is told by their variances: users times the variance of a user's outcome within the arms.
+    first = stats.norm.isf(0.025) / np.sqrt(0.5)
+    alike = np.sqrt(_variance_of_sums(y_half) / _variance_of_sums(y_whole))
+    together = stats.multivariate_normal(cov=[[1, alike], [alike, 1]])
+    second = brentq(lambda b: 0.95 - together.cdf([first, b], lower_limit=[-first, -b]), 1.9, 2.1)
+    for report, bound, y in ((half, first, y_half), (whole, second, y_whole)):
         parts = [arm.var(ddof=1) / len(arm) for arm in y]
         freedom = sum(parts) ** 2 / sum(part**2 / (len(arm) - 1) for part, arm in zip(parts, y, strict=True))
         bound_of_t = stats.t.isf(stats.norm.sf(bound), freedom)
         assert half_width(report.body) == pytest.approx(bound_of_t * np.sqrt(sum(parts)), rel=1e-4)
+
+
+def _variance_of_sums(arms: Sequence[np.ndarray]) -> float:
+    return float(sum(len(arm) * arm.var(ddof=1) for arm in arms))
 
 
 def test_while_enrolment_runs_the_users_to_come_count_as_information_to_come(

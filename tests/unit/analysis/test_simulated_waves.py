@@ -154,7 +154,7 @@ def test_the_rules_are_those_of_a_slot(
     action = "ship" if ships else "keep_control" if keeps else "continue"
     really = next_wave(
         experiment, DESIGN, DESIGN.bandit, Enrolment(experiment_id=1, started_at=NOW, finished_at=NOW),
-        waits_for="too thin" if waits else None,
+        doubt=None, waits_for="too thin" if waits else None,
         decision={"action": action, "variant": "coupon" if ships else None, "because": "of it"},
         weights={"silence": 0.1, "coupon": 0.9},
         p_best={"silence": 0.6, "coupon": 0.4} if leads else {"silence": 0.3, "coupon": 0.7},
