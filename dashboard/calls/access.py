@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from dashboard.calls.lists import mapping, moment, page_of
+from dashboard.calls.lists import page_of
 from dashboard.client import Client
+from dashboard.values import mapping, moment
 
 PAGE: Final = 50
 

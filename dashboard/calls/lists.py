@@ -1,7 +1,6 @@
-"""What requests of several areas share: a page of a list, and values read defensively."""
+"""What requests of several areas share: a page of a list."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from dashboard.client import Client
@@ -18,16 +17,3 @@ def page_of(
         raise client.unreadable(path)
     following = answer.get("next_cursor")
     return [item for item in items if isinstance(item, Mapping)], str(following) if following else None
-
-
-def mapping(document: Any) -> Mapping[str, Any]:
-    return document if isinstance(document, Mapping) else {}
-
-
-def moment(value: Any) -> datetime | None:
-    """A time as the API writes it; None when it is none."""
-    try:
-        found = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -7,8 +7,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dashboard.calls.conditions import Count, count_of
-from dashboard.calls.lists import mapping, moment, page_of
+from dashboard.calls.lists import page_of
 from dashboard.client import Client
+from dashboard.values import mapping, moment
 
 PAGE: Final = 50
 

@@ -1,7 +1,7 @@
 """Signing in and out with an account."""
 
-from dashboard.calls.lists import mapping
 from dashboard.client import Client
+from dashboard.values import mapping
 
 
 def begin(api_url: str, id_token: str) -> str:

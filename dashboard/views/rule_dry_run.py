@@ -8,10 +8,10 @@ import streamlit
 
 from dashboard import formats
 from dashboard.calls import rules
-from dashboard.calls.lists import moment
 from dashboard.calls.rules import DryRun
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
+from dashboard.values import moment
 from dashboard.views import states
 
 DAYS: Final = 30
