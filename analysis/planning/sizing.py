@@ -108,8 +108,11 @@ def size(
         method=str(question.method),
         looks=len(watched.looks),
         comparisons=comparisons,
-        level=watched.level,
-        inflation=None if isinstance(way, ExactPower | Guardrail) else watched.inflation(question.power),
+        # All of alpha is on the side of harm, which the two-sided bounds of `one_sided` know as twice as much.
+        level=question.alpha if keeps else watched.level,
+        inflation=None
+        if isinstance(way, ExactPower | Guardrail)
+        else watched.inflation(question.power, one_sided=keeps),
         effect=question.mde,
         margin=question.margin,
         seen=question.seen,

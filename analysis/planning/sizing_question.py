@@ -78,6 +78,10 @@ class Question:
             if number is not None and not least <= number <= most:
                 words = f"is a number from {least:g} to {most:g}, not {number:g}"
                 problems.append(Problem(name(field), words))
+        most_harm = max(self.baseline, 1 - self.baseline)
+        if self.margin is not None and self.sd is None and 0 < self.baseline < 1 and self.margin >= most_harm:
+            words = f"is harm that no share of {self.baseline:g} can have; it is below {most_harm:g}, such as 0.002"
+            problems.append(Problem(name("margin"), words))
         if self.mde is not None and not LEAST_EFFECT <= abs(self.mde) <= MOST_EFFECT:
             words = f"is a relative effect of {LEAST_EFFECT:g} to {MOST_EFFECT:g}, up or down, such as 0.1"
             problems.append(Problem(name("mde"), words))

@@ -114,8 +114,8 @@ class Monitoring:
         )
         return float(root)
 
-    def inflation(self, power: float) -> float:
-        """How many times the users of one fixed look (at the same level) this needs for the same power.
+    def inflation(self, power: float, *, one_sided: bool = False) -> float:
+        """How many times the users of one fixed look (at the same level) this needs for the same power. one_sided: as in `detection`.
 
         R = (drift / (z_{1 - level/2} + z_power))^2      (Jennison and Turnbull 2000, sections 2.3 and 7.2)
 
@@ -123,7 +123,8 @@ class Monitoring:
         1.059
         """
         fixed = Monitoring(method="fixed", alpha=self.alpha, comparisons=self.comparisons)
-        return (self.drift_for(power) / fixed.drift_for(power)) ** 2
+        mine, once = (each.drift_for(power, one_sided=one_sided) for each in (self, fixed))
+        return (mine / once) ** 2
 
 
 def evenly(looks: int) -> tuple[float, ...]:

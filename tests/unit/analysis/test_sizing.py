@@ -55,6 +55,19 @@ def test_a_guardrail_and_its_margin():
     assert made.minimum_effect is None
     assert made.power is not None
     assert "harm below 0.002" in shown(made)
+    # All of alpha is on the side of harm: that is the error of the comparison.
+    assert made.level == 0.05
+
+
+def test_a_margin_of_a_mean_is_planned_on_one_side_at_any_alpha():
+    made = size(Question(baseline=10.0, sd=5.0, margin=0.5, looks=5))
+    once = size(Question(baseline=10.0, sd=5.0, margin=0.5, looks=1))
+    assert made.inflation == pytest.approx(made.users_needed / once.users_needed, abs=1e-3)
+    # 2 (z_0.05 + z_0.8)^2 sd^2 / margin^2 in each arm; statsmodels' one-sided NormalIndPower says the same.
+    assert once.users_needed == pytest.approx(2 * 2 * (1.644854 + 0.841621) ** 2 * 100, rel=0.005)
+    wide = size(Question(baseline=10.0, sd=5.0, margin=0.5, alpha=0.3, power=0.4))
+    assert wide.users_needed is not None
+    assert wide.inflation >= 1
 
 
 def test_a_slow_effect_and_those_who_are_not_reached_dilute_it():
@@ -127,6 +140,8 @@ def test_messages_and_their_cost():
         ({"baseline": 0.1, "mde": 0.0}, "--mde"),
         ({"baseline": 0.1, "mde": 0.1, "margin": 0.1}, "--margin"),
         ({"baseline": 0.1, "margin": 0.0}, "--margin"),
+        ({"baseline": 0.1, "margin": 2.0}, "--margin"),
+        ({"baseline": 0.3, "margin": 0.7}, "--margin"),
         ({"baseline": 5.0, "sd": 0.0, "mde": 0.1}, "--sd"),
         ({"baseline": 0.1, "mde": 0.1, "rho": 1.0}, "--rho"),
         ({"baseline": 0.1, "mde": 0.1, "reach": 1.1}, "--reach"),
