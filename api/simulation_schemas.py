@@ -4,8 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.planning.bandit_inputs import Assumed
-from analysis.planning.bandit_plan import FEWEST, BanditSimulation
+from analysis.planning.bandit_inputs import FEWEST, Assumed
+from analysis.planning.bandit_plan import BanditSimulation
 from experiments.vocabulary import Direction
 
 MOST_RUNS = 10_000

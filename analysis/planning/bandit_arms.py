@@ -40,6 +40,11 @@ def read_arms(
         for key, share in assumed.non_delivery.items()
         if not 0 <= share <= 1
     ]
+    problems += [
+        written.problem("non_delivery", key, "gets no message, so none can fail to arrive")
+        for key, share in assumed.non_delivery.items()
+        if share > 0 and design.variant(key).message is None
+    ]
     amounts, wrong = (
         ({}, _not_of_a_share(assumed, written))
         if definition.is_share

@@ -12,6 +12,9 @@ from experiments.metrics import PositiveDuration
 MOST_INTERVALS: Final = 365
 MOST_USERS: Final = 10_000_000
 MOST_ARMS: Final = 100
+MOST_DRIFT: Final = 100
+FEWEST: Final = 20
+"""Runs below which no share of them says anything."""
 _Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False, strict=True)]
 _ByArm = Annotated[dict[str, _Number], Field(max_length=MOST_ARMS)]
 
@@ -51,8 +54,8 @@ class Assumed(BaseModel):
     )
     drift: float = Field(
         1.0,
-        ge=0.01,
-        le=100,
+        ge=1 / MOST_DRIFT,
+        le=MOST_DRIFT,
         allow_inf_nan=False,
         strict=True,
         description="What all rates have been multiplied with by the last interval: 2 doubles them",
@@ -71,9 +74,10 @@ class Written:
             return f"--{field.replace('_', '-')}"
         return f"{self.prefix}{field}" if arm is None else f"{self.prefix}{field}.{arm}"
 
-    def problem(self, field: str, arm: str, words: str) -> Problem:
-        """What is wrong with the entry of an arm. An option holds many, so its words name the arm."""
-        return Problem(self.name(field, arm), f"{arm}: {words}" if self.prefix == "--" else words)
+    def problem(self, field: str, arm: str | None, words: str) -> Problem:
+        """What is wrong with the entry of an arm, or with a field as a whole. An option holds many entries, so its words name the arm."""
+        says = f"{arm}: {words}" if self.prefix == "--" and arm is not None else words
+        return Problem(self.name(field, arm), says)
 
     def by_arm(self, field: str, values: Mapping[str, float]) -> str:
         """An example of how to write it."""

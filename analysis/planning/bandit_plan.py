@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.planning.bandit_inputs import Assumed, Written
+from analysis.planning.bandit_inputs import FEWEST, Assumed, Written
 from analysis.planning.bandit_world import Policy, policy_of, seconds_of_a_run, world_of
 from analysis.planning.wave_plan import (
     Progress,
@@ -29,8 +29,6 @@ from experiments.vocabulary import SHARE_KINDS, MetricRole
 
 POLICIES: Final[tuple[Policy, ...]] = ("fixed", "thompson", "top_two")
 BANDITS: Final[tuple[Policy, ...]] = ("thompson", "top_two")
-FEWEST: Final = 20
-"""Runs below which no share of them says anything."""
 USUAL: Final = 1_000
 """Runs where nobody says how many, if there is time."""
 
@@ -39,7 +37,7 @@ USUAL: Final = 1_000
 class PolicyOutcome:
     """Means over the runs. regret: what is lost against the best arm for everybody; sends: users by arm.
 
-    decided: share of runs in which an arm was declared the best; wrong_winner: in which one was that is not. wrong_favourite: the most likely arm at the
+    decided: share of runs in which an arm was declared the best; wrong_winner: in which one was that is not better than all others. wrong_favourite: the most likely arm at the
     end is not the best; 0 where all arms are the same. intervals_to_decision: the median of those decided, None without any.
     best_share: of the traffic to the best arms. moved: median interval from which on traffic moved, None when it never did.
     """
@@ -208,8 +206,8 @@ def _outcome(policy: Policy, found: BanditRuns, world: World, arms: Sequence[str
         sends=dict(zip(arms, found.sends.mean(axis=0).tolist(), strict=True)),
         best_share=float(found.sends[:, best].sum() / max(found.sends.sum(), 1)),
         decided=float(decided.mean()),
-        # With all arms alike every winner is a false one.
-        wrong_winner=float((decided & (~best[found.winner] | bool(best.all()))).mean()),
+        # Where several arms are the best, whichever is called ahead of them all is a false one.
+        wrong_winner=float((decided & (~best[found.winner] | bool(best.sum() > 1))).mean()),
         wrong_favourite=0.0 if best.all() else float((~best[found.favourite] | (found.favourite < 0)).mean()),
         intervals_to_decision=float(np.median(found.decided[decided])) if decided.any() else None,
         moved=float(np.median(found.moved[moved])) if moved.any() else None,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.planning.bandit_world import MOST_BINS, MOST_CELLS, policy_of, seconds_of_a_run
+from analysis.planning.bandit_world import MOST_BINS, MOST_CELLS, edges_within, policy_of, seconds_of_a_run
 from analysis.planning.wave_plan import sizes_of
 from analysis.stats.bandit_power import first_found
 from analysis.stats.errors import InsufficientData
@@ -89,7 +89,8 @@ class BanditTrial:
 
     def _world(self, trial: Trial, step: float, waves: list[int] | None) -> World:
         arrivals = np.array(waves, dtype=np.int64) if waves is not None else _by_step(trial.arrivals, step)
-        bins = max(math.ceil(trial.window / step - 1e-9), 1)
+        edges = edges_within(trial.window * _DAY, step * _DAY)
+        bins = len(edges) - 1
         arms, intervals = len(trial.shares), len(arrivals)
         if bins > MOST_BINS or bins * arms * intervals > MOST_CELLS:
             raise InsufficientData(
@@ -103,7 +104,7 @@ class BanditTrial:
         return World(
             rates=np.array([rate for rate, _ in found]),
             amounts=None if self.definition.is_share else [each for _, each in found if each is not None],
-            delays=np.full((arms, bins), 1 / bins),
+            delays=np.tile(np.diff(edges) / edges[-1], (arms, 1)),
             arrivals=arrivals,
             drift=np.ones(intervals),
             maximise=self.definition.direction == Direction.INCREASE,

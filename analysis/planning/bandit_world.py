@@ -45,7 +45,7 @@ def world_of(
     written: Written,
 ) -> Made:
     """The world of a design. Raises Invalid when what is assumed is missing, unknown, impossible or too much."""
-    bins = math.ceil(definition.window / interval)
+    bins = len(edges_within(definition.window, interval)) - 1
     arms = len(design.variants)
     if bins > MOST_BINS or bins * arms * assumed.intervals > MOST_CELLS:
         raise Invalid(
@@ -62,11 +62,12 @@ def world_of(
     if not highest <= 1:
         raise Invalid(f"with this drift a rate becomes {highest:.0%}", field=written.name("drift"))
     amounts = [each.amounts for each in own.values() if each.amounts is not None]
+    edges = edges_within(definition.window, interval)
     cost = getattr(design.allocation, "cost", None)
     return Made(
         world=World(
             rates=np.array(list(rates.values())),
-            delays=np.stack([_delays(assumed.delay.get(name), interval, bins) for name in rates]),
+            delays=np.stack([_delays(assumed.delay.get(name), interval, edges) for name in rates]),
             arrivals=np.full(assumed.intervals, assumed.users_per_interval, dtype=np.int64),
             drift=np.linspace(1, assumed.drift, assumed.intervals),
             maximise=definition.direction == Direction.INCREASE,
@@ -113,9 +114,19 @@ def seconds_of_a_run(world: World, waves: int = 0) -> float:
     return float(2 * (intervals + 1.5 * waves) * of_an_interval + 1.5e-7 * (2 if waves else 1) * numbers)
 
 
-def _delays(mean: timedelta | None, interval: timedelta, bins: int) -> Floats:
+def edges_within(window: timedelta, interval: timedelta) -> Floats:
+    """Where the intervals after an assignment begin and end, in intervals: 0, 1, .. and the end of the window, within which all happens.
+
+    >>> edges_within(timedelta(days=10), timedelta(days=4)).tolist()
+    [0.0, 1.0, 2.0, 2.5]
+    """
+    whole = window / interval
+    return np.minimum(np.arange(max(math.ceil(whole - 1e-9), 1) + 1.0), whole)
+
+
+def _delays(mean: timedelta | None, interval: timedelta, edges: Floats) -> Floats:
     """Exponential within the window; all in the first interval where nothing is said."""
     if mean is None:
-        return np.asarray(np.eye(1, bins)[0])
-    grown = -np.expm1(-np.arange(bins + 1) * (interval / mean))
+        return np.asarray(np.eye(1, len(edges) - 1)[0])
+    grown = -np.expm1(-edges * (interval / mean))
     return np.asarray(np.diff(grown) / grown[-1])

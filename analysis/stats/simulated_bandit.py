@@ -106,8 +106,9 @@ def _run(
         regret=_regret(world, seen.users),
         winner=winner,
         decided=decided,
+        # All windows have closed, so that nobody has to know how long conversions take.
         favourite=_favourite(
-            weights(seen.evidence(intervals + bins, delays_known=True), _to_the_end(policy))
+            weights(seen.evidence(intervals + bins, delays_known=False), _to_the_end(policy))
         ),
         moved=moved,
         shares=given,

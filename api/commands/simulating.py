@@ -10,6 +10,14 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import ValidationError
 
+from analysis.planning.bandit_inputs import (
+    FEWEST,
+    MOST_DRIFT,
+    MOST_INTERVALS,
+    MOST_USERS,
+    Assumed,
+    Written,
+)
 from api.commands.campaigns import read_document
 from api.commands.planning import progress_bar
 from api.terminal import make_console
@@ -20,7 +28,6 @@ from experiments.mistakes import problems_of
 
 Value = TypeVar("Value")
 MOST_RUNS = 100_000
-MOST_INTERVALS = 365
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +68,7 @@ def simulate(
         ),
     ] = None,
     users_per_interval: Annotated[
-        int, typer.Option(min=1, max=10_000_000, help="Users who join in each interval.")
+        int, typer.Option(min=1, max=MOST_USERS, help="Users who join in each interval.")
     ] = 1000,
     intervals: Annotated[
         int, typer.Option(min=1, max=MOST_INTERVALS, help="For how many intervals users join.")
@@ -69,7 +76,9 @@ def simulate(
     drift: Annotated[
         float,
         typer.Option(
-            min=0.01, max=100, help="What all rates are multiplied with by the end: 2 doubles them."
+            min=1 / MOST_DRIFT,
+            max=MOST_DRIFT,
+            help="What all rates are multiplied with by the end: 2 doubles them."
         ),
     ] = 1.0,
     delay: Annotated[
@@ -83,7 +92,7 @@ def simulate(
         typer.Option(help="ARM=SHARE of messages that do not arrive: coupon=0.1; one alone is for all."),
     ] = None,
     runs: Annotated[
-        int, typer.Option(min=1, max=MOST_RUNS, help="Campaigns to simulate under each policy.")
+        int, typer.Option(min=FEWEST, max=MOST_RUNS, help="Campaigns to simulate under each policy.")
     ] = 2000,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the random numbers; the same seed, the same answer.")
@@ -98,7 +107,6 @@ def simulate(
     # scipy takes a second to load, which no other command should wait for.
     import numpy as np
 
-    from analysis.planning.bandit_inputs import Assumed, Written
     from analysis.planning.bandit_plan import simulate_campaign
     from analysis.planning.bandit_text import render_simulation
 
@@ -126,8 +134,10 @@ def simulate(
         assumed = Assumed.model_validate(said)
     except ValidationError as error:
         written = Written("--")
-        problems = [(*one.field.split(".", 1), one.message) for one in problems_of(error.errors())]
-        raise Invalid.of([written.problem(*each) for each in problems]) from error
+        problems = [(one.field.partition("."), one.message) for one in problems_of(error.errors())]
+        raise Invalid.of(
+            [written.problem(name, arm or None, words) for (name, _, arm), words in problems]
+        ) from error
     with progress_bar(runs) as progress:
         made = simulate_campaign(
             design, assumed, runs=runs, rng=np.random.default_rng(seed), progress=progress

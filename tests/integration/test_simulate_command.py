@@ -51,7 +51,7 @@ def test_messages_that_do_not_arrive_do_what_silence_does(touchstone: CommandLin
         touchstone("simulate", "campaign.yaml", *WORLD, "--non-delivery", "0.5", "--json").stdout
     )
     assert said["rates"] == {"silence": 0.05, "coupon": pytest.approx(0.065)}
-    lifted = ("--rates", "silence=0.05", "--lift", "0.2", "--runs", "5")
+    lifted = ("--rates", "silence=0.05", "--lift", "0.2", "--runs", "20")
     said = json.loads(touchstone("simulate", "campaign.yaml", *lifted, "--json").stdout)
     assert said["rates"]["coupon"] == pytest.approx(0.06)
 
@@ -167,7 +167,7 @@ def test_a_broadcast_is_played_in_waves_beside_everybody_at_once(touchstone: Com
 def test_waves_are_those_of_the_design_and_only_of_broadcasts(
     touchstone: CommandLine, tmp_path: Path
 ) -> None:
-    asked = ("--rates", "silence=0.05,coupon=0.1", "--intervals", "4", "--runs", "5", "--json")
+    asked = ("--rates", "silence=0.05,coupon=0.1", "--intervals", "4", "--runs", "20", "--json")
 
     def waves_with(text: str) -> Any:
         (tmp_path / "other.yaml").write_text(CAMPAIGN + text)

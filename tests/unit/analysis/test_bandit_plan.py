@@ -1,0 +1,81 @@
+"""What a simulation makes of a design: windows that are no whole number of intervals, arms that tie, messages that cannot be lost."""
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.planning.bandit_inputs import Assumed, Written
+from analysis.planning.bandit_plan import BanditSimulation, simulate_campaign
+from analysis.planning.bandit_world import world_of
+from analysis.stats.allocation import AllocationPolicy
+from analysis.stats.simulated_bandit import simulate_bandit
+from analysis.stats.simulated_world import World
+from experiments.design import ExperimentDesign, read_design
+from experiments.errors import Invalid
+
+
+def design(*, arms: int = 2, window: str = "3d", trigger: str = "event", **more: Any) -> ExperimentDesign:
+    message = {"template": "spring_coupon", "language": "en_US"}
+    return read_design(
+        {
+            "key": "spring", "name": "Spring",
+            "trigger": {"type": trigger} | ({"event": "Signed Up"} if trigger == "event" else {}),
+            "variants": [{"key": "silence", "control": True}, *({"key": f"v{k}", "message": message} for k in range(1, arms))],
+            "metrics": [{"key": "bought", "role": "primary", "kind": "proportion", "event": "Order", "window": window}],
+            **more,
+        },
+        library={},
+    )  # fmt: skip
+
+
+def simulated(of: ExperimentDesign, *, runs: int = 60, **world: Any) -> BanditSimulation:
+    return simulate_campaign(of, Assumed.model_validate(world), runs=runs, rng=np.random.default_rng(1))
+
+
+def test_all_conversions_come_before_the_window_closes_also_within_an_interval() -> None:
+    of = design(window="36h")
+    [use] = of.metrics
+    made = world_of(
+        of,
+        of.metric_definitions()[use.key],
+        Assumed(rates={"silence": 0.05, "v1": 0.06}, delay={"v1": timedelta(days=2)}),
+        interval=timedelta(days=1),
+        written=Written("--"),
+    )
+    # Exponential with a mean of two days, given that it is at most a day and a half: nothing of what comes on the second half of the second day.
+    first = (1 - math.exp(-0.5)) / (1 - math.exp(-0.75))
+    assert made.world.delays == pytest.approx(np.array([[1.0, 0.0], [first, 1 - first]]))
+
+
+def test_whichever_of_two_best_arms_is_declared_the_winner_is_a_wrong_one() -> None:
+    made = simulated(
+        design(arms=3, plan={"alpha": 0.4}), rates={"silence": 0.02, "v1": 0.1, "v2": 0.1}, intervals=12
+    )
+    assert list(made.best) == ["v1", "v2"]
+    assert sum(each.decided for each in made.outcomes) > 0
+    assert [each.wrong_winner for each in made.outcomes] == [each.decided for each in made.outcomes]
+
+
+def test_an_arm_without_messages_loses_none() -> None:
+    with pytest.raises(Invalid) as refused:
+        simulated(design(), rates={"silence": 0.05, "v1": 0.06}, non_delivery={"silence": 0.5})
+    [problem] = refused.value.problems
+    assert (problem.field, problem.message) == (
+        "--non-delivery", "silence: gets no message, so none can fail to arrive",
+    )  # fmt: skip
+    assert simulated(design(), rates={"silence": 0.05, "v1": 0.06}, non_delivery={"silence": 0.0}, intervals=2)
+
+
+def test_the_favourite_is_known_once_all_windows_have_closed_however_few_converted() -> None:
+    world = World(
+        rates=np.array([0.02, 0.3]), delays=np.full((2, 3), 1 / 3), arrivals=np.array([20]), drift=np.ones(1)
+    )
+    policy = AllocationPolicy(policy="fixed")
+    found = simulate_bandit(
+        world, policy, shares=np.array([0.5, 0.5]), runs=200, rng=np.random.default_rng(1)
+    )
+    assert (found.favourite >= 0).all()
+    assert (found.favourite == 1).mean() > 0.9
