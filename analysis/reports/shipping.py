@@ -1,18 +1,35 @@
 """Shipping by the report: what its decision says may be shipped as it stands, anything else only by force and with a reason."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlmodel import Session
 
+from analysis.facts.engines import FactsEngine
+from analysis.reports.models import StoredReport
+from analysis.reports.service import LOOK_EVERY, current_report
 from delivery.planning import planner
 from experiments.clock import Clock, format_moment
+from experiments.database import Database
 from experiments.errors import Conflict, Invalid
 from experiments.models import Experiment
 from experiments.repository import get_experiment
 from experiments.service import LONGEST_REASON, design_of
 from experiments.vocabulary import DecisionAction
+
+FRESH: Final = timedelta(minutes=5)
+"""How old a report may be that a winner is shipped by: in an hour a guardrail may have opened, or the lead have gone."""
+
+
+def report_to_ship_by(
+    database: Database, clock: Clock, *, key: str, force: bool, facts: FactsEngine | None = None
+) -> StoredReport:
+    """The newest report when it is no older than `FRESH`, else a new look. Raises as `service.current_report` does.
+
+    force: nothing is decided by it then, so that one of the last hour does and nobody waits for a look. Opens its own transactions.
+    """
+    return current_report(database, clock, key=key, max_age=LOOK_EVERY if force else FRESH, facts=facts)
 
 
 def ship(
@@ -49,7 +66,7 @@ def ship(
         key=key,
         variant=chosen,
         reason=said[:LONGEST_REASON] if reason is None else reason,
-        numbers={"decision": dict(decision), "forced": force},
+        numbers={"decision": dict(decision), "as_of": format_moment(as_of), "forced": force},
     )
 
 

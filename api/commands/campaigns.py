@@ -144,12 +144,11 @@ def ship(
     Refused when the report's decision is another one, unless forced. Shipping a variant without message ends the messaging.
     """
     # scipy takes a second to load, which no other command should wait for.
-    from analysis.reports import service as reports
     from analysis.reports import shipping
 
     wiring = _wiring()
-    newest = reports.current_report(
-        wiring.database, wiring.clock, key=key, max_age=reports.LOOK_EVERY, facts=wiring.facts
+    newest = shipping.report_to_ship_by(
+        wiring.database, wiring.clock, key=key, force=force, facts=wiring.facts
     )
     with wiring.database.transaction() as session:
         shipped, is_new = shipping.ship(

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 
 from analysis.bandits.status import allocation_of
-from analysis.reports import service as reports
 from analysis.reports import shipping
 from analysis.reports.models import StoredReport
 from api import campaigning
@@ -67,10 +66,10 @@ def resume_allocation(
     )
 
 
-def _newest(wiring: WiringOf, _principal: Writer, key: Key) -> StoredReport:
+def _newest(wiring: WiringOf, _principal: Writer, key: Key, request: ShipRequest) -> StoredReport:
     # Before the transaction of the write: what takes long only reads.
-    return reports.current_report(
-        wiring.database, wiring.clock, key=key, max_age=reports.LOOK_EVERY, facts=wiring.facts
+    return shipping.report_to_ship_by(
+        wiring.database, wiring.clock, key=key, force=request.force, facts=wiring.facts
     )
 
 

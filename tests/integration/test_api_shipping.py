@@ -52,6 +52,34 @@ def test_the_winner_is_shipped_once(bought: TestClient, wiring: Wiring, clock: S
     assert bought.post("/v1/experiments/spring/stop").json()["status"] == "stopped"
 
 
+def test_a_winner_is_shipped_by_a_report_of_now(
+    writer: TestClient, wiring: Wiring, clock: SteppedClock, keys: dict[str, str]
+) -> None:
+    begin(wiring.database, clock, allocation={"policy": "fixed"}, audience={"coverage": 0.5})
+    plan(wiring.database, clock)
+    people_buy(wiring.database, clock, WINS)
+    clock.advance(timedelta(hours=23, minutes=30))
+
+    def report() -> dict[str, str]:
+        said = writer.get("/v1/experiments/spring/report", params={"max_age": 86_400}).json()
+        return {"as_of": said["as_of"], "action": said["decision"]["action"]}
+
+    assert report() == {"as_of": "2026-12-02T09:30:00Z", "action": "continue"}
+    # Their windows close in half an hour; the report of before that does not know who has won.
+    clock.advance(timedelta(minutes=45))
+    assert report()["action"] == "continue"
+    forced = writer.post(SHIP, json={"force": True, "variant": "reminder"})
+    assert forced.json()["errors"][0]["field"] == "reason"
+    # By force nothing is decided by it, so nobody waits for another one.
+    assert report()["as_of"] == "2026-12-02T09:30:00Z"
+    shipped = writer.post(SHIP, json={})
+    assert (shipped.status_code, shipped.json()["shipped"]) == (200, "coupon")
+    assert report() == {"as_of": "2026-12-02T10:15:00Z", "action": "ship"}
+    log = writer.get("/v1/audit", headers={"Authorization": f"Bearer {keys['admin']}"}).json()["items"]
+    [entry] = [each for each in log if each["action"] == "experiment.ship"]
+    assert entry["after"]["as_of"] == "2026-12-02T10:15:00Z"
+
+
 @pytest.mark.parametrize(
     ("trigger", "variant", "words"),
     [
