@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.planning.bandit_inputs import FEWEST, Assumed
-from analysis.planning.bandit_plan import BanditSimulation
+from analysis.planning.bandit_plan import POLICIES, BanditSimulation
 from experiments.vocabulary import Direction
 
 MOST_RUNS = 10_000
@@ -18,7 +18,8 @@ class _Answer(BaseModel):
 
 class SimulationRequest(BaseModel):
     """`world`: what is true in it, by variant. `runs`: campaigns under each policy; absent: as many as take a few seconds, at most 1,000.
-    `seed`: of the random numbers; the same one gives the same answer.
+    `seed`: of the random numbers; the same one gives the same answer. `policies`: which of them; one by one they are the same as all at once, but for
+    `notes` about all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,7 @@ class SimulationRequest(BaseModel):
     world: Assumed = Assumed()
     runs: int | None = Field(None, ge=FEWEST, le=MOST_RUNS, strict=True)
     seed: int = Field(1, ge=0, lt=2**63, strict=True)
+    policies: frozenset[Policy] = Field(frozenset(POLICIES), min_length=1)
 
 
 class SimulatedPolicy(_Answer):

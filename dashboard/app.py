@@ -9,7 +9,7 @@ from typing import Final
 
 import streamlit
 
-from dashboard import access, pages
+from dashboard import access, pages, viewer
 from dashboard.views import frame, sidebar, sign_in
 
 DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
@@ -26,6 +26,7 @@ def read_arguments(arguments: list[str]) -> str:
 def show() -> None:
     streamlit.set_page_config(page_title="Touchstone", layout="wide")
     api_url = read_arguments(sys.argv[1:])
+    viewer.agree_on_language()
     current = access.current()
     # The pages are known before the sign-in too, so that a bookmark survives it.
     page = streamlit.navigation(pages.sections(current), position="sidebar" if current else "hidden")

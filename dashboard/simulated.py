@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from dashboard import formats, values
@@ -38,7 +38,7 @@ class World:
 
 
 def question(document: Mapping[str, Any], world: World) -> dict[str, Any]:
-    """The body of `POST /v1/simulate`. What nobody said is left out."""
+    """The body of `POST /v1/simulate`, for all policies. What nobody said is left out."""
     by_arm = {
         "rates": {arm.key: share(arm.rate) for arm in world.arms if arm.rate is not None},
         "lift": {arm.key: share(arm.lift) for arm in world.arms if arm.lift is not None},
@@ -112,6 +112,12 @@ class Simulated:
     def all_alike(self) -> bool:
         return len(self.best) == len(self.worth)
 
+    @property
+    def nothing_moved(self) -> bool:
+        """Whether no bandit ever moved traffic."""
+        bandits = [row for row in self.outcomes if row.policy != "fixed"]
+        return bool(bandits) and all(row.moved is None for row in bandits)
+
 
 SHARES_OF_WAVES: Final = (
     "shipped",
@@ -145,6 +151,18 @@ def read_simulated(document: Any) -> Simulated:
         waves=values.whole(waves.get("waves")) or 0,
         broadcast=tuple(_broadcast(each) for each in values.mappings(waves.get("outcomes"))),
         notes=values.texts(found.get("notes")),
+    )
+
+
+def together(parts: Sequence[Simulated]) -> Simulated:
+    """Answers about some policies each, to the same question, as one answer."""
+    first = parts[0]
+    broadcast = {row.policy: row for part in parts for row in part.broadcast}
+    return replace(
+        first,
+        outcomes=tuple(row for part in parts for row in part.outcomes),
+        broadcast=tuple(broadcast.values()),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 

@@ -1,4 +1,8 @@
-"""Who looks: the language and the time zone of the viewer. Both come from the browser, and may be chosen."""
+"""Who looks: the language and the time zone of the viewer. Both come from the browser, and may be chosen.
+
+A choice is kept in the memory of the tab, under keys that no widget has: Streamlit forgets what its widgets hold. A chosen
+language is in the address as well, so that a link is read in it.
+"""
 
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -10,7 +14,28 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 LANGUAGES: Final = {"en": "English", "zh": "中文"}
 FALLBACK: Final = "en"
 LANGUAGE_KEY: Final = "language"
+"""In the memory of the tab, and in the address."""
 ZONE_KEY: Final = "zone"
+
+
+def agree_on_language() -> None:
+    """What the address says is chosen; what is chosen is in the address again, from which links and the navigation take it."""
+    named, chosen = streamlit.query_params.get(LANGUAGE_KEY), streamlit.session_state.get(LANGUAGE_KEY)
+    if named in LANGUAGES:
+        streamlit.session_state[LANGUAGE_KEY] = named
+    elif chosen in LANGUAGES:
+        streamlit.query_params[LANGUAGE_KEY] = str(chosen)
+    elif named is not None:
+        del streamlit.query_params[LANGUAGE_KEY]
+
+
+def choose_language(name: str) -> None:
+    streamlit.session_state[LANGUAGE_KEY] = name
+    streamlit.query_params[LANGUAGE_KEY] = name
+
+
+def choose_zone(name: str) -> None:
+    streamlit.session_state[ZONE_KEY] = name
 
 
 def language() -> str:

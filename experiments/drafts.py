@@ -57,9 +57,11 @@ def find(session: Session, *, key: str) -> CampaignDraft:
     return draft
 
 
-def list_drafts(session: Session, *, before_id: int | None, limit: int) -> Sequence[CampaignDraft]:
-    """The newest first."""
-    return repository.list_drafts(session, before_id=before_id, limit=limit)
+def list_drafts(
+    session: Session, *, before_id: int | None, limit: int, search: str = ""
+) -> Sequence[CampaignDraft]:
+    """The newest first, of those with `search` in the key or the name."""
+    return repository.list_drafts(session, before_id=before_id, limit=limit, search=search)
 
 
 def forget(session: Session, *, key: str) -> None:

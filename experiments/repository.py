@@ -131,11 +131,17 @@ def find_draft(session: Session, key: str, *, for_update: bool = False) -> Campa
     return session.exec(query.with_for_update() if for_update else query).first()
 
 
-def list_drafts(session: Session, *, before_id: int | None, limit: int) -> Sequence[CampaignDraft]:
-    """Up to `limit` drafts with an id below `before_id`, the newest first."""
+def list_drafts(
+    session: Session, *, before_id: int | None, limit: int, search: str = ""
+) -> Sequence[CampaignDraft]:
+    """Up to `limit` drafts with an id below `before_id` and with `search` in the key or the name, the newest first."""
     query = select(CampaignDraft).order_by(col(CampaignDraft.id).desc()).limit(limit)
     if before_id is not None:
         query = query.where(col(CampaignDraft.id) < before_id)
+    if search:
+        name = col(CampaignDraft.document)["name"].as_string()
+        found = (column.icontains(search, autoescape=True) for column in (col(CampaignDraft.key), name))
+        query = query.where(or_(*found))
     return session.exec(query).all()
 
 

@@ -1,7 +1,7 @@
 """A campaign's design in a made-up world, under each policy: what would it cost, how often would it be wrong, when would it be known?"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -88,13 +88,14 @@ def simulate_campaign(
     *,
     rng: np.random.Generator,
     runs: int | None = None,
+    policies: Collection[Policy] = POLICIES,
     seconds: float | None = None,
     progress: Progress | None = None,
     fields: tuple[str, str] = ("", "--"),
 ) -> BanditSimulation:
-    """Run the design under every policy; all of them begin with the same random numbers.
+    """Run the design under every policy, or under some; all of them begin with the same random numbers, so that asking for them one by one gives the same.
 
-    runs: None takes what is usual, or what fits into half of `seconds`. seconds: processor time that it may take, by `seconds_of_a_run`; more is refused.
+    runs: None takes what is usual, or what fits into half of `seconds`. seconds: processor time that all policies may take, by `seconds_of_a_run`; more is refused.
     progress: called with (runs done, of all policies together). fields: what stands before the path of the campaign, and before the name of an assumption, in errors.
     Raises Invalid when the metric is of no kind that a bandit can follow, or what is assumed is missing, unknown, impossible or too much.
     """
@@ -107,11 +108,13 @@ def simulate_campaign(
     in_waves = sizes is not None and not is_too_much(world, len(sizes))
     waves = len(sizes) if sizes is not None and in_waves else 0
     runs = _affordable(world, waves, runs, seconds, written)
-    total = runs * (len(POLICIES) + (len(BANDITS) if waves else 0))
+    asked = [policy for policy in POLICIES if policy in policies]
+    bandits = [policy for policy in BANDITS if policy in policies]
+    total = runs * (len(asked) + (len(bandits) if waves else 0))
     shares = np.array([design.shares[variant.key] for variant in design.variants])
     outcomes = []
     seed = rng.integers(2**63)
-    for number, policy in enumerate(POLICIES):
+    for number, policy in enumerate(asked):
         found = simulate_bandit(
             world,
             policy_of(design, policy, world),
@@ -128,12 +131,12 @@ def simulate_campaign(
         broadcast = simulate_broadcast(
             design,
             world,
-            [policy_of(design, policy, world) for policy in BANDITS],
+            [policy_of(design, policy, world) for policy in bandits],
             sizes,
             is_share=definition.is_share,
             runs=runs,
             rng=np.random.default_rng(seed),
-            progress=None if progress is None else further(progress, len(POLICIES) * runs, total),
+            progress=None if progress is None else further(progress, len(asked) * runs, total),
         )
     return BanditSimulation(
         experiment=design.key,
@@ -153,7 +156,9 @@ def simulate_campaign(
         outcomes=outcomes,
         waves=broadcast,
         notes=[
-            *_notes(world, list(rates), outcomes, design.plan.alpha),
+            *_of_world(world, list(rates), design.plan.alpha),
+            # What is so under every policy cannot be known from some.
+            *(_of_outcomes(world, outcomes) if len(asked) == len(POLICIES) else []),
             *_of_waves(design, key, sizes, broadcast),
         ],
     )
@@ -214,7 +219,7 @@ def _outcome(policy: Policy, found: BanditRuns, world: World, arms: Sequence[str
     )
 
 
-def _notes(world: World, arms: Sequence[str], outcomes: Sequence[PolicyOutcome], alpha: float) -> list[str]:
+def _of_world(world: World, arms: Sequence[str], alpha: float) -> list[str]:
     notes = []
     tied = [arm for arm, best in zip(arms, world.best, strict=True) if best]
     if len(tied) == len(arms):
@@ -226,12 +231,17 @@ def _notes(world: World, arms: Sequence[str], outcomes: Sequence[PolicyOutcome],
         notes.append(
             f"{' and '.join(tied)} are alike in this world, so none of them should win, however many users come: a winner is declared by mistake, or of a worse arm"
         )
+    return notes
+
+
+def _of_outcomes(world: World, outcomes: Sequence[PolicyOutcome]) -> list[str]:
+    notes = []
     if all(outcome.moved is None for outcome in outcomes if outcome.policy != "fixed"):
         notes.append(
             "no bandit ever moved traffic: too few users or conversions, or too few intervals after the first window has closed"
         )
     # Where arms tie, no number of users tells them apart.
-    if len(tied) == 1 and all(outcome.intervals_to_decision is None for outcome in outcomes):
+    if world.best.sum() == 1 and all(outcome.intervals_to_decision is None for outcome in outcomes):
         notes.append("no run ended with a declared winner: more users or intervals are needed to know")
     return notes
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from api.dependencies import (
     MANAGEMENT,
+    CleanText,
     ClockOf,
     Cursor,
     Limit,
@@ -25,14 +26,15 @@ router = APIRouter(
     prefix="/v1/drafts", tags=["experiments"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT)
 )
 Key = Annotated[str, Path(pattern=KEY_PATTERN)]
+Search = Annotated[CleanText, Query(max_length=100, description="Text in the key or the name")]
 
 
 @router.get("")
 def list_drafts(
-    session: ReadSession, _principal: Reader, cursor: Cursor, limit: Limit = 50
+    session: ReadSession, _principal: Reader, cursor: Cursor, limit: Limit = 50, search: Search = ""
 ) -> Page[DraftAnswer]:
     """All drafts without their documents, newest first."""
-    rows = drafts.list_drafts(session, before_id=cursor or None, limit=limit)
+    rows = drafts.list_drafts(session, before_id=cursor or None, limit=limit, search=search)
     return Page(
         items=[DraftAnswer.of(row) for row in rows], next_cursor=next_cursor(rows, limit, lambda row: row.id)
     )

@@ -69,6 +69,7 @@ def simulate(session: ReadSession, _principal: Reader, request: SimulationReques
         request.world,
         rng=np.random.default_rng(request.seed),
         runs=request.runs,
+        policies=request.policies,
         seconds=SECONDS,
         fields=("campaign.", "world."),
     )

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from dashboard.calls.lists import page_of
 from dashboard.client import ApiError, Client
 
 Document = Mapping[str, Any]
+PAGE: Final = 20
 MOST_LISTED: Final = 200
 """Templates or metrics that one list offers; whatever is beyond can be typed."""
 
@@ -23,9 +25,9 @@ class Draft:
     updated_at: str = ""
 
 
-def drafts(client: Client) -> list[Document]:
-    """The newest drafts, without their documents."""
-    return _items(client, "/v1/drafts", limit=20)
+def drafts(client: Client, *, search: str = "", cursor: str = "") -> tuple[list[Document], str | None]:
+    """A page of drafts without their documents, newest first, and the cursor of the next one."""
+    return page_of(client, "/v1/drafts", {"search": search, "cursor": cursor}, limit=PAGE)
 
 
 def draft(client: Client, key: str) -> Draft:
@@ -71,9 +73,12 @@ def design(client: Client, key: str) -> tuple[str, Document]:
     return str(found.get("status")), made
 
 
-def experiment_drafts(client: Client) -> list[Document]:
-    """Experiments that have not started, at most twenty."""
-    return _items(client, "/v1/experiments", limit=20, status="draft")
+def experiment_drafts(
+    client: Client, *, search: str = "", cursor: str = ""
+) -> tuple[list[Document], str | None]:
+    """A page of experiments that have not started, newest first, and the cursor of the next one."""
+    asked = {"status": "draft", "search": search, "cursor": cursor}
+    return page_of(client, "/v1/overview/experiments", asked, limit=PAGE)
 
 
 def store(client: Client, document: Document, *, key: str | None) -> list[str]:

@@ -21,10 +21,10 @@ def size(client: Client, question: Mapping[str, Any]) -> Size:
         raise client.unreadable(path) from error
 
 
-def simulate(client: Client, question: Mapping[str, Any]) -> Simulated:
-    """A campaign in a made-up world, under every policy. Raises ApiError."""
-    path = "/v1/simulate"
+def simulate(client: Client, question: Mapping[str, Any], *, policy: str) -> Simulated:
+    """A campaign in a made-up world, under one policy. Raises ApiError."""
+    path, asked = "/v1/simulate", {**question, "policies": [policy]}
     try:
-        return read_simulated(client.send("POST", path, json=question, timeout=PATIENCE).json())
+        return read_simulated(client.send("POST", path, json=asked, timeout=PATIENCE).json())
     except Unreadable as error:
         raise client.unreadable(path) from error

@@ -11,10 +11,13 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Final, Generic, TypeVar
 
 from dashboard.campaign.documents import Document, Path, at, leaves, with_value, written
+from dashboard.moments import FIRST, LAST
 
 T = TypeVar("T")
 
 UNITS: Final = ("m", "h", "d", "w", "s")
+LONGEST: Final = 10_000
+"""Of a unit, in a field for a duration."""
 _DURATION: Final = re.compile(r"(\d+)([smhdw])")
 
 
@@ -36,7 +39,7 @@ class Duration:
 
 def _duration(value: Any) -> Duration | None:
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    return Duration(int(found[1]), found[2]) if found else None
+    return Duration(int(found[1]), found[2]) if found and int(found[1]) <= LONGEST else None
 
 
 def _time(value: Any) -> time | None:
@@ -52,7 +55,13 @@ def _moment(value: Any) -> datetime | None:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return None if found is None or found.tzinfo is None else found.astimezone(UTC)
+    if found is None or found.tzinfo is None or not _is_offered(found):
+        return None
+    return found.astimezone(UTC)
+
+
+def _is_offered(moment: datetime) -> bool:
+    return FIRST.year < moment.year < LAST.year
 
 
 def _local_moment(value: Any) -> datetime | None:
@@ -60,7 +69,7 @@ def _local_moment(value: Any) -> datetime | None:
         found = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value else None
     except ValueError:
         return None
-    return None if found is None or found.tzinfo else found
+    return None if found is None or found.tzinfo or not _is_offered(found) else found
 
 
 def _number(value: Any) -> float | None:
@@ -102,6 +111,16 @@ TEXTS: Final = Codec[tuple[str, ...]](
     ),
     lambda given: list(given) or None,
 )
+
+
+def within(codec: Codec[Any], least: float, most: float) -> Codec[Any]:
+    """A codec whose widget shows only numbers between two bounds."""
+
+    def shown(value: Any) -> Any:
+        number = codec.shown(value)
+        return number if number is not None and least <= number <= most else None
+
+    return Codec(shown, codec.written)
 
 
 def shown(document: Document, path: Path, codec: Codec[T], default: T) -> T:

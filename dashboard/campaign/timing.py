@@ -108,6 +108,16 @@ def with_send_time(document: Any, path: Path, kind: str) -> Any:
     )
 
 
+def are_hours(value: Any) -> bool:
+    """Whether a slider can show it: the first and the last hour of a day.
+
+    >>> are_hours([8, 21]), are_hours([21, 8]), are_hours("8-21")
+    (True, False, False)
+    """
+    whole = isinstance(value, list | tuple) and all(type(hour) is int for hour in value)
+    return whole and len(value) == 2 and 0 <= value[0] <= value[1] <= 23
+
+
 def send_time_words(send_time: Any) -> tuple[str, dict[str, str]]:
     """Which sentence tells a send time (`SEND_TIMES`), and the values in it."""
     kind = send_time_kind(send_time)

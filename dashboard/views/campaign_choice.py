@@ -62,10 +62,9 @@ def _names(search: str) -> dict[str, str]:
     """What can be chosen, with its name: the newest drafts and experiments, or those with `search` in name or key."""
     client = access.required().client
     found = {}
-    for item in campaigns.drafts(client):
+    for item in campaigns.drafts(client, search=search)[0]:
         key, name = str(item.get("key")), str(item.get("name") or item.get("key"))
-        if search.lower() in f"{key} {name}".lower():
-            found[f"{DRAFT}:{key}"] = say("planner.choose.a_draft", name=name)
+        found[f"{DRAFT}:{key}"] = say("planner.choose.a_draft", name=name)
     for card in overview.cards(client, search=search).items:
         found[f"{EXPERIMENT}:{card.key}"] = f"{card.name} ({told('common.status', card.status)})"
     return found

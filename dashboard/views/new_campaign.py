@@ -3,15 +3,21 @@
 import streamlit
 
 from dashboard import access, formats
-from dashboard.calls import campaigns
 from dashboard.campaign import steps
-from dashboard.client import ApiError, Client
+from dashboard.client import Client
 from dashboard.texts import say
-from dashboard.views import addressed, states
-from dashboard.views.campaign import audience_step, metrics_step, plan_step, review_step, variants_step, work
+from dashboard.views import addressed
+from dashboard.views.campaign import (
+    audience_step,
+    drafts,
+    metrics_step,
+    plan_step,
+    review_step,
+    variants_step,
+    work,
+)
 from dashboard.views.campaign.widgets import Form
 from dashboard.views.campaign.work import STEP, Work
-from dashboard.views.remembering import remembered
 
 
 def show() -> None:
@@ -29,7 +35,8 @@ def show() -> None:
             work.leave()
             streamlit.rerun()
         return
-    _show_drafts(current.client, campaign)
+    campaign.begin_run()
+    drafts.show(current.client, campaign)
     step = _choose_step(campaign)
     streamlit.caption(say(f"new_campaign.step_means.{step}"))
     problems = streamlit.container()
@@ -41,6 +48,7 @@ def show() -> None:
     _show_ways(step)
     work.save(current.client, campaign)
     _show_saved(current.client, campaign)
+    campaign.end_run()
 
 
 def _show_step(client: Client, form: Form, step: str) -> None:
@@ -136,54 +144,6 @@ def _show_saved(client: Client, campaign: Work) -> None:
         streamlit.caption(say("new_campaign.saved", when=formats.moment(campaign.saved_at)))
     else:
         streamlit.caption(say("new_campaign.saves_itself"))
-
-
-def _show_drafts(client: Client, campaign: Work) -> None:
-    """Begin another one, or go on with one that was left."""
-    with streamlit.expander(say("new_campaign.drafts")):
-        try:
-            about = f"{campaign.key} {campaign.stored_as}"
-            drafts = remembered("campaign:drafts", about, lambda: campaigns.drafts(client))
-            stored = remembered("campaign:stored", about, lambda: campaigns.experiment_drafts(client))
-        except ApiError as error:
-            states.leave_if_refused(error)
-            streamlit.warning(formats.plain(str(error)))
-            return
-        names = {
-            **{str(item.get("key")): str(item.get("name") or item.get("key")) for item in stored},
-            **{str(item.get("key")): str(item.get("name") or item.get("key")) for item in drafts},
-        }
-        writers = {str(item.get("key")): str(item.get("updated_by") or "") for item in drafts}
-        names.pop(campaign.key, None)
-        if not names:
-            streamlit.caption(say("new_campaign.no_drafts"))
-        for key, name in names.items():
-            who = writers.get(key, "")
-            words = (
-                say("new_campaign.draft_of", who=formats.plain(who)) if who else say("common.status.draft")
-            )
-            if streamlit.button(
-                f"{formats.plain(name)} :gray[({words})]", key=f"campaign_open:{key}", type="tertiary"
-            ):
-                work.leave()
-                streamlit.query_params["draft"] = key
-                streamlit.rerun()
-        with streamlit.container(horizontal=True):
-            if streamlit.button(say("new_campaign.begin"), icon=":material/add:", key="campaign_begin"):
-                work.leave()
-                streamlit.rerun()
-            if streamlit.button(say("new_campaign.forget"), icon=":material/delete:", key="campaign_forget"):
-                _forget(client, campaign)
-
-
-def _forget(client: Client, campaign: Work) -> None:
-    try:
-        campaigns.forget_draft(client, campaign.key)
-    except ApiError as error:
-        states.show_error(error)
-        return
-    work.leave()
-    streamlit.rerun()
 
 
 def _show_started() -> bool:

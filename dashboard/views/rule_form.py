@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import streamlit
 
-from dashboard import access, formats, rule_fields
+from dashboard import access, formats, moments, rule_fields, viewer
 from dashboard.calls import rules
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
@@ -114,22 +114,39 @@ def _limits(form: str, before: Mapping[str, Any]) -> dict[str, Any]:
             cool_down = condition_rows_form.duration(
                 f"{form}:cool_down", before.get("cool_down"), say("rules.form.cool_down")
             )
-    with streamlit.container(horizontal=True):
-        bounds = {
-            name: streamlit.text_input(
-                say(f"rules.form.{name}"),
-                str(before.get(name) or ""),
-                help=say("rules.form.moment_help"),
-                key=f"{form}:{name}",
-                width=260,
-            )
-            for name in ("since", "until")
-        }
     return {
         "once_per_user": once,
         "cool_down": cool_down,
-        **{name: text.strip() or None for name, text in bounds.items()},
+        **{name: _bound(f"{form}:{name}", name, before.get(name)) for name in ("since", "until")},
     }
+
+
+def _bound(key: str, name: str, before: str | None) -> str | None:
+    """A beginning or an end, in the viewer's zone. A field that shows a moment cannot be emptied: hence the box beside it."""
+    zone = viewer.zone()
+    known = moments.on_clock(before, zone)
+    with streamlit.container(horizontal=True, vertical_alignment="bottom"):
+        bounded = streamlit.checkbox(
+            say(f"rules.form.{name}"),
+            before is not None,
+            help=say(f"rules.form.{name}_help"),
+            key=key,
+        )
+        if not bounded:
+            return None
+        if before is not None and known is None:
+            streamlit.caption(formats.plain(before))
+            return before
+        chosen = streamlit.datetime_input(
+            say(f"rules.form.{name}_at", zone=viewer.zone_name()),
+            known,
+            min_value=moments.FIRST,
+            max_value=moments.LAST,
+            help=say("rules.form.moment_help"),
+            key=f"{key}:{viewer.zone_name()}",
+            width=320,
+        )
+    return moments.entered(chosen, before, zone)
 
 
 def _save(client: Client, form: str, document: Mapping[str, Any], *, is_on: bool) -> None:

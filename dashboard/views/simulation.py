@@ -11,7 +11,8 @@ from dashboard.calls import campaigns, planning
 from dashboard.campaign import arms
 from dashboard.campaign.documents import Unwritable, at, from_yaml, items_at
 from dashboard.client import ApiError
-from dashboard.simulated import Arm, World, question
+from dashboard.policy_advice import policy_name
+from dashboard.simulated import POLICIES, Arm, Simulated, World, question, together
 from dashboard.texts import say
 from dashboard.views import addressed, campaign_choice, simulation_answers, states
 from dashboard.views.asked_fields import Fields, said
@@ -80,8 +81,7 @@ def _ask(document: Mapping[str, Any], cells: list[arms.Cell]) -> None:
     streamlit.caption(say("simulation.bounded"))
     if streamlit.button(say("simulation.run"), type="primary", icon=":material/play_arrow:"):
         try:
-            with streamlit.spinner(say("simulation.running"), show_time=True):
-                found = planning.simulate(access.required().client, asks)
+            found = _played(asks)
         except ApiError as error:
             fields.tell(error, prefix="world.")
             return
@@ -93,6 +93,21 @@ def _ask(document: Mapping[str, Any], cells: list[arms.Cell]) -> None:
         streamlit.info(say("simulation.changed"), icon=":material/edit:")
     else:
         simulation_answers.show(answered[1])
+
+
+def _played(asks: Mapping[str, Any]) -> Simulated:
+    """One policy after the other, each shown as it comes. Raises ApiError."""
+    client, parts = access.required().client, []
+    bar, place = streamlit.empty(), streamlit.empty()
+    for number, policy in enumerate(POLICIES):
+        words = say("simulation.running", name=policy_name(policy), number=number + 1, all=len(POLICIES))
+        bar.progress(number / len(POLICIES), text=words)
+        parts.append(planning.simulate(client, asks, policy=policy))
+        with place.container():
+            simulation_answers.show_so_far(together(parts))
+    bar.empty()
+    place.empty()
+    return together(parts)
 
 
 def _world(fields: Fields, cells: list[arms.Cell], *, is_share: bool) -> World:

@@ -43,8 +43,16 @@ def show(found: Simulated) -> None:
     _show_pictures(found.outcomes, {row.policy: row.sends for row in found.outcomes}, names, unit)
     _show_table([_outcome(row, found, unit) for row in found.outcomes], say("simulation.table"))
     streamlit.caption(say("simulation.table_means"))
+    if found.nothing_moved:
+        streamlit.info(say("simulation.nothing_moved"), icon=":material/info:")
     for note in found.notes:
         streamlit.info(formats.plain(note), icon=":material/info:")
+
+
+def show_so_far(found: Simulated) -> None:
+    """The policies that have been played, before the others have."""
+    unit = told("simulation.unit", found.unit)
+    _show_table([_outcome(row, found, unit) for row in found.outcomes], say("simulation.table"))
 
 
 def _show_advice(found: Simulated) -> None:

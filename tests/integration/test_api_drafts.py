@@ -46,6 +46,13 @@ def test_drafts_are_listed_newest_first_without_their_documents(writer: TestClie
     ]
     rest = writer.get("/v1/drafts", params={"limit": 2, "cursor": page["next_cursor"]}).json()
     assert [one["key"] for one in rest["items"]] == ["new-1"]
+    found = [
+        [one["key"] for one in writer.get("/v1/drafts", params={"search": text}).json()["items"]]
+        for text in ("number 2", "NEW-3", "5", "%", "Number")
+    ]
+    assert found == [["new-2"], ["new-3"], ["new-3"], [], ["new-2", "new-1"]]
+    narrowed = writer.get("/v1/drafts", params={"search": "number", "limit": 1}).json()
+    assert [one["key"] for one in narrowed["items"]] == ["new-2"]
     assert writer.delete("/v1/drafts/new-2").status_code == 204
     assert writer.delete("/v1/drafts/new-2").status_code == 404
     assert [one["key"] for one in writer.get("/v1/drafts").json()["items"]] == ["new-3", "new-1"]

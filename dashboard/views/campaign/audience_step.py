@@ -15,7 +15,7 @@ from dashboard.campaign.timing import WeeklyTime
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import condition_builder, condition_words, states
-from dashboard.views.campaign.widgets import Form, explained, names_of
+from dashboard.views.campaign.widgets import KEPT, Form, explained, names_of
 from dashboard.views.remembering import remembered
 
 WHOM: Final = ("everyone", "segment", "condition")
@@ -32,15 +32,12 @@ def show(client: Client, form: Form) -> None:
 
 
 def _show_name(form: Form) -> None:
-    before = documents.key_from(form.value("name", default=""))
     name, key = streamlit.columns([3, 2])
     with name:
         called_so = form.text(("name",), "name", max_chars=200)
     stored = form.work.stored_as
-    suggested = documents.key_from(called_so)
-    if not stored and suggested and form.value("key", default="") in {"", before} and suggested != before:
-        form.put(suggested, "key")
-        streamlit.session_state[form.key("key")] = suggested
+    if not stored:
+        form.suggest(documents.key_from(called_so), "key")
     with key:
         form.text(("key",), "key", max_chars=documents.LONGEST_KEY, disabled=stored is not None)
     form.text(("hypothesis",), "hypothesis", area=True, max_chars=2000, height=80)
@@ -119,8 +116,7 @@ def _show_segment(client: Client, form: Form, condition: Mapping[str, Any]) -> N
         return
     now = _segment_of(condition)
     key = form.key("~segment")
-    if now:
-        streamlit.session_state.setdefault(key, now)
+    form.begin(key, now)
     chosen = streamlit.selectbox(
         say("campaign_field.label.segment"),
         list(dict.fromkeys([*([now] if now else []), *names])),
@@ -129,6 +125,7 @@ def _show_segment(client: Client, form: Form, condition: Mapping[str, Any]) -> N
         key=key,
         placeholder=say("new_campaign.choose"),
         help=explained("segment"),
+        persist_state=KEPT,
     )
     if not chosen:
         streamlit.warning(say("new_campaign.segment_not_chosen"), icon=":material/warning:")
@@ -192,9 +189,12 @@ def _show_trigger(client: Client, form: Form) -> None:
     now = timing.trigger_type(form.work.document)
     kind = form.choice("trigger", timing.TRIGGERS, now, words="new_campaign.trigger_is")
     if kind != now:
-        form.remake(timing.with_trigger(form.work.document, kind))
-    streamlit.caption(say(f"new_campaign.trigger_means.{kind}"))
+        form.remake(timing.with_trigger(form.work.document, kind), "trigger")
     trigger = form.below("trigger")
+    if kind not in timing.TRIGGERS:
+        form.keep("trigger")
+        return
+    streamlit.caption(say(f"new_campaign.trigger_means.{kind}"))
     if kind == "once":
         _show_once(trigger)
     elif kind == "event":
@@ -223,13 +223,11 @@ def _show_once(form: Form) -> None:
     elif kind == "time_of_day":
         if now != kind:
             form.put("10:00", "local_time")
-            streamlit.session_state.pop(form.key("local_time"), None)
         form.clock(("local_time",), "trigger_local_time", default=time(10))
         form.moment(("at",), "not_before")
     elif kind == "local_day":
         if now != kind:
             form.put(None, "local_time")
-            streamlit.session_state.pop(form.key("local_time"), None)
         form.local_moment(("local_time",), "trigger_local_day")
 
 
@@ -256,8 +254,8 @@ def _show_recurring(form: Form) -> None:
         form.text(("cron",), "cron")
     else:
         at_key, days_key = form.key("~cron_time"), form.key("~cron_days")
-        streamlit.session_state.setdefault(at_key, weekly.at)
-        streamlit.session_state.setdefault(days_key, [timing.DAYS[day] for day in weekly.days])
+        form.begin(at_key, weekly.at)
+        form.begin(days_key, [timing.DAYS[day] for day in weekly.days])
         days_place, time_place = streamlit.columns([3, 1])
         with days_place:
             days = streamlit.pills(
@@ -267,9 +265,12 @@ def _show_recurring(form: Form) -> None:
                 format_func=names_of("new_campaign.day", timing.DAYS),
                 key=days_key,
                 help=explained("cron_days"),
+                persist_state=KEPT,
             )
         with time_place:
-            clock = streamlit.time_input(say("campaign_field.label.cron_time"), value=None, key=at_key)
+            clock = streamlit.time_input(
+                say("campaign_field.label.cron_time"), value=None, key=at_key, persist_state=KEPT
+            )
         chosen = WeeklyTime(clock or weekly.at, tuple(sorted(timing.DAYS.index(day) for day in days)))
         if chosen != weekly:
             form.put(timing.cron_of(chosen), "cron")

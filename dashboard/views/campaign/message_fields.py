@@ -1,7 +1,7 @@
 """What a message says: the template and what fills it, and what real users would read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import streamlit
@@ -14,7 +14,7 @@ from dashboard.campaign.messages import Asked
 from dashboard.client import ApiError, Client
 from dashboard.texts import say, told
 from dashboard.views import states
-from dashboard.views.campaign.widgets import Form
+from dashboard.views.campaign.widgets import KEPT, Form
 from dashboard.views.remembering import remembered
 
 KINDS: Final = ("silence", "template", "text")
@@ -88,9 +88,8 @@ def _show_template(client: Client, form: Form) -> None:
     if chosen and chosen not in names and len(known) == campaigns.MOST_LISTED:
         known = [*known, *_beyond_the_list(client, chosen)]
     languages = [str(item.get("language")) for item in known if item.get("name") == chosen]
-    if chosen != before and languages and form.value("language") not in languages:
-        form.put(_nearest(languages), "language")
-        streamlit.session_state.pop(form.key("language"), None)
+    if chosen != before and languages:
+        _begin_template(form, chosen, known, languages)
     with language:
         main = form.one_of(("language",), "language", languages, new=True)
     found = next((item for item in known if (item.get("name"), item.get("language")) == (chosen, main)), None)
@@ -105,11 +104,20 @@ def _show_template(client: Client, form: Form) -> None:
     if str(found.get("status")).upper() != "APPROVED":
         streamlit.warning(say("new_campaign.not_approved", status=formats.plain(str(found.get("status")))))
     asked = messages.asked_by(found)
-    if chosen != before:
-        form.remake(
-            with_value(form.work.document, form.root, messages.with_asked(form.value(default={}), asked))
-        )
     _show_asked(form, asked)
+
+
+def _begin_template(
+    form: Form, name: str, known: Sequence[campaigns.Document], languages: Sequence[str]
+) -> None:
+    """Another template: in the language of before where it has that, with room for what it asks for."""
+    message = form.value(default={})
+    if message.get("language") not in languages:
+        message = with_value(message, ("language",), _nearest(languages))
+    taken = (name, message["language"])
+    found = next(item for item in known if (item.get("name"), item.get("language")) == taken)
+    asked = messages.asked_by(found)
+    form.remake(with_value(form.work.document, form.root, messages.with_asked(message, asked)))
 
 
 def _beyond_the_list(client: Client, name: str) -> list[campaigns.Document]:
@@ -122,7 +130,7 @@ def _beyond_the_list(client: Client, name: str) -> list[campaigns.Document]:
         return []
 
 
-def _nearest(languages: list[str]) -> str:
+def _nearest(languages: Sequence[str]) -> str:
     """English where there is one: somebody has to read what the others are measured against."""
     return next((name for name in languages if name.startswith("en")), languages[0])
 
@@ -146,9 +154,12 @@ def _show_asked(form: Form, asked: Asked) -> None:
 
 def _show_parameter(form: Form, part: str | int, name: str) -> None:
     key = form.key("parameters", part)
-    streamlit.session_state.setdefault(key, str(form.value("parameters", part, default="")))
+    form.begin(key, str(form.value("parameters", part, default="")))
     text = streamlit.text_input(
-        say("campaign_field.label.parameter", name=name), key=key, help=say("campaign_field.help.parameter")
+        say("campaign_field.label.parameter", name=name),
+        key=key,
+        help=say("campaign_field.help.parameter"),
+        persist_state=KEPT,
     )
     if text != form.value("parameters", part, default=""):
         form.put(text, "parameters", part)
@@ -166,11 +177,12 @@ def _show_buttons(form: Form, asked: Asked) -> None:
         given = items_at(form.value(default={}), ("buttons",))
         place = next((i for i, item in enumerate(given) if at(item, ("index",)) == button.index), len(given))
         key = form.key("buttons", f"#{button.index}")
-        streamlit.session_state.setdefault(key, str(form.value("buttons", place, wanted, default="")))
+        form.begin(key, str(form.value("buttons", place, wanted, default="")))
         text = streamlit.text_input(
             say(f"campaign_field.label.{wanted}", name=button.text or button.kind),
             key=key,
             help=say(f"campaign_field.help.{wanted}"),
+            persist_state=KEPT,
         )
         if text and text != form.value("buttons", place, wanted):
             form.put({"type": button.kind, "index": button.index, wanted: text}, "buttons", place)
@@ -179,19 +191,22 @@ def _show_buttons(form: Form, asked: Asked) -> None:
 
 def _show_without_registry(form: Form) -> None:
     """What a template takes, when nobody knows which of it this one does."""
-    parameters = form.value("parameters")
+    parameters = form.value("parameters", default=[])
     if isinstance(parameters, Mapping):
         for name in parameters:
             _show_parameter(form, str(name), str(name))
+    elif not isinstance(parameters, list):
+        form.keep("parameters")
     else:
         key = form.key("~parameters")
-        given = [str(item) for item in parameters or []]
-        streamlit.session_state.setdefault(key, "\n".join(given))
+        given = [str(item) for item in parameters]
+        form.begin(key, "\n".join(given))
         text = streamlit.text_area(
             say("campaign_field.label.parameters"),
             key=key,
             help=say("campaign_field.help.parameters"),
             height=80,
+            persist_state=KEPT,
         )
         lines = [line for line in text.split("\n") if line.strip()]
         if lines != given:

@@ -14,7 +14,7 @@ from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import states
 from dashboard.views.campaign.audience_step import known_events
-from dashboard.views.campaign.widgets import Form, explained, names_of
+from dashboard.views.campaign.widgets import KEPT, Form, explained, names_of
 from dashboard.views.remembering import remembered
 
 WEEK = Duration(7, "d")
@@ -55,7 +55,7 @@ def _add(form: Form, measured: list[Any], role: str) -> None:
         fresh = {"key": guard, "role": role, "margin": metrics.GUARDS[guard]}
     elif role == "guardrail":
         fresh |= {"direction": "decrease", "margin": 0.01}
-    form.remake(with_value(form.work.document, ("metrics",), [*measured, fresh]))
+    form.remake(with_value(form.work.document, ("metrics",), [*measured, fresh]), "metrics", len(measured))
 
 
 def _show_metric(form: Form, index: int, library: Sequence[str], events: Sequence[str]) -> None:
@@ -69,10 +69,10 @@ def _show_metric(form: Form, index: int, library: Sequence[str], events: Sequenc
         if streamlit.button(
             say("new_campaign.remove"), icon=":material/delete:", key=form.key("~remove"), width="stretch"
         ):
-            form.remake(without(form.work.document, ("metrics", index)))
+            form.remake_all(without(form.work.document, ("metrics", index)), "metrics")
     if chosen and chosen != metric.get("role"):
         form.remake(with_value(form.work.document, form.root, metrics.with_role(metric, chosen)))
-    if chosen:
+    if chosen in metrics.ROLES:
         streamlit.caption(say(f"new_campaign.role_means.{chosen}"))
     form.tell(inside=False)
     own = metrics.source_of(form.value(default={})) == metrics.OWN
@@ -98,7 +98,7 @@ def _choose_source(form: Form, metric: Mapping[str, Any], library: Sequence[str]
     now = metrics.source_of(metric)
     options = list(dict.fromkeys([metrics.OWN, *metrics.BUILT_IN, *library, now]))
     key = form.key("~source")
-    streamlit.session_state.setdefault(key, now)
+    form.begin(key, now)
     chosen = streamlit.selectbox(
         say("campaign_field.label.source"),
         options,
@@ -106,6 +106,7 @@ def _choose_source(form: Form, metric: Mapping[str, Any], library: Sequence[str]
         format_func=names_of("new_campaign.source", options),
         key=key,
         help=explained("source"),
+        persist_state=KEPT,
     )
     if chosen and chosen != now:
         form.remake(with_value(form.work.document, form.root, metrics.from_source(metric, chosen)))
@@ -170,8 +171,6 @@ def _show_key(form: Form) -> None:
         for i, item in enumerate(items_at(form.work.document, ("metrics",)))
         if i != form.root[-1]
     ]
-    key = form.key("key")
-    if suggested and not form.value("key") and suggested not in others:
-        form.put(suggested, "key")
-        streamlit.session_state[key] = suggested
+    if suggested not in others and form.value("key", default="") in {"", suggested}:
+        form.suggest(suggested, "key")
     form.text(("key",), "metric_key", max_chars=documents.LONGEST_KEY)

@@ -13,7 +13,7 @@ from dashboard.campaign.fields import Duration
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views.campaign import plan_shown
-from dashboard.views.campaign.widgets import Form, explained, show_mistakes
+from dashboard.views.campaign.widgets import KEPT, Form, explained, show_mistakes
 from dashboard.views.campaign.work import Work, note
 
 METHODS: Final = ("spending", "fixed", "always_valid", "exact")
@@ -62,7 +62,10 @@ def _show_allocation(form: Form) -> None:
     now = str(form.value("allocation", "policy", default="fixed"))
     policy = form.choice("policy", POLICIES, now, words="new_campaign.policy")
     if policy != now:
-        form.remake({**form.work.document, "allocation": {"policy": policy}})
+        form.remake({**form.work.document, "allocation": {"policy": policy}}, "allocation")
+    if policy not in POLICIES:
+        form.keep("allocation")
+        return
     streamlit.caption(say(f"new_campaign.policy_means.{policy}"))
     form.tell("allocation", inside=False)
     if policy == "fixed":
@@ -115,7 +118,7 @@ def _show_assumptions(form: Form) -> None:
 
 def _assumed(form: Form, name: str, value: float | None) -> float | None:
     key = form.key(f"~{name}")
-    streamlit.session_state.setdefault(key, value)
+    form.begin(key, value)
     return streamlit.number_input(
         say(f"campaign_field.label.{name}"),
         min_value=0.0,
@@ -124,6 +127,7 @@ def _assumed(form: Form, name: str, value: float | None) -> float | None:
         format="%.6g",
         key=key,
         help=explained(name),
+        persist_state=KEPT,
     )
 
 
@@ -162,6 +166,7 @@ def _show_plan(client: Client, form: Form) -> None:
             say("campaign_field.label.simulated", runs=RUNS),
             key=form.key("~simulated"),
             help=say("campaign_field.help.simulated"),
+            persist_state=KEPT,
         )
     runs = RUNS if simulated else 0
     if asked and plan_of(client, work, simulate=runs) is None:

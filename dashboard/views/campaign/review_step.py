@@ -8,7 +8,7 @@ from dashboard.campaign.documents import Unwritable, at
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views.campaign import plan_shown, plan_step, work
-from dashboard.views.campaign.widgets import Form, show_mistakes
+from dashboard.views.campaign.widgets import KEPT, Form, show_mistakes
 from dashboard.views.campaign.work import Work
 
 ASKED = "campaign_start_asked"
@@ -73,9 +73,13 @@ def _show_yaml(form: Form) -> None:
     )
     with streamlit.expander(say("new_campaign.edit_yaml")):
         key = form.key("~yaml")
-        streamlit.session_state.setdefault(key, text)
+        form.begin(key, text)
         entered = streamlit.text_area(
-            say("campaign_field.label.yaml"), key=key, height=360, help=say("campaign_field.help.yaml")
+            say("campaign_field.label.yaml"),
+            key=key,
+            height=360,
+            help=say("campaign_field.help.yaml"),
+            persist_state=KEPT,
         )
         if streamlit.button(say("new_campaign.take_yaml"), key=form.key("~take_yaml")):
             try:

@@ -8,7 +8,7 @@ import streamlit
 from dashboard.campaign import fields, timing
 from dashboard.campaign.fields import Duration
 from dashboard.texts import say
-from dashboard.views.campaign.widgets import Form
+from dashboard.views.campaign.widgets import KEPT, Form
 
 
 def show_send_time(form: Form) -> None:
@@ -30,18 +30,31 @@ def show_send_time(form: Form) -> None:
 
 def _show_best_hour(form: Form) -> None:
     form.clock(("fallback",), "fallback", default=time(18, 30))
-    with streamlit.container(horizontal=True):
-        first, last = form.value("hours", 0, default=8), form.value("hours", 1, default=21)
-        key = form.key("~hours")
-        streamlit.session_state.setdefault(key, (int(first), int(last)))
-        chosen: Any = streamlit.slider(
-            say("campaign_field.label.hours"), 0, 23, key=key, help=say("campaign_field.help.hours")
-        )
-        if tuple(chosen) != (first, last):
-            form.put(list(chosen), "hours")
+    _show_hours(form)
     form.tell("hours")
     form.percent(("explore",), "explore", default=10.0)
     form.number(("min_evidence",), "min_evidence", codec=fields.WHOLE, default=3, least=1, most=1000)
+
+
+def _show_hours(form: Form) -> None:
+    hours = form.value("hours", default=[8, 21])
+    if not timing.are_hours(hours):
+        form.keep("hours")
+        return
+    first, last = hours
+    with streamlit.container(horizontal=True):
+        key = form.key("~hours")
+        form.begin(key, (first, last))
+        chosen: Any = streamlit.slider(
+            say("campaign_field.label.hours"),
+            0,
+            23,
+            key=key,
+            help=say("campaign_field.help.hours"),
+            persist_state=KEPT,
+        )
+        if tuple(chosen) != (first, last):
+            form.put(list(chosen), "hours")
 
 
 def show_frequency(form: Form) -> None:

@@ -10,7 +10,7 @@ from dashboard.campaign.documents import at, items_at, without
 from dashboard.client import Client
 from dashboard.texts import say
 from dashboard.views.campaign import message_fields, timing_fields
-from dashboard.views.campaign.widgets import Form
+from dashboard.views.campaign.widgets import KEPT, Form
 
 WAYS: Final = ("one_by_one", "crossed")
 
@@ -51,7 +51,8 @@ def _show_variants(client: Client, form: Form) -> None:
 
 def _add(form: Form, variant: dict[str, Any]) -> None:
     variants = items_at(form.work.document, ("variants",))
-    form.remake(documents.with_value(form.work.document, ("variants",), [*variants, variant]))
+    added = documents.with_value(form.work.document, ("variants",), [*variants, variant])
+    form.remake(added, "variants", len(variants))
 
 
 def _show_variant(client: Client, form: Form, index: int) -> None:
@@ -65,7 +66,7 @@ def _show_variant(client: Client, form: Form, index: int) -> None:
             if streamlit.button(
                 say("new_campaign.remove"), icon=":material/delete:", key=form.key("~remove"), width="stretch"
             ):
-                form.remake(without(form.work.document, ("variants", index)))
+                form.remake_all(without(form.work.document, ("variants", index)), "variants")
         form.tell(inside=False)
         speaks = message_fields.show(client, form.below("message"))
         if speaks:
@@ -102,7 +103,7 @@ def _show_factor(client: Client, form: Form, index: int, parts: list[str]) -> No
             say("new_campaign.remove"), icon=":material/delete:", key=form.key("~remove"), width="stretch"
         ):
             left = without(form.work.document, ("factors", index))
-            form.remake(left if left.get("factors") else arms.uncrossed({**left, "factors": None}))
+            form.remake_all(left if left.get("factors") else arms.uncrossed({**left, "factors": None}))
     form.tell("levels", inside=False)
     levels = items_at(form.value(), ("levels",))
     for place in range(len(levels)):
@@ -112,7 +113,11 @@ def _show_factor(client: Client, form: Form, index: int, parts: list[str]) -> No
         taken = [str(level.get("key")) for level in levels]
         fresh = {"key": arms.free_key(str(form.value("key", default="level")), taken)}
         form.remake(
-            documents.with_value(form.work.document, (*form.root, "levels"), [*levels, fresh | _start(parts)])
+            documents.with_value(
+                form.work.document, (*form.root, "levels"), [*levels, fresh | _start(parts)]
+            ),
+            "levels",
+            len(levels),
         )
 
 
@@ -132,7 +137,7 @@ def _show_level(client: Client, form: Form, index: int, parts: list[str], *, rem
         if removable and streamlit.button(
             say("new_campaign.remove"), icon=":material/delete:", key=form.key("~remove"), width="stretch"
         ):
-            form.remake(without(form.work.document, (*form.root[:-1], index)))
+            form.remake_all(without(form.work.document, (*form.root[:-1], index)), *form.root[:-1])
     form.tell(inside=False)
     if "message" in parts:
         message_fields.show(client, form.below("message"))
@@ -173,14 +178,14 @@ def _show_control(form: Form) -> None:
     key = form.key("~control")
     if streamlit.session_state.get(key) not in options:
         streamlit.session_state.pop(key, None)
-    if now in options:
-        streamlit.session_state.setdefault(key, now)
+    form.begin(key, now if now in options else None)
     chosen = streamlit.selectbox(
         say("campaign_field.label.control"),
         options,
         index=None,
         key=key,
         help=say("campaign_field.help.control"),
+        persist_state=KEPT,
     )
     if chosen is not None and chosen != now:
         form.work.document = arms.with_control(document, None if chosen == first else chosen)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import streamlit
 
-from dashboard import formats, viewer
+from dashboard import formats, moments, viewer
 from dashboard.campaign import fields, steps
 from dashboard.campaign.documents import Path, at, with_value, written
 from dashboard.campaign.fields import Codec, Duration
@@ -21,6 +21,8 @@ T = TypeVar("T")
 Show = Callable[[str, str, str | None], Any]
 """A widget from its key, its label and its explanation."""
 _MOST: Final = 1_000_000_000
+KEPT: Final = "page"
+"""How long Streamlit keeps what the form's widgets show: see `Form.begin`."""
 # Streamlit's own are English in every language.
 _PLACEHOLDERS: Final = {False: "new_campaign.choose", True: "new_campaign.choose_or_type"}
 _A_MOMENT: Final[Codec[Any]] = fields.MOMENT
@@ -52,15 +54,51 @@ class Form:
             self.work.mistakes = [each for each in self.work.mistakes if not is_touched(each, place)]
         self.work.document = document
 
-    def remake(self, document: Mapping[str, Any]) -> None:
-        """Go on with another document, and make every widget anew."""
-        self.work.replace(document)
+    def remake(self, document: Mapping[str, Any], *path: str | int) -> None:
+        """Go on with another document, and make every widget at or below `path` anew.
+
+        The others stay: what somebody is entering in them meanwhile is not lost.
+        """
+        self.remake_all(document, *self.root, *path)
+
+    def remake_all(self, document: Mapping[str, Any], *place: str | int) -> None:
+        """As `remake`, with a place of the whole document."""
+        self.work.replace(document, place)
         streamlit.rerun()
 
-    def key(self, *path: str | int) -> str:
-        """The key of a widget in the memory of the tab."""
-        work = self.work
-        return f"campaign:{work.key}:{work.generation}:{written((*self.root, *path))}"
+    def keep(self, *path: str | int) -> None:
+        """Say that what stands there stays, though the form has no words for it; and what is wrong with it."""
+        streamlit.caption(say("new_campaign.kept_as_it_is", value=formats.plain(str(self.value(*path)))))
+        self.tell(*path)
+
+    def suggest(self, text: str, *path: str | int) -> None:
+        """Write a text where nobody has typed one: the field shows it, and follows while the suggestion changes."""
+        key = self.key(*path)
+        suggested = self.work.suggested.setdefault(key, {""})
+        written_there = self.value(*path, default="")
+        shown = streamlit.session_state.get(key, written_there) if key in self.work.drawn else written_there
+        # A browser may still show an earlier suggestion, when its input ended the run that told the last one.
+        if text and shown != text and shown in suggested:
+            self.put(text, *path)
+            streamlit.session_state[key] = text
+        suggested.add(text)
+
+    def key(self, *path: str | int, kind: str = "") -> str:
+        """The key of a widget in the memory of the tab. kind: tells two kinds of widgets of one field apart."""
+        whole = (*self.root, *path)
+        return f"campaign:{self.work.key}:{self.work.generation(whole)}{kind}:{written(whole)}"
+
+    def begin(self, key: str, value: Any) -> None:
+        """Let the widget with this key begin with a value; one that has been drawn before shows what somebody entered.
+
+        The value is not given to the widget as its default, since a field with one cannot be emptied. Every widget that begins
+        so is drawn with `persist_state` (`KEPT`): then Streamlit tells the value again to a browser that has not heard of the
+        widget yet, because its input ended the run that told it (docs/decisions/0066). What it keeps of a widget that was
+        away meanwhile is older than the document.
+        """
+        if key not in self.work.drawn or key not in streamlit.session_state:
+            streamlit.session_state[key] = value
+        self.work.draw(key)
 
     def tell(self, *path: str | int, inside: bool = True) -> None:
         """What the API says of this field. inside: also of what is in it."""
@@ -76,7 +114,7 @@ class Form:
         widget = streamlit.text_area if area else streamlit.text_input
 
         def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002  # as Streamlit calls it
-            return widget(label, key=key, help=help, **options) or ""
+            return widget(label, key=key, help=help, persist_state=KEPT, **options) or ""
 
         return str(self._field(path, name, fields.TEXT, "", show))
 
@@ -106,9 +144,10 @@ class Form:
                 format=format,
                 key=key,
                 help=help,
+                persist_state=KEPT,
             )
 
-        return self._field(path, name, codec, default, show)
+        return self._field(path, name, fields.within(codec, least, most), default, show)
 
     def percent(self, path: Path, name: str, *, default: float | None = None, step: float = 1.0) -> Any:
         """A share, shown as percent."""
@@ -118,7 +157,7 @@ class Form:
 
     def yes(self, path: Path, name: str, *, default: bool = False) -> bool:
         def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
-            return streamlit.toggle(label, key=key, help=help)
+            return streamlit.toggle(label, key=key, help=help, persist_state=KEPT)
 
         return bool(self._field(path, name, fields.YES, default, show))
 
@@ -137,8 +176,7 @@ class Form:
         offered = list(dict.fromkeys([*([] if there in options or not there else [there]), *options]))
 
         def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
-            if there:
-                streamlit.session_state.setdefault(key, there)
+            self.begin(key, there or None)
             chosen = streamlit.selectbox(
                 label,
                 offered,
@@ -148,6 +186,7 @@ class Form:
                 help=help,
                 accept_new_options=new,
                 placeholder=say(_PLACEHOLDERS[new]),
+                persist_state=KEPT,
             )
             return chosen or ""
 
@@ -168,6 +207,7 @@ class Form:
                 help=help,
                 accept_new_options=new,
                 placeholder=say(_PLACEHOLDERS[new]),
+                persist_state=KEPT,
             )
             return tuple(chosen)
 
@@ -179,16 +219,23 @@ class Form:
         def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
             given = fields.shown(self.work.document, (*self.root, *path), fields.DURATION, default)
             for part, value in (("number", given.number), ("unit", given.unit)):
-                streamlit.session_state.setdefault(f"{key}:{part}", value)
+                self.begin(f"{key}:{part}", value)
             with streamlit.container(horizontal=True, gap="small", vertical_alignment="bottom"):
                 number = streamlit.number_input(
-                    label, min_value=0, max_value=10_000, step=1, key=f"{key}:number", help=help
+                    label,
+                    min_value=0,
+                    max_value=fields.LONGEST,
+                    step=1,
+                    key=f"{key}:number",
+                    help=help,
+                    persist_state=KEPT,
                 )
                 unit = streamlit.selectbox(
                     say("campaign_field.label.unit"),
                     fields.UNITS,
                     format_func=names_of("new_campaign.unit", fields.UNITS),
                     key=f"{key}:unit",
+                    persist_state=KEPT,
                 )
             return Duration(int(number), unit)
 
@@ -197,42 +244,43 @@ class Form:
 
     def clock(self, path: Path, name: str, *, default: time) -> time:
         def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
-            return streamlit.time_input(label, value=None, key=key, help=help) or default
+            chosen = streamlit.time_input(label, value=None, key=key, help=help, persist_state=KEPT)
+            return chosen or default
 
         chosen: time = self._field(path, name, fields.TIME, default, show)
         return chosen
 
     def moment(self, path: Path, name: str) -> datetime | None:
         """A moment, shown in the viewer's zone; empty where none is named."""
-        zone = viewer.zone()
+        zone, zone_name = viewer.zone(), viewer.zone_name()
         given = fields.shown(self.work.document, (*self.root, *path), _A_MOMENT, None)
 
         def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
-            local = None if given is None else given.astimezone(zone).replace(tzinfo=None)
-            streamlit.session_state.setdefault(key, local)
-            chosen = streamlit.datetime_input(
-                f"{label} ({viewer.zone_name()})", value=None, key=key, help=help
-            )
+            local = None if given is None else moments.on_clock(given.isoformat(), zone)
+            self.begin(key, local)
+            chosen = _datetime_input(f"{label} ({zone_name})", key, help)
             if chosen is None or chosen == local:
                 return None if chosen is None else given
             return chosen.replace(tzinfo=zone).astimezone(UTC)
 
-        chosen: datetime | None = self._field(path, name, _A_MOMENT, None, show, begun=True)
+        # In another zone the field shows another time: it is not to be taken for a change.
+        chosen: datetime | None = self._field(path, name, _A_MOMENT, None, show, begun=True, kind=zone_name)
         return chosen
 
     def local_moment(self, path: Path, name: str) -> datetime | None:
         """A day and a time on each user's own clock."""
 
         def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
-            return streamlit.datetime_input(label, value=None, key=key, help=help)
+            return _datetime_input(label, key, help)
 
-        chosen: datetime | None = self._field(path, name, _A_LOCAL_MOMENT, None, show)
+        # A time of day may have stood in this very field.
+        chosen: datetime | None = self._field(path, name, _A_LOCAL_MOMENT, None, show, kind="day")
         return chosen
 
     def choice(self, name: str, options: Sequence[str], now: str, *, words: str, place: str = "") -> str:
-        """One of a few ways, as buttons side by side; it stands for no single field."""
+        """One of a few ways, as buttons side by side; it stands for no single field. `now` while none is chosen, though it be no option."""
         key = self.key(f"~{name}{place}")
-        streamlit.session_state.setdefault(key, now)
+        self.begin(key, now if now in options else None)
         chosen = streamlit.segmented_control(
             say(f"campaign_field.label.{name}"),
             options,
@@ -240,8 +288,9 @@ class Form:
             format_func=names_of(words, options),
             key=key,
             help=explained(name),
+            persist_state=KEPT,
         )
-        return str(chosen)
+        return now if chosen is None else str(chosen)
 
     def _field(
         self,
@@ -252,14 +301,15 @@ class Form:
         show: Show,
         *,
         begun: bool = False,
+        kind: str = "",
     ) -> Any:
-        """What a widget shows and gets. begun: it sets by itself what its widgets show at first."""
+        """What a widget shows and gets. begun: it sets by itself what its widgets show at first. kind: see `key`."""
         whole = (*self.root, *path)
         assert fields.is_shown(whole), written(whole)  # noqa: S101  # `fields.SHOWN` says what the form has
-        key = self.key(*path)
+        key = self.key(*path, kind=kind)
         was = fields.shown(self.work.document, whole, codec, default)
         if not begun:
-            streamlit.session_state.setdefault(key, was)
+            self.begin(key, was)
         chosen = show(key, say(f"campaign_field.label.{name}"), explained(name))
         if chosen is None and default is not None:
             chosen = default  # a number that was emptied is as if nothing had been said
@@ -272,6 +322,18 @@ class Form:
             self._write(fields.edited(self.work.document, whole, codec, default, chosen), whole)
         self.tell(*path)
         return chosen
+
+
+def _datetime_input(label: str, key: str, help: str | None) -> datetime | None:  # noqa: A002
+    return streamlit.datetime_input(
+        label,
+        value=None,
+        min_value=moments.FIRST,
+        max_value=moments.LAST,
+        key=key,
+        help=help,
+        persist_state=KEPT,
+    )
 
 
 def names_of(words: str | None, options: Sequence[str]) -> Callable[[str], str]:

@@ -12,7 +12,7 @@ from dashboard import viewer
 from dashboard.calls import campaigns
 from dashboard.calls.campaigns import Draft
 from dashboard.campaign import documents, metrics
-from dashboard.campaign.documents import at
+from dashboard.campaign.documents import Path, at
 from dashboard.campaign.steps import Mistake, mistakes_of
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
@@ -27,8 +27,10 @@ STEP: Final = "step"
 class Work:
     """`key`: of the draft that is saved. `saved`: the document as it was last saved or stored, `revision` of that draft (0: none).
 
-    `stored_as`: the experiment, not yet started, that it was stored as, and `stored` its document then. `generation` is
-    counted up when rows move, so that no widget shows what belongs to another row. `mistakes` are the API's, of its last look.
+    `stored_as`: the experiment, not yet started, that it was stored as, and `stored` its document then. `generations` counts
+    how often what is below a place was replaced, so that no widget shows what belongs to another row. `drawn` are the keys of
+    the widgets that a browser may have drawn: of the last run that came to its end, and of those since that were cut short.
+    `suggested` are texts that the form has filled in by itself, by widget. `mistakes` are the API's, of its last look.
     `unfinished`: the condition builder holds something that is no condition yet, so the document still has the last one.
     """
 
@@ -38,7 +40,8 @@ class Work:
     revision: int = 0
     stored_as: str | None = None
     stored: dict[str, Any] | None = None
-    generation: int = 0
+    generations: dict[Path, int] = field(default_factory=dict)
+    drawn: set[str] = field(default_factory=set)
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     assumptions: dict[str, Any] = field(default_factory=dict)
@@ -47,11 +50,28 @@ class Work:
     conflict: str | None = None
     not_saved: str | None = None
     plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    suggested: dict[str, set[str]] = field(default_factory=dict)
+    _drawing: set[str] = field(default_factory=set)
 
-    def replace(self, document: Mapping[str, Any]) -> None:
-        """Another document, whose rows may stand elsewhere: every widget is made anew."""
+    def replace(self, document: Mapping[str, Any], place: Path = ()) -> None:
+        """Another document, whose rows below `place` may stand elsewhere: every widget there is made anew."""
         self.document = dict(document)
-        self.generation += 1
+        self.generations[place] = self.generations.get(place, 0) + 1
+
+    def generation(self, place: Path) -> int:
+        """How often what stands at `place` was replaced, by itself or with what it is in."""
+        return sum(self.generations.get(place[:depth], 0) for depth in range(len(place) + 1))
+
+    def begin_run(self) -> None:
+        self._drawing = set()
+
+    def draw(self, key: str) -> None:
+        self._drawing.add(key)
+        self.drawn.add(key)
+
+    def end_run(self) -> None:
+        """The page stands whole: what is not on it is in no browser any more."""
+        self.drawn = set(self._drawing)
 
 
 def current(client: Client) -> Work | None:
