@@ -56,6 +56,31 @@ def test_the_answer_is_that_of_the_command_line(
     assert reader.get("/v1/experiments").json()["items"] == []
 
 
+@pytest.mark.parametrize("trigger", [CAMPAIGN["trigger"], {"type": "once"}], ids=["stream", "broadcast"])
+def test_policies_one_by_one_are_the_same_as_all_at_once(reader: TestClient, trigger: dict[str, Any]) -> None:
+    asked = {
+        "campaign": CAMPAIGN | {"trigger": trigger},
+        "world": WORLD | {"intervals": 5, "users_per_interval": 40},
+        "runs": 40,
+    }
+    whole = reader.post("/v1/simulate", json=asked).json()
+    parts = [
+        reader.post("/v1/simulate", json=asked | {"policies": [policy]}).json()
+        for policy in ("fixed", "thompson", "top_two")
+    ]
+    assert [part["outcomes"] for part in parts] == [[each] for each in whole["outcomes"]]
+    if whole["waves"] is not None:
+        fixed, *bandits = whole["waves"]["outcomes"]
+        assert [part["waves"]["outcomes"] for part in parts] == [[fixed], *([fixed, one] for one in bandits)]
+    for name in ("runs", "rates", "best", "unit", "users"):
+        assert {str(part[name]) for part in parts} == {str(whole[name])}
+    # What is so under every policy is said by nobody who has seen one.
+    assert any("no run ended" in note for note in whole["notes"])
+    assert not any("no run ended" in note for part in parts for note in part["notes"])
+    assert reader.post("/v1/simulate", json=asked | {"policies": []}).status_code == 422
+    assert reader.post("/v1/simulate", json=asked | {"policies": ["luck"]}).status_code == 422
+
+
 def test_so_many_runs_as_there_is_time_for(reader: TestClient) -> None:
     small = {**WORLD, "intervals": 2, "users_per_interval": 10}
     made = reader.post("/v1/simulate", json={"campaign": CAMPAIGN, "world": small}).json()

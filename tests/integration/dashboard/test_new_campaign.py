@@ -266,6 +266,30 @@ def test_a_draft_that_has_started_or_never_was_says_so(world: Live, open_dashboa
     assert field(app, "text_input", "name").value == ""
 
 
+def test_every_draft_is_found_by_turning_pages_or_by_its_name(world: Live, open_dashboard: Opened) -> None:
+    for number in range(22):
+        document = {"name": "The very first" if number == 0 else f"Number {number}"}
+        world.call("PUT", f"/v1/drafts/d{number}", json={"document": document})
+    world.call("POST", "/v1/experiments", json=campaign("stored", name="Stored one"))
+    app = open_page(open_dashboard("write"), "new_campaign")
+
+    def listed() -> list[str]:
+        return [item.label.split(" :gray")[0] for item in app.button if ":gray[" in item.label]
+
+    assert listed() == [*(f"Number {number}" for number in range(21, 1, -1)), "Stored one"]
+    press(app, "Older drafts")
+    assert listed() == ["Number 1", "The very first", "Stored one"]
+    press(app, "Newest drafts")
+    assert len(listed()) == 21
+    press(app, "Older drafts")
+    widget(app, "text_input", "Name or key of a draft").set_value("very").run()
+    assert listed() == ["The very first"]
+    widget(app, "text_input", "Name or key of a draft").set_value("stored").run()
+    assert listed() == ["Stored one"]
+    widget(app, "text_input", "Name or key of a draft").set_value("nothing").run()
+    assert "No other draft is called so." in seen(app)
+
+
 def test_a_draft_that_somebody_else_wrote_may_be_anything(world: Live, open_dashboard: Opened) -> None:
     def keep(key: str, **fields: Any) -> None:
         world.call("PUT", f"/v1/drafts/{key}", json={"document": fields})

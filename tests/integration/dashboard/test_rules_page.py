@@ -1,7 +1,7 @@
 """The page of rules against the API itself: list, one of them, its form, the try, on and off, roles."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -227,3 +227,20 @@ def test_the_page_speaks_chinese_and_is_stale_when_the_api_is_away(
         httpx.Client, "request", lambda *_a, **_k: (_ for _ in ()).throw(httpx.ConnectError("gone"))
     )
     assert "可能已过时" in seen(app.run())
+
+
+def test_beginning_and_end_are_entered_in_the_viewers_zone_and_taken_away(
+    world: Live, open_dashboard: Open
+) -> None:
+    app = open_dashboard("write")
+    widget(app, "selectbox", "Times in").set_value("Asia/Shanghai").run()
+    open_page(app, "rules", rule="quiet", edit="1")
+    widget(app, "checkbox", "Ends at a certain time").check().run()
+    widget(app, "datetime_input", "Until (Asia/Shanghai)").set_value(datetime(2027, 3, 1, 8, 0)).run()  # noqa: DTZ001  # as a person enters it
+    press(app, "Save")
+    assert stored(world, "quiet")["definition"]["until"] == "2027-03-01T00:00:00Z"
+    open_page(app, "rules", rule="quiet", edit="1")
+    assert widget(app, "datetime_input", "Until (Asia/Shanghai)").value.hour == 8
+    widget(app, "checkbox", "Ends at a certain time").uncheck().run()
+    press(app, "Save")
+    assert stored(world, "quiet")["definition"].get("until") is None

@@ -7,7 +7,7 @@ import pytest
 from dashboard import simulation_charts
 from dashboard.policy_advice import advice
 from dashboard.reading import Unreadable
-from dashboard.simulated import Arm, World, question, read_simulated
+from dashboard.simulated import Arm, World, question, read_simulated, together
 
 
 def outcome(policy: str, regret: float, **more: Any) -> dict[str, Any]:
@@ -178,3 +178,39 @@ def test_the_pictures_have_every_number() -> None:
     ]
     assert simulation_charts.regrets([], {}, title="") is None
     assert simulation_charts.traffic({}, {}, title="") is None
+
+
+def test_policies_that_were_asked_one_by_one_are_one_answer() -> None:
+    waves = {
+        policy: {
+            "policy": policy,
+            "regret": 1.0,
+            "regret_error": 0.1,
+            "users": {},
+            "got_best": 0.5,
+            "messaged": 10.0,
+            **dict.fromkeys(
+                ("shipped", "wrong_shipped", "shipped_no_better", "ended", "wrongly_ended", "all_out"), 0.1
+            ),
+            "intervals": 3.0,
+        }
+        for policy in ("fixed", "thompson", "top_two")
+    }
+    parts = [
+        read_simulated(
+            answer(
+                outcome(policy, 10.0 + number, moved=None),
+                waves={"waves": 4, "outcomes": [waves["fixed"], *([waves[policy]] if number else [])]},
+                notes=["one", policy],
+            )
+        )
+        for number, policy in enumerate(("fixed", "thompson", "top_two"))
+    ]
+    made = together(parts)
+    assert [row.policy for row in made.outcomes] == ["fixed", "thompson", "top_two"]
+    assert [row.regret for row in made.outcomes] == [10, 11, 12]
+    assert [row.policy for row in made.broadcast] == ["fixed", "thompson", "top_two"]
+    assert made.notes == ("one", "fixed", "thompson", "top_two")
+    assert made.nothing_moved
+    assert not parts[0].nothing_moved, "fixed weights are no bandit"
+    assert not read_simulated(answer(outcome("fixed", 1, moved=None), outcome("thompson", 1))).nothing_moved
