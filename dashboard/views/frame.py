@@ -8,8 +8,9 @@ from dashboard import viewer
 
 TAGS: Final = {"en": "en", "zh": "zh-CN"}
 STYLE: Final = """<style>
-/* The theme's blue on a tint of it, and orange on nearly white: too little contrast. */
-[data-selected="true"] p {color: light-dark(#005A8C, #8FD0F5)}
+/* The theme's blue on a tint of it, and orange on nearly white: too little contrast. Only there: what Streamlit shows paler, as
+   the caption of an answer, would be too pale in this blue. */
+[data-testid="stButtonGroup"] [data-selected="true"] p {color: light-dark(#005A8C, #8FD0F5)}
 [data-testid="stCode"] .token {color: inherit !important}
 </style>"""
 

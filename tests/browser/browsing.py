@@ -19,7 +19,13 @@ OPENS: Final = 3_000
 """Milliseconds in which a list opens."""
 TRIES: Final = 4
 DESKTOP: Final[ViewportSize] = {"width": 1400, "height": 1000}
-PHONE: Final[ViewportSize] = {"width": 400, "height": 800}
+PHONE: Final[dict[str, Any]] = {
+    "viewport": {"width": 400, "height": 800},
+    "is_mobile": True,
+    "has_touch": True,
+    "user_agent": "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 Chrome/140.0.0.0 Mobile Safari/537.36",
+}
+"""A window of this size and what makes it a phone's: Streamlit closes its navigation behind who follows it on a phone alone."""
 
 
 @contextmanager
@@ -54,17 +60,33 @@ def settled(page: Page) -> None:
     """Wait until the page stands: the script has run, nothing on it is of an earlier run, no spinner turns."""
     app = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
     expect(app).to_be_attached(timeout=PATIENCE)
-    expect(page.locator("[data-stale=true], [data-testid=stSpinner]")).to_have_count(0, timeout=PATIENCE)
+    unfinished = page.locator("[data-stale=true], [data-testid=stSpinner], [data-testid=stSkeleton]")
+    expect(unfinished).to_have_count(0, timeout=PATIENCE)
 
 
 def go_to(page: Page, address: str) -> None:
     """Follow the navigation to the page with this address."""
     if page.get_by_test_id("stSidebar").get_attribute("data-collapsed") == "true":
         page.get_by_test_id("stExpandSidebarButton").click()
-    link = page.get_by_test_id("stSidebarNavLink").and_(page.locator(f"[href$='/{address}']"))
-    link.first.click()
+    link = page.get_by_test_id("stSidebarNavLink").and_(page.locator(f"[href$='/{address}']")).first
+    title = link.inner_text()
+    link.click()
     expect(page).to_have_url(re.compile(rf"/{address}(\?.*)?$"), timeout=PATIENCE)
-    changed(page)
+    # Only the run of this page draws its heading: from here on, what has settled is no longer the page of before.
+    expect(heading(page)).to_have_text(title, timeout=PATIENCE)
+    settled(page)
+
+
+def follow(page: Page, link: Locator) -> None:
+    """Follow a link to what has a heading of its own."""
+    before = heading(page).inner_text()
+    link.click()
+    expect(heading(page)).not_to_have_text(before, timeout=PATIENCE)
+    settled(page)
+
+
+def heading(page: Page) -> Locator:
+    return page.get_by_test_id("stMain").get_by_test_id("stHeading").first
 
 
 def changed(page: Page) -> None:
@@ -135,17 +157,19 @@ def address_of(name: str) -> str:
 def open_experiment(page: Page, key: str) -> None:
     """From the list to the page of an experiment."""
     go_to(page, "experiments")
-    page.locator(f"a[href*='experiment={key}']").first.click()
+    follow(page, page.get_by_test_id("stMain").locator(f"a[href*='experiment={key}']").first)
     expect(page).to_have_url(re.compile(rf"/result\?.*experiment={key}"), timeout=PATIENCE)
-    expect(page.get_by_test_id("stHeading").first).to_be_visible(timeout=PATIENCE)
-    settled(page)
 
 
-def show_section(page: Page, place: int) -> str:
-    """Choose the section of the page of an experiment that stands at `place`; returns its name."""
-    choice = page.locator(".st-key-show").get_by_role("radio").nth(place)
-    name = choice.inner_text()
-    choice.click()
-    expect(choice).to_be_checked(timeout=PATIENCE)
+def show_section(page: Page, place: int, *, choice: str = "show") -> str:
+    """Choose the section that stands at `place`; returns its name. choice: what the address calls the sections."""
+    section = page.locator(f".st-key-{choice}").get_by_role("radio").nth(place)
+    name = section.inner_text()
+    if not section.is_checked():
+        before = page.url
+        section.click()
+        # The run that draws the section writes the address: what has settled by then is that section.
+        expect(page).not_to_have_url(before, timeout=PATIENCE)
+    expect(section).to_be_checked(timeout=PATIENCE)
     settled(page)
     return name

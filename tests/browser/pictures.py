@@ -72,7 +72,7 @@ def take_all(browser: Browser, stage: Stage, folder: Path) -> None:
     for name, options in (
         ("result-chinese", {"locale": "zh-CN"}),
         ("result-dark", {"color_scheme": "dark"}),
-        ("result-phone", {"viewport": PHONE}),
+        ("result-phone", PHONE),
     ):
         page = opened(browser, stage.dashboard, **options)
         sign_in(page, stage.keys["read"])
