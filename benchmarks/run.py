@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks import (
     analysis_speed,
+    dashboard_speed,
     delivery_speed,
     evaluation_speed,
     scaling_speed,
@@ -41,6 +42,7 @@ MODULES: Final = (
     scaling_speed,
     analysis_speed,
     warehouse_speed,
+    dashboard_speed,
 )
 LONGEST_SECONDS: Final = 90.0
 """A benchmark that takes longer is ended and says so."""

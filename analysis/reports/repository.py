@@ -16,7 +16,9 @@ from targeting.models import Enrolment
 def newest_report(session: Session, experiment_id: int) -> StoredReport | None:
     """The last report of an experiment; None when it was never looked at."""
     query = select(StoredReport).where(StoredReport.experiment_id == experiment_id)
-    return session.exec(query.order_by(col(StoredReport.as_of).desc(), col(StoredReport.id).desc())).first()
+    newest = query.order_by(col(StoredReport.as_of).desc(), col(StoredReport.id).desc())
+    # Without the limit every look there ever was would be read, with all that it was made from.
+    return session.exec(newest.limit(1)).first()
 
 
 def newest_digests(session: Session, experiment_ids: Collection[int]) -> Sequence[Row[Any]]:

@@ -14,6 +14,7 @@ from benchmarks import (
     certify_exact,
     certify_joint,
     certify_peeking,
+    dashboard_speed,
     run,
     segments_speed,
     simulation,
@@ -46,6 +47,16 @@ def test_segments_are_measured():
     figures = segments_speed.previews(lambda _text: None, users=300)
     assert len(figures) == 7
     assert all(figure.figure > 0 for figure in figures)
+
+
+@pytest.mark.slow
+def test_pages_of_the_dashboard_are_measured():
+    said = []
+    slowest, again, together = dashboard_speed.pages(said.append, users=300, small=100, experiments=10)
+    assert min(slowest.figure, again.figure, together.figure) > 0
+    assert len(said) == 2 + len(dashboard_speed.QUICK)
+    assert any("GET /v1/overview" in text for text in said)
+    assert {view.name for view in dashboard_speed.VIEWS} > dashboard_speed.QUICK
 
 
 @pytest.mark.slow

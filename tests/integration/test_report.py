@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.optimize import brentq
-from sqlalchemy import Select
+from sqlalchemy import Select, event
 from sqlmodel import select
 
 from analysis.facts import engines, facts
@@ -32,6 +32,7 @@ from tests.integration.analysis_rows import (
     outcomes,
     store,
 )
+from tests.integration.looks import look_often
 
 WEEK = timedelta(days=7)
 
@@ -178,6 +179,22 @@ def test_a_young_report_is_shown_again_and_an_old_one_made_anew(
     second = current()
     assert (second.id != first.id, second.as_of) == (True, clock.now())
     assert len(stored(database)) == 2
+
+
+def test_of_many_looks_only_the_newest_is_read(database: Database, clock: SteppedClock) -> None:
+    start(database, clock, design())
+    kept = look_often(database, clock, "spring", looks=5, every=2 * HOUR)
+    read: list[int | None] = []
+
+    def note(report: StoredReport, _context: object) -> None:
+        read.append(report.id)
+
+    event.listen(StoredReport, "load", note)
+    try:
+        found = service.current_report(database, clock, key="spring", max_age=HOUR)
+    finally:
+        event.remove(StoredReport, "load", note)
+    assert read == [found.id] == [kept[-1].id]
 
 
 def test_a_look_without_any_news_is_not_stored_within_the_hour(
