@@ -121,7 +121,7 @@ def edges_within(window: timedelta, interval: timedelta) -> Floats:
     [0.0, 1.0, 2.0, 2.5]
     """
     whole = window / interval
-    return np.minimum(np.arange(max(math.ceil(whole - 1e-9), 1) + 1.0), whole)
+    return np.asarray(np.minimum(np.arange(max(math.ceil(whole - 1e-9), 1) + 1.0), whole))
 
 
 def _delays(mean: timedelta | None, interval: timedelta, edges: Floats) -> Floats:

@@ -78,7 +78,7 @@ def simulate(
         typer.Option(
             min=1 / MOST_DRIFT,
             max=MOST_DRIFT,
-            help="What all rates are multiplied with by the end: 2 doubles them."
+            help="What all rates are multiplied with by the end: 2 doubles them.",
         ),
     ] = 1.0,
     delay: Annotated[

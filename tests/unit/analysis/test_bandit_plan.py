@@ -66,7 +66,9 @@ def test_an_arm_without_messages_loses_none() -> None:
     assert (problem.field, problem.message) == (
         "--non-delivery", "silence: gets no message, so none can fail to arrive",
     )  # fmt: skip
-    assert simulated(design(), rates={"silence": 0.05, "v1": 0.06}, non_delivery={"silence": 0.0}, intervals=2)
+    assert simulated(
+        design(), rates={"silence": 0.05, "v1": 0.06}, non_delivery={"silence": 0.0}, intervals=2
+    )
 
 
 def test_the_favourite_is_known_once_all_windows_have_closed_however_few_converted() -> None:
