@@ -178,5 +178,6 @@ def shipped(page: Page, stage: Stage) -> None:
     expect(list_of(page, "Variant")).to_have_value(winner, timeout=PATIENCE)
     assert not stage.call("GET", f"/v1/experiments/{KEY}")["shipped"]
     press(page, "Yes, ship it")
-    expect(page.get_by_test_id("stAlert").filter(has_text=winner)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(f"{winner} is shipped to everybody who comes")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(f"shipped: {winner}", exact=True)).to_be_visible(timeout=PATIENCE)
     assert stage.call("GET", f"/v1/experiments/{KEY}")["shipped"] == winner
