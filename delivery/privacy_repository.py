@@ -7,6 +7,7 @@ from sqlalchemy import case, literal, null, select, update
 from sqlmodel import Session, SQLModel
 
 from delivery.models import Click, Link, Message, WebhookBody
+from delivery.outbox.holding import held_ids
 from experiments.database import bytes_hold
 from experiments.models import Experiment
 from experiments.vocabulary import WAITING_STATES, MessageState
@@ -49,7 +50,7 @@ def forget_messages(session: Session, user_pk: int, *, reason: str) -> None:
     waits = _MESSAGES.c.state.in_(WAITING_STATES)
     session.execute(
         update(_MESSAGES)
-        .where(_MESSAGES.c.user_pk == user_pk)
+        .where(_MESSAGES.c.id.in_(held_ids(_MESSAGES.c.user_pk == user_pk)))
         .values(
             parameters=null(),
             wamid=null(),

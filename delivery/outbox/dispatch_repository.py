@@ -143,6 +143,15 @@ def claimed_by(session: Session, message_ids: Collection[int], *, worker: str) -
     return [Story._make(row) for row in rows]
 
 
+_HOLD: Final = select(_MESSAGES.c.id).where(among(_MESSAGES.c.id)).order_by(_MESSAGES.c.id).with_for_update()
+
+
+def hold(session: Session, message_ids: Collection[int]) -> None:
+    """Keep these messages from others until the transaction ends, in the order of their ids; SQLite has one writer anyway."""
+    if message_ids and session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(_HOLD, {"ids": message_ids})
+
+
 def stories(session: Session, message_ids: Collection[int], *, hold: bool = True) -> dict[int, Story]:
     """Messages by id; with `hold`, kept from others until the transaction ends, in the order of their ids."""
     if not message_ids:

@@ -21,6 +21,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from delivery.models import Message
+from delivery.outbox.holding import held_ids
 from experiments.clock import to_micros
 from experiments.vocabulary import WAITING_STATES, Category, MessageState
 
@@ -103,7 +104,7 @@ def cancel_waiting(
     """Cancel every message (of these variants) that is not yet committed to go out; returns how many."""
     result = session.connection().execute(
         update(Message)
-        .where(*_waiting(experiment_id, variants))
+        .where(col(Message.id).in_(held_ids(*_waiting(experiment_id, variants))))
         .values(state=MessageState.CANCELLED, reason=reason, claimed_by=None, lease_until=None)
     )
     return result.rowcount
@@ -116,11 +117,15 @@ def restore_cancelled(
     result = session.connection().execute(
         update(Message)
         .where(
-            col(Message.experiment_id) == experiment_id,
-            col(Message.variant) == variant,
-            col(Message.state) == MessageState.CANCELLED,
-            col(Message.reason) == reason,
-            col(Message.expires_at) > now,
+            col(Message.id).in_(
+                held_ids(
+                    col(Message.experiment_id) == experiment_id,
+                    col(Message.variant) == variant,
+                    col(Message.state) == MessageState.CANCELLED,
+                    col(Message.reason) == reason,
+                    col(Message.expires_at) > now,
+                )
+            )
         )
         .values(state=MessageState.PLANNED, reason=None)
     )

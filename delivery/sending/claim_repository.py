@@ -4,12 +4,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import and_, not_, or_, select, text, update
-from sqlalchemy.sql.elements import UnaryExpression
-from sqlalchemy.sql.operators import custom_op
+from sqlalchemy import Select, and_, not_, or_, select, text, update
 from sqlmodel import Session, SQLModel
 
 from delivery.models import Message
+from delivery.outbox.holding import held_ids, without_index
 from delivery.outbox.id_lists import among
 from delivery.outbox.story import NO_ANSWER
 from experiments.models import Experiment
@@ -24,9 +23,7 @@ _PLANNED: Final = text("messages.state = 'planned'")
 _LEASED: Final = text("state IN ('claimed', 'inflight')")
 # The plus takes the index by experiment out of the choice: without statistics SQLite would use it, and sort the whole
 # backlog for each batch, instead of walking along the due times.
-_IN_DUE_ORDER: Final = UnaryExpression(
-    _MESSAGES.c.experiment_id, operator=custom_op("+"), type_=_MESSAGES.c.experiment_id.type
-)
+_IN_DUE_ORDER: Final = without_index(_MESSAGES.c.experiment_id)
 _SPARE: Final = 4
 """Most candidates looked at for each message claimed."""
 
@@ -42,7 +39,7 @@ def return_expired_claims(session: Session, *, now: datetime) -> int:
     """Claims of workers that are gone are planned again: nothing had been committed to go out."""
     result = session.connection().execute(
         update(_MESSAGES)
-        .where(_LEASED, text("state = 'claimed'"), _MESSAGES.c.lease_until <= now)
+        .where(_MESSAGES.c.id.in_(_ended_leases("claimed", now)))
         .values(state=MessageState.PLANNED, claimed_by=None, lease_until=None)
     )
     return result.rowcount
@@ -52,10 +49,15 @@ def give_up_waiting(session: Session, *, now: datetime) -> int:
     """Messages in flight that no status ever came for end as unknown. They keep their slot: they may have arrived."""
     result = session.connection().execute(
         update(_MESSAGES)
-        .where(_LEASED, text("state = 'inflight'"), _MESSAGES.c.lease_until <= now)
+        .where(_MESSAGES.c.id.in_(_ended_leases("inflight", now)))
         .values(state=MessageState.UNKNOWN, reason=NO_ANSWER, lease_until=None)
     )
     return result.rowcount
+
+
+def _ended_leases(state: str, now: datetime) -> Select[tuple[int]]:
+    """Who holds one of them is just writing what became of it: it is passed over."""
+    return held_ids(_LEASED, text(f"state = '{state}'"), _MESSAGES.c.lease_until <= now, skip_locked=True)
 
 
 def running(session: Session) -> list[Running]:

@@ -43,6 +43,8 @@ def record(
     inbound.hear(session, clock, said=(), opted_out=opted_out)
     plain = _plainly_accepted(answers)
     rest = answers
+    # All at once and in order: those that are not plain would else be held after the plain ones, and webhooks hold them in order.
+    repository.hold(session, [answered.begun.id for answered in answers])
     if not repository.owners_of_wamids(session, plain) and repository.accept(session, plain.values(), at=at):
         done = {row.id for row in plain.values()}
         rest = [answered for answered in answers if answered.begun.id not in done]
