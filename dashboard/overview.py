@@ -19,6 +19,12 @@ PAGES: Final = {
     "rules_parked": "rules",
 }
 """Where an alert that is of no experiment is looked into, by its kind."""
+PARTS: Final = {
+    "guardrail_breached": "metrics",
+    "variant_stopped": "traffic",
+    "books_broken": "messages",
+}
+"""The part of the page of an experiment that says more about an alert, by its kind; the first one where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,14 @@ class Alert:
     def page(self) -> str | None:
         """The file of the page that says more."""
         return "result" if self.experiment else PAGES.get(self.kind)
+
+    @property
+    def address(self) -> Mapping[str, str]:
+        """What the address of that page says."""
+        if not self.experiment:
+            return {}
+        part = PARTS.get(self.kind)
+        return {"experiment": self.experiment, **({"show": part} if part else {})}
 
 
 @dataclass(frozen=True, slots=True)

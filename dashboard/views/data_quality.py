@@ -11,12 +11,13 @@ from dashboard.client import Client
 from dashboard.documents import ImportRun
 from dashboard.texts import say
 from dashboard.views import states
+from dashboard.views.listing import show_cells
 
 PAGE: Final = "views/data_quality.py"
 IMPORT: Final = "views/import_quality.py"
 WIDTHS: Final = (3.4, 2.4, 1.2, 1.2, 1.2, 1.2, 1.6)
-HEADINGS: Final = ("source", "when", "rows", "new", "changed", "rejected", "quality")
-COUNTS: Final = ("rows", "created", "updated", "rejected")
+COUNTS: Final = {"rows": "rows", "new": "created", "changed": "updated", "rejected": "rejected"}
+"""Which count of an import stands under which heading."""
 
 
 def show() -> None:
@@ -46,9 +47,6 @@ def show() -> None:
 
 
 def _show_runs(runs: list[ImportRun], following: str | None, source: str) -> None:
-    with streamlit.container(border=True):
-        for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
-            column.markdown(f":small[{say(f'data_quality.column.{heading}')}]")
     for run in runs:
         _show_row(run)
     if following:
@@ -64,10 +62,15 @@ def _show_row(run: ImportRun) -> None:
         source.page_link(
             IMPORT, label=f"**{formats.plain(run.source)}**", query_params={"import": str(run.id)}
         )
-        when.markdown(formats.plain(formats.moment(run.started_at)))
-        for place, name in zip(counts, COUNTS, strict=True):
-            place.markdown(formats.count(run.counts.get(name)))
-        light.markdown(states.light_of_import(run))
+        cells = (
+            (when, "when", formats.plain(formats.moment(run.started_at))),
+            *(
+                (place, heading, formats.count(run.counts.get(name)))
+                for place, (heading, name) in zip(counts, COUNTS.items(), strict=True)
+            ),
+            (light, "quality", states.light_of_import(run)),
+        )
+        show_cells("data_quality", cells)
 
 
 def _show_pulls(client: Client) -> None:

@@ -11,6 +11,8 @@ from dashboard.texts import say
 from dashboard.views import delivery_switches, delivery_tables, states
 
 REFRESH_SECONDS: Final = 5
+LINKED: Final = 6
+"""Experiments whose messages the page leads to; the list of experiments leads to all."""
 SLOW_SECONDS: Final = 600
 """So long may the queue lag behind before it is an alarm (docs/operations.md)."""
 
@@ -35,6 +37,11 @@ def _show_now() -> None:
     _show_messages(seen)
     delivery_tables.show_held(seen)
     delivery_tables.show_failures(seen)
+    if seen.experiments:
+        streamlit.caption(say("delivery.one_user"))
+        streamlit.page_link(
+            "views/users.py", label=say("delivery.find_user"), icon=":material/person_search:"
+        )
     _show_rest(current.client, seen)
     streamlit.caption(
         say("delivery.counted", when=formats.plain(formats.moment(seen.at)), seconds=REFRESH_SECONDS)
@@ -103,6 +110,14 @@ def _show_messages(seen: calls.Delivery) -> None:
     if chart is not None:
         streamlit.altair_chart(chart, width="stretch", alt=say("delivery.messages.chart"))
     delivery_tables.show_messages(seen, words)
+    with streamlit.container(horizontal=True):
+        for each in delivery_tables.busiest(seen)[:LINKED]:
+            name = formats.plain(each.experiment)
+            streamlit.page_link(
+                "views/result.py",
+                label=say("delivery.messages.of", experiment=name),
+                query_params={"experiment": each.experiment, "show": "messages"},
+            )
 
 
 if __name__ == "__main__":

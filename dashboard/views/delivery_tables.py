@@ -17,10 +17,10 @@ ENDED: Final = ("suppressed", "failed", "expired", "cancelled")
 
 def show_messages(seen: Delivery, words: Mapping[str, str]) -> None:
     """One row an experiment, the busiest first; `words` names the states."""
-    busiest = sorted(seen.experiments, key=lambda each: -total(each))[:MOST]
-    used = [state for state in words if any(each.counts.get(state) for each in busiest)]
+    shown = busiest(seen)
+    used = [state for state in words if any(each.counts.get(state) for each in shown)]
     rows = []
-    for each in busiest:
+    for each in shown:
         row = {say("delivery.messages.experiment"): formats.plain(each.experiment)}
         row |= {words[state]: formats.count(each.counts.get(state, 0)) for state in used}
         row[say("delivery.messages.books")] = say(
@@ -28,6 +28,11 @@ def show_messages(seen: Delivery, words: Mapping[str, str]) -> None:
         )
         rows.append(row)
     _table(rows, alt=say("delivery.messages.title"))
+
+
+def busiest(seen: Delivery) -> list[calls.SentOf]:
+    """The experiments with the most messages, as many as the page shows."""
+    return sorted(seen.experiments, key=lambda each: -total(each))[:MOST]
 
 
 def show_held(seen: Delivery) -> None:

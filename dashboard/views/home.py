@@ -56,12 +56,10 @@ def _show_alert(alert: Alert) -> None:
     )
     with words:
         box(alert_words(alert), icon=icon)
-    if alert.page == "result":
+    if alert.page is not None:
         link.page_link(
-            "views/result.py", label=say("home.look_result"), query_params={"experiment": alert.experiment}
+            f"views/{alert.page}.py", label=say(f"home.look_{alert.page}"), query_params=alert.address
         )
-    elif alert.page is not None:
-        link.page_link(f"views/{alert.page}.py", label=say(f"home.look_{alert.page}"))
 
 
 def alert_words(alert: Alert) -> str:
@@ -88,6 +86,7 @@ def _show_today(today: Today) -> None:
         say(f"home.cap_{span}", count=today.caps[span]) for span in CAPS if today.caps.get(span) is not None
     ]
     streamlit.caption(say("home.caps", caps=", ".join(caps)) if caps else say("home.no_caps"))
+    streamlit.page_link("views/delivery.py", label=say("home.to_delivery"), icon=":material/send:")
 
 
 def _people(today: Today) -> str:

@@ -1,6 +1,6 @@
 """A page that lists what has a key and a name: the heading with a way to a new one, the search, the rows, the way on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +12,15 @@ from dashboard.texts import say
 from dashboard.views import states
 
 T = TypeVar("T")
+
+
+def show_cells(area: str, cells: Iterable[tuple[DeltaGenerator, str, str]]) -> None:
+    """Each value under its own heading, so that on a narrow screen it is known what stands below what. Cells: (column, heading, words).
+
+    A heading is the text `area.column.HEADING`.
+    """
+    for column, heading, words in cells:
+        column.markdown(f":small[:gray[{say(f'{area}.column.{heading}')}]]  \n{words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +73,6 @@ class Listing:
                 query_params=query,
             )
         return found
-
-    def show_cells(self, cells: Sequence[tuple[DeltaGenerator, str, str]]) -> None:
-        """Each value under its own heading, so that on a narrow screen it is known what stands below what. Cells: (column, heading, words)."""
-        for column, heading, words in cells:
-            column.markdown(f":small[:gray[{say(f'{self.area}.column.{heading}')}]]  \n{words}")
 
     def _link_to_new(self, text: str) -> None:
         streamlit.page_link(

@@ -9,7 +9,7 @@ from dashboard.calls import rules
 from dashboard.calls.rules import Rule
 from dashboard.texts import say
 from dashboard.views import asking, rule_detail, rule_form
-from dashboard.views.listing import Listing
+from dashboard.views.listing import Listing, show_cells
 
 PAGE: Final = "views/rules.py"
 LISTING: Final = Listing("rules", PAGE, icon=":material/bolt:")
@@ -56,7 +56,7 @@ def _show_row(item: Rule) -> None:
             (actions, "actions", formats.plain("; ".join(item.words.actions)) or formats.UNKNOWN),
             (fired, "fired", rule_detail.fired_words(item)),
         )
-        LISTING.show_cells(cells)
+        show_cells(LISTING.area, cells)
 
 
 if __name__ == "__main__":

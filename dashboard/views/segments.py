@@ -9,7 +9,7 @@ from dashboard.calls import conditions, segments
 from dashboard.calls.segments import Segment
 from dashboard.texts import say
 from dashboard.views import asking, segment_detail, segment_form, segment_overlap
-from dashboard.views.listing import Listing
+from dashboard.views.listing import Listing, show_cells
 
 PAGE: Final = "views/segments.py"
 LISTING: Final = Listing("segments", PAGE, icon=":material/group_work:")
@@ -60,7 +60,7 @@ def _show_row(item: Segment) -> None:
             (as_of, "as_of", counted),
             (condition, "condition", formats.plain(item.english) or formats.UNKNOWN),
         )
-        LISTING.show_cells(cells)
+        show_cells(LISTING.area, cells)
 
 
 if __name__ == "__main__":

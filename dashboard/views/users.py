@@ -10,11 +10,11 @@ from dashboard.calls.users import User
 from dashboard.client import ApiError
 from dashboard.texts import say, told
 from dashboard.views import asking, states, user_detail
+from dashboard.views.listing import show_cells
 from dashboard.views.user_words import phone_words
 
 PAGE: Final = "views/users.py"
 WIDTHS: Final = (3, 2, 2, 3, 2.4)
-HEADINGS: Final = ("user", "phone", "zone", "consent", "seen")
 
 
 def show() -> None:
@@ -65,9 +65,6 @@ def _show_found(items: list[User], following: str | None, *, beginning: str, may
                 "views/import_quality.py", label=say("users.bring"), icon=":material/upload_file:"
             )
         return
-    with streamlit.container(border=True):
-        for column, heading in zip(streamlit.columns(WIDTHS), HEADINGS, strict=True):
-            column.markdown(f":small[{say(f'users.column.{heading}')}]")
     for item in items:
         _show_row(item)
     if following:
@@ -81,11 +78,14 @@ def _show_row(item: User) -> None:
     with streamlit.container(border=True):
         user, phone, zone, consent, seen = streamlit.columns(WIDTHS, vertical_alignment="center")
         user.page_link(PAGE, label=f"**{formats.plain(item.user_id)}**", query_params={"user": item.user_id})
-        phone.markdown(formats.plain(phone_words(item)))
-        zone.markdown(formats.plain(item.time_zone) or formats.UNKNOWN)
         agreed = [told("common.category", name) for name, granted, _ in item.consents if granted]
-        consent.markdown(formats.plain(", ".join(agreed)) if agreed else f":gray[{say('users.no_consent')}]")
-        seen.markdown(formats.plain(formats.moment(item.last_seen_at)))
+        cells = (
+            (phone, "phone", formats.plain(phone_words(item))),
+            (zone, "zone", formats.plain(item.time_zone) or formats.UNKNOWN),
+            (consent, "consent", formats.plain(", ".join(agreed)) or f":gray[{say('users.no_consent')}]"),
+            (seen, "seen", formats.plain(formats.moment(item.last_seen_at))),
+        )
+        show_cells("users", cells)
 
 
 def _ask_for_phone() -> None:

@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 
 from dashboard import verdicts
-from dashboard.overview import Alert, read_cards, read_overview
+from dashboard.overview import PARTS, Alert, read_cards, read_overview
 from dashboard.reading import Unreadable
 from dashboard.verdicts import Light, Verdict
+from dashboard.views.result import SECTIONS
 from tests.unit.dashboard import samples
 
 
@@ -45,6 +46,17 @@ def alert(**changes: Any) -> Alert:
 )
 def test_an_alert_leads_to_where_more_is_said(changes: dict[str, Any], page: str | None) -> None:
     assert alert(**changes).page == page
+
+
+def test_an_alert_of_an_experiment_leads_to_the_part_that_it_is_about() -> None:
+    books = alert(kind="books_broken", experiment="spring")
+    assert (books.page, dict(books.address)) == ("result", {"experiment": "spring", "show": "messages"})
+    assert dict(alert(kind="srm", experiment="spring").address) == {"experiment": "spring"}
+    assert dict(alert(kind="breaker_open", experiment=None).address) == {}
+
+
+def test_the_parts_are_those_of_the_page() -> None:
+    assert set(PARTS.values()) <= set(SECTIONS)
 
 
 def test_an_alert_is_red_unless_it_says_amber_and_is_called_by_its_key_without_a_name() -> None:
