@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.planning.sizing import Sizing
+from analysis.planning.sizing import Part, Sizing
 from analysis.planning.sizing_question import MOST_ARMS, Question
 from api.plan_schemas import PlanEffectPoint, PlanLooking, PlanPoint
 from experiments.metrics import PositiveDuration
@@ -40,9 +40,13 @@ class SizeRequest(BaseModel):
     half_life: PositiveDuration | None = None
     message_price: _Number | None = None
     control_sends: bool = Field(False, strict=True, description="The control gets a message too")
+    only: Part | None = Field(
+        None,
+        description="Half of the answer: `figures` without `curve` and `effects`, or `pictures` without `power` and `minimum_effect`",
+    )
 
     def question(self) -> Question:
-        said = {name: getattr(self, name) for name in type(self).model_fields}
+        said = {name: getattr(self, name) for name in type(self).model_fields if name != "only"}
         return Question(**{**said, "weights": tuple(self.weights)})
 
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from experiments.vocabulary import Method
 POINTS: Final = 30
 MOST_ENTRY_DAYS: Final = 3650
 _DAY: Final = timedelta(days=1)
+Part = Literal["figures", "pictures"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +78,13 @@ def size(
     runs: int = 0,
     rng: np.random.Generator | None = None,
     progress: Progress | None = None,
+    only: Part | None = None,
     fields: str = "--",
 ) -> Sizing:
     """Answer a question; raises Invalid for what cannot be. What cannot be told is None with a reason.
 
-    runs: experiments to simulate beside the formulas, with `rng`. fields: what stands before the names of fields in errors. The smallest variant is planned for; the others find as much or more.
+    runs: experiments to simulate beside the formulas, with `rng`. only: figures without `curve` and `effects`, or these without what the users there are find (power, smallest
+    effect), since under `exact` each half takes seconds. fields: what stands before the names of fields in errors. The smallest variant is planned for; the others find as much or more.
     """
     question.check(Written(fields))
     reasons: list[str] = []
@@ -96,7 +99,9 @@ def size(
     watched = watched.one_sided() if keeps else watched
     way = way_for(watched, method=question.method, is_share=question.sd is None, guards=keeps)
     needed = _needed(question, way, reasons)
-    found, smallest = _with_users(question, way, reasons)
+    # Where no effect is named, the pictures are drawn around the smallest one.
+    is_asked = only != "pictures" or question.mde is None
+    found, smallest = _with_users(question, way, reasons) if is_asked else (None, None)
     messages = _messages(question, needed or question.users)
     asked = [float(n) for n in (needed, question.users) if n]
     reasons += [
@@ -127,8 +132,10 @@ def size(
         cost=None
         if messages is None or question.message_price is None
         else messages * question.reach * question.message_price,
-        curve=_curve(question, for_picture(way), needed),
-        effects=_effects(question, for_picture(way), question.users or needed, smallest),
+        curve=() if only == "figures" else _curve(question, for_picture(way), needed),
+        effects=()
+        if only == "figures"
+        else _effects(question, for_picture(way), question.users or needed, smallest),
         looking=_looking(question, watched),
         simulation=_simulation(question, watched, needed, runs, rng, progress, reasons),
         reasons=tuple(dict.fromkeys(reasons)),

@@ -55,7 +55,7 @@ def plan(
 @router.post("/plan/size")
 def plan_size(_principal: Reader, request: SizeRequest) -> SizeAnswer:
     """How many users a comparison needs, what so many are enough for, and what looking costs: from a few numbers, without any data."""
-    return SizeAnswer.of(size(request.question(), fields=""))
+    return SizeAnswer.of(size(request.question(), only=request.only, fields=""))
 
 
 @router.post("/simulate")

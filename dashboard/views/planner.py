@@ -23,6 +23,9 @@ KINDS: Final = ("rate", "mean")
 METHODS: Final = ("spending", "fixed", "always_valid", "exact")
 MOST_LOOKS: Final = 90
 A_ROW: Final = 3
+FIRST: Final = 0.1
+SECOND: Final = 0.5
+"""How far the work of `exact` is when its first and its second half begin."""
 
 
 def show() -> None:
@@ -51,25 +54,42 @@ def _show_numbers() -> None:
     guard_fields = Fields("planner")
     guard_base, guard_margin = _show_guard(guard_fields)
     client = access.required().client
+    asks = question(asked)
+    # Its numbers are drawn look by look, which takes seconds: the figures are shown before the pictures are there.
+    halves = asked.method == "exact"
+    bar = streamlit.empty()
+    if halves:
+        bar.progress(FIRST, text=say("planner.working_figures"))
     try:
         with streamlit.spinner(say("planner.working")):
-            size = _answered(client, "size", question(asked))
+            size = _answered(client, "size", {**asks, "only": "figures"} if halves else asks)
     except ApiError as error:
+        bar.empty()
         fields.tell(error)
         return
     asked = replace(asked, guard_base=guard_base, guard_margin=guard_margin)
     guard = None
-    asks = guard_question(asked, size.users_needed if asked.users is None else asked.users)
-    if asks is not None:
+    guards = guard_question(asked, size.users_needed if asked.users is None else asked.users)
+    if guards is not None:
         try:
-            guard = _answered(client, "guard", asks)
+            guard = _answered(client, "guard", guards)
         except ApiError as error:
             guard_fields.tell(error)
     _show_figures(figures(size, asked, guard))
     for reason in dict.fromkeys([*size.reasons, *(guard.reasons if guard else ())]):
         streamlit.caption(formats.plain(reason))
+    shown = size.document
+    if halves:
+        bar.progress(SECOND, text=say("planner.working_pictures"))
+        try:
+            shown = _answered(client, "pictures", {**asks, "only": "pictures"}).document
+        except ApiError as error:
+            fields.tell(error)
+            return
+        finally:
+            bar.empty()
     plan_shown.show_curves(
-        with_value({**size.document, "power": asked.power / 100}, ("audience", "taking_part"), asked.users)
+        with_value({**shown, "power": asked.power / 100}, ("audience", "taking_part"), asked.users)
     )
 
 

@@ -28,6 +28,24 @@ def test_a_few_numbers_are_answered_and_explained(open_dashboard: Open) -> None:
     assert figures(app)["Days"] == "19"
 
 
+def test_exact_is_answered_in_halves_with_the_figures_and_pictures_of_the_whole(
+    live: Live, open_dashboard: Open
+) -> None:
+    app = open_page(open_dashboard("read"), "planner", method="exact", looks="3", users="20000")
+    asked = {"baseline": 0.1, "mde": 0.1, "method": "exact", "looks": 3, "users": 20_000}
+    whole = live.call("POST", "/v1/plan/size", json=asked)
+    found = figures(app)
+    assert found["Users needed"] == f"{whole['users_needed']:,}"
+    assert found["Power"] == f"{100 * whole['power']:.1f}%"
+    assert "**Power by the size of the effect**" in [item.value for item in app.markdown]
+    halves = [
+        live.call("POST", "/v1/plan/size", json=asked | {"only": name}) for name in ("figures", "pictures")
+    ]
+    assert (halves[0]["curve"], halves[0]["effects"], halves[1]["power"]) == ([], [], None)
+    assert halves[0] | {name: halves[1][name] for name in ("curve", "effects")} == whole
+    assert not app.get("progress"), "the bar goes when the work is done"
+
+
 def test_a_link_shows_the_same_question_with_its_guardrail(open_dashboard: Open) -> None:
     asked = {"rate": "10", "lift": "10", "users": "29497", "guard_base": "1", "guard_margin": "0.2"}
     app = open_page(open_dashboard("read"), "planner", method="fixed", **asked)
