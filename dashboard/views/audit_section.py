@@ -43,7 +43,9 @@ def show(current: Access) -> None:
         for entry in entries:
             streamlit.markdown(f"{formats.moment(entry.at)} · `{formats.plain(entry.action)}`")
             document = {"before": entry.before, "after": entry.after}
-            streamlit.code(json.dumps(document, indent=1, ensure_ascii=False), language="json")
+            streamlit.code(
+                json.dumps(document, indent=1, ensure_ascii=False), language="json", wrap_lines=True
+            )
 
 
 def _filters() -> dict[str, str]:

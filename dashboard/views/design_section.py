@@ -16,4 +16,4 @@ def show(experiment: Experiment) -> None:
             icon=":material/content_copy:",
             query_params={"copy": experiment.key},
         )
-    streamlit.code(moves.written(experiment.design), language="yaml")
+    streamlit.code(moves.written(experiment.design), language="yaml", wrap_lines=True)

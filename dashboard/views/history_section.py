@@ -89,7 +89,7 @@ def _show_changes(client: Client, key: str) -> None:
     streamlit.table(rows, border="horizontal", hide_index=True, alt=say("result.history.changes"))
     _show_pages("changes", after, following)
     with streamlit.expander(say("result.history.more")):
-        streamlit.code(json.dumps(changes, indent=1, ensure_ascii=False), language="json", height=400)
+        streamlit.code(json.dumps(changes, indent=1, ensure_ascii=False), language="json", wrap_lines=True)
 
 
 def _show_pages(name: str, after: str, following: str) -> None:

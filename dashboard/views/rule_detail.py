@@ -170,8 +170,7 @@ def _show_firings(seen: Seen) -> None:
         }
         for firing in firings
     ]
-    with streamlit.container(height=360 if len(rows) > 8 else "content"):
-        streamlit.table(rows, border="horizontal", hide_index=True, alt=say("rules.firings"))
+    streamlit.table(rows, border="horizontal", hide_index=True, alt=say("rules.firings"))
     if following:
         streamlit.page_link(
             PAGE,

@@ -51,8 +51,8 @@ def show(key: str) -> None:
         _show_upload(current, seen.item)
     streamlit.subheader(say("segments.now"), anchor=False)
     condition_words.show_preview(seen.preview)
-    _show_members(seen)
     _show_uses(seen.uses)
+    _show_members(seen)
 
 
 def _fetch(client: Client, key: str, cursor: str) -> Seen:
@@ -166,8 +166,7 @@ def _show_members(seen: Seen) -> None:
         }
         for member in seen.members
     ]
-    with streamlit.container(height=320 if len(rows) > 8 else "content"):
-        streamlit.table(rows, border="horizontal", hide_index=True, alt=say("segments.members_title"))
+    streamlit.table(rows, border="horizontal", hide_index=True, alt=say("segments.members_title"))
     if seen.following:
         streamlit.page_link(
             PAGE,

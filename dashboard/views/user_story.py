@@ -43,8 +43,7 @@ def show(user: User, client: Client) -> None:
         streamlit.altair_chart(chart, width="stretch", alt=say("users.story.alt"))
     zone = own_zone(user)
     rows = [_row(entry, zone) for entry in entries]
-    with streamlit.container(height=560 if len(rows) > 14 else "content"):
-        streamlit.table(rows, border="horizontal", hide_index=True, alt=say("users.story.table"))
+    streamlit.table(rows, border="horizontal", hide_index=True, alt=say("users.story.table"))
     streamlit.caption(say("users.story.reading"))
     if more:
         streamlit.caption(say("users.story.more"))

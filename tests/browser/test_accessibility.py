@@ -33,7 +33,7 @@ THINGS: Final = {
     "rule": ("rules", f"rule={RULE}", ()),
     "import": ("data-quality", "import=", ()),
 }
-"""What has a view of its own: the address of the page that lists it, how a link to it reads, the sections of its view."""
+"""What has a view of its own: the address of the page that lists it, what the address of the view has in it, its sections."""
 FRAME: Final = {
     # Streamlit's own navigation: the heading and the links of a section stand in a `div` between `ul` and `li`.
     "list": "[data-testid=stSidebarNav]",
@@ -106,7 +106,7 @@ def every_view(page: Page, stage: Stage) -> Iterator[str]:
     yield from every_page(page)
     for thing, (address, link, sections) in THINGS.items():
         go_to(page, address)
-        follow(page, page.get_by_test_id("stMain").locator(f"a[href*='{link}']").first)
+        follow(page, link)
         yield thing
         yield from every_section(page, "show", sections)
     open_experiment(page, CAMPAIGN)

@@ -61,7 +61,9 @@ def _show_yaml(form: Form) -> None:
     if kept:
         named = ", ".join(f"`{name.replace('`', '')}`" for name in kept[:20])
         streamlit.info(say("new_campaign.unshown", count=len(kept), names=named))
-    streamlit.code(text, language="yaml", height=360 if text.count("\n") > 16 else "content")
+    # What scrolls has the button that copies in it: who has no mouse gets there by the Tab key.
+    with streamlit.container(height=360 if text.count("\n") > 16 else "content", border=False):
+        streamlit.code(text, language="yaml", wrap_lines=True)
     name = str(at(campaign.document, ("key",), "campaign"))
     streamlit.download_button(
         say("new_campaign.download"),
