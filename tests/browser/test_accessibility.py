@@ -44,9 +44,10 @@ VIEWS: Final = 1 + len(STEPS) + len(PAGES) + len(THINGS) + len(SECTIONS_OF_USER)
 """With the sign-in."""
 SERIOUS: Final = {"serious", "critical"}
 MOVES: Final = (
-    "document.getAnimations().filter(each => each.effect.getComputedTiming().endTime !== Infinity).length"
+    "document.getAnimations().filter(each => each.playState === 'running'"
+    " && each.effect.getComputedTiming().endTime !== Infinity).length"
 )
-"""How many transitions are under way. What turns for ever is none of them."""
+"""How many transitions are under way. What turns for ever is none of them, nor what has ended and keeps how it looks."""
 
 
 def _is_frame(page: Page, rule: str, target: list[str]) -> bool:
@@ -214,7 +215,7 @@ def tab_to(page: Page, selector: str, *, most: int = 150) -> None:
 
 
 def shows_focus(page: Page, target: Locator) -> bool:
-    """Whether it looks otherwise with the focus than without, or something close around it does."""
+    """Whether it looks otherwise with the focus than without, or something close around it does; transitions at their end."""
     box = target.bounding_box()
     assert box is not None
     around: FloatRect = {
@@ -225,7 +226,6 @@ def shows_focus(page: Page, target: Locator) -> bool:
     }
 
     def looks() -> bytes:
-        still(page)
         return page.screenshot(clip=around, animations="disabled", caret="hide")
 
     with_focus = looks()
