@@ -24,6 +24,15 @@ class User(SQLModel, table=True):
     """
 
     __tablename__ = "users"
+    __table_args__ = (
+        # Those who have ever written to us: a few, among whom WhatsApp's window is open for some.
+        Index(
+            "ix_users_last_inbound_at",
+            "last_inbound_at",
+            sqlite_where=text("last_inbound_at IS NOT NULL"),
+            postgresql_where=text("last_inbound_at IS NOT NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True))
     # Compared byte by byte on both databases, so that the ids with one beginning are one stretch of the index.

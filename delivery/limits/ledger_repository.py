@@ -48,6 +48,18 @@ _TIER: Final = 0x7057_71E2
 _SERVICE_MICROS: Final = literal(SERVICE_WINDOW // MICROSECOND, BigInteger)
 
 
+def _as_micros(column: ColumnElement[datetime]) -> ColumnElement[int]:
+    return type_coerce(column, BigInteger)
+
+
+_COUNTS: Final = or_(
+    _USERS.c.last_inbound_at.is_(None),
+    _MESSAGES.c.slot_at < _USERS.c.last_inbound_at,
+    _as_micros(_MESSAGES.c.slot_at) >= _as_micros(_USERS.c.last_inbound_at) + _SERVICE_MICROS,
+)
+"""`tier.counts` of a message and its user."""
+
+
 class Waiting(NamedTuple):
     """A message that is not yet committed to go out."""
 
@@ -176,11 +188,7 @@ def people_written_to(session: Session, *, limit: int, spare: int, now: datetime
         .join(_USERS, _USERS.c.id == _MESSAGES.c.user_pk)
         .where(
             recent,
-            or_(
-                _USERS.c.last_inbound_at.is_(None),
-                _MESSAGES.c.slot_at < _USERS.c.last_inbound_at,
-                _as_micros(_MESSAGES.c.slot_at) >= _as_micros(_USERS.c.last_inbound_at) + _SERVICE_MICROS,
-            ),
+            _COUNTS,
         )
         .group_by(_MESSAGES.c.user_pk)
         .subquery()
@@ -193,8 +201,27 @@ def people_written_to(session: Session, *, limit: int, spare: int, now: datetime
     return Leaving(counted, first, [at + TIER_WINDOW for at in connection.execute(query).scalars()])
 
 
-def _as_micros(column: ColumnElement[datetime]) -> ColumnElement[int]:
-    return type_coerce(column, BigInteger)
+def people_counted(session: Session, *, now: datetime) -> int:
+    """How many people count towards the tier now: `counted` of `people_written_to`, for those who watch.
+
+    Everybody with a slot is counted from an index alone, and those are taken off whose slots were all within their window:
+    few have written to us in the last two days, and only these are looked at.
+    """
+    of_today = _MESSAGES.c.slot_at > now - TIER_WINDOW
+    taken = select(_MESSAGES.c.user_pk).where(_MESSAGES.c.slot_at.is_not(None), of_today)
+    everybody = select(func.count()).select_from(taken.group_by(_MESSAGES.c.user_pk).subquery())
+    own = select(_MESSAGES.c.id).where(_MESSAGES.c.user_pk == _USERS.c.id, of_today)
+    exempt = (
+        select(func.count())
+        .select_from(_USERS)
+        .where(
+            _USERS.c.last_inbound_at > now - TIER_WINDOW - SERVICE_WINDOW,
+            own.exists(),
+            ~own.where(_COUNTS).exists(),
+        )
+    )
+    connection = session.connection()
+    return int(connection.execute(everybody).scalar_one() - connection.execute(exempt).scalar_one())
 
 
 def save_decisions(session: Session, decisions: Mapping[int, Mapping[str, Any]]) -> None:

@@ -153,8 +153,7 @@ def overview(session: Session, clock: Clock, *, settings: Settings, key: str | N
             ),
             workers=_processes(session, clock, settings.messages_per_second),
             tier=Tier(
-                # With a limit of nobody it is people who are counted, and not their slots in their place.
-                unique_users=ledger_repository.people_written_to(session, limit=0, spare=0, now=now).counted,
+                unique_users=ledger_repository.people_counted(session, now=now),
                 limit=chosen if chosen is not None or known is None else known.unique_users,
             ),
             number=OurNumber(

@@ -59,8 +59,7 @@ def today(session: Session, clock: Clock, *, settings: Settings) -> Today:
     return Today(
         at=now,
         messages=repository.accepted_since(session, since=now - TIER_WINDOW),
-        # With a limit of nobody it is people who are counted, and not their slots in their place.
-        people=ledger_repository.people_written_to(session, limit=0, spare=0, now=now).counted,
+        people=ledger_repository.people_counted(session, now=now),
         people_limit=known.unique_users if chosen.unique_users is None and known else chosen.unique_users,
         marketing=chosen.marketing,
         due=queue.due,
