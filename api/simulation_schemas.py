@@ -33,8 +33,9 @@ class SimulationRequest(BaseModel):
 
 class SimulatedPolicy(_Answer):
     """Means over the runs. `regret`: what is lost against the best arm for everybody, with its Monte-Carlo error; `sends`: users by arm;
-    `best_share`: of the traffic to the best arms. `decided`: share of the runs that declared a winner, `wrong_winner`: a wrong one;
-    `wrong_favourite`: the most likely arm at the end is not the best. Medians, null where it never happened: `intervals_to_decision`, and `moved`,
+    `best_share`: of the traffic to the best arms. What reports decide first, as shares of the runs: `report_ships` a variant, `report_ships_wrong` one that is not the best or no better than the
+    control, `report_keeps` the control. `decided`: an arm was ahead of every other one, `wrong_winner`: a wrong one;
+    `wrong_favourite`: the most likely arm at the end is not the best. Medians, null where it never happened: `intervals_to_report`, `intervals_to_decision`, and `moved`,
     the interval from which traffic moved.
     """
 
@@ -47,6 +48,10 @@ class SimulatedPolicy(_Answer):
     wrong_winner: float
     wrong_favourite: float
     intervals_to_decision: float | None
+    report_ships: float
+    report_ships_wrong: float
+    report_keeps: float
+    intervals_to_report: float | None
     moved: float | None
 
 

@@ -9,12 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.planning.bandit_inputs import FEWEST, Assumed, Written
-from analysis.planning.bandit_world import Policy, policy_of, seconds_of_a_run, world_of
+from analysis.planning.bandit_world import Policy, judged_of, policy_of, seconds_of_a_run, world_of
 from analysis.planning.wave_plan import (
     Progress,
     WaveSimulation,
     further,
     is_too_much,
+    no_better_than,
     simulate_broadcast,
     sizes_of,
 )
@@ -29,6 +30,8 @@ from experiments.vocabulary import SHARE_KINDS, MetricRole
 
 POLICIES: Final[tuple[Policy, ...]] = ("fixed", "thompson", "top_two")
 BANDITS: Final[tuple[Policy, ...]] = ("thompson", "top_two")
+REPORTS: Final = 1.25
+"""Times the processor time of the policies that these take with the reports of every interval."""
 USUAL: Final = 1_000
 """Runs where nobody says how many, if there is time."""
 
@@ -39,6 +42,8 @@ class PolicyOutcome:
 
     decided: share of runs in which an arm was declared the best; wrong_winner: in which one was that is not better than all others. wrong_favourite: the most likely arm at the
     end is not the best; 0 where all arms are the same. intervals_to_decision: the median of those decided, None without any.
+    report_ships: share of runs in which reports, one after every interval, first decide to ship a variant; report_ships_wrong: one that is not the best, or no
+    better than the control; report_keeps: in which they decide to keep the control; intervals_to_report: the median until either, None without any.
     best_share: of the traffic to the best arms. moved: median interval from which on traffic moved, None when it never did.
     """
 
@@ -51,6 +56,10 @@ class PolicyOutcome:
     wrong_winner: float
     wrong_favourite: float
     intervals_to_decision: float | None
+    report_ships: float
+    report_ships_wrong: float
+    report_keeps: float
+    intervals_to_report: float | None
     moved: float | None
 
 
@@ -112,6 +121,8 @@ def simulate_campaign(
     bandits = [policy for policy in BANDITS if policy in policies]
     total = runs * (len(asked) + (len(bandits) if waves else 0))
     shares = np.array([design.shares[variant.key] for variant in design.variants])
+    judged = judged_of(design, expected=int(world.arrivals.sum()), is_share=definition.is_share)
+    control = list(rates).index(design.control.key)
     outcomes = []
     seed = rng.integers(2**63)
     for number, policy in enumerate(asked):
@@ -123,9 +134,11 @@ def simulate_campaign(
             rng=np.random.default_rng(seed),
             alpha=design.plan.alpha,
             planned_n=math.ceil(2 * world.arrivals.sum() / len(shares)),
+            judged=judged,
+            control=control,
             progress=None if progress is None else further(progress, number * runs, total),
         )
-        outcomes.append(_outcome(policy, found, world, list(rates)))
+        outcomes.append(_outcome(policy, found, world, list(rates), control))
     broadcast = None
     if sizes is not None and in_waves:
         broadcast = simulate_broadcast(
@@ -159,7 +172,8 @@ def simulate_campaign(
             *_of_world(world, list(rates), design.plan.alpha),
             # What is so under every policy cannot be known from some.
             *(_of_outcomes(world, outcomes) if len(asked) == len(POLICIES) else []),
-            *_of_waves(design, key, sizes, broadcast),
+            *_of_reports(design, key),
+            *_of_waves(sizes, broadcast),
         ],
     )
 
@@ -167,7 +181,7 @@ def simulate_campaign(
 def _affordable(world: World, waves: int, runs: int | None, seconds: float | None, written: Written) -> int:
     if seconds is None:
         return USUAL if runs is None else runs
-    most = int(seconds / seconds_of_a_run(world, waves))
+    most = int(seconds / (REPORTS * seconds_of_a_run(world, waves)))
     if most < FEWEST:
         words = "so many arms and intervals are too much to simulate here; take fewer intervals, or `touchstone simulate`"
         raise Invalid(words, field=written.name("intervals"))
@@ -200,9 +214,12 @@ def _worth(world: World) -> list[float]:
     return [float(each) for each in (undrifted if world.maximise or world.price else -undrifted)]
 
 
-def _outcome(policy: Policy, found: BanditRuns, world: World, arms: Sequence[str]) -> PolicyOutcome:
+def _outcome(
+    policy: Policy, found: BanditRuns, world: World, arms: Sequence[str], control: int
+) -> PolicyOutcome:
     best = world.best
-    decided = found.winner >= 0
+    decided, reported = found.winner >= 0, found.reported > 0
+    ships, no_better = reported & (found.shipped != control), no_better_than(control, world)
     moved = found.moved > 0
     return PolicyOutcome(
         policy=policy,
@@ -215,6 +232,10 @@ def _outcome(policy: Policy, found: BanditRuns, world: World, arms: Sequence[str
         wrong_winner=float((decided & (~best[found.winner] | bool(best.sum() > 1))).mean()),
         wrong_favourite=0.0 if best.all() else float((~best[found.favourite] | (found.favourite < 0)).mean()),
         intervals_to_decision=float(np.median(found.decided[decided])) if decided.any() else None,
+        report_ships=float(ships.mean()),
+        report_ships_wrong=float((ships & (~best | no_better)[found.shipped]).mean()),
+        report_keeps=float((reported & ~ships).mean()),
+        intervals_to_report=float(np.median(found.reported[reported])) if reported.any() else None,
         moved=float(np.median(found.moved[moved])) if moved.any() else None,
     )
 
@@ -241,21 +262,23 @@ def _of_outcomes(world: World, outcomes: Sequence[PolicyOutcome]) -> list[str]:
             "no bandit ever moved traffic: too few users or conversions, or too few intervals after the first window has closed"
         )
     # Where arms tie, no number of users tells them apart.
-    if world.best.sum() == 1 and all(outcome.intervals_to_decision is None for outcome in outcomes):
+    # Where reports decide all the same, an arm may have too few conversions to be compared with however many users.
+    undecided = all(each.decided == 0 and each.report_ships + each.report_keeps < 0.5 for each in outcomes)
+    if world.best.sum() == 1 and undecided:
         notes.append("no run ended with a declared winner: more users or intervals are needed to know")
     return notes
 
 
-def _of_waves(
-    design: ExperimentDesign, metric: str, sizes: Sequence[int] | None, made: WaveSimulation | None
-) -> list[str]:
-    if sizes is None:
-        return []
-    if made is None:
-        return [f"{len(sizes)} waves over so long a window are too many to play; nothing is said of them"]
+def _of_reports(design: ExperimentDesign, metric: str) -> list[str]:
     primary = next(use.key for use in design.metrics if use.role == MetricRole.PRIMARY)
     if metric == primary:
         return []
     return [
-        f"traffic follows {metric}, and reports decide by {primary}: here it is taken for both when waves are shipped or ended"
+        f"traffic follows {metric}, and reports decide by {primary}: here it is taken for both when they decide, and when waves are shipped or ended"
     ]
+
+
+def _of_waves(sizes: Sequence[int] | None, made: WaveSimulation | None) -> list[str]:
+    if sizes is None or made is not None:
+        return []
+    return [f"{len(sizes)} waves over so long a window are too many to play; nothing is said of them"]

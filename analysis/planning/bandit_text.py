@@ -46,10 +46,14 @@ def _rows(made: BanditSimulation) -> list[tuple[str, ...]]:
     rows = [
         row(f"{made.unit} lost (regret)", [f"{one.regret:,.1f} ± {one.regret_error:,.1f}" for one in each]),
         row("traffic to the best arm", [f"{one.best_share:.1%}" for one in each]),
-        row("a winner declared", [f"{one.decided:.1%}" for one in each]),
-        row("a wrong winner declared", [f"{one.wrong_winner:.1%}" for one in each]),
+        row("a report ships a variant", [f"{one.report_ships:.1%}" for one in each]),
+        row("  a wrong one", [f"{one.report_ships_wrong:.1%}" for one in each]),
+        row("a report keeps the control", [f"{one.report_keeps:.1%}" for one in each]),
+        row("intervals to the report's decision (median)", [_of(one.intervals_to_report) for one in each]),
+        row("a best arm declared", [f"{one.decided:.1%}" for one in each]),
+        row("  a wrong one", [f"{one.wrong_winner:.1%}" for one in each]),
         row("wrong favourite at the end", [f"{one.wrong_favourite:.1%}" for one in each]),
-        row("intervals to the decision (median)", [_of(one.intervals_to_decision) for one in each]),
+        row("intervals until it is (median)", [_of(one.intervals_to_decision) for one in each]),
         row("traffic moves from interval (median)", [_moves(one) for one in each]),
     ]
     return rows + [row(f"users: {arm}", [f"{one.sends[arm]:,.0f}" for one in each]) for arm in made.rates]

@@ -11,13 +11,16 @@ import numpy as np
 from analysis.planning.bandit_arms import delivered, read_arms
 from analysis.planning.bandit_inputs import Assumed, Written
 from analysis.stats.allocation import AllocationPolicy
+from analysis.stats.sequential import DEFAULT_PLANNED_N
 from analysis.stats.simulated_amounts import ONE_BY_ONE
+from analysis.stats.simulated_reports import Judged
 from analysis.stats.simulated_world import World
 from experiments.clock import format_duration
 from experiments.design import ExperimentDesign
 from experiments.errors import Invalid
 from experiments.metrics import MetricDefinition
-from experiments.vocabulary import Direction
+from experiments.triggers import OnceTrigger
+from experiments.vocabulary import Direction, Method
 
 Floats = np.ndarray
 Policy = Literal["fixed", "thompson", "top_two"]
@@ -97,6 +100,21 @@ def policy_of(design: ExperimentDesign, policy: Policy, world: World) -> Allocat
         maximise=world.maximise,
         conversion=world.conversion,
         message=world.price,
+    )
+
+
+def judged_of(design: ExperimentDesign, *, expected: int, is_share: bool) -> Judged:
+    """How reports of a design judge, when so many users will come. Only of an audience that is met at one moment is it known how many that are."""
+    at_once, method = isinstance(design.trigger, OnceTrigger), design.plan.method
+    if method == Method.SPENDING and not at_once:
+        method = Method.ALWAYS_VALID
+    return Judged(
+        method=str(method),
+        alpha=design.plan.alpha,
+        expected=expected,
+        least_users=design.plan.rules.min_users,
+        is_share=is_share,
+        planned=expected if at_once else DEFAULT_PLANNED_N,
     )
 
 

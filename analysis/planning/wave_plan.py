@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 import numpy as np
 
+from analysis.planning.bandit_world import judged_of
 from analysis.stats.allocation import AllocationPolicy
-from analysis.stats.simulated_reports import Judged
 from analysis.stats.simulated_waves import End, WaveRuns, horizon, simulate_waves
 from analysis.stats.simulated_world import World
 from experiments.allocation import DEFAULT_WAVE, Waves
@@ -83,6 +83,12 @@ def is_too_much(world: World, waves: int) -> bool:
     return bool(horizon(waves, bins) * arms * bins > MOST_CELLS)
 
 
+def no_better_than(control: int, world: World) -> np.ndarray:
+    """Which arms are no better than the control for everybody, (K,)."""
+    best, worth = world.best, world.arrivals @ world.worth
+    return np.asarray((worth <= worth[control]) | (best & best[control]))
+
+
 def simulate_broadcast(
     design: ExperimentDesign,
     world: World,
@@ -104,14 +110,7 @@ def simulate_broadcast(
     sends = np.array([variant.message is not None for variant in design.variants])
     shares = np.array([design.shares[name] for name in names])
     seed, made = rng.integers(2**63), [_at_once(design, played, shares)]
-    judged = Judged(
-        method=str(design.plan.method),
-        alpha=design.plan.alpha,
-        expected=sum(sizes),
-        least_users=design.plan.rules.min_users,
-        is_share=is_share,
-        planned=sum(sizes),
-    )
+    judged = judged_of(design, expected=sum(sizes), is_share=is_share)
     for number, policy in enumerate(policies):
         found = simulate_waves(
             played,
@@ -158,9 +157,8 @@ def _outcome(
     sends: np.ndarray,
     control: int,
 ) -> WaveOutcome:
-    best, worth = world.best, world.arrivals @ world.worth
+    best, no_better = world.best, no_better_than(control, world)
     shipped, ended = found.end == End.SHIPPED, np.isin(found.end, [End.WORSE, End.NOTHING_BETTER])
-    no_better = (worth <= worth[control]) | (best & best[control])
     return WaveOutcome(
         policy=policy.policy,
         regret=float(found.regret.mean()),

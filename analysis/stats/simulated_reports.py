@@ -5,7 +5,7 @@ which of them, and at which bounds, is decided as `verdicts/by_epoch.py` does fo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Final, Self
 
@@ -70,6 +70,11 @@ class Sums:
             chances=kept(chances),
         )
 
+    def together(self) -> "Sums":
+        """As one epoch, where weights never change."""
+        parts = {name: getattr(self, name).sum(axis=1, keepdims=True) for name in ("users", "total", "squares")}
+        return replace(self, **parts, chances=self.chances[:, :1])
+
     def only(self, kept: Flags) -> "Sums":
         """The same of some of the worlds."""
         return Sums(**{each.name: getattr(self, each.name)[kept] for each in fields(self)})
@@ -87,6 +92,15 @@ class Verdicts:
 
     side: NDArray[np.int8]
     difference: Floats
+
+    def chosen(self, *, good: int) -> NDArray[np.intp]:
+        """What the decision is for: of the arms that are better the one that is by most; 0, the control, where all others are worse; -1 where nothing is decided.
+
+        good: the side that is, +1 or -1. Arms in the order of `side`, from 1.
+        """
+        better, worse = self.side == good, self.side == -good
+        by_most = np.where(better, good * self.difference, -np.inf).argmax(axis=-1)
+        return np.where(better.any(axis=-1), by_most + 1, np.where(worse.all(axis=-1), 0, -1))
 
 
 def found_by_reports(sums: Sums, judged: Judged, *, looks: Floats) -> Verdicts:

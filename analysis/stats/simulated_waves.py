@@ -153,11 +153,9 @@ class _Play:
         verdict = self._report(now)
         answer = self._weights(now)
         # Better is better for people: verdicts are about numbers, which are good when small if less is better.
-        good = 1 if self.world.maximise else -1
-        better, worse = verdict.side == good, verdict.side == -good
-        ships, keeps = better.any(axis=-1), worse.all(axis=-1)
-        by_most = np.where(better, good * verdict.difference, -np.inf).argmax(axis=-1)
-        winner = np.array(self.order[1:], dtype=np.intp)[by_most]
+        chosen = verdict.chosen(good=1 if self.world.maximise else -1)
+        ships, keeps = chosen > 0, chosen == 0
+        winner = np.array(self.order, dtype=np.intp)[chosen]
         young = self.seen.users[:, self.seen.mature(now) : now + 1].any(axis=(1, 2))
         waits = ~answer.told & young
         leads = answer.told & (answer.p_best.argmax(axis=-1) == self.control)

@@ -1,5 +1,6 @@
 """What simulated reports say of many worlds at once is what the report itself says of each of them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -112,3 +113,40 @@ def test_a_fixed_look_decides_nothing_before_the_end_and_few_users_decide_nothin
             method=method, alpha=0.05, expected=EXPECTED, least_users=least, is_share=True, planned=EXPECTED
         )
         assert not found_by_reports(sums, judged, looks=looks).side.any()
+
+
+@pytest.mark.parametrize(
+    ("method", "money"),
+    [(Method.SPENDING, False), (Method.ALWAYS_VALID, False), (Method.EXACT, False), (Method.ALWAYS_VALID, True)],
+)  # fmt: skip
+def test_where_weights_never_changed_one_epoch_is_what_the_report_compares(
+    method: Method, *, money: bool
+) -> None:
+    sums = drawn(np.random.default_rng(5), money=money)
+    even = np.broadcast_to(np.full(ARMS, 1 / ARMS), sums.users.shape)
+    pooled = replace(sums, chances=even).together()
+    by_spending = method == Method.SPENDING
+    planned = EXPECTED if by_spending else 5000
+    judged = Judged(
+        method=str(method),
+        alpha=0.05,
+        expected=EXPECTED,
+        least_users=100,
+        is_share=not money,
+        planned=planned,
+    )
+    said = found_by_reports(pooled, judged, looks=np.tile(LOOKS, (WORLDS, 1)))
+    plan = AnalysisPlan(
+        method=method, alpha=0.05, planned_n=planned, information=LOOKS[-1] if by_spending else 0.0,
+        looks=LOOKS[:-1] if by_spending else (), weights_changed=False,
+    )  # fmt: skip
+    kind, sides = MetricKind.MEAN if money else MetricKind.PROPORTION, []
+    for world in range(WORLDS):
+        effects = build_report(
+            experiment="spring", as_of=datetime(2026, 12, 1, tzinfo=UTC), plan=plan, metrics=[MetricSpec(key="m", kind=kind)],
+            arms=[replace(facts(sums, world, k), weight=1 / ARMS, epochs={}) for k in range(ARMS)],
+        ).metrics[0].effects  # fmt: skip
+        sides.append([int(np.sign(each.absolute.estimate)) if each.significant and each.absolute else 0 for each in effects])  # fmt: skip
+    # A score test and Welch's differ where a p lies next to its bound.
+    assert (said.side == np.array(sides)).mean() >= 0.97
+    assert {-1, 0, 1} == set(said.side.ravel().tolist())

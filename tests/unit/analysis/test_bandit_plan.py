@@ -59,6 +59,43 @@ def test_whichever_of_two_best_arms_is_declared_the_winner_is_a_wrong_one() -> N
     assert [each.wrong_winner for each in made.outcomes] == [each.decided for each in made.outcomes]
 
 
+def test_the_first_decision_of_the_reports_is_told_beside_who_is_ahead() -> None:
+    sure = simulated(design(), rates={"silence": 0.0, "v1": 0.9}, intervals=6)
+    for each in sure.outcomes:
+        # Nobody in the control converts, so that nobody is ahead of it with ten conversions each; the report has no such doubt.
+        assert (each.decided, each.report_ships, each.report_ships_wrong, each.report_keeps) == (0, 1, 0, 0)
+        # At the end of the fourth interval the first window has closed.
+        assert each.intervals_to_report == 4
+    assert not any("more users" in note for note in sure.notes)
+    harm = simulated(design(arms=3), rates={"silence": 0.2, "v1": 0.02, "v2": 0.02}, intervals=6)
+    assert [each.report_keeps for each in harm.outcomes] == [1, 1, 1]
+
+
+def test_of_two_that_beat_the_control_a_report_may_ship_the_lesser_one() -> None:
+    close = simulated(design(arms=3), rates={"silence": 0.02, "v1": 0.12, "v2": 0.13}, intervals=6)
+    fixed = close.outcomes[0]
+    assert fixed.report_ships == 1
+    assert fixed.decided < 0.5
+    assert 0.05 < fixed.report_ships_wrong < 0.6
+
+
+def test_reports_want_less_where_less_is_better_and_a_fixed_plan_waits_for_its_end() -> None:
+    bought = {"key": "bought", "role": "primary", "kind": "proportion", "event": "Order", "window": "3d", "direction": "decrease"}  # fmt: skip
+    of = design(metrics=[bought], plan={"method": "fixed"})
+    made = simulated(of, rates={"silence": 0.2, "v1": 0.05}, intervals=6)
+    # The users of the sixth interval have been watched for three whole ones by the end of the ninth.
+    assert {(each.report_ships, each.report_ships_wrong, each.intervals_to_report) for each in made.outcomes} == {(1, 0, 9)}  # fmt: skip
+    worse = simulated(of, rates={"silence": 0.05, "v1": 0.2}, intervals=6)
+    assert {(each.report_keeps, each.intervals_to_report) for each in worse.outcomes} == {(1, 9)}
+
+
+def test_reports_are_seldom_wrong_where_nothing_is_better() -> None:
+    made = simulated(design(), rates={"silence": 0.05, "v1": 0.05}, intervals=10, runs=300)
+    for each in made.outcomes:
+        assert each.report_ships == each.report_ships_wrong <= 0.05
+        assert each.report_ships + each.report_keeps <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
+
+
 def test_an_arm_without_messages_loses_none() -> None:
     with pytest.raises(Invalid) as refused:
         simulated(design(), rates={"silence": 0.05, "v1": 0.06}, non_delivery={"silence": 0.5})
