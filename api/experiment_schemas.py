@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat
 
 from experiments.models import Epoch
 from targeting.models import Enrolment
+from targeting.waves import WALKED_TO
 
 
 class RampRequest(BaseModel):
@@ -71,7 +72,8 @@ class EnrolmentAnswer(EnrolmentCounts):
         if enrolment is None:
             return cls(**by_rule or {})
         counts: dict[str, Any] = {**enrolment.counts}
-        counts.pop("expected", None)
+        for ours in ("expected", WALKED_TO):
+            counts.pop(ours, None)
         return cls(
             **counts,
             started_at=enrolment.started_at,

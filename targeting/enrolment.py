@@ -108,6 +108,8 @@ def enrol_batch(
         session.flush()
         return EnrolmentStep(looked_at=len(members), assigned=assigned, finished=False)
     progress.counts = _added(progress.counts, assigned=assigned, excluded=excluded, finished=finished)
+    if finished and waves.waiting_in(progress):
+        progress.counts = {**progress.counts, waves.WALKED_TO: repository.highest_user(session)}
     progress.last_user_pk = page[-1].id if page else progress.last_user_pk
     progress.finished_at = terms.now if finished else None
     if finished and is_walked_once(terms.design):
@@ -274,6 +276,7 @@ def _added(
     }
     if finished:
         total.pop("expected", None)
+        total.pop(waves.WALKED_TO, None)
         if waiting := total["excluded"].get(WAVE, 0):
             total["expected"] = total["assigned"] + waiting
     return total

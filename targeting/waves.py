@@ -18,6 +18,8 @@ from targeting.enrolment_terms import Terms
 from targeting.models import Enrolment
 
 FIRST_ACTOR: Final = "planner"
+WALKED_TO: Final = "walked_to"
+"""In the counts of a walk after which users wait: the highest user there was."""
 
 
 def waiting_in(progress: Enrolment) -> int:
@@ -25,12 +27,32 @@ def waiting_in(progress: Enrolment) -> int:
     return int(progress.counts.get("excluded", {}).get(WAVE, 0))
 
 
-def upto_next(experiment: Experiment, progress: Enrolment | None, *, design_waves: Waves) -> float:
-    """How far the next wave reaches. 0: nobody could take part when they were counted, so that they are to be counted again."""
+def upto_next(
+    experiment: Experiment, progress: Enrolment | None, *, design_waves: Waves, highest_user: int | None
+) -> float:
+    """How far the next wave reaches. 0: nobody could take part when they were counted, so that they are to be counted again.
+
+    highest_user: of now; None: nobody has joined since. Those who have are taken to take part at the rate of those before them: a wave of so many users reckons with them, and with those of
+    them who are drawn with it because their hash is that of a wave before.
+    """
     released, waiting = experiment.released or 0.0, waiting_in(progress) if progress else 0
     if design_waves.users is not None and released == 0 and waiting == 0:
         return 0.0
-    return next_bound(design_waves, released=released, waiting=waiting)
+    if design_waves.users is None or progress is None:
+        return next_bound(design_waves, released=released, waiting=waiting)
+    joined = _joined_since(progress, highest_user)
+    wanted = max(round(design_waves.users - joined * released), 1)
+    waiting += round(joined * (1 - released))
+    return next_bound(Waves(users=wanted), released=released, waiting=waiting)
+
+
+def _joined_since(progress: Enrolment, highest_user: int | None) -> float:
+    """About how many users who can take part there are whom the last walk could not count."""
+    walked_to = progress.counts.get(WALKED_TO)
+    if not walked_to or highest_user is None:
+        return 0.0
+    took_part = progress.counts.get("assigned", 0) + waiting_in(progress)
+    return float(took_part * max(highest_user / walked_to - 1, 0.0))
 
 
 def begin(session: Session, clock: Clock, terms: Terms, *, waiting: int) -> bool:

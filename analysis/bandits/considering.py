@@ -43,6 +43,7 @@ from experiments.stopped_arms import stopped_arms
 from experiments.timing import opens_at
 from experiments.vocabulary import ExperimentStatus
 from experiments.waves import is_waiting
+from targeting.repository import highest_user
 
 LEAST_MOVE: Final = 0.001
 """When no weight would change by as much, the epoch goes on: a new one would only cut it in two."""
@@ -140,6 +141,7 @@ def consider(
             if numbers["p_best"] is not None
         },
         now=found.at,
+        highest_user=highest_user(session) if is_waiting(experiment) else None,
     )
     if wave is None:
         return found

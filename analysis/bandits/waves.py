@@ -66,16 +66,20 @@ def next_wave(
     weights: Mapping[str, float],
     p_best: Mapping[str, float],
     now: datetime,
+    highest_user: int | None = None,
 ) -> Wave | None:
     """What becomes of the next wave; None where there is none.
 
     doubt: why users were not drawn as promised; None where they were. waits_for: what keeps the slot from moving traffic
     and may pass; None where nothing does. decision: that of the newest report. weights: of the open epoch. p_best: the
-    chance of each compared arm to be the best; empty when it cannot be told.
+    chance of each compared arm to be the best; empty when it cannot be told. highest_user: the newest there is, where a wave is so many users.
     """
     if bandit.waves is None or experiment.released is None or not is_waiting(experiment):
         return None
-    before, upto = experiment.released, upto_next(experiment, progress, design_waves=bandit.waves)
+    before, upto = (
+        experiment.released,
+        upto_next(experiment, progress, design_waves=bandit.waves, highest_user=highest_user),
+    )
 
     def wave(action: WaveAction, reason: str, variant: str | None = None) -> Wave:
         reaches = upto if action == "released" else before
