@@ -26,7 +26,7 @@ from experiments.clock import format_duration
 from experiments.design import ExperimentDesign
 from experiments.errors import Invalid
 from experiments.metrics import MetricDefinition
-from experiments.vocabulary import SHARE_KINDS, MetricRole
+from experiments.vocabulary import SHARE_KINDS, Direction, MetricRole
 
 POLICIES: Final[tuple[Policy, ...]] = ("fixed", "thompson", "top_two")
 BANDITS: Final[tuple[Policy, ...]] = ("thompson", "top_two")
@@ -38,13 +38,11 @@ USUAL: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOutcome:
-    """Means over the runs. regret: what is lost against the best arm for everybody; sends: users by arm.
+    """Means over the runs. `regret`: what is lost against the best arm for everybody, with its Monte-Carlo error; `sends`: users by arm; `best_share`: of the traffic to the best arms.
 
-    decided: share of runs in which an arm was declared the best; wrong_winner: in which one was that is not better than all others. wrong_favourite: the most likely arm at the
-    end is not the best; 0 where all arms are the same. intervals_to_decision: the median of those decided, None without any.
-    report_ships: share of runs in which reports, one after every interval, first decide to ship a variant; report_ships_wrong: one that is not the best, or no
-    better than the control; report_keeps: in which they decide to keep the control; intervals_to_report: the median until either, None without any.
-    best_share: of the traffic to the best arms. moved: median interval from which on traffic moved, None when it never did.
+    What reports, one after every interval, decide first, as shares of the runs: `report_ships` a variant, `report_ships_wrong` one that is not the best or no better than the
+    control, `report_keeps` the control. `decided`: an arm was ahead of every other one; `wrong_winner`: one that is not better than all others. `wrong_favourite`: the most likely arm
+    at the end is not the best; 0 where all arms are the same. Medians, null where it never happened: `intervals_to_report`, `intervals_to_decision`, and `moved`, the interval from which traffic moved.
     """
 
     policy: Policy
@@ -65,13 +63,16 @@ class PolicyOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BanditSimulation:
-    """The policies side by side. interval: in words. unit: what is lost. What was simulated: rates, users with a number per assigned user; values: the
-    mean number of those, None for shares; waves: the same audience as a broadcast, None where it is none; worth: of an assigned user, in `unit`, what arms are compared by (before any drift). best: the best arms.
+    """The policies side by side. `planned` is the policy of the campaign, `interval` the time between two reallocations, `window_intervals` how many of them a window takes. `unit` is what is
+    lost: conversions, the metric, or money.
+
+    What was simulated, by arm, what does not arrive included: `rates`, users with a number (a conversion) per assigned user; `values`, the mean number of those, null for proportions; `worth` of an assigned
+    user in `unit`, before any drift. `best`: the best arms. `waves`: the same audience as a broadcast, null where it is none. `notes`: what to read in it.
     """
 
     experiment: str
     metric: str
-    direction: str
+    direction: Direction
     interval: str
     intervals: int
     users: int
@@ -154,7 +155,7 @@ def simulate_campaign(
     return BanditSimulation(
         experiment=design.key,
         metric=key,
-        direction=str(definition.direction),
+        direction=definition.direction,
         interval=format_duration(interval),
         intervals=assumed.intervals,
         users=int(world.arrivals.sum()),

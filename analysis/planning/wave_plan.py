@@ -25,12 +25,12 @@ AT_ONCE: Final = "fixed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveOutcome:
-    """Means over the runs. policy: `fixed` is everybody at once, by the weights of the design, of which the expected values are shown. users: by arm, the rest of the audience included; got_best: share of the
-    audience that got a best arm; messaged: users in arms that send. regret: as without waves, with its error.
+    """One audience met at one moment; `policy` fixed is everybody at once by the weights of the design (expected values), the others go out in waves. Means over the runs: `users` by arm, the rest of the audience
+    included, `got_best` share of them who got a best arm, `messaged` users in arms that send, `regret` with its Monte-Carlo error.
 
-    shipped: the rest got a variant that the report calls better than the control; wrong_shipped: one that is not the best; shipped_no_better: one that is no better than the
-    control. ended: the rest got the control, ended_by_report of it because all others are worse, ended_before_last by the rule before the last wave; wrongly_ended: although some variant is better.
-    all_out: every wave went out. intervals: median, until the decision or the last wave.
+    Shares of the runs: `shipped`, the rest got a variant that the report calls better than the control (`wrong_shipped` one that is not the best, `shipped_no_better` one that is no better than the control); `ended`, the rest
+    got the control (`ended_by_report` because all others are worse, `ended_before_last` by the rule before the last wave; `wrongly_ended` although a variant is better); `all_out`, every wave went out.
+    `intervals`: median, until the decision or the last wave.
     """
 
     policy: Literal["fixed", "thompson", "top_two"]
@@ -52,7 +52,7 @@ class WaveOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveSimulation:
-    """waves: how many there are; users: of all of them."""
+    """`waves`: how many there are, of `users` in all."""
 
     waves: int
     users: int

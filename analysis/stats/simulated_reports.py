@@ -72,7 +72,9 @@ class Sums:
 
     def together(self) -> "Sums":
         """As one epoch, where weights never change."""
-        parts = {name: getattr(self, name).sum(axis=1, keepdims=True) for name in ("users", "total", "squares")}
+        parts = {
+            name: getattr(self, name).sum(axis=1, keepdims=True) for name in ("users", "total", "squares")
+        }
         return replace(self, **parts, chances=self.chances[:, :1])
 
     def only(self, kept: Flags) -> "Sums":

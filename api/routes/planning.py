@@ -5,14 +5,14 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Depends
 
-from analysis.planning.bandit_plan import simulate_campaign
+from analysis.planning.bandit_plan import BanditSimulation, simulate_campaign
 from analysis.planning.plan_document import read_campaign
 from analysis.planning.planning import plan_campaign
 from analysis.planning.sizing import size
 from api.dependencies import MANAGEMENT, ClockOf, Reader, ReadSession, SettingsOf
 from api.idempotency import IdempotentRoute
 from api.plan_schemas import PlanAnswer, PlanRequest
-from api.simulation_schemas import SimulationAnswer, SimulationRequest
+from api.simulation_schemas import SimulationRequest
 from api.size_schemas import SizeAnswer, SizeRequest
 
 router = APIRouter(prefix="/v1", tags=["plan"], route_class=IdempotentRoute, dependencies=list(MANAGEMENT))
@@ -59,12 +59,12 @@ def plan_size(_principal: Reader, request: SizeRequest) -> SizeAnswer:
 
 
 @router.post("/simulate")
-def simulate(session: ReadSession, _principal: Reader, request: SimulationRequest) -> SimulationAnswer:
+def simulate(session: ReadSession, _principal: Reader, request: SimulationRequest) -> BanditSimulation:
     """The campaign run many times in a world that you describe, under each allocation policy: what is lost, how often it is wrong, when it is known.
 
     Nothing is stored and nobody messaged. The same request gets the same answer.
     """
-    made = simulate_campaign(
+    return simulate_campaign(
         read_campaign(session, request.campaign, prefix="campaign."),
         request.world,
         rng=np.random.default_rng(request.seed),
@@ -73,4 +73,3 @@ def simulate(session: ReadSession, _principal: Reader, request: SimulationReques
         seconds=SECONDS,
         fields=("campaign.", "world."),
     )
-    return SimulationAnswer.of(made)
