@@ -39,7 +39,7 @@ from tests.integration.broadcast import (
 )
 from tests.integration.enrolling import counts, enrol
 from tests.integration.outbox import settings
-from tests.integration.people import REMINDER, SILENCE, add_people, campaign
+from tests.integration.people import REMINDER, SILENCE, campaign
 
 
 def test_waves_go_out_one_a_slot_and_leave_nobody(database: Database, clock: SteppedClock) -> None:
@@ -204,29 +204,6 @@ def test_so_many_users_at_a_time(database: Database, clock: SteppedClock) -> Non
     assert sum(sizes) == 3000
     assert all(abs(size - 600) < 110 for size in sizes[:-1])
     assert counts(database, made) == {"assigned": 3000, "excluded": {}}
-
-
-def test_a_wave_of_so_many_users_reckons_with_those_who_have_joined_since(
-    database: Database, clock: SteppedClock
-) -> None:
-    begin(database, clock, people=1500, allocation={"waves": {"users": 300}, "burn_in": 20})
-    plan(database, clock)
-    first = len(assigned(database))
-    assert experiment(database).released == 0.2
-    plan(database, clock)
-    clock.advance(2 * DAY)
-    with database.transaction() as session:
-        add_people(session, clock, range(1501, 2251))
-    reallocate_tick(database, clock)
-    # 150 of the 750 who came belong to the first wave and are drawn with this one, so it takes 150 of the 1,200 + 600 who wait.
-    assert experiment(database).released == pytest.approx(0.2 + 0.8 * 150 / 1800, abs=0.001)
-    plan(database, clock)
-    assert abs(len(assigned(database)) - first - 300) < 80
-    # Nobody has come since: so many of those who were counted.
-    released = experiment(database).released or 0.0
-    clock.advance(2 * DAY)
-    reallocate_tick(database, clock)
-    assert experiment(database).released == pytest.approx(released + (1 - released) * 300 / (2250 - len(assigned(database))), abs=0.001)  # fmt: skip
 
 
 def test_more_coverage_newcomers_and_testers_join_with_their_wave(

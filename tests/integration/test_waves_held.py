@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from sqlmodel import select
 
 from analysis.bandits.reallocation import act, considered_now, reallocate_tick
@@ -172,3 +173,26 @@ def test_an_old_copy_of_the_facts_ends_nothing(
     assert row.numbers["report"]["decision"] == "ship"
     assert (row.outcome, row.numbers["wave"]["action"]) == ("skipped", "held")
     assert "export it anew" in row.numbers["wave"]["reason"]
+
+
+def test_a_wave_of_so_many_users_reckons_with_those_who_have_joined_since(
+    database: Database, clock: SteppedClock
+) -> None:
+    begin(database, clock, people=1500, allocation={"waves": {"users": 300}, "burn_in": 20})
+    plan(database, clock)
+    first = len(assigned(database))
+    assert experiment(database).released == 0.2
+    plan(database, clock)
+    clock.advance(2 * DAY)
+    with database.transaction() as session:
+        add_people(session, clock, range(1501, 2251))
+    reallocate_tick(database, clock)
+    # 150 of the 750 who came belong to the first wave and are drawn with this one, so it takes 150 of the 1,200 + 600 who wait.
+    assert experiment(database).released == pytest.approx(0.2 + 0.8 * 150 / 1800, abs=0.001)
+    plan(database, clock)
+    assert abs(len(assigned(database)) - first - 300) < 80
+    # Nobody has come since: so many of those who were counted.
+    released = experiment(database).released or 0.0
+    clock.advance(2 * DAY)
+    reallocate_tick(database, clock)
+    assert experiment(database).released == pytest.approx(released + (1 - released) * 300 / (2250 - len(assigned(database))), abs=0.001)  # fmt: skip
