@@ -77,6 +77,12 @@ def test_a_file_is_mapped_tried_and_brought_in(live: Live, open_dashboard: Open)
     assert "phone: +12025550102; Marketing: no; Ort = Bonn; revenue = 99" in page
     assert "Consent: 1 given, 1 refused" in page
     assert live.call("GET", "/v1/users")["items"] == []
+    widget(app, "text_input", "Other words for no").set_value("nee").run()
+    assert "The mapping has changed since it was tried." in seen(app)
+    assert "Of 4 rows" not in seen(app)
+    widget(app, "text_input", "Other words for no").set_value("nein").run()
+    source = widget(app, "text_input", "Where such files come from")
+    source.set_value("CRM of Delft").run()
     press(app, "Bring them in")
     assert "About 4 rows of crm.csv come in." in seen(app)
     assert "Who has a yes counts as agreed to: Marketing." in seen(app)
@@ -88,6 +94,7 @@ def test_a_file_is_mapped_tried_and_brought_in(live: Live, open_dashboard: Open)
     [button] = [item.proto for item in app.get("download_button")]
     assert button.label == "Download the rejected rows"
     assert "import" in str(dict(app.query_params))
+    assert live.call("GET", "/v1/imports")["items"][0]["source"] == "CRM of Delft"
     user = live.call("GET", "/v1/users/1")
     assert (user["attributes"], user["consents"][0]["granted"]) == ({"revenue": 1234.5, "Ort": "Delft"}, True)
 

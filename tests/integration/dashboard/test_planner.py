@@ -56,6 +56,29 @@ def test_a_link_shows_the_same_question_with_its_guardrail(open_dashboard: Open)
     assert list(looks["Looks"]) == ["1", "2", "5", "14", "30", "90"]
 
 
+def test_every_field_of_the_form_is_in_the_question(live: Live, open_dashboard: Open) -> None:
+    said = {
+        "rate": "8",
+        "lift": "15",
+        "alpha": "1",
+        "power": "90",
+        "reach": "80",
+        "window": "14",
+        "rho": "0.5",
+    }
+    more = {"per_day": "500", "price": "0.25", "control_sends": "true", "looks": "4", "arms": "3"}
+    app = open_page(open_dashboard("read"), "planner", **said, **more)
+    asked = {
+        "baseline": 0.08, "mde": 0.15, "alpha": 0.01, "power": 0.9, "reach": 0.8, "window": "14d", "rho": 0.5,
+        "per_day": 500, "message_price": 0.25, "control_sends": True, "looks": 4, "weights": [1, 1, 1],
+    }  # fmt: skip
+    made = live.call("POST", "/v1/plan/size", json=asked)
+    found = figures(app)
+    assert found["Users needed"] == f"{made['users_needed']:,}"
+    assert found["Days"] == str(made["days_needed"])
+    assert found["Cost"] == f"{made['cost']:,.2f}"
+
+
 def test_what_cannot_be_is_told_at_its_field(open_dashboard: Open) -> None:
     app = open_page(open_dashboard("read"), "planner", lift="0")
     assert ":red[:material/error: is a relative effect of 1e-06 to 100" in seen(app)
@@ -104,8 +127,12 @@ def test_a_campaign_is_planned_over_the_users_there_are(world: Live, open_dashbo
     # Another assumption is another question, whose answer is not there yet.
     widget(app, "number_input", "Users at the start").set_value(5000).run()
     assert figures(app) == {}
+    widget(app, "number_input", "Messages that arrive (%)").set_value(50.0).run()
     press(app, "Work out the plan")
     assert figures(app)["Take part"] == "5,000"
+    assumed = {"campaign": document(), "assumptions": {"users": 5000, "reach": 0.5}}
+    halved = world.call("POST", "/v1/plan", json=assumed)["metrics"][0]["users_needed"]
+    assert app.dataframe[0].value["Users needed"][0] == f"{halved:,}"
     assert world.call("GET", "/v1/experiments")["items"][0]["status"] == "draft"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -62,8 +63,31 @@ def test_users_are_found_by_the_beginning_of_their_id(ann: Live, open_dashboard:
     page = seen(app)
     assert ("**ann-1**" in page, "**bob**" in page, PHONE in page) == (True, False, False)
     assert "has a phone number" in page
+    # Each value is labelled where it stands.
+    assert ":small[:gray[Agreed to]]  \nMarketing" in page
+    assert ":small[:gray[Time zone]]  \nAsia/Tokyo" in page
     assert "Find" not in labels(app)
     assert "No user id begins with Zo" in seen(widget(app, "text_input", "User id").set_value("Zo").run())
+
+
+def test_a_list_is_paged_and_a_page_of_one_search_is_none_of_another(
+    live: Live, open_dashboard: Open
+) -> None:
+    for number in range(27):
+        live.call("POST", "/v1/users", json={"user_id": f"u-{number:02}"})
+    app = open_page(open_dashboard("read"), "users", q="u-")
+    assert (":gray[never asked]" in seen(app), "**u-24**" in seen(app), "**u-25**" in seen(app)) == (
+        True,
+        True,
+        False,
+    )
+    following = next(link.proto for link in app.get("page_link") if link.proto.label == "Next page")
+    query = {name: values[0] for name, values in parse_qs(following.query_string).items()}
+    open_page(app, "users", **query)
+    assert ("**u-25**" in seen(app), "**u-24**" in seen(app)) == (True, False)
+    assert widget(app, "text_input", "User id").value == "u-"
+    widget(app, "text_input", "User id").set_value("u-0").run()
+    assert "**u-00**" in seen(app)
 
 
 def test_an_editor_finds_somebody_by_number_and_the_address_does_not_tell_it(
