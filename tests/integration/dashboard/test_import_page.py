@@ -89,7 +89,7 @@ def test_a_file_is_mapped_tried_and_brought_in(live: Live, open_dashboard: Open)
     press(app, "Yes, bring them in")
     page = until_ended(app, live)
     assert {item.label: item.value for item in app.metric}["Created"] == "2"
-    for words in ("Rejected rows", "Umsatz", "phone", "crm.csv", "by key:"):
+    for words in ("Rejected rows", "Umsatz", "phone", "CRM of Delft", "by key:"):
         assert words in page
     [button] = [item.proto for item in app.get("download_button")]
     assert button.label == "Download the rejected rows"
