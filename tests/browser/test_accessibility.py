@@ -127,11 +127,15 @@ def test_the_eyes_see(browser: Browser) -> None:
     page = browser.new_context(**PHONE).new_page()
     page.set_content(
         "<html lang=en><title>Bad</title><meta name=viewport content='width=device-width'>"
-        "<main data-testid=stMain style='overflow: auto'><h1>Bad</h1><p style='color: #bbb'>Pale</p><button></button>"
+        "<main data-testid=stMain style='overflow: auto'><h1>Bad</h1><p style='color: #bbb'>Pale</p>"
+        "<input aria-label=Seen><button style='outline: none'></button>"
         "<div style='width: 450px'>Wide</div></main>"
     )
     assert {finding.split()[0] for finding in findings(page)} == {"color-contrast", "button-name"}
     assert too_wide(page) > 50
+    for selector, shows in (("input", True), ("button", False)):
+        page.locator(selector).focus()
+        assert shows_focus(page, page.locator(selector)) is shows, selector
     page.context.close()
 
 
