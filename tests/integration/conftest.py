@@ -56,18 +56,24 @@ def applications() -> dict[str, FastAPI]:
     return {}
 
 
-@pytest.fixture
-def http(wiring: Wiring, applications: dict[str, FastAPI]) -> Iterator[TestClient]:
-    """A client without a key.
+def application(wiring: Wiring, applications: dict[str, FastAPI]) -> FastAPI:
+    """The application of these settings, over this wiring.
 
     Routes are made ready at their first request, which costs more than the request: the application is kept and each
-    test puts its own wiring, where all state is, into it.
+    test puts its own wiring, where all state is, into it, and takes it out at its end.
     """
     settings = wiring.settings.model_dump_json(exclude={"database_url"})
     app = applications.get(settings)
     if app is None:
         app = applications[settings] = create_app(wiring)
     app.state.wiring = wiring
+    return app
+
+
+@pytest.fixture
+def http(wiring: Wiring, applications: dict[str, FastAPI]) -> Iterator[TestClient]:
+    """A client without a key."""
+    app = application(wiring, applications)
     with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
         yield client
     del app.state.wiring

@@ -6,21 +6,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from pydantic import SecretStr
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from api import security
-from api.app import create_app
 from api.wiring import Wiring
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.settings import Settings
 from experiments.vocabulary import Scope
+from tests.integration.conftest import application
 from tests.integration.dashboard.browsing import APP, sign_in
 
 
@@ -44,8 +47,18 @@ class Live:
         return answer.json() if answer.content else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def components_found_once() -> Iterator[None]:
+    """Each AppTest looks through all installed packages for components of Streamlit, which takes longer than to draw a page."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests)
+        )
+        yield
+
+
 @pytest.fixture
-def live(sqlite_url: str, clock: SteppedClock) -> Iterator[Live]:
+def live(sqlite_url: str, clock: SteppedClock, applications: dict[str, FastAPI]) -> Iterator[Live]:
     database = Database(sqlite_url)
     settings = Settings(
         database_url=sqlite_url,
@@ -63,8 +76,9 @@ def live(sqlite_url: str, clock: SteppedClock) -> Iterator[Live]:
             _row, keys[str(scope)] = security.create_key(
                 session, clock, actor="test", name=f"{scope} key", scopes=[scope]
             )
+    app = application(wiring, applications)
     door = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(wiring), log_level="warning", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
     for _ in range(500):
@@ -75,6 +89,7 @@ def live(sqlite_url: str, clock: SteppedClock) -> Iterator[Live]:
     server.should_exit = True
     thread.join()
     door.close()
+    del app.state.wiring
     wiring.close()
 
 
