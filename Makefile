@@ -33,8 +33,9 @@ pictures: setup browser ## Every page of the dashboard as a picture, in docs/pic
 	    echo "no font with Chinese letters, and none can be installed from here: one picture will have boxes"
 	$(BIN)/python -m tests.browser.pictures
 
-test: setup browser lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL)
+test: setup browser lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL, and in a real browser)
 	$(BIN)/pytest -n 2 --dist loadgroup -q
+	$(BIN)/pytest -n 0 -q -m browser tests/browser
 
 test-browser: setup browser ## A marketer's journey and every page's accessibility, in a real browser
 	$(BIN)/pytest -n 0 -q -m browser tests/browser

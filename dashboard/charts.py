@@ -51,7 +51,10 @@ def effects(metric: Metric, scale: Scale, *, alpha: float) -> alt.LayerChart | N
         "estimate:Q",
         title=title,
         scale=alt.Scale(domain=_domain(rows, *marks), nice=True),
-        axis=alt.Axis(labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, grid=True, tickCount=6),
+        # On a narrow screen the words have room to the left, beyond the axis.
+        axis=alt.Axis(
+            labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, grid=True, tickCount=6, titleAnchor="end"
+        ),
     )
     y = alt.Y(
         "row:N",

@@ -134,14 +134,17 @@ def write(page: Page, label: str, text: str, *, place: int = 0) -> None:
 def pick(page: Page, label: str, option: str, *, place: int = 0) -> None:
     """Pick an option from a list that opens; what is not in it is typed, where that is allowed."""
     box = list_of(page, label).nth(place)
-    for attempt in range(TRIES):
+    found = page.get_by_role("option").filter(has_text=option).first
+    for left in reversed(range(TRIES)):
         # A page that is drawn anew meanwhile closes the list.
-        with suppress(Error):
+        try:
             box.fill("")
             box.fill(option)
-            found = page.get_by_role("option").filter(has_text=option).first
-            found.click(timeout=PATIENCE if attempt == TRIES - 1 else OPENS)
+            found.click(timeout=OPENS if left else PATIENCE)
             break
+        except Error:
+            if not left:
+                raise
     changed(page)
     expect(box).to_have_value(re.compile(re.escape(option)), timeout=PATIENCE)
 

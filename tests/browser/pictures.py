@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from dashboard.pages import SECTIONS
 from dashboard.views.result import SECTIONS as RESULT_SECTIONS
@@ -18,10 +18,14 @@ from tests.browser.browsing import (
     DESKTOP,
     PHONE,
     address_of,
+    choose,
     chromium,
+    follow,
     go_to,
     open_experiment,
     opened,
+    pick,
+    press,
     settled,
     show_section,
     sign_in,
@@ -30,6 +34,9 @@ from tests.browser.stage import CAMPAIGN, RULE, SEGMENT, Stage, fill, installati
 
 PEOPLE: Final = 2000
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+USER: Final = "u000006"
+ADVICE: Final = 120_000
+"""Milliseconds that a simulation may take."""
 TALLEST: Final = 2400
 COLOURS: Final = 64
 SEVERAL: Final = ("metrics", "time", "posterior", "messages", "traffic", "history")
@@ -41,6 +48,8 @@ def take(page: Page, file: Path) -> None:
     size = page.viewport_size or DESKTOP
     height = page.get_by_test_id("stMain").evaluate("each => each.scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": min(TALLEST, max(size["height"], int(height)))})
+    page.mouse.move(0, 0)
+    page.get_by_test_id("stMain").evaluate("each => each.scrollTo(0, 0)")
     settled(page)
     # Charts are drawn once more at the new size.
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -62,13 +71,13 @@ def take_all(browser: Browser, stage: Stage, folder: Path) -> None:
                 take(page, folder / f"result-{section}.png")
             continue
         go_to(page, address_of(name))
-        take(page, folder / f"{name.replace('_', '-')}.png")
-    for name, key in (("segments", SEGMENT), ("rules", RULE)):
+        take(page, folder / f"{address_of(name) or 'home'}.png")
+    for name, key in (("segments", SEGMENT), ("rules", RULE), ("users", USER)):
         go_to(page, name)
-        page.get_by_test_id("stPageLink").locator(f"a[href$='={key}']").first.click()
-        page.wait_for_url(f"**={key}*")
-        settled(page)
+        follow(page, f"={key}")
         take(page, folder / f"{name}-one.png")
+    take_campaign(page, folder)
+    take_simulation(page, stage, folder)
     for name, options in (
         ("result-chinese", {"locale": "zh-CN"}),
         ("result-dark", {"color_scheme": "dark"}),
@@ -78,6 +87,29 @@ def take_all(browser: Browser, stage: Stage, folder: Path) -> None:
         sign_in(page, stage.keys["read"])
         open_experiment(page, CAMPAIGN)
         take(page, folder / f"{name}.png")
+
+
+def take_campaign(page: Page, folder: Path) -> None:
+    """The wizard with a campaign in it: what each variant says to real people, and what it takes to see a difference."""
+    open_experiment(page, CAMPAIGN)
+    show_section(page, RESULT_SECTIONS.index("design"))
+    follow(page, f"copy={CAMPAIGN}")
+    choose(page, "Steps", "2. Variants")
+    press(page, "Preview on real users")
+    take(page, folder / "new-campaign-variants.png")
+    choose(page, "Steps", "4. Plan")
+    press(page, "Work out the plan")
+    take(page, folder / "new-campaign-plan.png")
+
+
+def take_simulation(page: Page, stage: Stage, folder: Path) -> None:
+    """Fixed weights and two bandits in the same world."""
+    go_to(page, "simulation")
+    pick(page, "Campaign", stage.call("GET", f"/v1/experiments/{CAMPAIGN}")["name"])
+    press(page, "Run the simulation")
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=ADVICE)
+    settled(page)
+    take(page, folder / "simulation-answer.png")
 
 
 def main() -> None:
