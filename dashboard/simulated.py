@@ -62,13 +62,20 @@ def question(document: Mapping[str, Any], world: World) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One policy over all runs; times in intervals."""
+    """One policy over all runs; times in intervals.
+
+    `report_*`: what the campaign's own reports decide first; `decided` and `wrong_winner`: an arm ahead of all the others.
+    """
 
     policy: str
     regret: float
     regret_error: float
     sends: Mapping[str, float]
     best_share: float
+    report_ships: float
+    report_ships_wrong: float
+    report_keeps: float
+    intervals_to_report: float | None
     decided: float
     wrong_winner: float
     wrong_favourite: float
@@ -173,6 +180,10 @@ def _outcome(document: Mapping[str, Any]) -> Outcome:
         regret_error=_needed(document, "regret_error"),
         sends=values.numbers(document.get("sends")),
         best_share=_needed(document, "best_share"),
+        report_ships=_needed(document, "report_ships"),
+        report_ships_wrong=_needed(document, "report_ships_wrong"),
+        report_keeps=_needed(document, "report_keeps"),
+        intervals_to_report=values.number(document.get("intervals_to_report")),
         decided=_needed(document, "decided"),
         wrong_winner=_needed(document, "wrong_winner"),
         wrong_favourite=_needed(document, "wrong_favourite"),

@@ -35,6 +35,12 @@ def test_a_stream_is_played_under_every_policy_and_advised(live: Live, open_dash
     table = app.table[0].value
     assert list(table.columns) == ["Measure", "Fixed weights", "Thompson", "Top two"]
     assert table["Measure"][0] == "Lost (regret), conversions"
+    assert list(table["Measure"][2:6]) == [
+        "The report ships a variant",
+        "– one that is not the best, or no better than the control",
+        "The report keeps the control",
+        "Time to the report's decision",
+    ]
     assert all("±" in str(table[name][0]) for name in table.columns[1:])
     # Another world is another question.
     rates = [item for item in app.number_input if item.label == "Convert (%)"]

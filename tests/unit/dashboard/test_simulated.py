@@ -17,6 +17,10 @@ def outcome(policy: str, regret: float, **more: Any) -> dict[str, Any]:
         "regret_error": 2.0,
         "sends": {"silence": 100.0, "coupon": 300.0},
         "best_share": 0.75,
+        "report_ships": 0.6,
+        "report_ships_wrong": 0.05,
+        "report_keeps": 0.1,
+        "intervals_to_report": 8.0,
         "decided": 0.5,
         "wrong_winner": 0.01,
         "wrong_favourite": 0.02,
@@ -130,7 +134,7 @@ def test_cautions_about_what_was_taken() -> None:
     )
     assert slow.policy == "thompson"
     assert "Fixed weights decides after 6 intervals, this one after 11" in slow.sentences[1]
-    assert "wrong winner in 12.0% ± 1.6" in slow.sentences[2].replace("\u00a0", " ")
+    assert "a wrong arm ahead of all the others in 12.0% ± 1.6" in slow.sentences[2].replace("\u00a0", " ")
     none = [outcome(p, r, intervals_to_decision=None) for p, r in (("fixed", 9), ("thompson", 8))]
     assert "No run ended" in advice(read_simulated(answer(*none))).sentences[1]
     # Of several best arms none is to be found, so that more users would not help.
