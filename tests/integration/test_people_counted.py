@@ -1,9 +1,10 @@
 """How many people count towards WhatsApp's bound: counted for those who watch as for those who send, and as one by one in Python."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
-from sqlalchemy import insert, update
+from sqlalchemy import event, insert, update
 from sqlmodel import col
 
 from delivery.limits.ledger_repository import people_counted, people_written_to
@@ -48,3 +49,30 @@ def test_people_are_counted_alike_by_all_who_ask(database: Database, clock: Step
         for pk, own in slots.items()
     )
     assert 0 < spared < expected
+
+
+def test_counting_them_reads_the_slots_of_the_day_and_not_every_message(
+    sqlite_url: str, clock: SteppedClock
+) -> None:
+    database, asked = Database(sqlite_url), list[tuple[str, Any]]()
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    with database.snapshot() as session:
+        connection = session.connection()
+        event.listen(database.engine, "before_cursor_execute", note)
+        people_counted(session, now=clock.now())
+        event.remove(database.engine, "before_cursor_execute", note)
+        plans = [
+            " ".join(
+                row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            )
+            for statement, parameters in asked
+        ]
+    database.dispose()
+    assert ["ix_messages_slot (slot_at>?)" in plans[0], "ix_users_last_inbound_at" in plans[1]] == [
+        True,
+        True,
+    ]
+    assert not any("SCAN messages" in plan or "SCAN users" in plan for plan in plans)
