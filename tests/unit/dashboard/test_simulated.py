@@ -136,7 +136,7 @@ def test_cautions_about_what_was_taken() -> None:
     assert "Fixed weights decides after 6 intervals, this one after 11" in slow.sentences[1]
     assert "a wrong arm ahead of all the others in 12.0% ± 1.6" in slow.sentences[2].replace("\u00a0", " ")
     none = [outcome(p, r, intervals_to_decision=None) for p, r in (("fixed", 9), ("thompson", 8))]
-    assert "No run ended" in advice(read_simulated(answer(*none))).sentences[1]
+    assert "In no run" in advice(read_simulated(answer(*none))).sentences[1]
     # Of several best arms none is to be found, so that more users would not help.
     tied = answer(*none, best=["coupon", "reminder"], worth={"silence": 1.0, "coupon": 2.0, "reminder": 2.0})
     assert len(advice(read_simulated(tied)).sentences) == 1
