@@ -282,6 +282,8 @@ def test_every_draft_is_found_by_turning_pages_or_by_its_name(world: Live, open_
     press(app, "Newest drafts")
     assert len(listed()) == 21
     press(app, "Older drafts")
+    widget(app, "text_input", "Name or key of a draft").set_value("number 21").run()
+    assert listed() == ["Number 21"], "a new search begins at the newest"
     widget(app, "text_input", "Name or key of a draft").set_value("very").run()
     assert listed() == ["The very first"]
     widget(app, "text_input", "Name or key of a draft").set_value("stored").run()
