@@ -6,6 +6,7 @@ tests is there: a database for each of thousands of tests is mostly files made a
 several times as long as the tests themselves.
 """
 
+import gc
 import os
 import shutil
 import ssl
@@ -32,6 +33,16 @@ settings.load_profile("default")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first: one that came last would keep a single core busy while the others have nothing left to do."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the thousands of collected tests out of every later collection of garbage.
+
+    Some libraries ask for a full one at each call (Streamlit after each drawing of a page, statsmodels at each adjustment),
+    which takes a second while all that a test session holds is looked through.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # pytest and mkdtemp make folders of their own in it, closed to others
