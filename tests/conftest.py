@@ -38,8 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Leave the thousands of collected tests out of every later collection of garbage.
 
-    Some libraries ask for a full one at each call (Streamlit after each drawing of a page, statsmodels at each adjustment),
-    which takes a second while all that a test session holds is looked through.
+    Some libraries ask for a full one at each call (statsmodels at each adjustment of p-values), which takes a second while
+    all that a test session holds is looked through.
     """
     gc.collect()
     gc.freeze()

@@ -14,7 +14,6 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
-from streamlit import config
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
@@ -49,20 +48,13 @@ class Live:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def pages_drawn_quickly() -> Iterator[None]:
-    """What an AppTest does beside drawing a page, and takes longer than that.
-
-    Each looks through all installed packages for components of Streamlit, and each run ends with a full collection of
-    garbage, which here means everything that a session of thousands of tests holds.
-    """
-    is_collected = config.get_option("runner.postScriptGC")
-    config.set_option("runner.postScriptGC", False)
+def components_found_once() -> Iterator[None]:
+    """Each AppTest looks through all installed packages for components of Streamlit, which takes longer than to draw a page."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
             manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests)
         )
         yield
-    config.set_option("runner.postScriptGC", is_collected)
 
 
 @pytest.fixture
