@@ -34,7 +34,7 @@ pictures: setup browser ## Every page of the dashboard as a picture, in docs/pic
 	$(BIN)/python -m tests.browser.pictures
 
 test: setup browser lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL, and in a real browser)
-	$(BIN)/pytest -n 2 --dist loadgroup -q
+	$(BIN)/pytest -n 3 --dist worksteal -q
 	$(BIN)/pytest -n 0 -q -m browser tests/browser
 
 test-browser: setup browser ## A marketer's journey and every page's accessibility, in a real browser

@@ -1,4 +1,4 @@
-"""`touchstone simulator` as a process of its own: its options reach the server, and a wrong script ends it in one line."""
+"""`touchstone simulator` as a process of its own: its options reach the server. A wrong script ends it in one line."""
 
 import os
 import socket
@@ -97,11 +97,7 @@ def test_nothing_is_announced_at_a_port_that_is_taken(touchstone: CommandLine) -
 
 
 @pytest.mark.parametrize("text", ["steps: [{fault: gremlin}]", "steps: ["])
-def test_a_wrong_script_is_one_line(tmp_path, text):
+def test_a_wrong_script_is_one_line(touchstone: CommandLine, tmp_path: Path, text: str) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text(text)
-    process = _command(tmp_path, "--faults", str(plan))
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert said.startswith("touchstone: faults")
-    assert said.count("\n") == 1
+    assert touchstone.fails("simulator", "--faults", str(plan)).startswith("touchstone: faults")
