@@ -1,13 +1,16 @@
-"""Runs one tick of reallocation and dies, by its own hand, at the n-th statement or just before the n-th commit.
+"""Forks a process for each line on stdin, which runs one tick of reallocation and dies, by its own hand, where the line says.
 
-python -m tests.integration.reallocation_crash_worker DATABASE NOW POINT N; says on stdout how many statements were run before.
+Line: {"database": URL, "now": ISO time, "die": [point, n]}: at the n-th statement or just before the n-th commit. Answers with
+the exit status of the process.
 """
 
+import json
 import os
 import signal
 import sys
 from collections import Counter
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import event
 
@@ -18,8 +21,9 @@ from experiments.database import Database
 POINTS = {"statement": "before_cursor_execute", "commit": "commit"}
 
 
-def main(url: str, now: str, point: str, at: str) -> None:
-    database = Database(url)
+def _run(order: dict[str, Any]) -> None:
+    database = Database(order["database"])
+    point, last = order["die"]
     seen: Counter[str] = Counter()
 
     def reached(*arguments: object) -> None:
@@ -29,13 +33,22 @@ def main(url: str, now: str, point: str, at: str) -> None:
         if point == "statement" and not seen["claimed"]:
             return
         seen[point] += 1
-        if seen[point] == int(at):
+        if seen[point] == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
     event.listen(database.engine, POINTS[point], reached)
-    reallocate_tick(database, SteppedClock(datetime.fromisoformat(now)))
+    reallocate_tick(database, SteppedClock(datetime.fromisoformat(order["now"])))
     database.dispose()
 
 
+def main() -> None:
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _run(json.loads(line))
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1], flush=True)  # noqa: T201
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
