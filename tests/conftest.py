@@ -47,7 +47,7 @@ def pytest_collection_finish() -> None:
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # pytest and mkdtemp make folders of their own in it, closed to others
 ROOM = 2 * 1024**3
-"""What two workers with their servers need, several times over; containers often have 64 MB, which is none."""
+"""What three workers with their servers need, several times over; containers often have 64 MB, which is none."""
 
 
 def _folder_in_memory() -> Path | None:
