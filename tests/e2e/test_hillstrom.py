@@ -32,11 +32,11 @@ def _check(outcome: Outcome) -> None:
 
 @pytest.mark.slow
 def test_a_sample_of_the_real_people(shared: Path, tmp_path: Path) -> None:
-    _check(rehearse(shared / "data/hillstrom.csv", tmp_path, limit=SAMPLE, seconds=20))
+    _check(rehearse(shared / "data/hillstrom.csv", tmp_path, limit=SAMPLE, seconds=30))
 
 
 @pytest.mark.slow
 def test_made_up_people_of_the_same_shape_on_postgresql(blank_postgres_url: str, tmp_path: Path) -> None:
     source = tmp_path / "people_of_2008.csv"
     generate(source, SAMPLE, rng=np.random.default_rng(7))
-    _check(rehearse(source, tmp_path, seconds=20, database_url=blank_postgres_url))
+    _check(rehearse(source, tmp_path, seconds=30, database_url=blank_postgres_url))
