@@ -8,6 +8,9 @@ from dashboard import formats
 from dashboard.documents import Effect, HealthCheck, Interval, Metric, Report
 from dashboard.texts import say, told
 
+SURE: Final = 0.95
+"""A chance from which on nobody wonders that the interval shows an effect."""
+
 
 class Verdict(StrEnum):
     """What can be said about one effect; `word` says it."""
@@ -62,6 +65,13 @@ def verdict(effect: Effect, metric: Metric) -> Verdict:
     if effect.significant is None:
         return Verdict.CANNOT_TELL
     return _direction(effect.absolute, metric) if effect.significant else Verdict.UNCLEAR
+
+
+def doubted(effect: Effect, metric: Metric) -> bool:
+    """Whether the interval shows an effect of an amount that the chance, which begins sceptical of large lifts, hardly believes."""
+    shown = verdict(effect, metric) in {Verdict.BETTER, Verdict.WORSE}
+    chance = effect.probability_better
+    return not formats.is_share(metric.kind) and shown and chance is not None and 1 - SURE < chance < SURE
 
 
 def _direction(absolute: Interval, metric: Metric) -> Verdict:

@@ -106,6 +106,8 @@ def _notes(metric: Metric) -> str:
         for effect in metric.effects
         if effect.cace is not None
     ]
+    if any(verdicts.doubted(effect, metric) for effect in metric.effects):
+        notes.append(say("result.posterior.sceptical"))
     reduced = [effect.variance_reduction for effect in metric.effects if effect.variance_reduction]
     if reduced:
         notes.append(say("result.effect.noise", share=f"{100 * max(reduced):.0f}"))

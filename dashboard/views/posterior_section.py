@@ -28,6 +28,8 @@ def show(experiment: Experiment, report: Report) -> None:
 def _show_metric(metric: Metric, colours: dict[str, str], alpha: float) -> None:
     title = formats.plain(metric.key)
     streamlit.subheader(title, anchor=False)
+    if not formats.is_share(metric.kind):
+        streamlit.caption(say("result.posterior.sceptical"))
     effects = [effect for effect in metric.effects if effect.believed is not None]
     sentences = [_words(effect, metric) for effect in effects]
     chart = charts_over_time.density(metric, colours=colours, alpha=alpha)

@@ -129,3 +129,18 @@ def test_only_a_skew_at_assignment_is_an_alarm() -> None:
     alarm = verdicts.alarm(report_with(health=[samples.srm("assigned", ok=False, p_value=1e-9)]))
     assert alarm is not None
     assert "do not trust the effects" in alarm
+
+
+@pytest.mark.parametrize(("metric", "chance", "doubted"), [(1, 0.7, True), (1, 0.99, False), (0, 0.7, False)])
+def test_a_clear_effect_of_an_amount_may_be_hardly_believed_yet(
+    metric: int, chance: float, doubted: bool
+) -> None:
+    document = samples.winning_report()
+    document["metrics"][metric]["effects"][0] |= {
+        "absolute": samples.interval(0.8, 0.3, 1.3),
+        "significant": True,
+        "bayes": {"probability_better": chance, "expected_loss": 0.01, "lower": -0.2, "upper": 0.5},
+    }
+    report = read_report(document, design=DESIGN)
+    chosen = report.metrics[metric]
+    assert verdicts.doubted(chosen.effects[0], chosen) is doubted
