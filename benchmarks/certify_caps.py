@@ -98,7 +98,7 @@ def certify(database: Database, load: Load, advance: Callable[[], None] = lambda
     overlap = Counter(slot.user for slot in sent)
     workers = (
         f"{load.workers} workers on PostgreSQL, {load.experiments} experiments, {load.users:,} users, "
-        f"{load.days:g} days in {took:.0f} s"
+        f"{load.days:g} days"
     )
     held = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
     return [
@@ -108,7 +108,7 @@ def certify(database: Database, load: Load, advance: Callable[[], None] = lambda
             bar="0",
             obtained=f"{len(found)}" + (f", the first: {found[0]}" if found else ""),
             error="none: all slots are looked at",
-            runs=f"{len(sent):,} slots",
+            runs=f"{len(sent):,} slots, {took:.0f} s",
             met=not found,
         ),
         Claim(

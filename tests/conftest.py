@@ -45,6 +45,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """What stayed out is collected after all, or extension modules complain at the exit of what they call leaks."""
+    gc.unfreeze()
+
+
 MEMORY = Path("/dev/shm")  # noqa: S108  # pytest and mkdtemp make folders of their own in it, closed to others
 ROOM = 2 * 1024**3
 """What three workers with their servers need, several times over; containers often have 64 MB, which is none."""

@@ -10,7 +10,7 @@ import pytest
 from analysis.files.file_facts import open_file
 from analysis.files.file_metrics import parse_metrics
 from benchmarks import certify, certify_adjusted, certify_guardrails, certify_tempting, certify_waves
-from benchmarks.claims import QUICK, Claim, Findings
+from benchmarks.claims import QUICK, Claim, Findings, Grid
 from benchmarks.simulation import Twin
 
 TINY = replace(QUICK, runs=120, coverage_runs=800, quantile_runs=80)
@@ -148,6 +148,53 @@ def test_only_some_parts_and_never_a_page(tmp_path: Path, capsys):
             certify.main(arguments, parts=parts, page=page)
         assert said in capsys.readouterr().err
     assert not page.exists()
+
+
+def test_a_part_measured_again_has_its_rows_of_the_page(tmp_path: Path, capsys):
+    met = {"good": True, "bad": False, "never": False}
+    found = {"good": "one | two", "bad": "three", "never": "four"}
+
+    def part(name):
+        def run(size, seed, findings, advance):
+            claim = Claim(
+                topic="t", claim=name, bar="b", obtained=found[name], error="", runs="r", met=met[name]
+            )
+            findings.claims.append(claim)
+            findings.grids.append(
+                Grid(title=f"cells of {name}", corner="c", columns=["x"], rows=[("y", [found[name]])])
+            )
+            advance()
+
+        return (name, run, 1)
+
+    def parts(size):
+        return [part(name) for name in found]
+
+    page = tmp_path / "page.md"
+    assert certify.main(["--processes", "1"], parts=parts, page=page) == 1
+    before = page.read_text()
+    found |= {"bad": "five", "good": "six"}
+    met |= {"bad": True, "good": False}
+    again = ["--only", "bad", "--only", "good", "--again", "--processes", "1"]
+    assert certify.main(again, parts=parts, page=page) == 1
+    expected = tmp_path / "expected.md"
+    assert certify.main(["--processes", "1"], parts=parts, page=expected) == 1
+    said = "Measured again since that run, alone: good, bad."
+    whole = expected.read_text().replace("How to read it.", f"{said}\n\nHow to read it.", 1)
+    # Misses that come anew stand below those of before.
+    assert sorted(page.read_text().splitlines()) == sorted(whole.splitlines())
+    assert page.read_text().index("## Misses") < page.read_text().index("- **t: good** (six;")
+    assert "- **t: bad**" in before
+    assert "- **t: bad**" not in page.read_text()
+    assert certify.main(again, parts=parts, page=page) == 1
+    assert page.read_text().count(said) == 1
+    page.write_text(before.replace("| never |", "| ever |"))
+    with pytest.raises(ValueError, match=r"no row .* never .* under"):
+        certify.main(["--only", "never", "--again", "--processes", "1"], parts=parts, page=page)
+    for arguments in (["--again"], ["--quick", "--only", "bad", "--again"]):
+        with pytest.raises(SystemExit):
+            certify.main(arguments, parts=parts, page=page)
+        assert "--again is for full runs" in capsys.readouterr().err
 
 
 def first(size, seed, findings, advance):
