@@ -33,6 +33,7 @@ __all__ = [
     "check_calls",
     "ingest",
     "list_known",
+    "list_known_among",
     "list_of_user",
     "store",
 ]
@@ -51,6 +52,11 @@ class Ingested:
 def list_known(session: Session, *, skip: int, limit: int) -> list[KnownEvent]:
     """What users have done so far: names of events, in their order, each with the time of the latest."""
     return event_repository.known_events(session, skip=skip, limit=limit)
+
+
+def list_known_among(session: Session, *, names: Sequence[str]) -> list[KnownEvent]:
+    """Those of these names (a few) that users have done: in the order of the database, each with the time of the latest."""
+    return event_repository.known_among(session, names)
 
 
 def list_of_user(session: Session, *, user_id: str, before_id: int | None, limit: int) -> Sequence[Event]:

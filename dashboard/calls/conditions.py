@@ -1,6 +1,6 @@
 """What the condition builder asks: what may be asked about, what a condition says, and whom it means."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +9,8 @@ from dashboard.client import Client
 
 PAGE: Final = 500
 MOST_PAGES: Final = 4
+MOST_NAMES: Final = 100
+"""Names of events that the API takes in one question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,17 @@ def attributes(client: Client) -> list[Attribute]:
 def event_names(client: Client) -> list[str]:
     """What users have done, by name."""
     return [str(item["name"]) for item in _items(client, "/v1/events/names") if item.get("name")]
+
+
+def happened(client: Client, names: Collection[str]) -> frozenset[str]:
+    """Those of these events that users have done."""
+    path = "/v1/events/names"
+    asked = sorted(names)
+    found: set[str] = set()
+    for start in range(0, len(asked), MOST_NAMES):
+        items, _ = page_of(client, path, {"name": asked[start : start + MOST_NAMES]}, limit=MOST_NAMES)
+        found.update(str(item["name"]) for item in items if item.get("name"))
+    return frozenset(found)
 
 
 def segment_names(client: Client) -> dict[str, str]:

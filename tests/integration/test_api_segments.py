@@ -200,6 +200,18 @@ def test_the_names_of_events_come_in_pages(crowd: TestClient) -> None:
     assert first["items"][0]["last_at"].endswith("Z")
 
 
+def test_a_few_names_of_events_are_asked_about(crowd: TestClient) -> None:
+    def happened(*names: str) -> list[str]:
+        page = crowd.get("/v1/events/names", params={"name": names}).json()
+        assert page["next_cursor"] is None
+        return [item["name"] for item in page["items"]]
+
+    assert happened("Viewed", "Order", "Order Completed", "Viewed") == ["Order Completed", "Viewed"]
+    assert happened("Order", "viewed") == []
+    assert crowd.get("/v1/events/names", params={"name": ["x"] * 101}).status_code == 422
+    assert crowd.get("/v1/events/names", params={"name": "a\x00"}).status_code == 422
+
+
 def test_segments_are_found_by_a_part_of_their_key_or_name(crowd: TestClient) -> None:
     for key, name in (("adults", "Grown-ups"), ("rate-100_", "100% sure"), ("rate-1000", "Others")):
         crowd.put(f"/v1/segments/{key}", json={"name": name})
