@@ -78,7 +78,7 @@ def base_from(
     seen = linearise_ratio(aggregate) if aggregate.has_denominator else aggregate
     if not aggregate.mean > 0 or not seen.variance > 0:
         raise InsufficientData(
-            f"none of {aggregate.n:,} users of this audience did {_counted(definition)} in a window of the past"
+            f"none of the {aggregate.n:,} users of this audience who could take part (before coverage and holdouts) did {_counted(definition)} in a window of the past"
             " (an audience that is chosen by what it did not do looks like this)"
             if aggregate.mean == 0
             else "what these users did in the past does not vary, or does not add up to more than 0"

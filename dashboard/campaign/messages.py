@@ -9,6 +9,12 @@ from dashboard.campaign.documents import at, items_at
 
 _VARIABLE: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
+_IN_BRACES: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_PLAIN_WORDS: Final = frozenset({"coupon", "now", "experiment", "variant"})
+_KNOWN_PATH: Final = re.compile(
+    r"(?<![\w./@-])(?:(?:user|content)\.[A-Za-z_]\w*|events\[[\"'][^\]]*\])(?![@\w])"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AskedButton:
@@ -59,6 +65,22 @@ def variables(text: str) -> tuple[str, ...]:
     """
     found = list(dict.fromkeys(_VARIABLE.findall(text)))
     return tuple(sorted(found, key=int)) if all(name.isdecimal() for name in found) else tuple(found)
+
+
+def unbraced(text: str) -> str | None:
+    """What is known of a user but stands in a text without its double braces, so that readers get it letter by letter.
+
+    Words that are also plain words, such as coupon, only when they are the whole text.
+
+    >>> unbraced("Hi user.first_name"), unbraced("{ coupon }"), unbraced("Hi {{ user.first_name }}, your coupon")
+    ('user.first_name', 'coupon', None)
+    """
+    bare = _IN_BRACES.sub(" ", text)
+    alone = bare.strip().strip("{}").strip()
+    if alone in _PLAIN_WORDS:
+        return alone
+    found = _KNOWN_PATH.search(bare)
+    return found[0] if found else None
 
 
 def _type(component: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dashboard import formats
 from dashboard.campaign.documents import Document, at, items_at
 
 BUILT_IN: Final = ("delivered", "read", "clicked", "replied", "opted_out", "blocked", "failed", "cost")
@@ -21,6 +22,16 @@ _OF_A_KIND: Final = ("value", "price", "numerator", "denominator", "level", "aft
 def source_of(metric: Any) -> str:
     """`own` where it is defined in place, else the key under which it is known."""
     return OWN if at(metric, ("kind",)) is not None else str(at(metric, ("key",), OWN))
+
+
+def is_share(metric: Any, library: Mapping[str, Document]) -> bool:
+    """Whether a metric is a share of users. library: the definitions of metrics that are known by their key."""
+    kind, key = at(metric, ("kind",)), str(at(metric, ("key",), ""))
+    if kind is None:
+        kind = at(library.get(key), ("kind",))
+    if kind is None and key in BUILT_IN:
+        return key != "cost"
+    return formats.is_share(str(kind))
 
 
 def from_source(metric: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -65,8 +65,8 @@ def metric_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
             "metric": str(at(metric, ("metric",), "")),
             "role": str(at(metric, ("role",), "")),
             "base": _level(at(metric, ("base", "mean")), str(at(metric, ("kind",), ""))),
-            "power": _percent(at(metric, ("power",))),
-            "finds": _percent(at(metric, ("minimum_effect",))),
+            "power": percent_words(at(metric, ("power",))),
+            "finds": percent_words(at(metric, ("minimum_effect",))),
             "users_needed": formats.count(_whole(at(metric, ("users_needed",)))),
             "days_needed": formats.count(_whole(at(metric, ("days_needed",)))),
             "reasons": [str(reason) for reason in items_at(metric, ("reasons",))],
@@ -139,7 +139,7 @@ def _curve(
 def curve_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The points of the curve as text: users, power."""
     return [
-        (formats.count(_whole(at(item, ("users",)))), _percent(at(item, ("power",))))
+        (formats.count(_whole(at(item, ("users",)))), percent_words(at(item, ("power",))))
         for item in items_at(plan, ("curve",))
     ]
 
@@ -158,7 +158,8 @@ def days_words(days: float | None) -> str:
 def effect_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The points of the other curve as text: effect, power."""
     return [
-        (_signed(point["effect"]), _percent(point["power"])) for point in _points(plan, "effects", "effect")
+        (effect_words(point["effect"]), percent_words(point["power"]))
+        for point in _points(plan, "effects", "effect")
     ]
 
 
@@ -181,7 +182,12 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _percent(value: Any) -> str:
+def percent_words(value: Any) -> str:
+    """A share to three digits.
+
+    >>> percent_words(0.8), percent_words(0.00001), percent_words(None)
+    ('80%', '< 0.01%', '–')
+    """
     if not isinstance(value, int | float) or isinstance(value, bool):
         return formats.UNKNOWN
     if 0 < abs(value) < 0.0001:
@@ -189,11 +195,18 @@ def _percent(value: Any) -> str:
     return f"{100 * value:.{DIGITS}g}%" if abs(value) < 0.9995 else f"{100 * value:.1f}%"
 
 
-def _signed(value: float) -> str:
+def effect_words(value: float | None) -> str:
+    """A relative effect with its sign.
+
+    >>> effect_words(0.1), effect_words(None)
+    ('+10%', '–')
+    """
+    if value is None:
+        return formats.UNKNOWN
     return f"{'+' if value > 0 else formats.MINUS}{abs(100 * value):.{DIGITS}g}%"
 
 
 def _level(value: Any, kind: str) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return formats.UNKNOWN
-    return _percent(value) if formats.is_share(kind) else f"{value:,.{DIGITS}g}"
+    return percent_words(value) if formats.is_share(kind) else f"{value:,.{DIGITS}g}"

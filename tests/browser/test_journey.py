@@ -98,7 +98,7 @@ def designed(page: Page, stage: Stage) -> None:
     press(page, "Next: Metrics")
     pick(page, "Event", "Visited")
     write(page, "Name in the report", "visited")
-    write(page, "Harm that is tolerated", "0.15")
+    write(page, "Harm that is tolerated (percentage points)", "15")
     press(page, "Next: Plan")
     press(page, "Work out the plan")
     press(page, "Next: Review and launch")

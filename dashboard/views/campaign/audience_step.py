@@ -15,6 +15,7 @@ from dashboard.campaign.timing import WeeklyTime
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import condition_builder, condition_words, states
+from dashboard.views.campaign import event_fields
 from dashboard.views.campaign.widgets import KEPT, Form, explained, names_of
 from dashboard.views.remembering import remembered
 
@@ -139,13 +140,7 @@ def _show_count(client: Client, form: Form) -> None:
     category = str(form.value("category", default="marketing"))
     try:
         if condition:
-            condition_words.show_reading(
-                remembered(
-                    "campaign:words",
-                    str(condition),
-                    lambda: conditions.read(client, condition=condition),
-                )
-            )
+            condition_words.show_reading(reading_of(client, condition))
         found = remembered(
             "campaign:count",
             f"{category} {condition}",
@@ -156,6 +151,11 @@ def _show_count(client: Client, form: Form) -> None:
         streamlit.warning(formats.plain(str(error)))
         return
     condition_words.show_preview(found)
+
+
+def reading_of(client: Client, condition: Mapping[str, Any]) -> conditions.Reading:
+    """What a condition says, in English. Raises ApiError."""
+    return remembered("campaign:words", str(condition), lambda: conditions.read(client, condition=condition))
 
 
 def _show_shares(form: Form) -> None:
@@ -234,7 +234,7 @@ def _show_once(form: Form) -> None:
 def _show_event(client: Client, form: Form) -> None:
     event, delay = streamlit.columns(2)
     with event:
-        form.one_of(("event",), "trigger_event", known_events(client), new=True)
+        event_fields.choose(client, form, "trigger_event")
     with delay:
         form.duration(("delay",), "delay", default=Duration(0, "h"))
 
@@ -244,7 +244,7 @@ def _show_inactivity(client: Client, form: Form) -> None:
     with after:
         form.duration(("after",), "inactive_after", default=Duration(0, "d"))
     with event:
-        form.one_of(("event",), "inactive_event", known_events(client), new=True)
+        event_fields.choose(client, form, "inactive_event")
 
 
 def _show_recurring(form: Form) -> None:
@@ -276,13 +276,3 @@ def _show_recurring(form: Form) -> None:
             form.put(timing.cron_of(chosen), "cron")
         form.tell("cron")
     form.text(("time_zone",), "time_zone", max_chars=64)
-
-
-def known_events(client: Client) -> list[str]:
-    """What users have done, to choose from; nothing when it cannot be asked, for an event can be typed as well."""
-    try:
-        return list(remembered("campaign:events", "", lambda: conditions.event_names(client)))
-    except ApiError as error:
-        states.leave_if_refused(error)
-        streamlit.caption(formats.plain(str(error)))
-        return []

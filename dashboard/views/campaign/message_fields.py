@@ -47,9 +47,9 @@ def show(client: Client, form: Form) -> bool:
     if kind == "template":
         _show_template(client, form)
         with streamlit.expander(say("new_campaign.free_text"), expanded=bool(form.value("text"))):
-            form.text(("text",), "window_text", area=True, max_chars=4096, height=80)
+            _warn_of_braces(form.text(("text",), "window_text", area=True, max_chars=4096, height=80))
     else:
-        form.text(("text",), "message_text", area=True, max_chars=4096)
+        _warn_of_braces(form.text(("text",), "message_text", area=True, max_chars=4096))
     _show_preview(client, form)
     return True
 
@@ -139,7 +139,7 @@ def _show_asked(form: Form, asked: Asked) -> None:
     if asked.body:
         streamlit.caption(f"{say('new_campaign.template_says')} {formats.plain(asked.body)}")
     if asked.header == "text":
-        form.text(("header", "text"), "header_text")
+        _warn_of_braces(form.text(("header", "text"), "header_text"))
         if asked.header_variable and form.value("header", "text"):
             form.put(asked.header_variable, "header", "name")
     elif asked.header:
@@ -163,7 +163,18 @@ def _show_parameter(form: Form, part: str | int, name: str) -> None:
     )
     if text != form.value("parameters", part, default=""):
         form.put(text, "parameters", part)
+    _warn_of_braces(text)
     form.tell("parameters", part)
+
+
+def _warn_of_braces(text: str) -> None:
+    """Beneath a field: what looks like a variable and is none."""
+    path = messages.unbraced(text)
+    if path is not None:
+        braced = f"`{{{{ {path.replace('`', '')} }}}}`"
+        streamlit.warning(
+            say("new_campaign.no_braces", path=formats.plain(path), braced=braced), icon=":material/help:"
+        )
 
 
 def _show_buttons(form: Form, asked: Asked) -> None:
@@ -186,6 +197,7 @@ def _show_buttons(form: Form, asked: Asked) -> None:
         )
         if text and text != form.value("buttons", place, wanted):
             form.put({"type": button.kind, "index": button.index, wanted: text}, "buttons", place)
+        _warn_of_braces(text)
         form.tell("buttons", place)
 
 
@@ -211,6 +223,8 @@ def _show_without_registry(form: Form) -> None:
         lines = [line for line in text.split("\n") if line.strip()]
         if lines != given:
             form.put(lines or None, "parameters")
+        for line in lines:
+            _warn_of_braces(line)
         form.tell("parameters")
     form.text(("link",), "link")
     for name in ("header", "buttons"):

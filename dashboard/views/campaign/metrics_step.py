@@ -5,17 +5,13 @@ from typing import Any
 
 import streamlit
 
-from dashboard import formats
-from dashboard.calls import campaigns
 from dashboard.campaign import documents, metrics
-from dashboard.campaign.documents import items_at, with_value, without
+from dashboard.campaign.documents import Document, items_at, with_value, without
 from dashboard.campaign.fields import Duration
-from dashboard.client import ApiError, Client
+from dashboard.client import Client
 from dashboard.texts import say
-from dashboard.views import states
-from dashboard.views.campaign.audience_step import known_events
+from dashboard.views.campaign import event_fields, library
 from dashboard.views.campaign.widgets import KEPT, Form, explained, names_of
-from dashboard.views.remembering import remembered
 
 WEEK = Duration(7, "d")
 
@@ -23,28 +19,17 @@ WEEK = Duration(7, "d")
 def show(client: Client, form: Form) -> None:
     streamlit.caption(say("new_campaign.metrics_mean"))
     form.tell("metrics", inside=False)
-    library = _library(client)
-    events = known_events(client)
+    known = library.definitions(client)
     measured = items_at(form.work.document, ("metrics",))
     for index in range(len(measured)):
         with streamlit.container(border=True):
-            _show_metric(form.below("metrics", index), index, library, events)
+            _show_metric(client, form.below("metrics", index), index, known)
     with streamlit.container(horizontal=True):
         for role in metrics.ROLES:
             if streamlit.button(
                 say(f"new_campaign.add_metric.{role}"), icon=":material/add:", key=form.key(f"~add_{role}")
             ):
                 _add(form, measured, role)
-
-
-def _library(client: Client) -> Sequence[str]:
-    try:
-        found = remembered("campaign:metrics", "", lambda: campaigns.metrics(client))
-    except ApiError as error:
-        states.leave_if_refused(error)
-        streamlit.warning(formats.plain(str(error)))
-        return []
-    return [str(item.get("key")) for item in found]
 
 
 def _add(form: Form, measured: list[Any], role: str) -> None:
@@ -58,11 +43,11 @@ def _add(form: Form, measured: list[Any], role: str) -> None:
     form.remake(with_value(form.work.document, ("metrics",), [*measured, fresh]), "metrics", len(measured))
 
 
-def _show_metric(form: Form, index: int, library: Sequence[str], events: Sequence[str]) -> None:
+def _show_metric(client: Client, form: Form, index: int, known: Mapping[str, Document]) -> None:
     metric = form.value(default={})
     source, role, away = streamlit.columns([4, 3, 1], vertical_alignment="bottom")
     with source:
-        _choose_source(form, metric, library)
+        _choose_source(form, metric, list(known))
     with role:
         chosen = form.one_of(("role",), "role", metrics.ROLES, words="new_campaign.role")
     with away:
@@ -77,26 +62,34 @@ def _show_metric(form: Form, index: int, library: Sequence[str], events: Sequenc
     form.tell(inside=False)
     own = metrics.source_of(form.value(default={})) == metrics.OWN
     if own:
-        _show_definition(form, events)
+        _show_definition(client, form)
     window, extra = streamlit.columns(2)
     with window:
         form.duration(("window",), "window", default=WEEK)
     with extra:
         if chosen == "guardrail":
-            form.number(("margin",), "margin", most=1e12, step=0.001, format="%.6g")
+            _show_margin(form, known)
         if own and form.value("kind") != "quantile" and not _of_messages(form):
             form.duration(("covariate",), "covariate", default=Duration(0, "d"))
         if not own and metric.get("key") == "cost":
             form.number(("price",), "price", most=1e9, step=0.01, format="%.6g")
 
 
+def _show_margin(form: Form, known: Mapping[str, Document]) -> None:
+    """Of shares in percentage points, as every other share of the form; else in the metric's own unit."""
+    if metrics.is_share(form.value(default={}), known):
+        form.percent(("margin",), "margin_points", step=0.1, kind="points")
+    else:
+        form.number(("margin",), "margin", most=1e12, step=0.001, format="%.6g")
+
+
 def _of_messages(form: Form) -> bool:
     return any(form.value(*place, "message") is not None for place in ((), ("numerator",), ("denominator",)))
 
 
-def _choose_source(form: Form, metric: Mapping[str, Any], library: Sequence[str]) -> None:
+def _choose_source(form: Form, metric: Mapping[str, Any], known: Sequence[str]) -> None:
     now = metrics.source_of(metric)
-    options = list(dict.fromkeys([metrics.OWN, *metrics.BUILT_IN, *library, now]))
+    options = list(dict.fromkeys([metrics.OWN, *metrics.BUILT_IN, *known, now]))
     key = form.key("~source")
     form.begin(key, now)
     chosen = streamlit.selectbox(
@@ -112,7 +105,7 @@ def _choose_source(form: Form, metric: Mapping[str, Any], library: Sequence[str]
         form.remake(with_value(form.work.document, form.root, metrics.from_source(metric, chosen)))
 
 
-def _show_definition(form: Form, events: Sequence[str]) -> None:
+def _show_definition(client: Client, form: Form) -> None:
     kind_now = str(form.value("kind"))
     kind, direction = streamlit.columns(2)
     with kind:
@@ -131,10 +124,10 @@ def _show_definition(form: Form, events: Sequence[str]) -> None:
     if chosen == "ratio":
         for part in ("numerator", "denominator"):
             streamlit.markdown(f"**{say(f'new_campaign.part.{part}')}**")
-            _show_quantity(form.below(part), events, with_value=True)
+            _show_quantity(client, form.below(part), with_value=True)
             form.tell(part)
     else:
-        _show_quantity(form, events, with_value=chosen in metrics.WITH_VALUE)
+        _show_quantity(client, form, with_value=chosen in metrics.WITH_VALUE)
     if chosen == "quantile":
         form.percent(("level",), "level")
     if chosen == "retention":
@@ -142,7 +135,7 @@ def _show_definition(form: Form, events: Sequence[str]) -> None:
     _show_key(form)
 
 
-def _show_quantity(form: Form, events: Sequence[str], *, with_value: bool) -> None:
+def _show_quantity(client: Client, form: Form, *, with_value: bool) -> None:
     """An event and, of some kinds, its property to add up; or a stage of messages."""
     counts = "message" if form.value("message") is not None else "event"
     chosen = form.choice("counts", ("event", "message"), counts, words="new_campaign.counts")
@@ -154,7 +147,7 @@ def _show_quantity(form: Form, events: Sequence[str], *, with_value: bool) -> No
         if chosen == "message":
             form.one_of(("message",), "stage", metrics.STAGES, words="new_campaign.stage")
         else:
-            form.one_of(("event",), "event", events, new=True)
+            event_fields.choose(client, form, "event")
     with of:
         if with_value and chosen == "event":
             form.text(("value",), "value", max_chars=200)

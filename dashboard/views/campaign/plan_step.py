@@ -152,6 +152,13 @@ def plan_of(client: Client, work: Work, *, simulate: int = 0) -> Mapping[str, An
     return found
 
 
+def known_plan(work: Work) -> Mapping[str, Any] | None:
+    """The plan of the document as it is, where it has been worked out; with or without simulated experiments."""
+    return next(
+        (work.plans[name] for n in (0, RUNS) if (name := plan_name(work, simulate=n)) in work.plans), None
+    )
+
+
 def plan_name(work: Work, *, simulate: int = 0) -> str:
     return json.dumps([work.document, work.assumptions, simulate], sort_keys=True)
 

@@ -1,4 +1,4 @@
-"""Step 5: the whole campaign as it would be applied; stored, and started after it is said what that does."""
+"""Step 5: the whole campaign in words and as it would be applied; stored, and started after it is said what that does."""
 
 import streamlit
 
@@ -7,7 +7,7 @@ from dashboard.campaign import documents, fields, plan_answers
 from dashboard.campaign.documents import Unwritable, at
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views.campaign import plan_shown, plan_step, work
+from dashboard.views.campaign import doubts_shown, in_words, plan_shown, plan_step, work
 from dashboard.views.campaign.widgets import KEPT, Form, show_mistakes
 from dashboard.views.campaign.work import Work
 
@@ -16,6 +16,7 @@ ASKED = "campaign_start_asked"
 
 def show(client: Client, form: Form) -> None:
     campaign = form.work
+    in_words.show(client, form, plan_step.known_plan(campaign))
     _show_yaml(form)
     show_mistakes(campaign)
     if not at(campaign.document, ("hypothesis",)):
@@ -49,9 +50,9 @@ def show(client: Client, form: Form) -> None:
     if streamlit.session_state.get("campaign_checked") == plan_step.plan_name(campaign):
         found = campaign.plans.get(plan_step.plan_name(campaign))
         if found is not None:
+            doubts_shown.show(client, campaign, found)
             streamlit.success(say("new_campaign.checked"), icon=":material/check:")
             plan_shown.show_reach(found, campaign.document)
-            plan_shown.show_verdict(found)
 
 
 def _show_yaml(form: Form) -> None:
@@ -107,6 +108,7 @@ def _confirm(client: Client, campaign: Work) -> None:
         )
         plan_shown.show_reach(plan, campaign.document)
         plan_shown.show_verdict(plan)
+        doubts_shown.show(client, campaign, plan)
         streamlit.markdown(say("new_campaign.cannot_be_undone"))
         with streamlit.container(horizontal=True):
             yes = streamlit.button(say("new_campaign.start"), type="primary", icon=":material/rocket_launch:")

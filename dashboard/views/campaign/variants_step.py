@@ -31,7 +31,7 @@ def show(client: Client, form: Form) -> None:
         streamlit.caption(say("new_campaign.own_arms_mean"))
     _show_variants(client, form)
     _show_control(form)
-    _show_cells(form)
+    show_cells(form)
 
 
 def _show_variants(client: Client, form: Form) -> None:
@@ -191,7 +191,7 @@ def _show_control(form: Form) -> None:
         form.work.document = arms.with_control(document, None if chosen == first else chosen)
 
 
-def _show_cells(form: Form) -> None:
+def show_cells(form: Form) -> None:
     """Every arm as it will be, with its share."""
     cells = arms.cells(form.work.document)
     if not cells:

@@ -129,8 +129,9 @@ class Form:
         most: float = _MOST,
         step: float = 1.0,
         format: str | None = None,  # noqa: A002  # as Streamlit calls it
+        kind: str = "",
     ) -> Any:
-        """A number. Without a default it may be left empty."""
+        """A number. Without a default it may be left empty. kind: see `key`."""
         whole = codec is fields.WHOLE
         of: Callable[[float], float] = int if whole else float
 
@@ -147,12 +148,14 @@ class Form:
                 persist_state=KEPT,
             )
 
-        return self._field(path, name, fields.within(codec, least, most), default, show)
+        return self._field(path, name, fields.within(codec, least, most), default, show, kind=kind)
 
-    def percent(self, path: Path, name: str, *, default: float | None = None, step: float = 1.0) -> Any:
-        """A share, shown as percent."""
+    def percent(
+        self, path: Path, name: str, *, default: float | None = None, step: float = 1.0, kind: str = ""
+    ) -> Any:
+        """A share, shown as percent. kind: see `key`."""
         return self.number(
-            path, name, codec=fields.PERCENT, default=default, most=100, step=step, format="%.6g"
+            path, name, codec=fields.PERCENT, default=default, most=100, step=step, format="%.6g", kind=kind
         )
 
     def yes(self, path: Path, name: str, *, default: bool = False) -> bool:

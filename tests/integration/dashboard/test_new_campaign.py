@@ -149,15 +149,15 @@ def test_what_is_typed_is_there_in_another_session(world: Live, open_dashboard: 
     assert kept(world) == []
     fill(first, "text_input", "name", "Half done")
     go(first, "metrics")
-    fill(first, "number_input", "metrics[1].margin", 0.004)
+    fill(first, "number_input", "metrics[1].margin", 0.4)
     [draft] = kept(world)
     assert (draft["name"], draft["updated_by"].split(":")[1]) == ("Half done", "write key")
     assert first.query_params["draft"] == draft["key"]
 
     second = open_page(open_dashboard("admin"), "new_campaign", draft=draft["key"], step="metrics")
-    assert field(second, "number_input", "metrics[1].margin").value == 0.004
-    fill(second, "number_input", "metrics[1].margin", 0.005)
-    fill(first, "number_input", "metrics[1].margin", 0.006)
+    assert field(second, "number_input", "metrics[1].margin").value == 0.4
+    fill(second, "number_input", "metrics[1].margin", 0.5)
+    fill(first, "number_input", "metrics[1].margin", 0.6)
     assert "key:admin key:" in seen(first)
     assert world.call("GET", f"/v1/drafts/{draft['key']}")["document"]["metrics"][1]["margin"] == 0.005
     press(first, "Write over it with mine")
@@ -245,9 +245,9 @@ def test_messages_are_shown_as_their_readers_see_them(world: Live, open_dashboar
     assert 'dir="auto"' in html
     assert "&lt;b&gt;" in html
     assert "你好, we miss you" in html
-    assert "All of 40 users that were tried can be written to." in seen(app)
+    assert "The message can be written for all 40 users that were tried." in seen(app)
     fill(app, "text_input", "variants[1].message.parameters[0]", "{{ user.nickname }}")
-    assert "40 of 40 users cannot be written to" in seen(app)
+    assert "cannot be written for 40 of the 40 users that were tried (of the audience" in seen(app)
 
 
 def test_a_draft_that_has_started_or_never_was_says_so(world: Live, open_dashboard: Opened) -> None:

@@ -1,0 +1,113 @@
+"""What makes a campaign doubtful though nothing is wrong with its form: events that nobody has done, too few users. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+
+from dashboard import values
+from dashboard.campaign.documents import Document, Path, at, items_at
+from dashboard.campaign.plan_answers import taking_part_of
+
+CLEARLY: Final = 0.05
+"""So much below the planned power is no rounding: at the usual 80 %, 75 % takes about nine tenths of the users needed."""
+MOST_NEAR: Final = 3
+TRIGGER: Final = "trigger "
+"""Stands for the trigger among the keys of metrics, none of which holds a space."""
+RECORDED: Final = frozenset(
+    {"Opted Out", "Message Received", "Marketing Stopped", "Marketing Resumed", "Experiment Viewed"}
+)
+"""Events that the installation records itself: when one has not happened yet, its name is right all the same."""
+_ALIKE: Final = 0.6
+_QUANTITIES: Final[tuple[Path, ...]] = ((), ("numerator",), ("denominator",))
+
+
+@dataclass(frozen=True, slots=True)
+class Weak:
+    """A primary metric whose effect the users there are find with clearly less than the planned power; shares from 0 to 1.
+
+    power None: the plan cannot tell, because of `reasons`.
+    """
+
+    metric: str
+    power: float | None
+    planned: float
+    effect: float | None
+    users: int | None
+    needed: int | None
+    reasons: tuple[str, ...] = ()
+
+
+def events_used(document: Document, library: Mapping[str, Document]) -> dict[str, list[str]]:
+    """The events that the trigger or a metric waits for: name -> the keys of the metrics (`TRIGGER` for the trigger).
+
+    library: the definitions of metrics that are known by their key.
+
+    >>> events_used({"trigger": {"event": "A"}, "metrics": [{"key": "bought", "kind": "count", "event": "B"}]}, {})
+    {'A': ['trigger '], 'B': ['bought']}
+    """
+    used: dict[str, list[str]] = {}
+    trigger = at(document, ("trigger", "event"))
+    if isinstance(trigger, str) and trigger and at(document, ("trigger", "type")) != "rule":
+        used[trigger] = [TRIGGER]
+    for metric in items_at(document, ("metrics",)):
+        key = str(at(metric, ("key",), ""))
+        definition = metric if at(metric, ("kind",)) is not None else library.get(key)
+        for place in _QUANTITIES:
+            event = at(definition, (*place, "event"))
+            if isinstance(event, str) and event and key not in used.setdefault(event, []):
+                used[event].append(key)
+    return used
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three known names that may have been meant: those that one begins or holds the other first, then those spelled alike.
+
+    >>> nearest("order", ["Viewed", "Order Completed", "Ordre"])
+    ['Order Completed', 'Ordre']
+    """
+    names = {each: each.casefold() for each in known if each != name}
+    typed = name.casefold().strip()
+    if not typed:
+        return []
+    holding = [each for each, folded in names.items() if folded and (typed in folded or folded in typed)]
+    alike = get_close_matches(typed, list(names.values()), n=MOST_NEAR, cutoff=_ALIKE)
+    spelled = [each for folded in alike for each, its in names.items() if its == folded]
+    # The shortest that holds the name is the nearest to it.
+    found = [*sorted(holding, key=lambda each: (abs(len(each) - len(name)), each)), *spelled]
+    return list(dict.fromkeys(found))[:MOST_NEAR]
+
+
+def weak_metrics(plan: Mapping[str, Any], *, told: Collection[str] = ()) -> list[Weak]:
+    """The primary metrics that the users there are can hardly decide, or of which the plan cannot tell.
+
+    told: metrics of which it is said already why the plan cannot tell.
+    """
+    planned = values.number(at(plan, ("power",)))
+    if planned is None:
+        return []
+    found = []
+    for metric in items_at(plan, ("metrics",)):
+        key, power = str(at(metric, ("metric",), "")), values.number(at(metric, ("power",)))
+        if at(metric, ("role",)) != "primary":
+            continue
+        unknown = at(metric, ("base",)) is None and key not in told
+        if unknown or (power is not None and power < planned - CLEARLY):
+            found.append(
+                Weak(
+                    metric=key,
+                    power=power,
+                    planned=planned,
+                    effect=values.number(at(metric, ("effect",))),
+                    users=taking_part_of(plan),
+                    needed=values.whole(at(metric, ("users_needed",))),
+                    reasons=_texts(at(metric, ("reasons",), [])),
+                )
+            )
+    return found
+
+
+def _texts(said: Any) -> tuple[str, ...]:
+    return (
+        tuple(str(each) for each in said) if isinstance(said, Sequence) and not isinstance(said, str) else ()
+    )
