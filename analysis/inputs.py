@@ -109,6 +109,7 @@ class AnalysisPlan:
     falls back to `always_valid`, with a warning). information: the information fraction of this look, by default
     mature / planned_n. looks: the fractions of all earlier looks at which a report was shown. ended: no more data
     will come (stopped, or past its end with every window closed); the last look then spends all alpha that is left.
+    closed: nobody enters any more, though windows may be open.
     minimum_effect: the smallest relative lift worth finding; at the end, an interval wholly below it says keep_control.
     minimum_users: no decision but stop_harm before every arm has so many mature users. minimum_weeks: nor before so many
     whole weeks have run; run_time: how long it has run (None: not known, so that weeks are not asked for); stopped: and that
@@ -128,6 +129,7 @@ class AnalysisPlan:
     information: float | None = None
     looks: tuple[float, ...] = ()
     ended: bool = False
+    closed: bool = False
     spending: str = "obrien_fleming"
     minimum_effect: float | None = None
     minimum_users: int = 100

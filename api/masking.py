@@ -49,7 +49,7 @@ def without_numbers(value: Any) -> Any:
         return _INTERNATIONAL.sub(lambda found: str(mask_phone(found[0])), text)
     if isinstance(value, Mapping):
         return masked_attributes(value)
-    return [without_numbers(each) for each in value] if isinstance(value, list) else value
+    return [without_numbers(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _shown(part: Any) -> Any:

@@ -11,6 +11,7 @@ from sqlmodel import Session
 from analysis.facts.engines import FactsEngine
 from analysis.reports.copies import copied_by
 from analysis.reports.digest import Digest, copy_is_old, is_old, newest_digests, progress_of
+from analysis.verdicts.decision import TOO_FEW_USERS
 from api.overview_memory import Overviews
 from delivery.watch.today import BAD, Today
 from experiments import repository
@@ -44,10 +45,17 @@ class AlertKind(StrEnum):
     FACTS_OLD = "facts_old"
     REPORT_OLD = "report_old"
     RULES_PARKED = "rules_parked"
+    TOO_FEW_USERS = "too_few_users"
 
 
 AMBER: Final = frozenset(
-    {AlertKind.QUALITY_YELLOW, AlertKind.FACTS_OLD, AlertKind.REPORT_OLD, AlertKind.RULES_PARKED}
+    {
+        AlertKind.QUALITY_YELLOW,
+        AlertKind.FACTS_OLD,
+        AlertKind.REPORT_OLD,
+        AlertKind.RULES_PARKED,
+        AlertKind.TOO_FEW_USERS,
+    }
 )
 
 
@@ -167,6 +175,11 @@ def _of_experiment(card: Card) -> Iterator[Alert]:
                     at=newest.as_of,
                     **named,
                 )
+        decision = newest.document["decision"] or {}
+        if decision.get("rule") == TOO_FEW_USERS and experiment.shipped is None:
+            yield Alert(
+                kind=AlertKind.TOO_FEW_USERS, detail=str(decision["because"]), at=newest.as_of, **named
+            )
     if card.old:
         yield Alert(kind=AlertKind.REPORT_OLD, at=newest.as_of if newest else None, **named)
 

@@ -117,9 +117,12 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """`rule` names what decided it; empty when the API does not say."""
+
     action: str
     variant: str | None
     because: str
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ PER_USER: Final = frozenset({"mean", "sum", "count"})
 TONES: Final = {"ship": "good", "stop_harm": "bad"}
 DECISIONS: Final = frozenset({"keep_control", "continue", "inconclusive"})
 
+TOO_FEW_USERS: Final = "too_few_users"
+"""The rule by which an experiment will never decide, since nobody enters it any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Headline:
@@ -65,6 +68,8 @@ def _title(report: Report, leading: tuple[Metric, Effect] | None, shipped: str |
         return say(key, phrase=phrase(effect, metric))
     if action == "stop_harm":
         return say("headline.stop_harm", variant=variant) if variant else say("headline.stop_somebody")
+    if report.decision.rule == TOO_FEW_USERS:
+        return say("headline.too_few_users")
     if action not in DECISIONS:
         return say("headline.undecided")
     control = next((arm.variant for arm in report.arms if arm.control), say("headline.the_control"))

@@ -74,6 +74,7 @@ def read_report(document: Any, *, design: Mapping[str, Any]) -> Report:
             action=values.text(decision.get("action")),
             variant=values.text(decision.get("variant")) or None,
             because=values.text(decision.get("because")),
+            rule=values.text(decision.get("rule")),
         ),
         warnings=tuple(
             values.text(warning) for warning in values.items(document.get("warnings")) if values.text(warning)

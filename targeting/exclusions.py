@@ -18,6 +18,8 @@ from experiments.design import ExperimentDesign
 from experiments.models import Experiment
 from targeting import repository
 from targeting.conditions import describe
+from targeting.conditions.paths import is_key
+from targeting.conditions.values import readable
 from targeting.draw import draw_variants, unit_of
 from targeting.eligibility import LAYER, NO_UNIT, PREREQUISITE, reasons_against
 from targeting.models import User
@@ -29,10 +31,14 @@ AUDIENCE: Final = "audience"
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """One reason against taking part. `details`: the clauses that fail, in English; or the experiments that stand in the way."""
+    """One reason against taking part. `details`: the clauses that fail, in English; or the experiments that stand in the way.
+
+    `own`: what the user has of the attributes that the clauses name, such as `country is BR`.
+    """
 
     reason: str
     details: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def exclusions(
@@ -54,7 +60,8 @@ def exclusions(
     found: list[Exclusion] = []
     failing = () if forced else tuple(asked.failing_clauses(design.audience.condition))
     if failing:
-        found.append(Exclusion(AUDIENCE, failing))
+        own = dict.fromkeys(words for clause in failing for words in _own(clause, user.attributes))
+        found.append(Exclusion(AUDIENCE, tuple(map(describe, failing)), tuple(own)))
     peers = {other.id: other.key for other, _ in peers_of(session, experiment) if other.id is not None}
     reasons = reasons_against(session, design, peers=list(peers), ineligible=ineligible)
     for reason, condition in reasons.items():
@@ -80,12 +87,12 @@ class _Asked:
         found = self._look(self._everyone, {reason: condition})
         return any(candidate.reason == reason for candidate in found)
 
-    def failing_clauses(self, condition: dict[str, Any]) -> Iterator[str]:
+    def failing_clauses(self, condition: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for clause in clauses(condition):
             audience = audience_of(self.session, clause, now=self._now)
             fits = [candidate for candidate in self._look(audience, {}) if candidate.fits]
             if not audience.keep(self.session, fits):
-                yield describe(clause)
+                yield clause
 
     def _look(
         self, audience: Audience, reasons: Mapping[str | None, ColumnElement[bool]]
@@ -109,6 +116,14 @@ def clauses(condition: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield from clauses(part)
         else:
             yield {key: operand}
+
+
+def _own(clause: Mapping[str, Any], attributes: Mapping[str, Any]) -> Iterator[str]:
+    """What the user has of the attributes that a clause names plainly; of paths and lists of clauses nothing is said."""
+    for key in clause:
+        if is_key(key):
+            value = attributes.get(key)
+            yield f"{key} is {'unknown' if value is None else readable(value)}"
 
 
 def _details(

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from analysis.verdicts.decision import TOO_FEW_USERS
+
 SHARES: Final = frozenset({"proportion", "retention"})
 """Kinds whose values are shares of users: told in percent, and their differences in percentage points."""
 CHECKS: Final = {
@@ -28,6 +30,8 @@ def headline(report: Mapping[str, Any]) -> tuple[str, str]:
     control = next((arm["variant"] for arm in report["arms"] if arm["control"]), "the control")
     if decision.get("rule") == "health":
         return "Do not act on this: the experiment is not sound", "bad"
+    if decision.get("rule") == TOO_FEW_USERS:
+        return "It will not decide: nobody enters any more, and the arms are too small", "open"
     known: dict[str, tuple[str, str]] = {
         "ship": (f"Ship {variant}: it does better", "good"),
         "keep_control": (f"Keep {control}: no variant is worth it", "open"),

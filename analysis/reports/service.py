@@ -215,6 +215,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         information=information if comes_at_once else None,
         looks=earlier_looks(repository.informations(session, experiment_id), information),
         ended=is_over and min(mature.values()) == assigned,
+        closed=is_over,
         minimum_effect=design.plan.mde,
         minimum_users=rules.min_users,
         minimum_weeks=rules.min_weeks,

@@ -2,7 +2,8 @@
 
 1 guardrail      a variant is surely worse than a guardrail's margin, and that guardrail may stop one -> stop_harm
 2 health         the split itself is broken, so no effect can be trusted                -> continue (at the end inconclusive)
-3 minimum_users  too few users for any other decision                                   -> continue (at the end inconclusive)
+3 too_few_users  too few users for any other decision, and nobody enters any more       -> inconclusive
+  minimum_users  too few users for any other decision                                   -> continue (at the end inconclusive)
 4 not_yet        the fixed method before its planned end                                -> continue
 5 minimum_weeks  too short a run: a variant that is worse on a primary metric           -> stop_harm
                  otherwise                                                       -> continue (once stopped, inconclusive)
@@ -31,6 +32,8 @@ from analysis.stats.difference import Interval
 from experiments.vocabulary import DecisionAction, Direction, Method, MetricRole
 
 WEEK: Final = timedelta(weeks=1)
+TOO_FEW_USERS: Final = "too_few_users"
+"""The rule by which an experiment that has met its whole audience will never decide."""
 
 
 def decide(
@@ -144,6 +147,15 @@ class _Case:
             missing = "primary metric" if self.treatments else "variant besides the control"
             return self.wait("undecided", f"there is no {missing} to decide by")
         going = [arm for arm in self.arms if arm.variant not in self.plan.stopped_arms]
+        fewest = min(going, key=lambda arm: arm.assigned)
+        if self.plan.closed and fewest.assigned < self.plan.minimum_users:
+            return Decision(
+                action=DecisionAction.INCONCLUSIVE,
+                variant=None,
+                because=f"nobody enters any more, and {fewest.variant} has {fewest.assigned} users; a decision needs "
+                f"{self.plan.minimum_users} in every arm, so none will come",
+                rule=TOO_FEW_USERS,
+            )
         least = min(going, key=lambda arm: arm.mature)
         if least.mature >= self.plan.minimum_users:
             return None

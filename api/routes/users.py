@@ -21,6 +21,7 @@ from api.dependencies import (
     next_cursor,
 )
 from api.idempotency import IdempotentRoute
+from api.masking import without_numbers
 from api.presenting import consent_record_answer, event_answer, user_answer
 from api.requests import StrictRoute
 from api.schemas import (
@@ -142,9 +143,10 @@ def explain(
         CleanText | None, Query(max_length=64, description="Key of one experiment; all when absent")
     ] = None,
 ) -> WhyAnswer:
-    """Why the user was sent something, why not, and when next: in words, and field by field. No phone numbers."""
+    """Why the user was sent something, why not, and when next: in words, and field by field. No phone numbers, wherever they stand."""
     found = why(session, clock, user_id=user_id, experiment=experiment, settings=settings)
-    return WhyAnswer.model_validate(found.to_json())
+    said = found.to_json()
+    return WhyAnswer.model_validate({**said, "experiments": without_numbers(said["experiments"])})
 
 
 @router.get("/{user_id}/export")

@@ -20,6 +20,8 @@ def show_headline(experiment: Experiment, report: Report) -> None:
     words = f"### {formats.plain(told.title)}\n\n{formats.plain(told.sentence)}"
     if report.decision.because:
         words += f"\n\n{say('result.headline.why', because=formats.plain(report.decision.because))}"
+    if report.decision.rule == headline.TOO_FEW_USERS and experiment.is_live:
+        words += f"\n\n{say('result.headline.too_few_users')}"
     box(words)
 
 

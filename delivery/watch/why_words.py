@@ -11,7 +11,7 @@ from experiments.clock import format_duration
 from experiments.triggers import EventTrigger, InactivityTrigger, Trigger
 from experiments.vocabulary import MessageState
 from targeting.enrolment_terms import SHIP_SOURCE
-from targeting.exclusions import Exclusion
+from targeting.exclusions import AUDIENCE, Exclusion
 from targeting.models import Assignment
 
 _OVER: Final = {
@@ -34,7 +34,17 @@ def moment(at: datetime, zone: tzinfo) -> str:
 def of_exclusion(found: Exclusion) -> str:
     """One reason against taking part, with the clauses that fail or the experiments that stand in the way."""
     said = left_out(found.reason)
+    if found.reason == AUDIENCE and found.details:
+        return f"{said}{_asked(found)}"
     return f"{said}: {'; '.join(found.details)}" if found.details else said
+
+
+def _asked(found: Exclusion) -> str:
+    """What the audience asks for, and that the user is otherwise: a clause by itself would read as if it held."""
+    asks = "; and ".join(found.details)
+    fails = "that does not hold" if len(found.details) == 1 else "none of that holds"
+    own = f" ({', '.join(found.own)})" if found.own else ""
+    return f", which asks: {asks}. For this user {fails}{own}"
 
 
 def of_exclusions(found: Sequence[Exclusion]) -> str:

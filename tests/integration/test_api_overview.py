@@ -171,6 +171,27 @@ def test_a_running_experiment_that_nobody_looks_at_is_told_of(
     assert (seen(writer)["live"][0]["report"], seen(writer)["live"][0]["report_old"]) == (None, True)
 
 
+def test_an_experiment_that_will_never_decide_is_told_of(
+    writer: TestClient, wiring: Wiring, clock: SteppedClock
+) -> None:
+    with wiring.database.transaction() as session:
+        add_people(session, clock, range(1, 61))
+        start_campaign(session, clock, campaign("spring"))
+        refresh_report(session, clock, key="spring")
+    # More may still come: nobody has gone through the audience.
+    assert kinds(writer) == []
+    planner.plan_tick(wiring.database, clock, settings=wiring.settings)
+    clock.advance(timedelta(seconds=1))
+    with wiring.database.transaction() as session:
+        report = refresh_report(session, clock, key="spring")
+        fewest = min(arm["assigned"] for arm in report.body["arms"])
+    (alert,) = [each for each in seen(writer)["alerts"] if each["kind"] == "too_few_users"]
+    assert (alert["severity"], alert["experiment"]) == ("amber", "spring")
+    assert f"has {fewest} users; a decision needs 100 in every arm" in alert["detail"]
+    assert writer.post("/v1/experiments/spring/stop").is_success
+    assert "too_few_users" not in kinds(writer)
+
+
 def test_what_stands_in_the_way_of_sending_is_an_alert(
     writer: TestClient, wiring: Wiring, clock: SteppedClock
 ) -> None:

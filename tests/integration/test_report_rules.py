@@ -8,6 +8,7 @@ import pytest
 
 from experiments.clock import SteppedClock
 from experiments.database import Database
+from targeting.models import Enrolment
 from tests.integration.analysis_rows import DAY, HOUR, START, Assigned, Happened, design, enrolment, store
 from tests.integration.test_report import look, start, stop
 
@@ -52,6 +53,24 @@ def test_a_winner_is_shipped_when_its_weeks_have_passed(database: Database, cloc
     assert decided(database, clock) == ("continue", "minimum_weeks")
     clock.advance(timedelta(weeks=2))
     assert decided(database, clock) == ("ship", "winner")
+
+
+def test_an_audience_that_was_met_and_is_too_small_never_decides(
+    database: Database, clock: SteppedClock
+) -> None:
+    start(database, clock, campaign({"min_users": 100}))
+    buyers(database, {"silence": 0.2, "coupon": 0.5}, users=60)
+    with database.transaction() as session:
+        session.get_one(Enrolment, 1).finished_at = None
+    clock.advance(timedelta(days=2))
+    assert decided(database, clock) == ("continue", "minimum_users")
+    with database.transaction() as session:
+        session.get_one(Enrolment, 1).finished_at = START + 4 * DAY
+    # Nobody need wait for the last windows to learn it.
+    clock.advance(timedelta(days=2))
+    decision = look(database, clock).body["decision"]
+    assert (decision["action"], decision["rule"]) == ("inconclusive", "too_few_users")
+    assert "silence has 30 users; a decision needs 100 in every arm" in decision["because"]
 
 
 def test_a_campaign_that_is_stopped_early_stays_too_short(database: Database, clock: SteppedClock) -> None:

@@ -252,6 +252,24 @@ def test_over_http(writer: TestClient, wiring: Wiring, clock: SteppedClock) -> N
     assert writer.get("/v1/users/user-5/why", headers={"Authorization": ""}).status_code == 401
 
 
+def test_what_a_user_is_instead_is_told_without_numbers(
+    writer: TestClient, wiring: Wiring, clock: SteppedClock
+) -> None:
+    audience = {"condition": {"mobile": {"$exists": False}, "number": {"$in": [5, 7]}}}
+    with wiring.database.transaction() as session:
+        add_people(session, clock, range(5, 7), attributes={"mobile": "+1 202 555 0101"})
+        add_people(session, clock, [7])
+        start_campaign(session, clock, campaign("spring", audience=audience))
+    (found,) = writer.get("/v1/users/user-6/why").json()["experiments"]
+    assert found["because"] == (
+        "Left out, because they are not in the audience, which asks: mobile is unknown; and number is 5 or 7. "
+        'For this user none of that holds (mobile is "…01", number is 6).'
+    )
+    assert "0101" not in str(found)
+    (only,) = writer.get("/v1/users/user-5/why").json()["experiments"]
+    assert only["excluded_by"][0]["because"].endswith('For this user that does not hold (mobile is "…01")')
+
+
 def test_room_that_came_while_a_message_waits_is_told_with_when_it_is_looked_at_again(
     people: Database, clock: SteppedClock
 ) -> None:

@@ -58,6 +58,11 @@ def test_each_decision_has_its_headline(action: str, variant: str | None, title:
     assert (found.title, found.tone) == (title, tone)
 
 
+def test_what_will_never_decide_is_not_called_too_early() -> None:
+    waits = {"action": "inconclusive", "variant": None, "because": "so", "rule": headline.TOO_FEW_USERS}
+    assert told(report_with(decision=waits))[0].startswith("It will not decide: nobody enters any more")
+
+
 def test_the_evidence_of_what_is_not_decided_is_told_so_far() -> None:
     assert told(decided("continue"))[1] == (
         "So far, coupon brings 7.00 to 8.32 more “visited” per 100 users than silence (95% interval): "
