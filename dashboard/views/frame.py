@@ -21,3 +21,10 @@ def show() -> None:
     streamlit.html(
         f"{STYLE}<script>document.documentElement.lang = '{tag}'</script>", unsafe_allow_javascript=True
     )
+
+
+def begin_at_the_top(part: str) -> None:
+    """Show a part of a page from its beginning, once when it comes: the button that leads to it stood at the end of another."""
+    # The browser runs it when it reads otherwise than before, so that typing further down moves nothing.
+    scroll = "document.querySelector('[data-testid=stMain]').scrollTo(0, 0)"
+    streamlit.html(f"<script>/* {part} */ {scroll}</script>", unsafe_allow_javascript=True)

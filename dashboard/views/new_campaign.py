@@ -6,7 +6,7 @@ from dashboard import access, formats
 from dashboard.campaign import steps
 from dashboard.client import Client
 from dashboard.texts import say
-from dashboard.views import addressed
+from dashboard.views import addressed, frame
 from dashboard.views.campaign import (
     audience_step,
     drafts,
@@ -38,6 +38,7 @@ def show() -> None:
     campaign.begin_run()
     drafts.show(current.client, campaign)
     step = _choose_step(campaign)
+    frame.begin_at_the_top(step)
     streamlit.caption(say(f"new_campaign.step_means.{step}"))
     problems = streamlit.container()
     told: set[steps.Mistake] = set()

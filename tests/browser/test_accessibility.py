@@ -20,9 +20,11 @@ from tests.browser.browsing import (
     go_to,
     open_experiment,
     opened,
+    press,
     settled,
     show_section,
     sign_in,
+    write,
 )
 from tests.browser.stage import CAMPAIGN, DRAFT, RULE, SEGMENT, Stage
 
@@ -237,3 +239,18 @@ def shows_focus(page: Page, target: Locator) -> bool:
     without = looks()
     target.focus()
     return with_focus != without
+
+
+def test_a_step_of_the_wizard_begins_at_its_top_and_stays_where_one_works(
+    browser: Browser, empty: Stage
+) -> None:
+    page = opened(browser, empty.dashboard, viewport={"width": 1400, "height": 500})
+    sign_in(page, empty.keys["write"])
+    go_to(page, "new-campaign")
+    write(page, "Name", "From top to bottom")
+    press(page, "Next: Variants")
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("each => each.scrollTop") == 0
+    main.evaluate("each => each.scrollTo(0, each.scrollHeight)")
+    write(page, "Variant", "note", place=1)
+    assert main.evaluate("each => each.scrollTop") > 0
