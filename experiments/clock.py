@@ -38,8 +38,8 @@ class SystemClock:
 class ScaledClock:
     """Runs `factor` times faster than the machine's clock, starting at `start` when it is made.
 
-    From `until` on, if given, it runs at the machine's own speed; `slow_down` sets it to now. Two processes share one scaled clock by sharing `start`, `factor` and `origin` (the machine's time, seconds
-    since 1970, at which the clock showed `start`).
+    From `until` on, if given, it runs at the machine's own speed. Two processes share one scaled clock by sharing `start`,
+    `factor`, `origin` (the machine's time, seconds since 1970, at which the clock showed `start`) and `until`.
     """
 
     start: datetime
@@ -61,11 +61,17 @@ class ScaledClock:
         )
 
     def real_seconds(self, duration: timedelta) -> float:
-        return max(0.0, duration.total_seconds() / self.factor)
+        hurried = duration
+        if self.until is not None:
+            hurried = min(duration, max(timedelta(0), self.until - self.now()))
+        return max(0.0, hurried.total_seconds() / self.factor + (duration - hurried).total_seconds())
 
-    def slow_down(self) -> datetime:
-        """Run at the machine's own speed from now on; returns now."""
-        self.until = self.now()
+    def slow_down(self, at: datetime | None = None) -> datetime:
+        """Run at the machine's own speed from `at` on (None: now); returns that moment.
+
+        A moment still to come lets everybody who shares the clock know of it before, so that nobody's time goes back.
+        """
+        self.until = at or self.now()
         return self.until
 
 
@@ -85,6 +91,12 @@ class SteppedClock:
     def advance(self, duration: timedelta) -> datetime:
         self.current += duration
         return self.current
+
+
+def passing_in(clock: Clock, seconds: float) -> timedelta:
+    """How much time passes on `clock` in `seconds` of the machine's; a clock that stands still counts as the machine's."""
+    second = clock.real_seconds(timedelta(seconds=1))
+    return timedelta(seconds=seconds / second if second > 0 else seconds)
 
 
 async def sleep(clock: Clock, duration: timedelta) -> None:

@@ -27,14 +27,16 @@ from api.app import create_app
 from api.wiring import Wiring
 from api.worker import make_scheduler
 from delivery.planning.planning_repository import fullest_window
-from delivery.simulator.config import SimulatorConfig
+from delivery.simulator.config import Delays, SimulatorConfig
 from delivery.simulator.server import run as run_simulator
-from experiments.clock import ScaledClock, SystemClock, format_moment
+from experiments.clock import ScaledClock, SystemClock, format_moment, passing_in
 from experiments.errors import Unavailable
 from experiments.vocabulary import Scope
 from targeting.imports.storing import ImportSummary
 
 START_SECONDS: Final = 180.0
+NOTICE_SECONDS: Final = 1.0
+"""Of the machine's time, between the moment when the clocks are told to slow down and the one when they do."""
 PHONE_NUMBER_ID: Final = "106540352242922"
 ACCOUNT_ID: Final = "102290129340398"
 
@@ -44,7 +46,8 @@ class Rehearsal:
     """Use as a context manager; see the methods in the order in which they are called.
 
     `days` pass in `seconds` of the machine's time, counted from the moment when everybody is assigned. When everything that
-    happened has arrived the clock slows down to normal speed.
+    happened has arrived the clock slows down to normal speed, for all processes at the same moment.
+    `delays`: how long people take.
     """
 
     database_url: str
@@ -53,6 +56,7 @@ class Rehearsal:
     seed: int = 1
     port: int = 0
     cap_week: int = 3
+    delays: Delays = Delays()  # noqa: RUF009  (frozen)
     settings: Mapping[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -112,6 +116,7 @@ class Rehearsal:
             write_key=self.keys["ingest"],
             seed=self.seed,
             throughput=None,
+            delays=self.delays,
             clock_start=start,
             clock_factor=factor,
             clock_origin=self.clock.origin,
@@ -180,9 +185,20 @@ class Rehearsal:
                 self.wiring, source, order, actor="rehearsal", rejects=rejects, progress=progress
             ).summary
 
-    def load_world(self, *, people_path: Path, behaviour: Mapping[str, Any]) -> None:
-        """Tell the simulator who its people are (JSONL of user_id and phone) and how they behave."""
-        document = {"people_path": str(people_path.resolve()), "behaviour": behaviour}
+    def load_world(
+        self, *, people_path: Path, behaviour: Mapping[str, Any], texts: Mapping[str, str] | None = None
+    ) -> None:
+        """Tell the simulator who its people are (JSONL of user_id and phone) and how they behave.
+
+        `texts`: bodies of templates by name, each approved in en_US with a button that leads to the campaign's link. A template
+        that only `behaviour` names is made up by the simulator.
+        """
+        templates = [template(name, text, url=self.url) for name, text in (texts or {}).items()]
+        document = {
+            "people_path": str(people_path.resolve()),
+            "behaviour": behaviour,
+            "templates": templates,
+        }
         self._simulator("POST", "/simulator/world", document)
         jobs.sync_templates(self.wiring)
 
@@ -212,8 +228,15 @@ class Rehearsal:
             watch(min(self.clock.now(), self.end), self.summary())
             time.sleep(every)
         watch(self.end, self.summary())
-        # Not earlier: the simulator's clock goes on, and its people must not act in what is our future.
-        self.clock.slow_down()
+        # Not earlier: what is still to happen would take its days from here.
+        self._slow_down()
+
+    def _slow_down(self) -> None:
+        """From a moment that is still to come when all processes know of it, every clock runs at the machine's own speed."""
+        at = self.clock.now() + passing_in(self.clock, NOTICE_SECONDS)
+        self._simulator("POST", "/simulator/slow", {"at": format_moment(at)})
+        self.clock.slow_down(at)
+        time.sleep(self.clock.real_seconds(at - self.clock.now()))
 
     def _settled(self) -> bool:
         status = self._simulator("GET", "/simulator/status")
@@ -242,6 +265,21 @@ class Rehearsal:
 
     def _simulator(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return dict(_check(httpx.request(method, f"{self.simulator_url}{path}", json=document, timeout=120)))
+
+
+def template(name: str, text: str, *, url: str) -> dict[str, Any]:
+    """A template as the Graph API lists it: a body and a button behind which `url` counts the click."""
+    button = {
+        "type": "URL",
+        "text": "Visit the shop",
+        "url": f"{url}/r/{{{{1}}}}",
+        "example": [f"{url}/r/x"],
+    }
+    return {
+        "name": name,
+        "language": "en_US",
+        "components": [{"type": "BODY", "text": text}, {"type": "BUTTONS", "buttons": [button]}],
+    }
 
 
 def _check(answer: httpx.Response) -> Any:

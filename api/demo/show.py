@@ -24,6 +24,7 @@ from api.dashboarding import dashboard_command
 from api.demo.people import write_people
 from api.demo.rehearsal import Rehearsal, wait_until
 from api.terminal import make_console
+from delivery.simulator.config import Delays
 from experiments.errors import Unavailable
 
 DAYS: Final = 14.0
@@ -36,7 +37,6 @@ BEHAVIOUR: Final[dict[str, Any]] = {
             "clicked": 0.35,
             "opted_out": 0.01,
             "visit": 0.15,
-            "parameters": 1,
         },
         "spring_coupon": {
             "delivered": 0.97,
@@ -46,11 +46,16 @@ BEHAVIOUR: Final[dict[str, Any]] = {
             "visit": 0.22,
             "buy": 0.45,
             "revenue": 45.0,
-            "parameters": 2,
         },
     },
 }
 """How the made-up people behave; the report should find this out."""
+
+TEXTS: Final = {
+    "spring_reminder": "Hi {{1}}, it has been a while. Our spring collection is here: come and have a look.",
+    "spring_coupon": "Hi {{1}}, spring is here. Show {{2}} at checkout for 10% off.",
+}
+"""What the templates say."""
 
 
 def show(
@@ -69,6 +74,8 @@ def show(
                 seconds=seconds,
                 seed=seed,
                 port=port,
+                # Of no account in fourteen hurried days. After them a campaign of the reader's own is read within minutes.
+                delays=Delays().hurried(60),
             )
         )
         start_dashboard(stack, rehearsal, dashboard_port, folder)
@@ -79,7 +86,7 @@ def show(
         write_people(crm, people, now=rehearsal.clock.now(), rng=np.random.default_rng(seed))
         summary = rehearsal.import_people(crm)
         console.print(f"imported   {summary.created} people, {summary.rejected} rows rejected")
-        rehearsal.load_world(people_path=world_file(crm), behaviour=BEHAVIOUR)
+        rehearsal.load_world(people_path=world_file(crm), behaviour=BEHAVIOUR, texts=TEXTS)
         rehearsal.start_campaign(design, window=timedelta(days=9))
         console.print(f"started    {design['key']}: {design['name']}\n")
         _watch(console, rehearsal)
@@ -89,6 +96,9 @@ def show(
         if stay:
             console.print(
                 f"\nThe dashboard stays at http://127.0.0.1:{dashboard_port} until you press Ctrl-C."
+            )
+            console.print(
+                "Its clock runs at normal speed now. Whoever is sent a campaign of yours reads it within minutes."
             )
             _wait_for_interrupt()
 

@@ -5,14 +5,13 @@ clock, lengths are the machine's own, since that is what throughput is measured 
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final
 
 from sqlmodel import Session
 
 from delivery.models import Worker
 from delivery.sending import worker_repository as repository
-from experiments.clock import Clock
+from experiments.clock import Clock, passing_in
 
 BEAT_SECONDS: Final = 2.0
 """How often a worker that sends says that it is alive, and learns its share."""
@@ -29,7 +28,7 @@ def beat(session: Session, clock: Clock, *, name: str, number: str) -> int:
     """
     repository.lock(session)
     now = clock.now()
-    silent = on_clock(clock, ALIVE_SECONDS)
+    silent = passing_in(clock, ALIVE_SECONDS)
     repository.forget(session, before=now - _KEPT * silent)
     repository.put(session, Worker(name=name, number=number, started_at=now, seen_at=now))
     return repository.count(session, number=number, since=now - silent)
@@ -42,10 +41,4 @@ def leave(session: Session, *, name: str) -> None:
 
 def alive(session: Session, clock: Clock) -> Sequence[Worker]:
     """Workers seen lately, by number and name."""
-    return repository.seen(session, since=clock.now() - on_clock(clock, ALIVE_SECONDS))
-
-
-def on_clock(clock: Clock, seconds: float) -> timedelta:
-    """How much time passes on `clock` in `seconds` of the machine's; a clock that stands still counts as the machine's."""
-    second = clock.real_seconds(timedelta(seconds=1))
-    return timedelta(seconds=seconds / second if second > 0 else seconds)
+    return repository.seen(session, since=clock.now() - passing_in(clock, ALIVE_SECONDS))

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from delivery.simulator.number import tier_name
 from delivery.simulator.registry import QUALITIES
 from delivery.simulator.registry_changes import change_template
 from delivery.simulator.registry_reading import one_of
-from experiments.clock import parse_duration, parse_moment, to_micros
+from experiments.clock import format_moment, parse_duration, parse_moment, to_micros
 from experiments.errors import Invalid, NotFound
 
 DEFAULT_PAGE: Final = 1000
@@ -30,6 +30,7 @@ def control_routes(engine: Engine) -> list[BaseRoute]:
     acts = {
         "world": control.world,
         "begin": control.begin,
+        "slow": control.slow,
         "reset": control.reset,
         "hold": control.hold,
         "release": control.release,
@@ -63,12 +64,12 @@ class _Control:
 
     async def begin(self, request: Request) -> Response:
         document = await _json(request)
-        at = document.get("at")
-        try:
-            moment = self.engine.clock.now() if at is None else parse_moment(str(at))
-        except ValueError as error:
-            raise Invalid(str(error), field="at") from error
-        return JSONResponse({"visitors": self.engine.begin(moment, _window(document))})
+        return JSONResponse({"visitors": self.engine.begin(_at(self.engine, document), _window(document))})
+
+    async def slow(self, request: Request) -> Response:
+        moment = _at(self.engine, await _json(request))
+        self.engine.slow_down(moment)
+        return JSONResponse({"at": format_moment(moment)})
 
     async def truth(self, _: Request) -> Response:
         return JSONResponse(self.engine.world.truth())
@@ -176,6 +177,14 @@ def _whole(request: Request, name: str, default: int, *, most: int | None) -> in
         limit = "" if most is None else f" of at most {most}"
         raise Invalid(f"must be a whole number{limit}", field=name)
     return int(text)
+
+
+def _at(engine: Engine, document: dict[str, Any]) -> datetime:
+    at = document.get("at")
+    try:
+        return engine.clock.now() if at is None else parse_moment(str(at))
+    except ValueError as error:
+        raise Invalid(str(error), field="at") from error
 
 
 def _window(document: dict[str, Any]) -> timedelta:

@@ -28,7 +28,7 @@ from delivery.simulator.registry import Change, Registry
 from delivery.simulator.speech import speak
 from delivery.simulator.visits import Visits
 from delivery.simulator.world import World
-from experiments.clock import Clock, format_moment, from_micros, to_micros
+from experiments.clock import Clock, ScaledClock, format_moment, from_micros, to_micros
 from experiments.errors import Conflict, Invalid
 
 LINGER_SECONDS = 0.02
@@ -129,6 +129,14 @@ class Engine:
         self._agenda.extend(coming)
         self._changed.set()
         return len(coming)
+
+    def slow_down(self, at: datetime) -> None:
+        """The clock runs at the machine's own speed from `at` on; Conflict when it is none that hurries."""
+        if not isinstance(self.clock, ScaledClock):
+            raise Conflict("the simulator's clock is the machine's own; there is nothing to slow down")
+        self.clock.slow_down(at)
+        # Who waits for the next thing to happen must work out anew how long that takes.
+        self._changed.set()
 
     def receive(self, raw: bytes) -> Answer:
         """Answer one POST of a message."""

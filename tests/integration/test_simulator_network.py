@@ -16,7 +16,7 @@ from delivery.simulator.profile import Telling
 from delivery.simulator.server import running
 from delivery.whatsapp.client import Accepted, NotSent, SendOutcome, Unknown
 from delivery.whatsapp.webhooks import StatusUpdate, verify_signature
-from experiments.clock import SteppedClock
+from experiments.clock import SteppedClock, parse_moment
 from experiments.vocabulary import MessageState
 from tests.integration.simulation import (
     SECRET,
@@ -219,3 +219,17 @@ def test_realistic_is_a_configuration_like_any_other():
         assert (known.seed, known.faults.meta_holdout, known.limits.pair_rest) == (9, 0.01, 6.0)
         with running(replace(known, token=TOKEN)) as simulator:
             assert _settled(simulator, 3) == [Accepted] * 3
+
+
+def test_the_clock_slows_down_when_told_and_only_one_that_hurries():
+    at = "2026-12-03T10:00:00Z"
+    with running(configuration("http://127.0.0.1:9", clock_factor=1e6)) as simulator:
+        assert post(simulator, "/simulator/slow", at=at) == {"at": at}
+        time.sleep(0.3)  # two days take 0.2 seconds
+        passed = parse_moment(status(simulator)["now"]) - parse_moment(at)
+        assert timedelta(0) <= passed < timedelta(hours=1)
+        wrong = httpx.post(f"{simulator}/simulator/slow", json={"at": "soon"})
+        assert (wrong.status_code, wrong.json()["problems"][0]["field"]) == (422, "at")
+    with running(configuration("http://127.0.0.1:9"), SteppedClock(START)) as simulator:
+        refused = httpx.post(f"{simulator}/simulator/slow", json={})
+        assert (refused.status_code, "nothing to slow down" in refused.text) == (409, True)

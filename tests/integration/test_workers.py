@@ -18,7 +18,7 @@ from delivery.simulator.profile import Limits
 from delivery.simulator.server import running
 from delivery.whatsapp.client import Accepted, SendOutcome, WhatsAppClient
 from delivery.whatsapp.payloads import OutgoingMessage
-from experiments.clock import ScaledClock, SteppedClock, SystemClock
+from experiments.clock import SteppedClock, SystemClock
 from experiments.database import Database
 from tests.integration import outbox
 from tests.integration.threads import together
@@ -57,11 +57,6 @@ def test_rows_of_workers_that_are_long_gone_are_removed(database: Database, cloc
     _beat(database, clock, "a")
     with database.snapshot() as session:
         assert session.get(Worker, "gone") is None
-
-
-def test_seconds_are_the_machines_on_a_hurried_clock(clock: SteppedClock) -> None:
-    assert workers.on_clock(ScaledClock(clock.now(), 600.0), 10) == timedelta(seconds=6000)
-    assert workers.on_clock(clock, 10) == timedelta(seconds=10)
 
 
 class Watch:

@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -13,6 +14,7 @@ from experiments.clock import (
     from_micros,
     parse_duration,
     parse_moment,
+    passing_in,
     to_micros,
 )
 
@@ -70,6 +72,31 @@ def test_a_scaled_clock_slows_down_when_told() -> None:
     slowed = clock.slow_down()
     assert timedelta(hours=10) <= slowed - START < timedelta(hours=11)
     assert timedelta(0) <= clock.now() - slowed < timedelta(seconds=10)
+    assert clock.real_seconds(timedelta(hours=1)) == 3600
+    assert passing_in(clock, 10) == timedelta(seconds=10)
+
+
+def test_two_that_share_a_clock_agree_when_each_is_told_before_it_slows_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: machine[0])
+    one, two = (ScaledClock(START, 3600, 1000.0) for _ in range(2))
+    at = START + timedelta(hours=10)
+    machine[0] += 4
+    assert one.slow_down(at) == two.slow_down(at) == at
+    assert one.now() == two.now() == START + timedelta(hours=4), "it still hurries"
+    # Six hours before it slows down cost six seconds, an hour after it an hour.
+    assert one.real_seconds(timedelta(hours=2)) == 2
+    assert one.real_seconds(timedelta(hours=7)) == 6 + 3600
+    machine[0] += 36
+    assert one.now() == two.now() == at + timedelta(seconds=30)
+    assert one.real_seconds(timedelta(hours=1)) == 3600
+
+
+def test_what_passes_in_seconds_of_the_machine() -> None:
+    assert passing_in(ScaledClock(START, 600.0), 10) == timedelta(seconds=6000)
+    assert passing_in(SteppedClock(START), 10) == timedelta(seconds=10)
 
 
 def test_a_clock_cannot_stand_still_or_run_backwards() -> None:
