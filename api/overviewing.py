@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from analysis.facts.engines import FactsEngine
 from analysis.reports.copies import copied_by
-from analysis.reports.digest import Digest, copy_is_old, is_old, newest_digests, progress_of
+from analysis.reports.digest import Digest, copy_is_old, is_old, newest_digests, old_after, progress_of
 from analysis.verdicts.decision import TOO_FEW_USERS
 from api.overview_memory import Overviews
 from delivery.watch.today import BAD, Today
@@ -111,9 +111,9 @@ def glance(
     now = clock.now()
     counts = repository.count_by_status(session)
     live = repository.newest_experiments(session, limit=MOST_LIVE, statuses=LIVE)
-    shown = _cards(session, live, now=now)
+    shown = _cards(session, live, now=now, after=old_after(clock))
     seen = overviews.glance(session, clock, settings=settings)
-    found = [*_of_delivery(seen), *_of_facts(facts, now), *_of_rules(session)]
+    found = [*_of_delivery(seen), *_of_facts(facts, clock), *_of_rules(session)]
     found += [alert for card in shown for alert in _of_experiment(card)]
     found.sort(key=lambda alert: alert.kind in AMBER)
     return Glance(
@@ -140,15 +140,17 @@ def list_cards(
     rows = repository.newest_experiments(
         session, before_id=before_id, limit=limit, statuses=(status,) if status else (), search=search
     )
-    return _cards(session, rows, now=clock.now()), repository.count_by_status(session, search=search)
+    return _cards(session, rows, now=clock.now(), after=old_after(clock)), repository.count_by_status(
+        session, search=search
+    )
 
 
-def _cards(session: Session, rows: Sequence[Experiment], *, now: datetime) -> list[Card]:
+def _cards(session: Session, rows: Sequence[Experiment], *, now: datetime, after: timedelta) -> list[Card]:
     started = [row.id for row in rows if row.id is not None and row.started_at]
     digests, walked = newest_digests(session, started), progress_of(session, started)
     found = [(row, digests.get(row.id or 0), walked.get(row.id or 0)) for row in rows]
     return [
-        Card(experiment=row, newest=newest, old=is_old(row, progress, newest, now=now))
+        Card(experiment=row, newest=newest, old=is_old(row, progress, newest, now=now, after=after))
         for row, newest, progress in found
     ]
 
@@ -202,9 +204,9 @@ def _of_delivery(seen: Today) -> Iterator[Alert]:
         yield Alert(kind=AlertKind.QUALITY_RED if seen.quality == "RED" else AlertKind.QUALITY_YELLOW)
 
 
-def _of_facts(facts: FactsEngine | None, now: datetime) -> Iterator[Alert]:
+def _of_facts(facts: FactsEngine | None, clock: Clock) -> Iterator[Alert]:
     copied = copied_by(facts)
-    if copied is not None and copy_is_old(copied.until, now=now):
+    if copied is not None and copy_is_old(copied.until, now=clock.now(), after=old_after(clock)):
         yield Alert(kind=AlertKind.FACTS_OLD, at=copied.until)
 
 

@@ -9,12 +9,15 @@ from sqlmodel import Session
 
 from analysis.reports import repository
 from analysis.reports.service import LOOK_EVERY, is_due
+from experiments.clock import Clock, passing_in
 from experiments.models import Experiment
 from experiments.vocabulary import MetricRole
 from targeting.models import Enrolment
 
 OLD: Final = 2 * LOOK_EVERY
 """A report that is due and older than this should have been followed by another: whoever makes them does not run."""
+MAKING_SECONDS: Final = 60.0
+"""Of the machine's own time. Reports are made by a machine, so on a hurried clock one may well be older than `OLD`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +44,26 @@ def progress_of(session: Session, experiment_ids: Collection[int]) -> dict[int, 
     return repository.enrolments_of(session, experiment_ids) if experiment_ids else {}
 
 
+def old_after(clock: Clock) -> timedelta:
+    """How old a report may be: `OLD`, but no less than what passes in `MAKING_SECONDS`."""
+    return max(OLD, passing_in(clock, MAKING_SECONDS))
+
+
 def is_old(
-    experiment: Experiment, progress: Enrolment | None, newest: Digest | None, *, now: datetime
+    experiment: Experiment,
+    progress: Enrolment | None,
+    newest: Digest | None,
+    *,
+    now: datetime,
+    after: timedelta,
 ) -> bool:
-    """Whether another report should have been made of a started experiment by now."""
-    if experiment.started_at is None or now - experiment.started_at < OLD:
+    """Whether another report should have been made of a started experiment by now, when none may be older than `after`."""
+    if experiment.started_at is None or now - experiment.started_at < after:
         return False
-    return is_due(experiment, progress, last=newest.as_of if newest else None, now=now, every=OLD)
+    return is_due(experiment, progress, last=newest.as_of if newest else None, now=now, every=after)
 
 
-def copy_is_old(until: datetime | None, *, now: datetime, after: timedelta = OLD) -> bool:
+def copy_is_old(until: datetime | None, *, now: datetime, after: timedelta) -> bool:
     """Whether a copy of the facts lacks what happened since long ago, or everything."""
     return until is None or now - until > after
 

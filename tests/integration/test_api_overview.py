@@ -12,6 +12,8 @@ from sqlmodel import Session, select
 from analysis.reports.models import StoredReport
 from analysis.reports.service import refresh_report
 from analysis.warehouse.tables import Copied
+from api.overview_memory import Overviews
+from api.overviewing import AlertKind, glance
 from api.wiring import Wiring
 from delivery.fuses import breakers
 from delivery.fuses.breakers import Kind
@@ -19,7 +21,7 @@ from delivery.models import Balance, Message, NumberState
 from delivery.planning import planner
 from delivery.sending import workers
 from experiments import service
-from experiments.clock import SteppedClock
+from experiments.clock import ScaledClock, SteppedClock, SystemClock
 from experiments.database import Database
 from experiments.repository import get_experiment
 from experiments.stopped_arms import stop_arm
@@ -190,6 +192,26 @@ def test_an_experiment_that_will_never_decide_is_told_of(
     assert f"has {fewest} users; a decision needs 100 in every arm" in alert["detail"]
     assert writer.post("/v1/experiments/spring/stop").is_success
     assert "too_few_users" not in kinds(writer)
+
+
+def test_on_a_hurried_clock_reports_have_a_minute_of_the_machine(
+    writer: TestClient, wiring: Wiring, clock: SteppedClock
+) -> None:
+    key = looked_at(wiring.database, clock, users=150)
+    look_often(wiring.database, clock, key, looks=2, every=2 * DAY)
+
+    def kinds_after(minutes: float, *, factor: float) -> list[AlertKind]:
+        hurried = ScaledClock(clock.now(), factor, SystemClock().now().timestamp() - minutes * 60)
+        with wiring.database.snapshot() as session:
+            found = glance(session, hurried, settings=wiring.settings, overviews=Overviews())
+        return [each.kind for each in found.alerts]
+
+    # Two weeks in five minutes: half a minute is a day and more.
+    assert kinds_after(0.5, factor=4032) == []
+    assert kinds_after(1.5, factor=4032) == [AlertKind.REPORT_OLD]
+    # At the machine's own speed two hours count, as ever.
+    assert kinds_after(119, factor=1) == []
+    assert kinds_after(121, factor=1) == [AlertKind.REPORT_OLD]
 
 
 def test_what_stands_in_the_way_of_sending_is_an_alert(
