@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 from dashboard.calls.lists import page_of
 from dashboard.client import ApiError, Client
+from dashboard.values import moment
 
 Document = Mapping[str, Any]
 PAGE: Final = 20
@@ -22,7 +24,7 @@ class Draft:
     document: Document
     revision: int
     updated_by: str = ""
-    updated_at: str = ""
+    updated_at: datetime | None = None
 
 
 def drafts(client: Client, *, search: str = "", cursor: str = "") -> tuple[list[Document], str | None]:
@@ -37,7 +39,7 @@ def draft(client: Client, key: str) -> Draft:
     document, revision = found.get("document"), found.get("revision")
     if not isinstance(document, Mapping) or not isinstance(revision, int):
         raise client.unreadable(path)
-    return Draft(key, document, revision, str(found.get("updated_by")), str(found.get("updated_at")))
+    return Draft(key, document, revision, str(found.get("updated_by")), moment(found.get("updated_at")))
 
 
 def save_draft(client: Client, key: str, document: Document, *, revision: int | None) -> Draft:
@@ -50,7 +52,7 @@ def save_draft(client: Client, key: str, document: Document, *, revision: int | 
         document,
         int(saved.get("revision") or 0),
         str(saved.get("updated_by")),
-        str(saved.get("updated_at")),
+        moment(saved.get("updated_at")),
     )
 
 

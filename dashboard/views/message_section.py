@@ -29,6 +29,7 @@ def show(experiment: Experiment, report: Report) -> None:
     else:
         streamlit.altair_chart(chart, width="stretch", alt=say("result.messages.chart_alt"))
     streamlit.table(rows, border="horizontal", hide_index=True, alt=say("result.messages.alt"))
+    streamlit.caption(_counted(experiment, report))
     if heard is None:
         return
     outbox, enrolled = heard
@@ -37,6 +38,13 @@ def show(experiment: Experiment, report: Report) -> None:
     for words in (_outbox_words(outbox), _enrolment_words(enrolled)):
         if words:
             streamlit.caption(formats.plain(words))
+
+
+def _counted(experiment: Experiment, report: Report) -> str:
+    when = formats.moment(report.as_of)
+    if not experiment.is_live:
+        return say("result.messages.counted", when=when)
+    return say("result.messages.counted_live", when=when, button=say("result.look_again"))
 
 
 def _funnel_row(arm: Arm, report: Report, *, silent: bool) -> dict[str, str]:

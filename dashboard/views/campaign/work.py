@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import streamlit
 
-from dashboard import viewer
 from dashboard.calls import campaigns
 from dashboard.calls.campaigns import Draft
 from dashboard.campaign import documents, metrics
@@ -27,7 +26,7 @@ STEP: Final = "step"
 class Work:
     """`key`: of the draft that is saved. `saved`: the document as it was last saved or stored, `revision` of that draft (0: none).
 
-    `stored_as`: the experiment, not yet started, that it was stored as, and `stored` its document then. `generations` counts
+    `saved_at`: when, as the API says. `stored_as`: the experiment, not yet started, that it was stored as, and `stored` its document then. `generations` counts
     how often what is below a place was replaced, so that no widget shows what belongs to another row. `drawn` are the keys of
     the widgets that a browser may have drawn: of the last run that came to its end, and of those since that were cut short.
     `suggested` are texts that the form has filled in by itself, by widget. `mistakes` are the API's, of its last look.
@@ -89,7 +88,7 @@ def current(client: Client) -> Work | None:
     except ApiError as error:
         states.show_error(error)
         return None
-    if work.saved_at is not None or work.stored_as:
+    if work.revision or work.stored_as:
         streamlit.query_params["draft"] = work.key
     streamlit.session_state[_WORK] = work
     return work
@@ -118,7 +117,7 @@ def save(client: Client, work: Work, *, over: bool = False) -> None:
         else:
             work.not_saved = str(error)
         return
-    work.saved, work.revision, work.saved_at = work.document, kept.revision, viewer.now()
+    work.saved, work.revision, work.saved_at = work.document, kept.revision, kept.updated_at
     work.conflict = work.not_saved = None
     streamlit.query_params["draft"] = work.key
 
@@ -183,7 +182,7 @@ def _opened(client: Client, key: str) -> Work:
         revision=draft.revision if draft else 0,
         stored_as=key if stored is not None else None,
         stored=stored,
-        saved_at=viewer.now(),
+        saved_at=draft.updated_at if draft else None,
     )
 
 

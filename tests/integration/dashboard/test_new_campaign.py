@@ -1,12 +1,13 @@
 """The wizard against the API itself: from an empty form to a campaign that runs, and everything that can go wrong on the way."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import formats
 from tests.integration.dashboard.browsing import open_page, press, seen, widget
 from tests.integration.dashboard.conftest import Live
 from tests.integration.people import add_people, campaign
@@ -150,12 +151,17 @@ def test_what_is_typed_is_there_in_another_session(world: Live, open_dashboard: 
     fill(first, "text_input", "name", "Half done")
     go(first, "metrics")
     fill(first, "number_input", "metrics[1].margin", 0.4)
+    # The API's time, not that of the machine on which the page is made.
+    saved = f"Saved as a draft {formats.moment(world.clock.now())}"
+    assert saved in seen(first)
+    world.clock.advance(timedelta(hours=3))
     [draft] = kept(world)
     assert (draft["name"], draft["updated_by"].split(":")[1]) == ("Half done", "write key")
     assert first.query_params["draft"] == draft["key"]
 
     second = open_page(open_dashboard("admin"), "new_campaign", draft=draft["key"], step="metrics")
     assert field(second, "number_input", "metrics[1].margin").value == 0.4
+    assert saved in seen(second)
     fill(second, "number_input", "metrics[1].margin", 0.5)
     fill(first, "number_input", "metrics[1].margin", 0.6)
     assert "key:admin key:" in seen(first)
