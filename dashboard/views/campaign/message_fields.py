@@ -225,6 +225,7 @@ def _show_without_registry(form: Form) -> None:
             form.put(lines or None, "parameters")
         for line in lines:
             _warn_of_braces(line)
+        streamlit.caption(say("new_campaign.parameter_names"))
         form.tell("parameters")
     form.text(("link",), "link")
     for name in ("header", "buttons"):
