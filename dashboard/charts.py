@@ -148,8 +148,9 @@ def _effect_row(effect: Effect, metric: Metric, scale: Scale) -> dict[str, Any] 
     shown = (
         formats.difference(interval, metric.kind) if scale == "absolute" else formats.scaled(interval, 100)
     )
+    # The axis names the unit: beside each number it would want more room than a narrow screen has.
     text = (
-        formats.difference_text(interval, metric.kind)
+        formats.number(shown.estimate, formats.decimals_of(shown), sign=True)
         if scale == "absolute"
         else formats.relative_text(interval)
     )
@@ -198,6 +199,6 @@ def _domain(rows: Sequence[dict[str, Any]], *marks: float) -> list[float]:
     low = min(0.0, *marks, *(row["lower"] for row in rows))
     high = max(0.0, *marks, *(row["upper"] for row in rows))
     room = (high - low) or 1.0
-    left = 0.3 if any(row["side"] == "left" for row in rows) else 0.08
-    right = 0.3 if any(row["side"] == "right" for row in rows) else 0.08
+    left = 0.4 if any(row["side"] == "left" for row in rows) else 0.08
+    right = 0.4 if any(row["side"] == "right" for row in rows) else 0.08
     return [low - left * room, high + right * room]

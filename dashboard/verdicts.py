@@ -181,9 +181,11 @@ def health_words(check: HealthCheck) -> str:
     if check.ok is None:
         because = check.detail.removeprefix("cannot tell: ") or say("verdicts.health.too_few")
         return say("verdicts.health.unknown_because", reason=because)
-    if check.ok:
-        return say("verdicts.health.split_ok")
-    return say("verdicts.health.split_broken" if check.blocking else "verdicts.health.split_later")
+    if check.blocking or check.stage not in STAGES[1:]:
+        return say("verdicts.health.split_ok" if check.ok else "verdicts.health.split_broken")
+    # Whether a message is read or clicked is for the message itself to bring about.
+    kind = "of_messages" if check.stage in STAGES[3:] else "of_delivery"
+    return say(f"verdicts.health.{kind}_{'ok' if check.ok else 'differs'}")
 
 
 def alarm(report: Report) -> str | None:

@@ -15,6 +15,7 @@ from analysis.stats.difference import Interval, linearise_ratio
 from analysis.stats.errors import InsufficientData
 from analysis.stats.multiplicity import agreeing_alpha, benjamini_hochberg, holm
 from analysis.stats.quantiles import Quantile
+from analysis.stats.reasons import Reason, words
 from analysis.stats.sequential import Rule
 from analysis.verdicts.by_epoch import about_the_estimates, compare_by_epoch, mean_over_epochs
 from analysis.verdicts.compare import Comparison, Look, compare, dominated_by_one_user
@@ -51,7 +52,7 @@ def findings_of(
         ]
     for row in rows:
         said += [
-            f"{row.spec.key}, {row.variant} against {control.variant}: {reason}"
+            f"{row.spec.key}, {row.variant} against {control.variant}: {_of_whom(reason, row.variant, control, arms)}"
             for reason in row.comparison.reasons
         ]
     if look.by_epoch:
@@ -82,6 +83,14 @@ def compared(
     if look.by_epoch:
         return compare_by_epoch(spec, control, treatment, look=look)
     return compare(spec, control, treatment, look=look, share=share)
+
+
+def _of_whom(reason: str, variant: str, control: ArmFacts, arms: Sequence[ArmFacts]) -> str:
+    """The reason; an arm without users in this metric may well have users, whose window is open."""
+    pair = [control, *(arm for arm in arms if arm.variant == variant)]
+    if reason == words(Reason.NO_USERS) and all(arm.assigned > 0 for arm in pair):
+        return "an arm has no users yet whose window has closed"
+    return reason
 
 
 def _adjusted(rows: Sequence[Row]) -> list[float | None]:

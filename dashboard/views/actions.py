@@ -1,15 +1,17 @@
 """Start, pause, resume, stop, ship: each asks once more before it acts."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import streamlit
 
-from dashboard import formats
+from dashboard import formats, values
 from dashboard.calls import moves as calls
+from dashboard.calls.experiment import enrolment
 from dashboard.client import Client
 from dashboard.documents import Experiment, Report
 from dashboard.texts import say
-from dashboard.views import acting
+from dashboard.views import acting, states
 
 MOVES: Final[dict[str, tuple[str, ...]]] = {
     "draft": ("start",),
@@ -23,6 +25,8 @@ ICONS: Final = {
     "stop": ":material/stop:",
     "ship": ":material/rocket_launch:",
 }
+LET_IN: Final = ("coverage", "wave")
+"""Why somebody has no variant yet who gets the one that is shipped."""
 
 
 def moves_of(experiment: Experiment) -> tuple[str, ...]:
@@ -68,6 +72,11 @@ def _answers(move: str) -> tuple[bool, bool]:
 
 
 def _show_shipping(client: Client, experiment: Experiment, report: Report | None) -> None:
+    reach = states.fetched(
+        f"reach:{experiment.key}", lambda: enrolment(client, experiment.key), is_part=True
+    )
+    if reach is not None and values.counts(reach).get("assigned"):
+        streamlit.markdown(_reach_words(reach))
     variants = [str(item.get("key")) for item in experiment.variants]
     winner = report.decision.variant if report is not None and report.decision.action == "ship" else None
     with streamlit.container(border=True):
@@ -102,6 +111,17 @@ def _show_shipping(client: Client, experiment: Experiment, report: Report | None
         lambda: calls.ship(client, experiment.key, variant=variant, force=force, reason=reason.strip()),
         done=say("actions.ship.done", variant=variant),
     )
+
+
+def _reach_words(enrolled: Mapping[str, Any]) -> str:
+    """How many have a variant already, and how many of those who were looked at get the one that is shipped."""
+    excluded = values.counts(enrolled.get("excluded"))
+    words = say(
+        "actions.ship.reach",
+        assigned=formats.count(values.counts(enrolled).get("assigned", 0)),
+        rest=formats.count(sum(excluded.get(reason, 0) for reason in LET_IN)),
+    )
+    return words if enrolled.get("finished_at") else f"{words} {say('actions.ship.more_to_come')}"
 
 
 def _asked(experiment: Experiment) -> str:

@@ -113,12 +113,17 @@ def _show_actions(client: Client, file: File, mapping: Mapping[str, Any], *, sou
     question = f"import:{about}"
     if asks:
         asking.ask(question)
-    _show_tried(about, mapping)
-    if streamlit.session_state.get(f"asked:{question}") and _confirmed(file, mapping, question):
+    tried = _tried(about, mapping)
+    # Right below the button: below what a try tells, it would be out of sight.
+    if streamlit.session_state.get(f"asked:{question}") and _confirmed(file, mapping, question, tried):
         _begin(client, file, mapping, source=source, about=about)
+    if tried is not None:
+        _show_rehearsal(tried)
+    elif streamlit.session_state.get(_TRIED, ("",))[0] == about:
+        streamlit.caption(say("import_upload.changed"))
 
 
-def _confirmed(file: File, mapping: Mapping[str, Any], question: str) -> bool:
+def _confirmed(file: File, mapping: Mapping[str, Any], question: str, tried: Rehearsal | None) -> bool:
     lines = file.lines
     rows = (
         say("import_upload.all_rows")
@@ -128,6 +133,12 @@ def _confirmed(file: File, mapping: Mapping[str, Any], question: str) -> bool:
     consent = ", ".join(told("common.category", name) for name in mapping.get("consent", {}))
     agree = say("import_upload.agree", categories=consent) if consent else say("import_upload.agree_none")
     words = say("import_upload.question", rows=rows, file=formats.plain(file.name), agree=agree)
+    if tried is not None and tried.whole:
+        counts = {name: tried.counts.get(name, 0) for name in ("rows", "rejected")}
+        passed = formats.count(counts["rows"] - counts["rejected"])
+        words += " " + say(
+            "import_upload.passed", passed=passed, **{name: formats.count(n) for name, n in counts.items()}
+        )
     return asking.confirmed(question, words, yes=say("import_upload.yes"), act=lambda: "", area="import")
 
 
@@ -168,14 +179,13 @@ def _refused(error: ApiError, about: str, mapping: Mapping[str, Any]) -> None:
     streamlit.error(formats.plain(str(error)), icon=":material/block:")
 
 
-def _show_tried(about: str, mapping: Mapping[str, Any]) -> None:
+def _tried(about: str, mapping: Mapping[str, Any]) -> Rehearsal | None:
+    """What the last try of this very file said, with the columns as they are mapped now."""
     held = streamlit.session_state.get(_TRIED)
-    if held is None or held[0] != about:
-        return
-    if held[1] != mapping:
-        streamlit.caption(say("import_upload.changed"))
-        return
-    _show_rehearsal(held[2])
+    if held is None or held[0] != about or held[1] != mapping:
+        return None
+    found: Rehearsal = held[2]
+    return found
 
 
 def _show_rehearsal(found: Rehearsal) -> None:
@@ -187,7 +197,7 @@ def _show_rehearsal(found: Rehearsal) -> None:
                 words,
                 **{
                     name: formats.count(found.counts.get(name, 0))
-                    for name in ("rows", "created", "updated", "unchanged", "rejected")
+                    for name in ("rows", "created", "updated", "unchanged", "merged_duplicates", "rejected")
                 },
             )
         )

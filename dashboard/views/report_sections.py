@@ -41,7 +41,11 @@ def show_health(report: Report) -> None:
         }
         for check in report.health
     ]
-    streamlit.table(rows, border="horizontal", hide_index=True, alt=say("result.health.alt"))
+    # By this name the page's style (`frame.py`) gives columns of words room on a narrow screen.
+    with streamlit.container(key="health"):
+        streamlit.table(rows, border="horizontal", hide_index=True, alt=say("result.health.alt"))
+    if any(check.check == "srm" for check in report.health):
+        streamlit.caption(say("result.health.bar_fixed" if report.method == "fixed" else "result.health.bar"))
 
 
 def show_arms(report: Report) -> None:

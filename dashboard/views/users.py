@@ -14,7 +14,9 @@ from dashboard.views.listing import show_cells
 from dashboard.views.user_words import phone_words
 
 PAGE: Final = "views/users.py"
-WIDTHS: Final = (3, 2, 2, 3, 2.4)
+WIDTHS: Final = (3, 2, 2.3, 2.7, 2.4)
+# Where a name such as America/Sao_Paulo may be parted: behind the slash.
+MAY_PART: Final = "\N{ZERO WIDTH SPACE}"
 
 
 def show() -> None:
@@ -81,7 +83,7 @@ def _show_row(item: User) -> None:
         agreed = [told("common.category", name) for name, granted, _ in item.consents if granted]
         cells = (
             (phone, "phone", formats.plain(phone_words(item))),
-            (zone, "zone", formats.plain(item.time_zone) or formats.UNKNOWN),
+            (zone, "zone", formats.plain(item.time_zone).replace("/", f"/{MAY_PART}") or formats.UNKNOWN),
             (consent, "consent", formats.plain(", ".join(agreed)) or f":gray[{say('users.no_consent')}]"),
             (seen, "seen", formats.plain(formats.moment(item.last_seen_at))),
         )

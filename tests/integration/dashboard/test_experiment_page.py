@@ -215,8 +215,15 @@ def test_coverage_is_raised(looked: Live, open_dashboard: Open) -> None:
 
 
 def test_a_winner_by_force_needs_a_reason_and_is_shipped(looked: Live, open_dashboard: Open) -> None:
+    counts = {"assigned": 450, "excluded": {"coverage": 431, "consent": 40}}
+    with looked.wiring.database.transaction() as session:
+        started = {"started_at": looked.clock.now(), "finished_at": looked.clock.now()}
+        session.add(Enrolment(experiment_id=state(looked).id, last_user_pk=921, counts=counts, **started))
     app = press(show(open_dashboard("write"), "result"), "Ship")
-    assert "The rest of the audience and everybody who comes gets it" in seen(app)
+    page = seen(app)
+    assert "The rest of the audience and everybody who comes gets it" in page
+    assert "So far **450** users were drawn and keep their variant. **431** have none" in page
+    assert "more may come" not in page
     app.selectbox(key="ship_variant:spring").set_value("reminder")
     app.checkbox(key="ship_force:spring").check()
     press(app, "Yes, ship it")

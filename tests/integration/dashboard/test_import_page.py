@@ -73,7 +73,7 @@ def test_a_file_is_mapped_tried_and_brought_in(live: Live, open_dashboard: Open)
     widget(app, "selectbox", "Type").set_value("number").run()
     widget(app, "text_input", "Decimal sign").set_value(",")
     page = seen(press(app, "Try it"))
-    assert "Of 4 rows: 2 new, 0 changed, 0 unchanged, 2 rejected. Nothing was stored." in page
+    assert "Of 4 rows: 2 new, 0 changed, 0 unchanged, 0 duplicates merged into others, 2 rejected." in page
     assert "phone: +12025550102; Marketing: no; Ort = Bonn; revenue = 99" in page
     assert "Consent: 1 given, 1 refused" in page
     assert live.call("GET", "/v1/users")["items"] == []
@@ -84,7 +84,13 @@ def test_a_file_is_mapped_tried_and_brought_in(live: Live, open_dashboard: Open)
     source = widget(app, "text_input", "Where such files come from")
     source.set_value("CRM of Delft").run()
     press(app, "Bring them in")
-    assert "About 4 rows of crm.csv come in." in seen(app)
+    page = seen(app)
+    assert "About 4 rows of crm.csv are read, and those that are in order come in." in page
+    assert "The try let 2 of 4 rows through, and rejected 2." in page
+    # What a try tells is long: the question stands above it, right below the button.
+    order = [item.value for item in app.main if item.type in {"warning", "subheader"}]
+    asked = next(i for i, words in enumerate(order) if "crm.csv are read" in words)
+    assert asked < order.index("What would come of it")
     assert "Who has a yes counts as agreed to: Marketing." in seen(app)
     press(app, "Yes, bring them in")
     page = until_ended(app, live)

@@ -100,6 +100,14 @@ def test_more_users_than_planned_is_said():
     assert any("as planned" in warning for warning in made.warnings)
 
 
+def test_an_arm_whose_windows_are_all_open_is_not_said_to_be_empty():
+    arms = [replace(each, assigned=22, mature=0, aggregates=visits(0, 0)) for each in two(100, 150)]
+    told = [warning for warning in report(arms).warnings if "b against a" in warning]
+    assert told == ["visit, b against a: an arm has no users yet whose window has closed"]
+    nobody = [replace(each, assigned=0) for each in arms]
+    assert "visit, b against a: an arm has no users" in report(nobody).warnings
+
+
 def test_immature_users_are_counted():
     arms = [replace(each, assigned=1300) for each in two(100, 150)]
     made = report(arms)

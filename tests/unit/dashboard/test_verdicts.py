@@ -144,3 +144,18 @@ def test_a_clear_effect_of_an_amount_may_be_hardly_believed_yet(
     report = read_report(document, design=DESIGN)
     chosen = report.metrics[metric]
     assert verdicts.doubted(chosen.effects[0], chosen) is doubted
+
+
+@pytest.mark.parametrize(
+    ("stage", "ok", "words"),
+    [
+        ("assigned", True, "the arms are as large as planned"),
+        ("delivered", True, "as many users of each arm got this far as its size lets expect"),
+        ("delivered", False, "news about delivery"),
+        ("clicked", True, "would be an effect of the messages, not a fault of the split"),
+        ("read", False, "an effect of the messages, not a fault of the split"),
+    ],
+)
+def test_what_the_check_of_a_stage_compares_is_said(stage: str, ok: bool, words: str) -> None:
+    (check,) = report_with(health=[samples.srm(stage, ok=ok)]).health
+    assert words in verdicts.health_words(check)
