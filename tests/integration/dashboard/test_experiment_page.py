@@ -15,6 +15,7 @@ from api import jobs
 from experiments.audit import AuditEntry
 from experiments.repository import current_epoch, get_experiment
 from experiments.stopped_arms import stop_arm
+from targeting.models import Enrolment
 from tests.integration import bandit_world
 from tests.integration.dashboard.browsing import labels, open_page, press, seen, widget
 from tests.integration.dashboard.conftest import Live

@@ -162,7 +162,7 @@ def test_the_result_has_every_number_as_text(signed_in: AppTest) -> None:
         "1,090 at the cap, 206 no consent",
         "the arms are as large as planned",  # health
         "the e-value reaches 1,000, however often",
-        "the arms part company at this stage: news about delivery, not about the effect",
+        "the arms got this far at different rates: an effect of the messages, not a fault of the split",
         "Not (yet) sent: 40 waiting, 12 failed. Every planned message is accounted for.",
         "opted_out: no relative effect, because silence is within 3 standard errors of 0",  # a warning
     ):
