@@ -72,9 +72,7 @@ def _answers(move: str) -> tuple[bool, bool]:
 
 
 def _show_shipping(client: Client, experiment: Experiment, report: Report | None) -> None:
-    reach = states.fetched(
-        f"reach:{experiment.key}", lambda: enrolment(client, experiment.key), is_part=True
-    )
+    reach = states.fetched(f"reach:{experiment.key}", lambda: enrolment(client, experiment.key), is_part=True)
     if reach is not None and values.counts(reach).get("assigned"):
         streamlit.markdown(_reach_words(reach))
     variants = [str(item.get("key")) for item in experiment.variants]

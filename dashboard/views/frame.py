@@ -12,6 +12,7 @@ STYLE: Final = """<style>
    the caption of an answer, would be too pale in this blue. */
 [data-testid="stButtonGroup"] [data-selected="true"] p {color: light-dark(#005A8C, #8FD0F5)}
 /* Of a table that is too wide for the screen each column would be a letter wide: sentences are to be read, and the table scrolls. */
+.st-key-health :is(td, th) {min-width: 5rem}
 .st-key-health :is(td, th):is(:nth-child(4), :nth-child(6)) {min-width: 13rem}
 [data-testid="stCode"] .token {color: inherit !important}
 </style>"""
