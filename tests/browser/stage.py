@@ -16,7 +16,7 @@ import yaml
 from api import security
 from api.demo.people import write_people
 from api.demo.rehearsal import Rehearsal, free_port
-from api.demo.show import BEHAVIOUR, DAYS, start_dashboard, world_file
+from api.demo.show import BEHAVIOUR, DAYS, TEXTS, start_dashboard, world_file
 from experiments.vocabulary import Scope
 
 CAMPAIGN: Final = "spring-wakeup"
@@ -73,7 +73,7 @@ def people_of(stage: Stage, count: int, *, behaviour: Mapping[str, Any] = BEHAVI
     """A CSV of made-up people, whom the simulated WhatsApp knows as well."""
     crm = stage.folder / "people.csv"
     write_people(crm, count, now=stage.rehearsal.clock.now(), rng=np.random.default_rng(7))
-    stage.rehearsal.load_world(people_path=world_file(crm), behaviour=behaviour)
+    stage.rehearsal.load_world(people_path=world_file(crm), behaviour=behaviour, texts=TEXTS)
     return crm
 
 
