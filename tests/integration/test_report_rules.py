@@ -82,7 +82,7 @@ def test_a_campaign_that_is_stopped_early_stays_too_short(database: Database, cl
     assert decided(database, clock) == ("inconclusive", "minimum_weeks")
 
 
-@pytest.mark.parametrize(("least", "rule"), [(900, "winner"), (1500, "minimum_users")])
+@pytest.mark.parametrize(("least", "rule"), [(900, "winner"), (1500, "too_few_users")])
 def test_the_plan_says_how_many_users_an_arm_needs(
     database: Database, clock: SteppedClock, least: int, rule: str
 ) -> None:

@@ -255,7 +255,7 @@ def test_over_http(writer: TestClient, wiring: Wiring, clock: SteppedClock) -> N
 def test_what_a_user_is_instead_is_told_without_numbers(
     writer: TestClient, wiring: Wiring, clock: SteppedClock
 ) -> None:
-    audience = {"condition": {"mobile": {"$exists": False}, "number": {"$in": [5, 7]}}}
+    audience = {"condition": {"$and": [{"mobile": {"$exists": False}}, {"number": {"$in": [5, 7]}}]}}
     with wiring.database.transaction() as session:
         add_people(session, clock, range(5, 7), attributes={"mobile": "+1 202 555 0101"})
         add_people(session, clock, [7])

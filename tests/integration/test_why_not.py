@@ -43,10 +43,13 @@ def test_the_clauses_that_fail_are_named_in_english(people: Database, clock: Ste
     assert "number" in low.because
     assert "plan" in low.because
     assert "country" not in low.because
-    assert low.because == (
-        "Left out, because they are not in the audience, which asks: number is more than 10; and plan is pro. "
-        "For this user none of that holds (number is 3, plan is unknown)."
-    )
+    # The databases keep the clauses of a condition in orders of their own.
+    parts = ["number is more than 10", "plan is pro"], ["number is 3", "plan is unknown"]
+    assert low.because in [
+        f"Left out, because they are not in the audience, which asks: {'; and '.join(asks)}. "
+        f"For this user none of that holds ({', '.join(own)})."
+        for asks, own in (parts, tuple(part[::-1] for part in parts))
+    ]
     assert (low.next_at, low.assignment) == (None, None)
     assert ask(people, clock, 25).assignment is not None
 
