@@ -80,15 +80,13 @@ def is_known(engine: FactsEngine, *, experiment_id: int, by: By, as_of: datetime
     """Whether any user of the experiment has the attribute as a text, a number or a truth value; true while there are none."""
     if by.attribute is None:
         return True
-    query: Any = (
-        select(
-            func.count().label("users"), func.count(WordIn(USERS.c.attributes, by.attribute)).label("told")
-        )
-        .select_from(ASSIGNMENTS.join(USERS, USERS.c.id == ASSIGNMENTS.c.user_pk))
-        .where(*is_mature(experiment_id, timedelta(0), as_of=as_of))
-    )
-    (row,) = engine.fetch(query)
-    return bool(row["told"]) or not row["users"]
+    # Looked for one by one, so that an attribute that many have is found at once.
+    known = select(literal(1).label("found")).where(WordIn(USERS.c.attributes, by.attribute).is_not(None))
+    people = ASSIGNMENTS.join(USERS, USERS.c.id == ASSIGNMENTS.c.user_pk)
+    mature = is_mature(experiment_id, timedelta(0), as_of=as_of)
+    if engine.fetch(known.select_from(people).where(*mature).limit(1)):
+        return True
+    return not engine.fetch(select(literal(1).label("found")).select_from(people).where(*mature).limit(1))
 
 
 def sliced_query(experiment_id: int, group: MetricGroup, slicing: Slicing, *, as_of: datetime) -> Select[Any]:
