@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Locator, Page, ViewportSize, exp
 from dashboard.pages import ADDRESSES
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
-PATIENCE: Final = 30_000
+PATIENCE: Final = 60_000
 """Milliseconds. A busy machine takes long; what never comes ends the test all the same."""
 BEGINS: Final = 3_000
 """Milliseconds in which a page begins to answer."""
