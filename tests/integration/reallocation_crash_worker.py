@@ -4,10 +4,8 @@ Line: {"database": URL, "now": ISO time, "die": [point, n]}: at the n-th stateme
 the exit status of the process.
 """
 
-import json
 import os
 import signal
-import sys
 from collections import Counter
 from datetime import datetime
 from typing import Any
@@ -17,6 +15,7 @@ from sqlalchemy import event
 from analysis.bandits.reallocation import reallocate_tick
 from experiments.clock import SteppedClock
 from experiments.database import Database
+from tests.integration.forking import fork_each_line
 
 POINTS = {"statement": "before_cursor_execute", "commit": "commit"}
 
@@ -41,14 +40,5 @@ def _run(order: dict[str, Any]) -> None:
     database.dispose()
 
 
-def main() -> None:
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            _run(json.loads(line))
-            os._exit(0)
-        print(os.waitpid(pid, 0)[1], flush=True)  # noqa: T201
-
-
 if __name__ == "__main__":
-    main()
+    fork_each_line(_run)

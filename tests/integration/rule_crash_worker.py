@@ -5,10 +5,8 @@ the n-th `statement`, the n-th `commit` (just before it) or the n-th connection 
 Dying is SIGKILL by its own hand. Answers with the exit status of the process.
 """
 
-import json
 import os
 import signal
-import sys
 from collections import Counter
 from datetime import datetime
 
@@ -17,6 +15,7 @@ from sqlalchemy import Engine, event
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from targeting import events
+from tests.integration.forking import fork_each_line
 from tests.integration.rule_world import ORDERED, tick
 
 EVENTS = 240
@@ -65,14 +64,5 @@ def _run(order: dict) -> None:
     database.dispose()
 
 
-def main() -> None:
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            _run(json.loads(line))
-            os._exit(0)
-        print(os.waitpid(pid, 0)[1], flush=True)  # noqa: T201
-
-
 if __name__ == "__main__":
-    main()
+    fork_each_line(_run)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from sqlmodel import select
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
 
@@ -14,6 +15,7 @@ from analysis.warehouse.export import export_facts
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid
+from targeting.models import Assignment, User
 from tests.integration.analysis_rows import DAY
 from tests.integration.segmented import COUNTRIES, World, segmented
 from tests.integration.test_report import look, start, stored, two_arms
@@ -147,3 +149,19 @@ def test_an_attribute_that_nobody_has_is_refused(database: Database, clock: Step
     segmented(database, clock, lifts=(0.0, 0.0, 0.0))
     with pytest.raises(Invalid, match=f"by: no user of this experiment has an attribute '{name}'"):
         by(database, clock, name)
+
+
+def test_an_attribute_of_those_who_come_later_is_not_known_yet(
+    database: Database, clock: SteppedClock
+) -> None:
+    segmented(database, clock, lifts=(0.0, 0.0, 0.0))
+    with database.transaction() as session:
+        assignment = session.exec(select(Assignment)).first()
+        assert assignment is not None
+        user = session.get(User, assignment.user_pk)
+        assert user is not None
+        user.attributes = user.attributes | {"county": "Kent"}
+        assignment.assigned_at = clock.now() + DAY
+    report = look(database, clock)
+    with pytest.raises(Invalid, match="no user of this experiment has an attribute 'county'"):
+        segment_report(database, report, by="county")

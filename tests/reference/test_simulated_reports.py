@@ -57,20 +57,24 @@ def facts(sums: Sums, world: int, k: int) -> ArmFacts:
     )  # fmt: skip
 
 
+def judged_by(method: Method, *, money: bool, planned: int) -> Judged:
+    return Judged(
+        method=str(method),
+        alpha=0.05,
+        expected=EXPECTED,
+        least_users=100,
+        is_share=not money,
+        planned=planned,
+    )
+
+
 @pytest.mark.parametrize(
     ("method", "money"),
     [(Method.SPENDING, False), (Method.ALWAYS_VALID, False), (Method.EXACT, False), (Method.SPENDING, True), (Method.ALWAYS_VALID, True)],
 )  # fmt: skip
 def test_world_by_world_the_report_says_the_same(method: Method, *, money: bool) -> None:
     sums = drawn(np.random.default_rng(11), money=money)
-    judged = Judged(
-        method=str(method),
-        alpha=0.05,
-        expected=EXPECTED,
-        least_users=100,
-        is_share=not money,
-        planned=EXPECTED,
-    )
+    judged = judged_by(method, money=money, planned=EXPECTED)
     said = found_by_reports(sums, judged, looks=np.tile(LOOKS, (WORLDS, 1)))
     kind = MetricKind.MEAN if money else MetricKind.PROPORTION
     plan = AnalysisPlan(
@@ -127,14 +131,7 @@ def test_where_weights_never_changed_one_epoch_is_what_the_report_compares(
     pooled = replace(sums, chances=even).together()
     by_spending = method == Method.SPENDING
     planned = EXPECTED if by_spending else 5000
-    judged = Judged(
-        method=str(method),
-        alpha=0.05,
-        expected=EXPECTED,
-        least_users=100,
-        is_share=not money,
-        planned=planned,
-    )
+    judged = judged_by(method, money=money, planned=planned)
     said = found_by_reports(pooled, judged, looks=np.tile(LOOKS, (WORLDS, 1)))
     plan = AnalysisPlan(
         method=method, alpha=0.05, planned_n=planned, information=LOOKS[-1] if by_spending else 0.0,

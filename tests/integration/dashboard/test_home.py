@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from delivery.fuses import breakers
+from delivery.models import NumberState
 from delivery.planning import planner
 from experiments import service
 from tests.integration.dashboard.browsing import open_page, press, seen, widget
@@ -77,6 +78,16 @@ def test_home_says_what_is_due_and_that_nobody_sends(live: Live, open_dashboard:
     due = {item.label: item.value for item in app.metric}["Due now"]
     assert int(due) > 0
     assert f"{due} messages are due, the first since 1 Dec 2026, 10:00 UTC" in app.error[0].value
+
+
+def test_home_says_how_many_people_whatsapp_allows(live: Live, open_dashboard: Open) -> None:
+    with live.wiring.database.transaction() as session:
+        add_people(session, live.clock, range(1, 61))
+        start_campaign(session, live.clock, campaign("spring"))
+        session.add(NumberState(number="1", unique_users=1000, unique_users_at=live.clock.now()))
+    app = open_dashboard("read")
+    assert {item.label: item.value for item in app.metric}["People in 24 hours"] == "0 of 1,000"
+    assert [item.proto.text for item in app.get("progress")] == ["0% of the limit"]
 
 
 def test_home_in_chinese(live: Live, open_dashboard: Open) -> None:

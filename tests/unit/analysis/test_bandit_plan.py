@@ -68,7 +68,7 @@ def test_the_first_decision_of_the_reports_is_told_beside_who_is_ahead() -> None
         assert each.intervals_to_report == 4
     assert not any("more users" in note for note in sure.notes)
     harm = simulated(design(arms=3), rates={"silence": 0.2, "v1": 0.02, "v2": 0.02}, intervals=6)
-    assert [each.report_keeps for each in harm.outcomes] == [1, 1, 1]
+    assert [(each.report_ships, each.report_keeps) for each in harm.outcomes] == [(0, 1)] * 3
 
 
 def test_of_two_that_beat_the_control_a_report_may_ship_the_lesser_one() -> None:
@@ -93,7 +93,16 @@ def test_reports_are_seldom_wrong_where_nothing_is_better() -> None:
     made = simulated(design(), rates={"silence": 0.05, "v1": 0.05}, intervals=10, runs=300)
     for each in made.outcomes:
         assert each.report_ships == each.report_ships_wrong <= 0.05
+        # The median of those that decide at all, which is after the first window has closed.
+        assert each.intervals_to_report is None or each.intervals_to_report >= 4
         assert each.report_ships + each.report_keeps <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
+
+
+def test_under_fixed_weights_reports_compare_all_users_at_once() -> None:
+    # Of three users an interval most have nobody in the other arm to be compared with: interval by interval 43 % are shipped.
+    made = simulated(design(), rates={"silence": 0.1, "v1": 0.3}, users_per_interval=3, intervals=80)
+    assert made.outcomes[0].policy == "fixed"
+    assert made.outcomes[0].report_ships > 0.6
 
 
 def test_an_arm_without_messages_loses_none() -> None:
