@@ -299,5 +299,8 @@ class Engine:
         if next_due is not None:
             wait = min(wait, self.clock.real_seconds(from_micros(next_due) - self.clock.now()))
         if wait > 0:
+            # Not asyncio.wait_for: until Python 3.12 it forgets that it was cancelled when what it waits for comes in the
+            # same turn of the loop, and then nobody ever ends this loop.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()

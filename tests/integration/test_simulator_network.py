@@ -1,5 +1,6 @@
 """Bad networks over real sockets: half answers, refused connections, 5xx after acceptance, scripts, webhooks in any shape."""
 
+import asyncio
 import json
 import socket
 import time
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from delivery.simulator.config import Faults, SimulatorConfig
+from delivery.simulator.engine import LINGER_SECONDS, Engine
 from delivery.simulator.fault_plan import read_fault_plan
 from delivery.simulator.profile import Telling
 from delivery.simulator.server import running
@@ -201,6 +203,18 @@ def test_a_reset_begins_the_script_anew():
             ]
             assert codes == [131016, 131016, None]
             post(simulator, "/simulator/reset")
+
+
+def test_an_engine_ends_in_the_very_turn_in_which_something_happens():
+    async def play() -> None:
+        engine = Engine(SimulatorConfig(token=TOKEN), SteppedClock(START))
+        await engine.start()
+        await asyncio.sleep(10 * LINGER_SECONDS)  # by now the pump waits for something to happen
+        engine.tell(())
+        async with asyncio.timeout(5):
+            await engine.stop()
+
+    asyncio.run(play())
 
 
 def test_ledger_pages_are_bounded():
