@@ -1,14 +1,16 @@
 """SQL of the ledger: which slots users have taken, what they did with their messages, and who waits for a slot."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    FromClause,
     bindparam,
     distinct,
+    exists,
     false,
     func,
     literal,
@@ -53,12 +55,14 @@ def _as_micros(column: ColumnElement[datetime]) -> ColumnElement[int]:
     return type_coerce(column, BigInteger)
 
 
-_COUNTS: Final = or_(
-    _USERS.c.last_inbound_at.is_(None),
-    _MESSAGES.c.slot_at < _USERS.c.last_inbound_at,
-    _as_micros(_MESSAGES.c.slot_at) >= _as_micros(_USERS.c.last_inbound_at) + _SERVICE_MICROS,
-)
-"""`tier.counts` of a message and its user."""
+def _counts(messages: FromClause) -> ColumnElement[bool]:
+    """`tier.counts` of a row of `messages` and its user."""
+    inbound = _USERS.c.last_inbound_at
+    return or_(
+        inbound.is_(None),
+        messages.c.slot_at < inbound,
+        _as_micros(messages.c.slot_at) >= _as_micros(inbound) + _SERVICE_MICROS,
+    )
 
 
 class Waiting(NamedTuple):
@@ -183,27 +187,42 @@ def people_written_to(session: Session, *, limit: int, spare: int, now: datetime
     taken = connection.execute(select(func.count()).select_from(_MESSAGES).where(recent)).scalar_one()
     if taken + spare < limit:
         return Leaving(taken, 0, ())
-    last = func.max(_MESSAGES.c.slot_at, type_=_MESSAGES.c.slot_at.type)
-    people = (
-        select(_MESSAGES.c.user_pk, last.label("last"))
-        .join(_USERS, _USERS.c.id == _MESSAGES.c.user_pk)
-        .where(
-            recent,
-            _COUNTS,
-        )
-        .group_by(_MESSAGES.c.user_pk)
-        .subquery()
-    )
-    counted = connection.execute(select(func.count()).select_from(people)).scalar_one()
+    counted = people_counted(session, now=now)
     if counted + spare < limit:
         return Leaving(counted, 0, ())
     first = max(0, limit - 1 - spare)
-    query = select(people.c.last).order_by(people.c.last.desc()).offset(first).limit(spare + 2)
-    return Leaving(counted, first, [at + TIER_WINDOW for at in connection.execute(query).scalars()])
+    return Leaving(counted, first, _leaving(session, counted, first, spare + 2, now=now))
+
+
+def _leaving(session: Session, counted: int, first: int, number: int, *, now: datetime) -> Sequence[datetime]:
+    """When the people of the ranks from `first` on stop counting, latest first; `number` of them, of `counted` in all.
+
+    Walks along the slots of the day from the end that is nearer, until it has met them: near the bound that is the end of those who
+    leave next, so that few slots are read. A slot is its person's place when it is the last of theirs that counts.
+    """
+    end = min(first + number, counted)
+    if end <= first:
+        return ()
+    own, later = _MESSAGES, _MESSAGES.alias("later")
+    follows = or_(later.c.slot_at > own.c.slot_at, later.c.id > own.c.id)
+    is_last = ~exists().where(
+        later.c.user_pk == own.c.user_pk, later.c.slot_at >= own.c.slot_at, follows, _counts(later)
+    ).correlate(own, _USERS)
+    backwards = counted - end < first
+    query = (
+        select(own.c.slot_at)
+        .join(_USERS, _USERS.c.id == own.c.user_pk)
+        .where(own.c.slot_at.is_not(None), own.c.slot_at > now - TIER_WINDOW, _counts(own), is_last)
+        .order_by(own.c.slot_at if backwards else own.c.slot_at.desc())
+        .offset(counted - end if backwards else first)
+        .limit(end - first)
+    )
+    times = [at + TIER_WINDOW for at in session.connection().execute(query).scalars()]
+    return times[::-1] if backwards else times
 
 
 def people_counted(session: Session, *, now: datetime) -> int:
-    """How many people count towards the tier now: `counted` of `people_written_to`, for those who watch.
+    """How many people count towards the tier now.
 
     Everybody with a slot is counted from an index alone, and those are taken off whose slots were all within their window:
     few have written to us in the last two days, and only these are looked at.
@@ -220,11 +239,12 @@ def people_counted(session: Session, *, now: datetime) -> int:
         .where(
             _USERS.c.last_inbound_at > now - TIER_WINDOW - SERVICE_WINDOW,
             own.exists(),
-            ~own.where(_COUNTS).exists(),
+            ~own.where(_counts(_MESSAGES)).exists(),
         )
     )
-    connection = session.connection()
-    return int(connection.execute(everybody).scalar_one() - connection.execute(exempt).scalar_one())
+    # One statement: whoever sends holds no snapshot, and a person who writes in between would be in neither number.
+    query = select(everybody.scalar_subquery() - exempt.scalar_subquery())
+    return int(session.connection().execute(query).scalar_one())
 
 
 def save_decisions(session: Session, decisions: Mapping[int, Mapping[str, Any]]) -> None:
