@@ -20,8 +20,8 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select
 from analysis.facts.engines import FactsEngine, Row
 from analysis.facts.fact_tables import ASSIGNMENTS, EVENTS, MESSAGES, micros
 from analysis.facts.facts import summary_of, summed
+from analysis.facts.metric_groups import MetricGroup
 from analysis.facts.outcome_facts import (
-    MetricGroup,
     Slicing,
     is_mature,
     moments_of,

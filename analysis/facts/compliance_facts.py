@@ -12,7 +12,8 @@ from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func
 from analysis.facts.engines import FactsEngine, Row
 from analysis.facts.fact_tables import ASSIGNMENTS, MESSAGES, micros
 from analysis.facts.facts import ExperimentFacts
-from analysis.facts.outcome_facts import MetricGroup, Slicing, group_metrics, outcomes
+from analysis.facts.metric_groups import MetricGroup, group_metrics
+from analysis.facts.outcome_facts import Slicing, outcomes
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.quantiles import Quantile
 from experiments.clock import MICROSECOND

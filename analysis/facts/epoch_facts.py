@@ -13,7 +13,8 @@ from sqlalchemy import Select
 from analysis.facts.engines import FactsEngine
 from analysis.facts.fact_tables import ASSIGNMENTS
 from analysis.facts.facts import summary_of, summed
-from analysis.facts.outcome_facts import MetricGroup, Slicing, group_metrics, outcomes
+from analysis.facts.metric_groups import MetricGroup, group_metrics
+from analysis.facts.outcome_facts import Slicing, outcomes
 from analysis.stats.aggregates import Aggregate
 from experiments.metrics import MetricDefinition
 

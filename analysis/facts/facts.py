@@ -19,7 +19,8 @@ from analysis.facts.arm_facts import ArmCounts, arms_of, arms_query, suppressed_
 from analysis.facts.engines import FactsEngine, Row
 from analysis.facts.event_facts import about_the_data, events_query, names_in
 from analysis.facts.fact_tables import ASSIGNMENTS, EVENTS, MESSAGES
-from analysis.facts.outcome_facts import MetricGroup, group_metrics, letters_of, mature_query, outcomes
+from analysis.facts.metric_groups import MetricGroup, group_metrics, letters_of
+from analysis.facts.outcome_facts import mature_query, outcomes
 from analysis.facts.property_facts import LARGEST_VALUE, LONGEST_NUMBER
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.quantiles import Quantile, ranks_of

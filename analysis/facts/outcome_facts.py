@@ -13,10 +13,9 @@ as much again as to add up the others, so at first they are only marked: `bad<i>
 columns mean nothing, and the same query is asked once more, `exact`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -38,6 +37,7 @@ from sqlalchemy import (
 )
 
 from analysis.facts.fact_tables import ASSIGNMENTS, EVENTS, MESSAGES, STAGES, micros
+from analysis.facts.metric_groups import MetricGroup
 from analysis.facts.property_facts import MARK, MarkedNumberIn, NumberIn, UnusableIn, holds
 from delivery.outbox.retry import META_CAP, NEVER_FOR_PERSON, NEVER_REASONS
 from delivery.whatsapp.error_table import OPTED_OUT, UNDELIVERABLE
@@ -56,60 +56,6 @@ LEAST_TOTAL: Final = 1e-50
 """A smaller total is none: what is divided by it could be too large for a double, which PostgreSQL takes for an error."""
 
 _BEFORE: Final = {"y": "x", "d": "q"}
-Source = tuple[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricGroup:
-    """Metrics that are computed in one pass, because they look at the same events (or at messages) in the same window."""
-
-    window: timedelta
-    metrics: tuple[tuple[str, MetricDefinition], ...]
-
-    @cached_property
-    def events(self) -> tuple[str, ...]:
-        """The names of all events that count."""
-        names = (part.event for _, metric in self.metrics for part in metric.quantities.values())
-        return tuple(dict.fromkeys(name for name in names if name is not None))
-
-    @cached_property
-    def has_messages(self) -> bool:
-        return any(part.message for _, metric in self.metrics for part in metric.quantities.values())
-
-    @cached_property
-    def longest_covariate(self) -> timedelta | None:
-        return max((metric.covariate for _, metric in self.metrics if metric.covariate), default=None)
-
-
-def group_metrics(definitions: Mapping[str, MetricDefinition]) -> list[MetricGroup]:
-    """Metrics with a source and a window in common, in the order of their first appearance.
-
-    A ratio of two events brings the metrics of both together.
-    """
-    groups: list[tuple[timedelta, set[Source], list[tuple[str, MetricDefinition]]]] = []
-    for key, metric in definitions.items():
-        sources = {_source(part) for part in metric.quantities.values()}
-        joined = [group for group in groups if group[0] == metric.window and group[1] & sources]
-        if not joined:
-            groups.append((metric.window, sources, [(key, metric)]))
-            continue
-        first, *others = joined
-        for other in others:
-            first[1].update(other[1])
-            first[2].extend(other[2])
-            groups.remove(other)
-        first[1].update(sources)
-        first[2].append((key, metric))
-    return [MetricGroup(window=window, metrics=tuple(metrics)) for window, _, metrics in groups]
-
-
-def _source(part: QuantityFields) -> Source:
-    return ("event", part.event) if part.event is not None else ("messages", "")
-
-
-def letters_of(metric: MetricDefinition) -> tuple[str, ...]:
-    """The columns of `outcomes` for a metric, in the words of `Aggregate.from_sums`: y, d of a ratio, x of a covariate."""
-    return (*metric.quantities, *(("x",) if metric.covariate is not None else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +80,14 @@ def outcomes(
     as_of: datetime,
     exact: bool = True,
     slicing: Slicing | None = None,
+    everybody: bool = True,
 ) -> CTE:
-    """The rows: variant, the columns of each metric, capped and with the covariates of ratios made, and `slice` if asked."""
-    found = _counted(experiment_id, group, as_of=as_of, exact=exact, slicing=slicing)
+    """The rows: variant, the columns of each metric, capped and with the covariates of ratios made, and `slice` if asked.
+
+    everybody: False leaves out users to whom nothing happened, all of whose columns are 0; not where a cap needs all users
+    (`MetricGroup.has_ranked_caps`).
+    """
+    found = _counted(experiment_id, group, as_of=as_of, exact=exact, slicing=slicing, is_outer=everybody)
     if not exact:
         found = _with_marks(group, found)
     return _with_ratio_covariates(group, _capped(group, found))
@@ -155,12 +106,22 @@ def mature_query(experiment_id: int, window: timedelta, *, as_of: datetime) -> S
 def is_mature(experiment_id: int, window: timedelta, *, as_of: datetime) -> Sequence[ColumnElement[bool]]:
     """That an assignment counts: of the experiment, not forced, and with its window closed."""
     a = ASSIGNMENTS.c
-    latest = to_micros(as_of) - window // MICROSECOND
-    return (a.experiment_id == experiment_id, not_(a.forced), micros(a.assigned_at) <= latest)
+    return (a.experiment_id == experiment_id, not_(a.forced), is_closed(window, as_of=as_of))
+
+
+def is_closed(window: timedelta, *, as_of: datetime) -> ColumnElement[bool]:
+    """That the window of an assignment has closed."""
+    return micros(ASSIGNMENTS.c.assigned_at) <= to_micros(as_of) - window // MICROSECOND
 
 
 def _counted(
-    experiment_id: int, group: MetricGroup, *, as_of: datetime, exact: bool, slicing: Slicing | None
+    experiment_id: int,
+    group: MetricGroup,
+    *,
+    as_of: datetime,
+    exact: bool,
+    slicing: Slicing | None,
+    is_outer: bool,
 ) -> CTE:
     a, e, m = ASSIGNMENTS.c, EVENTS.c, MESSAGES.c
     end, closed = _end(group.window), group.window
@@ -175,10 +136,10 @@ def _counted(
     if group.longest_covariate is not None:
         first = first - group.longest_covariate // MICROSECOND
     named = e.name == group.events[0] if len(group.events) == 1 else e.name.in_(group.events)
-    events = people.outerjoin(
-        EVENTS, and_(e.user_pk == a.user_pk, named, micros(e.at) >= first, micros(e.at) < end)
-    )
-    messages = people.outerjoin(MESSAGES, and_(m.experiment_id == a.experiment_id, m.user_pk == a.user_pk))
+    within = and_(e.user_pk == a.user_pk, named, micros(e.at) >= first, micros(e.at) < end)
+    events = people.join(EVENTS, within, isouter=is_outer)
+    own = and_(m.experiment_id == a.experiment_id, m.user_pk == a.user_pk)
+    messages = people.join(MESSAGES, own, isouter=is_outer)
     of_events, of_messages = _event_columns(group, exact=exact), _message_columns(group, end)
     counted = [*is_mature(experiment_id, closed, as_of=as_of)]
     if slicing is not None and slicing.only is not None:
