@@ -261,7 +261,8 @@ class Worker(SQLModel, table=True):
 class Balance(SQLModel, table=True):
     """What the books of an experiment said when they were last checked, and how many seconds that took.
 
-    `broken_at`: since when they do not hold. `detail`: slots and messages of each variant whose numbers differ.
+    `broken_at`: since when they do not hold. `detail`: slots and messages of each variant whose numbers differ. `lines`: what they were
+    drawn up from, `[variant, state, reason, code, number]` each.
     """
 
     __tablename__ = "balances"
@@ -273,3 +274,4 @@ class Balance(SQLModel, table=True):
     seconds: float
     broken_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     detail: dict[str, Any] | None = Field(default=None, sa_type=JsonDocument)
+    lines: list[Any] | None = Field(default=None, sa_type=JsonDocument)

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import case, or_, select
+from sqlalchemy import BigInteger, case, or_, select, type_coerce
 from sqlmodel import Session, SQLModel, col
 
 from delivery.models import Balance
+from delivery.watch.summary_repository import Tally
+from experiments.clock import MICROSECOND
 from experiments.models import Experiment
 from experiments.vocabulary import ExperimentStatus
 from targeting.user_repository import insert_into
@@ -50,6 +52,27 @@ def put(session: Session, balance: Balance) -> None:
     session.connection().execute(
         statement.on_conflict_do_update(index_elements=[_BALANCES.c.experiment_id], set_=others)
     )
+
+
+def lines_at_rest(
+    session: Session, *, now: datetime, settled: timedelta, oldest: timedelta
+) -> dict[int, list[Tally]]:
+    """What the books said of experiments that had been stopped for `settled` when they were checked, no longer than `oldest` ago, by id."""
+    checked = _BALANCES.c.checked_at
+    query = (
+        select(_BALANCES.c.experiment_id, _BALANCES.c.lines)
+        .join(Experiment, col(Experiment.id) == _BALANCES.c.experiment_id)
+        .where(
+            col(Experiment.status) == ExperimentStatus.STOPPED,
+            type_coerce(checked, BigInteger)
+            >= type_coerce(col(Experiment.stopped_at), BigInteger) + settled // MICROSECOND,
+            checked >= now - oldest,
+            _BALANCES.c.lines.is_not(None),
+        )
+        .order_by(_BALANCES.c.experiment_id)
+    )
+    rows = session.connection().execute(query)
+    return {pk: [Tally(pk, *line) for line in lines] for pk, lines in rows}
 
 
 class Kept(NamedTuple):

@@ -7,7 +7,7 @@ Books that do not hold are an error in the log, once, a number in `/metrics`, an
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -17,7 +17,7 @@ from sqlmodel import Session
 from delivery.models import Balance
 from delivery.watch import book_repository as repository
 from delivery.watch.summary import ExperimentSummary, balance
-from delivery.watch.summary_repository import tallies
+from delivery.watch.summary_repository import Tally, tallies
 from experiments import service
 from experiments.clock import Clock
 from experiments.database import Database
@@ -91,15 +91,21 @@ def check(
     assert experiment.id is not None  # noqa: S101  # a stored row has an id
     began = monotonic()
     with database.snapshot() as session:
-        drawn = balance(service.design_of(experiment), tallies(session, experiment_id=experiment.id))
+        lines = tallies(session, of=[experiment.id])
+    drawn = balance(service.design_of(experiment), lines)
     seconds = monotonic() - began
     with database.transaction() as session:
-        _keep(session, clock, experiment.id, drawn, seconds)
+        _keep(session, clock, experiment.id, drawn, lines, seconds)
     return drawn.holds
 
 
 def _keep(
-    session: Session, clock: Clock, experiment_id: int, drawn: ExperimentSummary, seconds: float
+    session: Session,
+    clock: Clock,
+    experiment_id: int,
+    drawn: ExperimentSummary,
+    lines: Sequence[Tally],
+    seconds: float,
 ) -> None:
     before = repository.find(session, experiment_id)
     since = None if before is None else before.broken_at
@@ -119,6 +125,7 @@ def _keep(
             seconds=seconds,
             broken_at=None if drawn.holds else since or now,
             detail=detail or None,
+            lines=[line[1:] for line in lines],
         ),
     )
 

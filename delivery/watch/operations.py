@@ -1,6 +1,7 @@
 """What goes on in delivery at this moment, for people who watch over it and for their alarms.
 
-`docs/operations.md` says what to do about each of it. Everything is counted anew at each call, from indexes alone.
+`docs/operations.md` says what to do about each of it. Everything is counted anew at each call, from indexes alone,
+but for messages of experiments that are long over: these are told as their books last said.
 """
 
 from collections import Counter
@@ -134,7 +135,7 @@ class Overview:
 def overview(session: Session, clock: Clock, *, settings: Settings, key: str | None = None) -> Overview:
     """Count everything; NotFound for an unknown `key`, which narrows down messages, failures and books. Call it in a snapshot."""
     now = clock.now()
-    lines, summary = summary_of(session, key=key)
+    lines, summary = summary_of(session, key=key, now=now)
     fuses = breakers.open_breakers(session, clock)
     number = settings.whatsapp_phone_number_id
     known = numbers.state_of(session, number)

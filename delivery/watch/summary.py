@@ -7,10 +7,12 @@ owed is counted from the assignments and the design, what is there from the outb
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlmodel import Session
 
+from delivery.watch import book_repository
 from delivery.watch import summary_repository as repository
 from delivery.watch.summary_repository import MessageRow, Tally
 from experiments import repository as experiment_repository
@@ -19,6 +21,10 @@ from experiments.design import ExperimentDesign
 from experiments.vocabulary import REACHED_WHATSAPP, RECEIVED_STATES, WAITING_STATES, MessageState
 
 NO_REASON: Final = "unspecified"
+SETTLED: Final = timedelta(days=7)
+"""So long after an experiment was stopped WhatsApp may still tell what became of its messages: it repeats what we did not take."""
+OLDEST: Final = timedelta(days=2)
+"""The books of what was stopped are checked once a day; where nobody checks them, everything is counted anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +108,25 @@ def summary(session: Session, *, key: str | None = None) -> Summary:
     return summary_of(session, key=key)[1]
 
 
-def summary_of(session: Session, *, key: str | None = None) -> tuple[list[Tally], Summary]:
-    """The lines of the books, and `summary` of them."""
+def summary_of(
+    session: Session, *, key: str | None = None, now: datetime | None = None
+) -> tuple[list[Tally], Summary]:
+    """The lines of the books, and `summary` of them.
+
+    now: if given, and no `key`, experiments that are at rest (`SETTLED`, `OLDEST`) are told as their books last said, so that messages
+    of campaigns that are long over are not counted for ever.
+    """
     experiments = (
         repository.started_experiments(session)
         if key is None
         else [experiment_repository.get_experiment(session, key)]
     )
-    lines = repository.tallies(session, experiment_id=None if key is None else experiments[0].id)
+    resting: Mapping[int, list[Tally]] = {}
+    if key is None and now is not None:
+        resting = book_repository.lines_at_rest(session, now=now, settled=SETTLED, oldest=OLDEST)
+    moving = [pk for experiment in experiments if (pk := experiment.id) is not None and pk not in resting]
+    counted = repository.tallies(session, of=moving if key is not None or resting else None)
+    lines = [*counted, *(line for own in resting.values() for line in own)]
     own: dict[int | None, list[Tally]] = {}
     for line in lines:
         own.setdefault(line.experiment_id, []).append(line)

@@ -36,8 +36,8 @@ class Tally(NamedTuple):
     number: int
 
 
-def tallies(session: Session, *, experiment_id: int | None = None) -> list[Tally]:
-    """Planned occasions and messages, counted by what became of them.
+def tallies(session: Session, *, of: Collection[int] | None = None) -> list[Tally]:
+    """Planned occasions and messages, counted by what became of them. of: ids of experiments; None: all.
 
     One statement, so that both are counted in the same state of the database.
     """
@@ -54,9 +54,9 @@ def tallies(session: Session, *, experiment_id: int | None = None) -> list[Tally
         col(Message.error_code),
     )
     messages = select(by[0], by[2], by[1], by[3], by[4], func.count()).group_by(*by)
-    if experiment_id is not None:
-        planned = planned.where(col(Assignment.experiment_id) == experiment_id)
-        messages = messages.where(col(Message.experiment_id) == experiment_id)
+    if of is not None:
+        planned = planned.where(col(Assignment.experiment_id).in_(of))
+        messages = messages.where(col(Message.experiment_id).in_(of))
     both: CompoundSelect[Any] = union_all(planned, messages)
     return [Tally(*row) for row in session.connection().execute(both)]
 

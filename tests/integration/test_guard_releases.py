@@ -85,7 +85,7 @@ def test_cancelled_messages_are_planned_again_only_when_that_is_asked_for(
     assert world.release(restore=restore) == (cancelled - 2 if restore else 0)
     assert world.states("pushy")[PLANNED] == (cancelled - 2 if restore else 0)
     with database.snapshot() as session:
-        assert balance(service.design_of(world.experiment()), tallies(session, experiment_id=world.id)).holds
+        assert balance(service.design_of(world.experiment()), tallies(session, of=[world.id])).holds
     told = [entry.after for entry in world.audited("experiment.restore_messages")]
     assert told == (
         [{"variant": "pushy", "messages": cancelled - 2, "reason": "a test list"}] if restore else []

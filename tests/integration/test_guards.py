@@ -64,7 +64,7 @@ def test_an_arm_whose_people_opt_out_is_stopped_and_the_rest_goes_on(
     assert entry.after["reason"] == stopped.reason
     assert f"{verdict['harmed']} of {verdict['users']} users" in stopped.reason
     with database.snapshot() as session:
-        books = balance(service.design_of(world.experiment()), tallies(session, experiment_id=world.id))
+        books = balance(service.design_of(world.experiment()), tallies(session, of=[world.id]))
     assert books.holds
 
 

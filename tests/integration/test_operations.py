@@ -15,12 +15,15 @@ from delivery.fuses import breakers
 from delivery.models import Message, NumberState, WebhookBody
 from delivery.planning import planner
 from delivery.sending import workers
+from delivery.watch.books import Books
 from delivery.watch.operations import Overview, failures, overview
+from delivery.watch.summary import OLDEST, SETTLED
 from delivery.watch.summary_repository import Tally
 from experiments import service
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.lifecycle import Move
+from experiments.models import Experiment
 from experiments.settings import Settings
 from tests.integration.people import add_people, campaign, start_campaign
 from tests.integration.test_api_ops import numbers
@@ -73,6 +76,47 @@ def test_the_queue_knows_what_is_due_what_is_not_and_what_is_paused(
     document = seen(database, clock).to_json()
     assert document["queue"]["oldest_age_seconds"] == 420
     assert document["waiting"] == len(ids)
+
+
+def test_what_is_long_over_is_told_as_its_books_last_said(database: Database, clock: SteppedClock) -> None:
+    """Once it was stopped for a week and checked since; what runs, what was just stopped and what nobody checks is counted."""
+    ids = planned(database, clock, "spring", "autumn")
+    with database.transaction() as session:
+        spring = [m.id for m in session.exec(select(Message).where(Message.experiment_id == 1)).all()]
+        change(session, spring[:2], state="failed", reason="never_for_person", error_code=131026)
+        change(session, spring[2:3], state="suppressed", reason="cap")
+        planner.stop(session, clock, actor="test", key="spring")
+    clock.advance(SETTLED)
+    Books(database, clock).tick()
+    before = seen(database, clock)
+    with database.transaction() as session:
+        change(session, ids, state="read", reason=None, error_code=None)
+    autumn = len(ids) - len(spring)
+
+    def told() -> tuple[int, int, int]:
+        found = seen(database, clock)
+        states = found.summary.states
+        return (
+            states.get("failed", 0),
+            states.get("read", 0),
+            sum(each.messages for each in found.now.failures),
+        )
+
+    assert told() == (2, autumn, 2)
+    now = seen(database, clock).summary
+    assert (now.experiments[0], now.reasons, now.holds) == (
+        before.summary.experiments[0],
+        before.summary.reasons,
+        True,
+    )
+    assert seen(database, clock, "spring").summary.states == {"read": len(spring)}
+    clock.advance(OLDEST + timedelta(seconds=1))
+    assert told() == (0, len(ids), 0)
+    Books(database, clock).tick()
+    with database.transaction() as session:
+        change(session, spring[:1], state="failed")
+        session.exec(select(Experiment).where(Experiment.key == "spring")).one().stopped_at = clock.now()
+    assert told() == (1, len(ids) - 1, 1)
 
 
 def test_the_rate_counts_what_went_out_lately_and_was_not_refused(
