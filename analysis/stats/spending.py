@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 SPENDING_KINDS = ("obrien_fleming", "pocock")
 LARGEST_BOUND = 8.0
@@ -37,7 +37,7 @@ def alpha_spent(fraction: float, alpha: float, *, kind: str = "obrien_fleming") 
     if fraction == 1:
         return alpha
     if kind == "obrien_fleming":
-        return float(2 * stats.norm.sf(stats.norm.isf(alpha / 2) / math.sqrt(fraction)))
+        return _beyond(_quantile(alpha / 2) / math.sqrt(fraction))
     if kind == "pocock":
         return alpha * math.log1p((math.e - 1) * fraction)
     raise ValueError(f"unknown spending function {kind!r}; use one of {', '.join(SPENDING_KINDS)}")
@@ -165,7 +165,7 @@ class _Density:
 
 def _exit(density: _Density | None, fraction: float, bound: float) -> float:
     if density is None:
-        return float(2 * stats.norm.sf(bound))
+        return _beyond(bound)
     step = math.sqrt(fraction - density.at)
     # By symmetry the lower exit has the same probability as the upper one.
     return float(2 * density.mass @ special.ndtr((density.nodes - bound * math.sqrt(fraction)) / step))
@@ -175,7 +175,7 @@ def _solve(density: _Density | None, fraction: float, alpha: float) -> float:
     if alpha <= _exit(density, fraction, LARGEST_BOUND):
         return LARGEST_BOUND
     if density is None:
-        return float(stats.norm.isf(alpha / 2))
+        return _quantile(alpha / 2)
     root = optimize.brentq(
         lambda bound: _exit(density, fraction, bound) - alpha, 0.0, LARGEST_BOUND, xtol=1e-10
     )
@@ -201,6 +201,17 @@ def _advance(density: _Density | None, fraction: float, bound: float, following:
 def _rule(count: int) -> tuple[np.ndarray, np.ndarray]:
     unit, weights = special.roots_legendre(count)
     return unit, weights
+
+
+# What `stats.norm` answers as well, to the last digit, in a hundredth of the time: a curve over a hundred looks asks two thousand times.
+def _beyond(z: float) -> float:
+    """P(|Z| >= z)."""
+    return float(2 * special.ndtr(-z))
+
+
+def _quantile(p: float) -> float:
+    """The z with P(Z >= z) = p."""
+    return float(-special.ndtri(p))
 
 
 def _check(fractions: Sequence[float]) -> None:
