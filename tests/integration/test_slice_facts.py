@@ -1,18 +1,22 @@
 """Statistics by attribute and by day of assignment, against numpy on the same rows and against the whole."""
 
+from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Select, update
 
-from analysis.facts.engines import SessionFacts
+from analysis.facts.engines import Row, SessionFacts
+from analysis.facts.metric_groups import group_metrics
 from analysis.facts.slice_facts import MOST_SLICES, OTHERS, UNKNOWN, By, Slices, gather_by
 from analysis.stats.aggregates import Aggregate
+from experiments.clock import MICROSECOND
 from experiments.database import Database
 from experiments.errors import Invalid
 from targeting.models import User
-from tests.integration.analysis_rows import START, VARIANTS, Assigned, store
+from tests.integration.analysis_rows import DAY, START, VARIANTS, Assigned, store
 from tests.integration.metric_oracle import columns
 from tests.integration.test_metric_kinds import AS_OF, METRICS, agrees, gather, random_world, store_world
 
@@ -73,6 +77,50 @@ def test_rare_values_are_told_together(database: Database) -> None:
     assert (len(sizes), sizes["plan1"], sum(sizes.values())) == (MOST_SLICES + 1, 5, len(users))
     assert sizes[OTHERS] == len(users) - 5 - (MOST_SLICES - 1)
     assert sliced(database, By(attribute="odd"))["cost"].keys() == {UNKNOWN}
+
+
+class Counting(SessionFacts):
+    """Counts what it is asked."""
+
+    asked = 0
+
+    def fetch(self, query: Select[Any]) -> Sequence[Row]:
+        self.asked += 1
+        return super().fetch(query)
+
+
+def test_what_happened_is_asked_only_where_a_window_has_closed(database: Database) -> None:
+    """And which values are frequent is a question of those who count: others may have joined since, with values of their own."""
+    early, late = range(1, 11), range(11, 10 + 2 * (MOST_SLICES + 5))
+    store(
+        database,
+        assigned=[
+            *(Assigned(user, "coupon", START) for user in early),
+            *(Assigned(user, "coupon", START + 30 * DAY) for user in late),
+        ],
+    )
+    for user in (*early, *late):
+        give(database, user, plan="first" if user in early else f"plan{user // 2}")
+    definitions = {key: METRICS[key] for key in ("sum", "cost")}
+    windows = {metric.window for metric in definitions.values()}
+    asked: dict[str, Any] = {"experiment_id": 1, "definitions": definitions, "by": By(attribute="plan")}
+    with database.snapshot() as session:
+        engine = Counting(session)
+        assert gather_by(engine, as_of=START + min(windows) - MICROSECOND, **asked) == {
+            "sum": {},
+            "cost": {},
+        }
+        assert engine.asked == 1
+        found = gather_by(engine, as_of=START + max(windows), **asked)
+        assert {key: list(by_slice) for key, by_slice in found.items()} == {
+            "sum": ["first"],
+            "cost": ["first"],
+        }
+        assert {key: by_slice["first"]["coupon"].n for key, by_slice in found.items()} == {
+            "sum": 10,
+            "cost": 10,
+        }
+        assert engine.asked == 2 + len(group_metrics(definitions))
 
 
 @pytest.mark.parametrize("name", ['a"b', "a.b", "", "x" * 200])

@@ -16,7 +16,7 @@ from analysis.facts.compliance_facts import gather_compliance
 from analysis.facts.epoch_facts import gather_epochs
 from analysis.facts.event_facts import events_query, names_in
 from analysis.facts.outcome_facts import mature_query
-from analysis.facts.slice_facts import By, gather_by
+from analysis.facts.slice_facts import OTHERS, By, gather_by, sliced_query
 from analysis.facts.unit_facts import gather_units
 from analysis.warehouse.translation import ENGINES, render, translate, write
 from experiments.errors import Unavailable
@@ -92,6 +92,12 @@ def asked_beside(definitions: Mapping[str, MetricDefinition]) -> dict[str, Any]:
         ask(engine)
         assert engine.queries, name
         found |= {f"{name}, {i}": query for i, query in enumerate(engine.queries)}
+    # Of nobody no more is asked than how many there are.
+    for name, by in {"of a day": By(), "of a country": By(attribute="country")}.items():
+        found |= {
+            f"{name}, {i}": sliced_query(1, group, as_of=START, by=by, names=("NL", OTHERS))
+            for i, group in enumerate(facts.group_metrics(few))
+        }
     return found
 
 
