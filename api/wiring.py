@@ -20,6 +20,7 @@ from api.id_tokens import Issuer
 from api.keyring import KeyRing
 from api.leadership import Leadership
 from api.overview_memory import Overviews
+from api.segment_memory import SegmentReports
 from api.sqlite_file import is_missing
 from delivery.sending.dispatch import Dispatcher
 from delivery.watch.books import Books
@@ -85,6 +86,11 @@ class Wiring:
     def overviews(self) -> Overviews:
         """What goes on in delivery, counted now or a moment ago."""
         return Overviews()
+
+    @cached_property
+    def segments(self) -> SegmentReports:
+        """Slices of reports, counted now or kept since they took long."""
+        return SegmentReports()
 
     @cached_property
     def keyring(self) -> KeyRing:

@@ -8,7 +8,6 @@ from fastapi.responses import HTMLResponse
 
 from analysis.reports import history, service
 from analysis.reports.models import StoredReport
-from analysis.reports.segment_reports import segment_report
 from api.dependencies import (
     MANAGEMENT,
     MAX_ID,
@@ -103,7 +102,7 @@ def segments(
     ],
 ) -> dict[str, Any]:
     """The newest report by slice of the users, and whether the slices differ; as of its moment, so no look of its own."""
-    return segment_report(wiring.database, current, by=by, facts=wiring.facts).to_json()
+    return wiring.segments.get(wiring.database, current, by=by, facts=wiring.facts).to_json()
 
 
 @router.get("/{key}/report/series")
