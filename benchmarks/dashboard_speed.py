@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -14,6 +15,9 @@ from unittest import mock
 import httpx
 from streamlit.testing.v1 import AppTest
 
+from analysis.facts.engines import SessionFacts
+from analysis.facts.facts import gather
+from analysis.facts.slice_facts import By, gather_by
 from api import security
 from benchmarks import installation
 from benchmarks.figures import Figure, Say, benchmark, median_seconds, seconds
@@ -25,6 +29,8 @@ from dashboard.access import Access
 from dashboard.client import ApiError, Client
 from dashboard.views.result import SECTIONS
 from experiments.database import Database
+from experiments.repository import get_experiment
+from experiments.service import design_of
 from experiments.vocabulary import Scope
 
 APP: Final = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -131,8 +137,8 @@ def pages_of_a_million(say: Say) -> Sequence[Figure]:
 
 def _pages(say: Say, *, users: int, small: int, experiments: int, views: Sequence[View]) -> Sequence[Figure]:
     # First, so that what this process loads for its first chart is no part of the time of a page over many.
-    little = {seen.view.name: seen for seen in _measured(say, small, experiments, views)}
-    large = _measured(say, users, experiments, views)
+    little = {seen.view.name: seen for seen in _measured(say, small, experiments, views)[0]}
+    large, closed = _measured(say, users, experiments, views)
     say(
         "seconds: first view, its processor time, seen again, the same over few users; the slowest requests of the first view"
     )
@@ -171,15 +177,43 @@ def _pages(say: Say, *, users: int, small: int, experiments: int, views: Sequenc
             against=f"over {small:,} users",
             ratio=sum(seen.warm for seen in little.values()) / sum(seen.warm for seen in large),
         ),
+        closed,
     ]
 
 
-def _measured(say: Say, users: int, experiments: int, views: Sequence[View]) -> list[Seen]:
+def _measured(say: Say, users: int, experiments: int, views: Sequence[View]) -> tuple[list[Seen], Figure]:
+    """The pages, and what slices cost that no page of this installation shows: of its largest experiment, which is too young."""
     with empty_database() as (database, folder):
         taken = seconds(lambda: installation.fill(database, folder, users=users, experiments=experiments))
         stamp(database)
         say(f"{users:,} users: filled in {taken:.0f} s")
-        return measure(database, views)
+        return measure(database, views), _slices_once_closed(database)
+
+
+def _slices_once_closed(database: Database) -> Figure:
+    """Slices of the largest experiment as of a day on which the windows of all its users have closed."""
+    as_of = CLOCK.now() + timedelta(days=8)
+    with database.snapshot() as session:
+        experiment = get_experiment(session, "broadcast-1")
+        asked: dict[str, Any] = {
+            "experiment_id": experiment.id,
+            "definitions": design_of(experiment).metric_definitions(),
+            "as_of": as_of,
+        }
+        engine = SessionFacts(session)
+        begun = time.perf_counter()
+        facts = gather(engine, **asked)
+        whole = time.perf_counter() - begun
+        sliced = seconds(lambda: gather_by(engine, by=By(attribute="country"), **asked))
+    return Figure(
+        what=f"facts of {sum(arm.n for arm in facts.metrics['bought'].values()):,} users whose windows have closed, by slice of an attribute",
+        figure=sliced,
+        unit="s",
+        yardstick=whole,
+        against="the facts of the report itself",
+        ratio=whole / sliced,
+        note="at first sight: they are kept for an hour, or until there is a newer report",
+    )
 
 
 def measure(database: Database, views: Sequence[View]) -> list[Seen]:
