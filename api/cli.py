@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
+from typer.exceptions import TyperException
 
 from api.commands import (
     allocating,
@@ -69,10 +70,17 @@ for family in (
 
 
 def main() -> NoReturn:
-    """Run the command line; an error of ours is one line on stderr and exit status 1."""
+    """Run the command line. An error is one line on stderr: exit status 1, or 2 when the command was typed wrong."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        app()
+        # Not "standalone": that would frame what was typed wrong, over six lines.
+        status = app(prog_name="touchstone", standalone_mode=False)
+    except TyperException as error:
+        _say_how_to_type(error)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        typer.echo("touchstone: stopped", err=True)
+        sys.exit(1)
     except TouchstoneError as error:
         typer.echo(f"touchstone: {error}", err=True)
         sys.exit(1)
@@ -83,4 +91,13 @@ def main() -> NoReturn:
             err=True,
         )
         sys.exit(1)
-    sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say_how_to_type(error: TyperException) -> None:
+    """In one line; a command without its subcommand has shown its help by then, and has no more to say."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "touchstone"
+    if message:
+        typer.echo(f"touchstone: {message}; see {command} --help", err=True)

@@ -208,6 +208,10 @@ class _Translation:
             raise NotPortableError(f"its condition compares by {name} with something that is no text")
         return (_STRING,), {name: operand}
 
+    def _unlike(self, name: str, pattern: Any) -> tuple[Needs, dict[str, Any]]:
+        # Under `$not`, which SDKs have known for longer than `$notRegex`.
+        return self._not("$not", {name.replace("$notR", "$r"): pattern})
+
     def _age(self, name: str, duration: Any) -> tuple[Needs, dict[str, Any]]:
         self.ages = True
         return _PLAIN_TIME, {
@@ -249,6 +253,7 @@ class _Translation:
     _TRANSLATORS: ClassVar[dict[str, Callable[["_Translation", str, Any], tuple[Needs, dict[str, Any]]]]] = {
         **dict.fromkeys(("$lt", "$lte", "$gt", "$gte"), _ordered),
         **dict.fromkeys(("$regex", "$regexi"), _text),
+        **dict.fromkeys(("$notRegex", "$notRegexi"), _unlike),
         **dict.fromkeys(("$veq", "$vne", "$vgt", "$vgte", "$vlt", "$vlte"), _text),
         **dict.fromkeys(("$olderThan", "$newerThan"), _age),
         **dict.fromkeys(("$all", "$alli"), _has_all),

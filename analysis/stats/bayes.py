@@ -104,6 +104,8 @@ def normal_lift(
     0.8449
     """
     mean, v_c = effect.control_mean, effect.control_variance
+    if mean < -3 * math.sqrt(v_c):
+        raise InsufficientData("the control mean is negative, so a lift has no direction")
     if not mean > 3 * math.sqrt(v_c):
         raise InsufficientData(
             "the control mean cannot be told from 0, so there is no lift to form a belief about"

@@ -8,7 +8,7 @@ from typing import Any, Final
 from experiments.clock import parse_duration
 from experiments.errors import Problem
 from targeting.conditions.history import EVENT_KEYS, MAX_TIMES, read_count, read_segments
-from targeting.conditions.patterns import MAX_PATTERN, compile_pattern, danger
+from targeting.conditions.patterns import MAX_PATTERN, PATTERNS, compile_pattern, danger
 from targeting.conditions.printing import print_text
 from targeting.conditions.values import is_number, kind_of, matches_entries_whole, readable
 
@@ -364,7 +364,7 @@ _OPERANDS: Final[dict[str, Callable[[Any], str | None]]] = {
     "$not": _anything,
     "$size": _size,
     "$elemMatch": _entry,
-    **dict.fromkeys(("$regex", "$regexi"), _pattern),
+    **dict.fromkeys(PATTERNS, _pattern),
     **dict.fromkeys(("$veq", "$vne", "$vgt", "$vgte", "$vlt", "$vlte"), _version),
     **dict.fromkeys(("$olderThan", "$newerThan"), _duration),
 }

@@ -306,7 +306,9 @@ def _size(condition: Any) -> Predicate:
     return lambda value, scope: isinstance(value, list) and wanted(len(value), scope)
 
 
-def _regex(*, ignore_case: bool) -> Callable[[Any], Predicate]:
+def _regex(*, ignore_case: bool, wanted: bool = True) -> Callable[[Any], Predicate]:
+    """What is missing, or is no text, matches no pattern; a pattern that is none is met by nobody, wanted or not."""
+
     def build(pattern: Any) -> Predicate:
         compiled = compile_pattern(pattern, ignore_case=ignore_case)
         if compiled is None:
@@ -314,7 +316,7 @@ def _regex(*, ignore_case: bool) -> Callable[[Any], Predicate]:
 
         def test(value: Any, scope: Scope) -> bool:
             text = value if isinstance(value, str) else text_of(value)
-            return text is not None and search(compiled, text, scope.allowance)
+            return (text is not None and search(compiled, text, scope.allowance)) is wanted
 
         return test
 
@@ -374,6 +376,8 @@ _OPERATORS: Final[dict[str, Callable[[Any], Predicate]]] = {
     "$elemMatch": _some_entry,
     "$regex": _regex(ignore_case=False),
     "$regexi": _regex(ignore_case=True),
+    "$notRegex": _regex(ignore_case=False, wanted=False),
+    "$notRegexi": _regex(ignore_case=True, wanted=False),
     "$veq": _versions(operator.eq),
     "$vne": _versions(operator.ne),
     "$vgt": _versions(operator.gt),

@@ -18,6 +18,7 @@ KEYWORDS: Final = {
     "IN_THE_LAST": "in the last",
     "IS_OF_TYPE": "is of type",
     "NOT_EXACTLY": "not exactly",
+    "DOES_NOT_MATCH": "does not match",
     "CONTAINS_ALL": "contains all",
     "CONTAINS_ANY": "contains any",
     "IGNORING_CASE": "ignoring case",
@@ -98,6 +99,7 @@ _TOGETHER: Final = (
             "OLDER_THAN",
             "NEWER_THAN",
             "MATCHES",
+            "DOES_NOT_MATCH",
         }
         | {"IS_OLDER_THAN", "IS_NEWER_THAN", "CONTAINS", "CONTAINS_ALL", "CONTAINS_ANY"},
         "a comparison such as = or > or in (..) or contains or is set or older than",
@@ -170,8 +172,8 @@ test: (EQUALS | IS) value                         -> equals
     | (IS_OF_TYPE | IS_A) (NAME | NULL)           -> of_type
     | (OLDER_THAN | NEWER_THAN) DURATION          -> aged
     | (IS_OLDER_THAN | IS_NEWER_THAN) DURATION    -> aged
-    | MATCHES REGEX                               -> matches
-    | MATCHES STRING [IGNORING_CASE]              -> matches_text
+    | (MATCHES | DOES_NOT_MATCH) REGEX            -> matches
+    | (MATCHES | DOES_NOT_MATCH) STRING [IGNORING_CASE] -> matches_text
 
 ordering: LESS | AT_LATEST | MORE | AT_FIRST
 comparison: EQUALS | DIFFERS | LESS | AT_LATEST | MORE | AT_FIRST

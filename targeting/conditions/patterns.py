@@ -13,6 +13,9 @@ from targeting.conditions.pattern_cost import ENDLESS, Ways, parse, ways_of
 from targeting.conditions.pattern_walk import Unwalkable, Walk
 from targeting.conditions.scope import Allowance
 
+PATTERNS: Final = ("$regex", "$regexi", "$notRegex", "$notRegexi")
+"""The operators whose operand is a pattern."""
+
 MAX_PATTERN: Final = 500
 MAX_SUBJECT: Final = 4_096
 """Longer text is not searched: it does not match."""
@@ -111,9 +114,9 @@ class Pattern:
 
 
 def has_pattern(operand: object) -> bool:
-    """Whether an operand holds `$regex` or `$regexi` somewhere."""
+    """Whether an operand holds a pattern somewhere."""
     if isinstance(operand, dict):
-        return not operand.keys().isdisjoint(("$regex", "$regexi")) or any(map(has_pattern, operand.values()))
+        return not operand.keys().isdisjoint(PATTERNS) or any(map(has_pattern, operand.values()))
     return isinstance(operand, list) and any(map(has_pattern, operand))
 
 

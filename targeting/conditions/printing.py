@@ -8,6 +8,7 @@ from typing import Any, Final
 from experiments.clock import format_duration
 from targeting.conditions.grammar import is_plain_name
 from targeting.conditions.history import read_event, read_segments
+from targeting.conditions.patterns import PATTERNS
 from targeting.conditions.values import duration_in_words, is_operator_object, matches_entries_whole
 
 _IT: Final = "it"
@@ -119,7 +120,7 @@ def _listed(subject: str, name: str, values: list[Any]) -> str:
 
 
 def _case(name: str) -> str:
-    return " ignoring case" if name in {"$ini", "$nini", "$alli", "$regexi"} else ""
+    return " ignoring case" if name in {"$ini", "$nini", "$alli", "$regexi", "$notRegexi"} else ""
 
 
 def _contained(subject: str, name: str, entries: list[Any]) -> str:
@@ -149,10 +150,11 @@ def _length(subject: str, _name: str, condition: Any) -> str:
 
 
 def _pattern(subject: str, name: str, pattern: str) -> str:
+    verb = "does not match" if name.startswith("$not") else "matches"
     if pattern and "\n" not in pattern:
         escaped = re.sub(r"\\.|/", lambda match: "\\/" if match[0] == "/" else match[0], pattern)
-        return f"{subject} matches /{escaped}/{'i' if name == '$regexi' else ''}"
-    return f"{subject} matches {_text(pattern)}{_case(name)}"
+        return f"{subject} {verb} /{escaped}/{'i' if name.endswith('i') else ''}"
+    return f"{subject} {verb} {_text(pattern)}{_case(name)}"
 
 
 def _event(operand: Any) -> str:
@@ -177,7 +179,7 @@ def _times(bound: Any) -> str:
 _PRINTED: Final[dict[str, Callable[[str, str, Any], str]]] = {
     **dict.fromkeys(_LISTED, _listed),
     **dict.fromkeys(("$all", "$alli"), _contained),
-    **dict.fromkeys(("$regex", "$regexi"), _pattern),
+    **dict.fromkeys(PATTERNS, _pattern),
     **dict.fromkeys(("$olderThan", "$newerThan"), _aged),
     "$exists": lambda subject, _name, wanted: f"{subject} is {'set' if wanted else 'not set'}",
     "$type": lambda subject, _name, kind: f"{subject} is of type {kind}",

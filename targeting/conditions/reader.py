@@ -15,6 +15,7 @@ from targeting.conditions.values import is_operator_object, matches_entries_whol
 
 MAX_DEPTH: Final = 100
 _TYPES: Final = {"text": "string", "list": "array"}
+_PATTERNS: Final = {"MATCHES": "$regex", "DOES_NOT_MATCH": "$notRegex"}
 _ORDERS: Final = {"LESS": "$lt", "AT_LATEST": "$lte", "MORE": "$gt", "AT_FIRST": "$gte"}
 _VERSIONS: Final = {
     "EQUALS": "$veq",
@@ -288,10 +289,10 @@ class Reader(Transformer):
     def matches(self, children: list[Any]) -> Any:
         body, _, flag = children[1][1:].rpartition("/")
         pattern = re.sub(r"\\(.)", lambda match: "/" if match[1] == "/" else match[0], body, flags=re.DOTALL)
-        return {"$regexi" if flag else "$regex": pattern}
+        return {_PATTERNS[children[0].type] + flag.lower(): pattern}
 
     def matches_text(self, children: list[Any]) -> Any:
-        return {"$regexi" if _without_case(children) else "$regex": self.value(children[1:2])}
+        return {_PATTERNS[children[0].type] + "i" * _without_case(children): self.value(children[1:2])}
 
     # Events.
     def event(self, children: list[Any]) -> dict[str, Any]:

@@ -41,6 +41,8 @@ _PHRASES: Final = {
     "$notInGroup": "is not in the group {}",
     "$regex": "matches the pattern {}",
     "$regexi": "matches the pattern {}, whatever the case",
+    "$notRegex": "does not match the pattern {}",
+    "$notRegexi": "does not match the pattern {}, whatever the case",
     "$veq": "is version {}",
     "$vne": "is not version {}",
     "$vgt": "is a version after {}",

@@ -207,9 +207,31 @@ def test_analyze_prints_a_report_or_its_json(touchstone: CommandLine, tmp_path: 
     assert "--weight" in touchstone.fails(*command, "--weight", "A")
 
 
-def test_a_wrong_option_ends_with_status_2(touchstone: CommandLine) -> None:
-    assert touchstone("analyze").returncode == 2
-    assert touchstone("keys", "create", "--scope", "everything").returncode == 2
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("analyze",), "Missing argument 'file'; see touchstone analyze --help"),
+        (("keys", "create", "--scope", "everything"), "'--scope'"),
+        (("serve", "--port", "http"), "'--port'"),
+        (("serve", "--prot", "1"), "--prot"),
+        (("keys", "frobnicate"), "'frobnicate'; see touchstone keys --help"),
+        (("frobnicate",), "'frobnicate'; see touchstone --help"),
+    ],
+)
+def test_what_is_typed_wrong_is_said_in_one_line_with_status_2(
+    touchstone: CommandLine, arguments: tuple[str, ...], words: str
+) -> None:
+    run = touchstone(*arguments)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("touchstone: ")
+    assert run.stderr.count("\n") == 1
+    assert words in run.stderr
+
+
+def test_a_family_of_commands_by_itself_shows_its_help(touchstone: CommandLine) -> None:
+    run = touchstone("keys")
+    assert (run.returncode, run.stderr) == (2, "")
+    assert "create" in run.stdout
 
 
 def test_analyze_gives_the_published_numbers_on_the_real_data(touchstone: CommandLine, shared: Path) -> None:

@@ -168,7 +168,7 @@ documents = st.recursive(
     max_leaves=4,
 )
 one_more_test = st.one_of(
-    st.tuples(st.sampled_from(["$regex", "$regexi"]), patterns),
+    st.tuples(st.sampled_from(["$regex", "$regexi", "$notRegex", "$notRegexi"]), patterns),
     st.tuples(
         st.sampled_from(["$veq", "$vne", "$vgt", "$vgte", "$vlt", "$vlte"]),
         st.sampled_from(["1.2.3", "v2-rc.1", 3]),

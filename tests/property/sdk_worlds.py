@@ -62,7 +62,7 @@ def _odd_operator(random: Random) -> dict[str, Any]:
         operand = random.sample(scalars, random.randint(0, 3))
     elif name in {"$all", "$alli"}:
         operand = random.sample(["gold", "Gold", "NL", 5], random.randint(0, 2))
-    elif name.startswith("$regex"):
+    elif name.startswith(("$regex", "$notRegex")):
         operand = random.choice(["o", "^5", "null", "T", "^$"])
     elif name.startswith("$v"):
         operand = random.choice(VERSIONS)
@@ -72,7 +72,8 @@ def _odd_operator(random: Random) -> dict[str, Any]:
 
 
 OPERATORS: Final = [
-    "$lt", "$lte", "$gt", "$gte", "$eq", "$ne", "$in", "$nin", "$ini", "$nini", "$all", "$alli", "$regex", "$regexi", "$veq",
+    "$lt", "$lte", "$gt", "$gte", "$eq", "$ne", "$in", "$nin", "$ini", "$nini", "$all", "$alli", "$regex", "$regexi",
+    "$notRegex", "$notRegexi", "$veq",
     "$vgt", "$vlte", "$vne", "$exists", "$type", "$size", "$elemMatch", "$not", "$olderThan", "$newerThan",
 ]  # fmt: skip
 OPERANDS: Final[dict[str, list[Any]]] = {

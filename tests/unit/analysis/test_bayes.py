@@ -56,5 +56,11 @@ def test_means_shrink_towards_no_lift():
 
 def test_no_belief_about_a_lift_on_nothing():
     d = difference(Aggregate(n=50, mean=0.1, variance=1.0), Aggregate(n=50, mean=1.5, variance=1.0))
-    with pytest.raises(InsufficientData, match="control mean"):
+    with pytest.raises(InsufficientData, match="cannot be told from 0"):
+        normal_lift(d)
+
+
+def test_no_belief_about_a_lift_on_a_loss_and_the_reason_is_not_that_it_is_near_nothing():
+    d = difference(Aggregate(n=50, mean=-9.0, variance=1.0), Aggregate(n=50, mean=-8.0, variance=1.0))
+    with pytest.raises(InsufficientData, match="control mean is negative"):
         normal_lift(d)

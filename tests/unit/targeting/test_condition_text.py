@@ -32,6 +32,8 @@ from targeting.conditions.text import MAX_TEXT, condition_of, parse_text, print_
         ("seen is older than 1.5 days", {"seen": {"$olderThan": "36h"}}),
         (r"path matches /^\/a b\/\d+$/i", {"path": {"$regexi": r"^/a b/\d+$"}}),
         ('a matches "a\\nb" ignoring case', {"a": {"$regexi": "a\nb"}}),
+        (r"a does not match /^b\/c/i", {"a": {"$notRegexi": "^b/c"}}),
+        ('a does not match "b"', {"a": {"$notRegex": "b"}}),
         ('app >= version "2.14.0" and app != version 3', {"app": {"$vgte": "2.14.0", "$vne": 3}}),
         ("a is of type string and b is a list", {"a": {"$type": "string"}, "b": {"$type": "array"}}),
         ("a in group beta and b not in group 'x y'", {"a": {"$inGroup": "beta"}, "b": {"$notInGroup": "x y"}}),
