@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from analysis.inputs import AnalysisPlan, ArmFacts, MetricSpec
 from analysis.stats import bayes, difference, proportions
@@ -19,6 +19,8 @@ from experiments.vocabulary import SHARE_KINDS, Direction, Method, MetricRole
 MOST_OF_THE_TOTAL = 0.5
 FEW_CONVERSIONS = 150
 """With fewer conversions (or users without one) in an arm, `always_valid` is not left to an asymptotic sequence."""
+FEW_DEGREES = 100
+"""With fewer degrees of freedom the asymptotic sequence reads its level off Student's t, which is wider (decision 0069)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +228,12 @@ def _of_counts(
     )
 
 
+def as_judged(effect: Difference, rule: Rule) -> Difference:
+    """The difference with the distribution that the rule goes by: the asymptotic sequence is of the normal one, where t is near it."""
+    many = effect.degrees_of_freedom is not None and effect.degrees_of_freedom >= FEW_DEGREES
+    return replace(effect, degrees_of_freedom=None) if many and isinstance(rule, AlwaysValid) else effect
+
+
 def of_difference(
     effect: Difference,
     test: str,
@@ -237,6 +245,7 @@ def of_difference(
 ) -> Comparison:
     """The comparison of what is a difference with a standard error, by Student's t or a normal."""
     reasons, lift, posterior = [], None, None
+    effect = as_judged(effect, rule)
     lower_is_better = spec.direction == Direction.DECREASE
     try:
         if look.has_no_end:

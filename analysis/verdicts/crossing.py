@@ -17,7 +17,7 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.factorial import Cell, Weights, cells_of, contrast, interaction, main_effect
 from analysis.stats.multiplicity import agreeing_alpha, benjamini_hochberg, holm
 from analysis.stats.sequential import Rule
-from analysis.verdicts.compare import Look
+from analysis.verdicts.compare import Look, as_judged
 from experiments.vocabulary import SHARE_KINDS, Method, MetricRole
 
 MAIN: Final = "main"
@@ -142,6 +142,7 @@ def _row(
             said.append(f"{start}{cannot.reason}")
         return bare
     rule = look.rule(sum(arm.mature for arm in crossing.values()), share, finding.metric)
+    found = as_judged(found, rule)
     return replace(bare, difference=found, p=rule.overall_p(p_value(found)))
 
 

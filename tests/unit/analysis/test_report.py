@@ -88,6 +88,30 @@ def test_sequential_methods_ask_for_more_than_the_fixed_one():
     assert widths[Method.FIXED] < min(widths[Method.SPENDING], widths[Method.ALWAYS_VALID])
 
 
+@pytest.mark.parametrize(("users", "of_the_normal"), [(1000, True), (60, True), (40, False)])
+def test_the_sequence_without_an_end_is_that_of_the_paper_except_for_a_handful(users, of_the_normal):
+    """arXiv 2103.06476, Theorem 2.2, written out: se sqrt(N) is the standard deviation (decision 0069)."""
+    control, treatment = (Aggregate(n=users, mean=m, variance=v) for m, v in ((10.0, 4.0), (10.3, 5.0)))
+    arms = [
+        arm(v, control=v == "a", aggregates={"spend": each}) for v, each in (("a", control), ("b", treatment))
+    ]
+    plan = AnalysisPlan(method=Method.ALWAYS_VALID, planned_n=2000)
+    effect = report(arms, plan=plan, metrics=(SPEND,)).metrics[0].effects[0]
+    n, se = 2 * users, math.sqrt(9.0 / users)
+    rho2 = (-2 * math.log(0.05) + math.log(1 - 2 * math.log(0.05))) / 2000
+    half = (
+        se
+        * math.sqrt(n)
+        * math.sqrt(2 * (n * rho2 + 1) / (n**2 * rho2) * math.log(math.sqrt(n * rho2 + 1) / 0.05))
+    )
+    p = math.sqrt(n * rho2 + 1) * math.exp(-rho2 * (0.3 / se) ** 2 * n / (2 * (n * rho2 + 1)))
+    if of_the_normal:
+        assert effect.absolute.upper - 0.3 == pytest.approx(half, rel=1e-9)
+        assert effect.p_value == pytest.approx(min(1.0, p), rel=1e-9)
+    else:
+        assert effect.absolute.upper - 0.3 > half * 1.01
+
+
 def test_spending_without_a_maximum_falls_back_and_says_so():
     made = report(two(100, 150), plan=AnalysisPlan(method=Method.SPENDING))
     assert made.method == Method.ALWAYS_VALID
