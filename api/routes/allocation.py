@@ -1,6 +1,6 @@
 """Traffic while an experiment runs: what a bandit did, weights that are held, variants added, retired and shipped."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path
 
@@ -66,7 +66,13 @@ def resume_allocation(
     )
 
 
-def _newest(wiring: WiringOf, _principal: Writer, key: Key, request: ShipRequest) -> StoredReport:
+# Without a body, as `start` and `stop` are asked for: the winner of the report's decision.
+THE_WINNER: Final = ShipRequest()
+
+
+def _newest(
+    wiring: WiringOf, _principal: Writer, key: Key, request: ShipRequest = THE_WINNER
+) -> StoredReport:
     # Before the transaction of the write: what takes long only reads.
     return shipping.report_to_ship_by(
         wiring.database, wiring.clock, key=key, force=request.force, facts=wiring.facts
@@ -80,7 +86,7 @@ def ship(
     clock: ClockOf,
     principal: Writer,
     key: Key,
-    request: ShipRequest,
+    request: ShipRequest = THE_WINNER,
 ) -> ExperimentAnswer:
     """Give the winner to the rest of the audience and to everybody who comes; a variant without message ends the messaging."""
     decision = newest.body["decision"]

@@ -72,7 +72,7 @@ def test_a_winner_is_shipped_by_a_report_of_now(
     assert forced.json()["errors"][0]["field"] == "reason"
     # By force nothing is decided by it, so nobody waits for another one.
     assert report()["as_of"] == "2026-12-02T09:30:00Z"
-    shipped = writer.post(SHIP, json={})
+    shipped = writer.post(SHIP)
     assert (shipped.status_code, shipped.json()["shipped"]) == (200, "coupon")
     assert report() == {"as_of": "2026-12-02T10:15:00Z", "action": "ship"}
     log = writer.get("/v1/audit", headers={"Authorization": f"Bearer {keys['admin']}"}).json()["items"]
