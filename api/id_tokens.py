@@ -44,15 +44,23 @@ class _Published:
 class Issuer:
     """The keys that an issuer publishes, asked for when needed and kept for an hour. For many threads.
 
-    `transport` lets a test answer without a network.
+    `emails_verified`: whoever runs this says that the issuer gives nobody an address that is not theirs, so that its silence about
+    `email_verified` is no doubt. `transport` lets a test answer without a network.
     """
 
     def __init__(
-        self, issuer: str, audience: str, clock: Clock, *, transport: httpx.BaseTransport | None = None
+        self,
+        issuer: str,
+        audience: str,
+        clock: Clock,
+        *,
+        emails_verified: bool = False,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
+        self._emails_verified = emails_verified
         self._transport = transport
         self._lock = threading.Lock()
         self._published: _Published | None = None
@@ -68,12 +76,24 @@ class Issuer:
         email = claims.get("email")
         if not isinstance(email, str) or not email.strip() or not email.isprintable():
             raise Refused("your account tells no e-mail; ask whoever runs it to release the scope email")
-        # Some issuers write their booleans as text.
-        if claims.get("email_verified") not in (True, "true"):
+        self._check_verified(claims, email)
+        return email
+
+    def _check_verified(self, claims: Mapping[str, Any], email: str) -> None:
+        """Raise Refused unless the e-mail is known to be the person's own: the issuer says so, or never says and is believed."""
+        if "email_verified" not in claims:
+            if self._emails_verified:
+                return
+            raise Refused(
+                f"your account does not say whether {email} has been verified as yours; an admin can say that your provider's "
+                "addresses are (TOUCHSTONE_OIDC_EMAILS_VERIFIED, docs/dashboard.md), or sign in with an API key"
+            )
+        verified = claims["email_verified"]
+        # Some issuers write their booleans as text; a number is none, although Python holds 1 == True.
+        if verified is not True and verified != "true":
             raise Refused(
                 f"your account does not say that {email} has been verified as yours; verify it there, and sign in again"
             )
-        return email
 
     def _claims(self, id_token: str) -> Mapping[str, Any]:
         try:
@@ -83,6 +103,9 @@ class Issuer:
             raise Unauthenticated(
                 f"the ID token is not signed by {self._issuer}; {_SIGN_IN_AGAIN}"
             ) from error
+        audience = claims.get("aud")
+        # A token for several was asked for by one of them, and that must have been us (section 3.1.3.7, points 3 and 4).
+        for_several = isinstance(audience, list) and len(audience) > 1
         wanted = jwt.JWTClaimsRegistry(
             now=int(self._clock.now().timestamp()),
             leeway=LEEWAY,
@@ -91,7 +114,7 @@ class Issuer:
             sub={"essential": True},
             exp={"essential": True},
             iat={"essential": True},
-            azp={"value": self._audience},
+            azp={"essential": for_several, "value": self._audience},
         )
         try:
             wanted.validate(claims)

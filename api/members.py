@@ -1,6 +1,7 @@
 """Members: the people who may sign in with an account, each with a role; and the sessions that they get."""
 
 import re
+import string
 from datetime import timedelta
 from typing import Any, Final
 
@@ -22,16 +23,20 @@ SCOPES: Final[dict[Role, Scope]] = {
 SESSIONS_KEPT: Final = timedelta(days=7)
 """How long the row of a session outlives it: longer than answers to its writes are remembered under its id."""
 MOST_LETTERS: Final = 190
+_SMALL: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+")
 
 
 def read_email(text: str) -> str:
-    """The e-mail as it is kept, in small letters; raises Invalid.
+    """The e-mail as it is kept, the letters of ASCII in small ones; raises Invalid.
+
+    Others stay: among all letters there are two that become one (the sign of Kelvin is a small k), and whom an issuer knows by the
+    one address must not come in as the member of the other.
 
     >>> read_email(" Ada@Example.com ")
     'ada@example.com'
     """
-    email = text.strip().lower()
+    email = text.strip().translate(_SMALL)
     if len(email) > MOST_LETTERS or _EMAIL.fullmatch(email) is None:
         raise Invalid(f"is not an e-mail of at most {MOST_LETTERS} letters", field="email")
     return email
@@ -96,7 +101,7 @@ def begin_session(
     now = clock.now()
     repository.forget_sessions_before(session, moment=now - SESSIONS_KEPT)
     # Whoever changes the role at this moment ends the sessions that there are: this one is among them, or has the new role.
-    member = repository.find_member(session, email.strip().lower(), to_change=True)
+    member = repository.find_member(session, email.translate(_SMALL), to_change=True)
     if member is None:
         raise Refused(
             f"{email} is not a member here; ask an admin to add you, on the page Access or with "

@@ -9,7 +9,7 @@ from experiments.database import BigKey, JsonDocument, UtcDateTime
 
 
 class Member(SQLModel, table=True):
-    """A person who may sign in with an account. `email` is in small letters, as `members.read_email` gives it."""
+    """A person who may sign in with an account. `email` is as `members.read_email` gives it."""
 
     __tablename__ = "members"
 

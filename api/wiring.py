@@ -99,7 +99,13 @@ class Wiring:
 
     @cached_property
     def _issuer(self) -> Issuer:
-        return Issuer(self.settings.oidc_issuer, self.settings.oidc_audience, self.clock)
+        settings = self.settings
+        return Issuer(
+            settings.oidc_issuer,
+            settings.oidc_audience,
+            self.clock,
+            emails_verified=settings.oidc_emails_verified,
+        )
 
     def issuer(self) -> Issuer:
         """Who vouches for people that sign in with an account; raises Conflict when nobody is set up to."""

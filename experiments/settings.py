@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     oidc_audience: str = Field(
         "", validate_default=True, description="The client id under which the issuer knows the dashboard"
     )
+    oidc_emails_verified: bool = Field(
+        False,
+        description="Believe the addresses of an issuer that never says whether it has verified them; see docs/dashboard.md",
+    )
     session_lifetime: Annotated[timedelta, NoDecode] = Field(
         timedelta(hours=12), gt=timedelta(0), description="How long somebody stays signed in with an account"
     )

@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
-from joserfc import jws
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlmodel import select
 
 from api import members
 from api.app import create_app
-from api.id_tokens import ASKED_AGAIN, KEYS_KEPT
+from api.id_tokens import ASKED_AGAIN, KEYS_KEPT, Issuer
 from api.models import ApiKey
 from api.wiring import Wiring
 from experiments.clock import SteppedClock
 from experiments.database import Database
+from experiments.errors import Refused
 from experiments.settings import Settings
 from experiments.vocabulary import Role
 from tests.integration.identity_provider import CLIENT_ID, IdentityProvider, served
@@ -112,6 +113,7 @@ BAD: dict[str, dict[str, Any]] = {
     "another issuer": {"iss": "https://elsewhere.example"},
     "for somebody else": {"aud": "another-client"},
     "for somebody else among others": {"aud": ["another-client"]},
+    "for us and another, by nobody knows whom": {"aud": [CLIENT_ID, "another"]},
     "passed on by another client": {"aud": [CLIENT_ID, "another"], "azp": "another"},
     "expired": {"exp": 1},
     "without an end": {"exp": None},
@@ -180,13 +182,15 @@ def test_a_signature_must_be_the_issuers(
     ("claims", "words"),
     [
         ({"email_verified": False}, "has been verified as yours"),
-        ({"email_verified": None}, "has been verified as yours"),
+        ({"email_verified": None}, "TOUCHSTONE_OIDC_EMAILS_VERIFIED"),
+        ({"email_verified": 1}, "has been verified as yours"),
         ({"email_verified": "false"}, "has been verified as yours"),
         ({"email_verified": 1.5}, "has been verified as yours"),
         ({"email": None}, "tells no e-mail"),
         ({"email": ["ada@example.com"]}, "tells no e-mail"),
         ({"email": "ada\x00@example.com"}, "tells no e-mail"),
         ({"email": "\u202eada@example.com"}, "tells no e-mail"),
+        ({"email": " ada@example.com"}, "is not a member here"),
         ({"email": "eve@example.com"}, "eve@example.com is not a member here; ask an admin to add you"),
     ],
 )
@@ -196,6 +200,49 @@ def test_who_is_not_let_in_is_told_whom_to_ask(
     answer = sign_in(**claims)
     assert answer.status_code == 403
     assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({"email_verified": None}, 201),  # left out
+        ({"email_verified": True}, 201),
+        ({"email_verified": False}, 403),
+        ({"email_verified": "false"}, 403),
+        ({"email_verified": ""}, 403),
+        ({"email_verified": 0}, 403),
+        ({"email_verified": None, "email": "eve@example.com"}, 403),
+        ({"email_verified": None, "iss": "https://elsewhere.example"}, 401),
+    ],
+)
+def test_an_issuer_whose_addresses_are_said_to_be_verified_need_not_say_so(
+    wiring: Wiring, ada: str, provider: IdentityProvider, clock: SteppedClock, claims: dict[str, Any], status: int
+) -> None:
+    settings = wiring.settings.model_copy(update={"oidc_emails_verified": True})
+    token = provider.sign(now=clock.now().timestamp(), **claims)
+    with TestClient(create_app(Wiring(settings, clock, wiring.database))) as http:
+        answer = http.post("/v1/sessions", json={"id_token": token})
+    assert answer.status_code == status, answer.text
+
+
+def test_null_is_no_silence(
+    wiring: Wiring, ada: str, provider: IdentityProvider, clock: SteppedClock
+) -> None:
+    claims = {"iss": provider.issuer, "aud": CLIENT_ID, "email": ADA, "email_verified": None, "sub": "1"}
+    now = int(clock.now().timestamp())
+    header = {"alg": "RS256", "kid": provider.key.kid}
+    token = jwt.encode(header, claims | {"iat": now, "exp": now + 60}, provider.key, algorithms=["RS256"])
+    issuer = Issuer(provider.issuer, CLIENT_ID, clock, emails_verified=True)
+    with pytest.raises(Refused, match="has been verified as yours"):
+        issuer.email_of(token)
+
+
+def test_a_letter_that_only_looks_like_another_is_another(
+    http: TestClient, wiring: Wiring, sign_in: SignIn
+) -> None:
+    put(wiring, "kate@example.com", Role.ADMIN)
+    assert sign_in(email="\N{KELVIN SIGN}ate@example.com").status_code == 403
+    assert sign_in(email="KATE@Example.com").status_code == 201
 
 
 def test_who_is_switched_off_is_not_let_in(wiring: Wiring, sign_in: SignIn) -> None:
