@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from api.masking import masked_attributes, without_numbers
 from api.models import ApiKey
 from api.schemas import (
+    AuditAnswer,
     ConsentAnswer,
     ConsentRecordAnswer,
     EventAnswer,
@@ -14,6 +15,7 @@ from api.schemas import (
     UserAnswer,
 )
 from api.security import Principal
+from experiments.audit import AuditEntry
 from experiments.metrics import MetricDefinition
 from experiments.models import Experiment, Metric
 from experiments.service import design_of
@@ -67,7 +69,7 @@ def consent_record_answer(row: ConsentRecord, principal: Principal) -> ConsentRe
         category=Category(row.category),
         granted=row.granted,
         at=row.at,
-        source=row.source,
+        source=row.source if principal.sees_numbers else without_numbers(row.source),
         evidence=row.evidence if Scope.WRITE in principal.scopes else None,
     )
 
@@ -77,6 +79,14 @@ def event_answer(event: Event, principal: Principal) -> EventAnswer:
     if principal.sees_numbers:
         return answer
     return EventAnswer.model_validate(without_numbers(answer.model_dump(mode="json")))
+
+
+def audit_answer(entry: AuditEntry, principal: Principal) -> AuditAnswer:
+    answer = AuditAnswer.model_validate(entry, from_attributes=True)
+    if principal.sees_numbers:
+        return answer
+    changed = {name: without_numbers(getattr(answer, name)) for name in ("before", "after")}
+    return answer.model_copy(update=changed)
 
 
 def metric_answer(metric: Metric) -> MetricAnswer:

@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Final
 
+from api.masking import masked_quality, without_numbers
 from api.pull_schemas import PullAnswer
 from api.schemas import ImportAnswer, ImportQualityAnswer
+from api.security import Principal
 from targeting.models import ImportRun, Pull
 from targeting.pulls import service as pulls
 
@@ -28,9 +30,12 @@ def import_answer(run: ImportRun) -> ImportAnswer:
     )
 
 
-def import_quality_answer(run: ImportRun) -> ImportQualityAnswer:
-    told = import_answer(run).model_dump() | {"summary": run.summary}
-    return ImportQualityAnswer(**told, quality=run.quality)
+def import_quality_answer(run: ImportRun, principal: Principal) -> ImportQualityAnswer:
+    quality, summary = run.quality, run.summary
+    if not principal.sees_numbers:
+        quality, summary = quality and masked_quality(quality), without_numbers(summary)
+    told = import_answer(run).model_dump() | {"summary": summary}
+    return ImportQualityAnswer(**told, quality=quality)
 
 
 def pull_answer(pull: Pull, now: datetime) -> PullAnswer:

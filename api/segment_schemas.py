@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.masking import masked_attributes
+from api.masking import masked_attributes, without_numbers
 from experiments.vocabulary import Category
 from targeting.conditions import describe
 from targeting.conditions.text import print_text
@@ -290,8 +290,12 @@ class AttributeAnswer(_Answer):
     discovered_at: datetime
 
     @classmethod
-    def of(cls, attribute: Attribute) -> Self:
-        return cls.model_validate(attribute, from_attributes=True)
+    def of(cls, attribute: Attribute, *, sees_numbers: bool = True) -> Self:
+        answer = cls.model_validate(attribute, from_attributes=True)
+        if sees_numbers:
+            return answer
+        examples = without_numbers(answer.examples, called=answer.name)
+        return answer.model_copy(update={"examples": examples})
 
 
 class KnownEventAnswer(_Answer):

@@ -28,12 +28,12 @@ router = APIRouter(
 
 @router.get("")
 def list_attributes(
-    session: ReadSession, _principal: Reader, cursor: Cursor, limit: Limit = 50
+    session: ReadSession, principal: Reader, cursor: Cursor, limit: Limit = 50
 ) -> Page[AttributeAnswer]:
     """The attributes of users by name, as last discovered: after an import, or once an hour."""
     rows = attributes.list_attributes(session, skip=cursor, limit=limit)
     return Page(
-        items=[AttributeAnswer.of(row) for row in rows],
+        items=[AttributeAnswer.of(row, sees_numbers=principal.sees_numbers) for row in rows],
         next_cursor=encode_cursor(cursor + limit) if len(rows) == limit else None,
     )
 

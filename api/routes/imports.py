@@ -135,11 +135,11 @@ def list_imports(
 @router.get("/{id}")
 def read_import(
     session: ReadSession,
-    _principal: Reader,
+    principal: Reader,
     id: Annotated[int, Path(ge=1, lt=MAX_ID)],  # noqa: A002  # the name in the path
 ) -> ImportQualityAnswer:
     """One import with the quality of its data, column by column."""
-    return import_quality_answer(imports.find_run(session, run_id=id))
+    return import_quality_answer(imports.find_run(session, run_id=id), principal)
 
 
 def _import(

@@ -21,7 +21,7 @@ from api.dependencies import (
     next_cursor,
 )
 from api.idempotency import IdempotentRoute
-from api.presenting import key_answer, metric_answer
+from api.presenting import audit_answer, key_answer, metric_answer
 from api.schemas import AuditAnswer, KeyAnswer, KeyRequest, MetricAnswer, NewKeyAnswer, OwnKeyAnswer, Page
 from experiments import repository, service
 from experiments.metrics import KEY_PATTERN, MetricDefinition
@@ -60,7 +60,7 @@ def put_metric(
 @router.get("/audit", tags=["access"])
 def list_audit(
     session: ReadSession,
-    _principal: Reader,
+    principal: Reader,
     cursor: Cursor,
     limit: Limit = 50,
     subject_kind: Annotated[CleanText | None, Query(max_length=50)] = None,
@@ -79,7 +79,7 @@ def list_audit(
         actor=actor,
     )
     return Page(
-        items=[AuditAnswer.model_validate(row, from_attributes=True) for row in rows],
+        items=[audit_answer(row, principal) for row in rows],
         next_cursor=next_cursor(rows, limit, lambda row: row.id),
     )
 

@@ -21,7 +21,7 @@ from api.dependencies import (
 )
 from api.idempotency import IdempotentRoute
 from api.report_schemas import KeptReportAnswer, LookAnswer
-from api.reporting import page_of, table_of
+from api.reporting import page_of, slices_of, table_of
 from api.schemas import Page
 
 router = APIRouter(
@@ -79,22 +79,23 @@ def report(current: Current) -> dict[str, Any]:
 
 
 @router.get("/{key}/report.html", response_class=HTMLResponse, responses=NOT_STARTED)
-def report_page(wiring: WiringOf, current: Current, by: Slicing = None) -> HTMLResponse:
+def report_page(wiring: WiringOf, principal: Reader, current: Current, by: Slicing = None) -> HTMLResponse:
     """The same for people: a page that needs nothing else, and prints."""
-    page = page_of(wiring.database, current, by=by, facts=wiring.facts)
+    page = page_of(wiring.database, current, by=by, facts=wiring.facts, sees_numbers=principal.sees_numbers)
     return HTMLResponse(page, headers=LOCKED_UP)
 
 
 @router.get("/{key}/report.csv", response_class=Response, responses={**NOT_STARTED, **TABLE})
-def report_table(wiring: WiringOf, current: Current, by: Slicing = None) -> Response:
+def report_table(wiring: WiringOf, principal: Reader, current: Current, by: Slicing = None) -> Response:
     """The same for spreadsheets: one row for each metric and variant, then effects by factor, and by slice where asked for."""
-    table = table_of(wiring.database, current, by=by, facts=wiring.facts)
+    table = table_of(wiring.database, current, by=by, facts=wiring.facts, sees_numbers=principal.sees_numbers)
     return Response(table, media_type="text/csv", headers=LOCKED_UP)
 
 
 @router.get("/{key}/report/segments", responses=NOT_STARTED)
 def segments(
     wiring: WiringOf,
+    principal: Reader,
     current: Current,
     by: Annotated[
         CleanText,
@@ -102,7 +103,8 @@ def segments(
     ],
 ) -> dict[str, Any]:
     """The newest report by slice of the users, and whether the slices differ; as of its moment, so no look of its own."""
-    return wiring.segments.get(wiring.database, current, by=by, facts=wiring.facts).to_json()
+    sees, ask = principal.sees_numbers, wiring.segments.get
+    return slices_of(wiring.database, current, by=by, facts=wiring.facts, sees_numbers=sees, ask=ask)
 
 
 @router.get("/{key}/report/series")

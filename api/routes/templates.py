@@ -84,13 +84,11 @@ def preview(
     request: TemplatePreviewRequest,
 ) -> TemplatePreviewAnswer:
     """What a message would say to some users, and how many of up to a thousand could not be written to. Sends nothing."""
+    seen = None if principal.sees_numbers else without_numbers
     shown = previews.preview(
-        wiring.database, wiring.clock, settings=wiring.settings, rng=rng, **dict(request)
+        wiring.database, wiring.clock, settings=wiring.settings, rng=rng, seen=seen, **dict(request)
     )
-    answer = TemplatePreviewAnswer.of(shown)
-    if principal.sees_numbers:
-        return answer
-    return TemplatePreviewAnswer.model_validate(without_numbers(answer.model_dump(mode="json")))
+    return TemplatePreviewAnswer.of(shown)
 
 
 @router.get("/{name}")

@@ -7,7 +7,7 @@ that reads one is counted over them alone.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -88,8 +88,12 @@ def preview(
     condition: dict[str, Any] | str | None = None,
     user_ids: Sequence[str] = (),
     sample: int = 5,
+    seen: Callable[[Any], Any] | None = None,
 ) -> Preview:
     """Write `message`, or that of a variant of an experiment, to a sample of users, or to those of `user_ids`.
+
+    `seen`: of what is known of a user (attributes, properties of events, content) what the one who asks may see. The message is
+    written with that, for whoever writes messages could have them say anything in other words.
 
     Without a condition the users are those of the experiment's audience, or any. Raises Invalid with the path of what is
     wrong (also of a message that no design would take), or NotFound.
@@ -114,7 +118,20 @@ def preview(
             warnings=templates.warnings_about(session, asked.message, settings=settings),
             now=clock.now(),
         )
-    return _written(material, settings, shown=len(user_ids) or sample)
+    if seen is not None:
+        material = _as_seen(material, seen)
+    return _written(material, settings, shown=len(user_ids) or sample, seen=seen)
+
+
+def _as_seen(material: _Material, seen: Callable[[Any], Any]) -> _Material:
+    return replace(
+        material,
+        people=[reader._replace(attributes=seen(reader.attributes)) for reader in material.people],
+        events={
+            user: {name: replace(event, properties=seen(event.properties)) for name, event in latest.items()}
+            for user, latest in material.events.items()
+        },
+    )
 
 
 def _asked(
@@ -184,16 +201,22 @@ def _shapes(session: Session, message: MessageContent) -> dict[str, Shape | None
     }
 
 
-def _written(material: _Material, settings: Settings, *, shown: int) -> Preview:
+def _written(
+    material: _Material, settings: Settings, *, shown: int, seen: Callable[[Any], Any] | None
+) -> Preview:
     message = material.asked.message
     sources = sources_needed(message)
     people = material.people[:shown] if sources else material.people
     fetched = _fetch(people, sources, settings) if sources else {}
-    seen = [_show(material, reader, fetched.get(reader.id, NOTHING_FETCHED), settings) for reader in people]
-    reasons = Counter(each.error for each in seen if each.error is not None)
+    if seen is not None:
+        fetched = {user: replace(each, values=seen(each.values)) for user, each in fetched.items()}
+    written = [
+        _show(material, reader, fetched.get(reader.id, NOTHING_FETCHED), settings) for reader in people
+    ]
+    reasons = Counter(each.error for each in written if each.error is not None)
     return Preview(
-        users=tuple(seen[:shown]),
-        checked=len(seen),
+        users=tuple(written[:shown]),
+        checked=len(written),
         failed=sum(reasons.values()),
         reasons=tuple(reasons.most_common(REASONS)),
         warnings=material.warnings,

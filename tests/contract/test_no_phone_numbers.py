@@ -7,6 +7,7 @@ the digits, also as they stand in WhatsApp's ids of messages (in Base64). A rout
 import base64
 import json
 import re
+from datetime import timedelta
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Final
@@ -26,7 +27,7 @@ from delivery.content import links
 from delivery.models import Message
 from delivery.receipts import inbox
 from delivery.whatsapp.webhooks import sign
-from experiments.clock import to_micros
+from experiments.clock import SteppedClock, to_micros
 from experiments.vocabulary import MessageState, Scope
 from tests.contract.test_openapi import APP_SECRET, CAMPAIGN, METRIC, wiring
 from tests.integration.registry import register, template
@@ -39,11 +40,11 @@ AREA: Final = "1202555"
 """Every number of this test begins so (the range that is kept for fiction), and nothing else does."""
 CSV: Final = "\n".join(
     [
-        "user_id,phone,first_name,country,consent_marketing",
-        *(f"u{i},+{AREA}{100 + i:04d},N{i},NL,yes" for i in range(8)),
-        f"bad,+{AREA}010199999999,Bad,NL,yes",
-        f",+{AREA}0177,Nobody,NL,yes",
-        f"twice,+{AREA}0101,Twice,NL,yes",
+        "user_id,phone,first_name,country,consent_marketing,office,cell",
+        *(f"u{i},+{AREA}{100 + i:04d},N{i},NL,yes,+{AREA}0188,{AREA}{200 + i:04d}" for i in range(8)),
+        f"bad,+{AREA}010199999999,Bad,NL,yes,,",
+        f",+{AREA}0177,Nobody,NL,yes,,",
+        f"twice,+{AREA}0101,Twice,NL,yes,,",
     ]
 )
 RULE: Final = {
@@ -59,7 +60,8 @@ POSTS: Final[dict[str, Any]] = {
         "message": {
             "template": "coupon",
             "language": "en_US",
-            "parameters": ["{{ user.mobile | default('you') }}"],
+            # With the plus taken off, it would be a number of no kind.
+            "parameters": ["{{ user.mobile | default('you') | truncate(6) }}, {{ user.cell }}"],
         },
         "user_ids": ["u1", "u2"],
     },
@@ -114,7 +116,11 @@ def places(wiring: Wiring, app: FastAPI, keys: dict[str, str]) -> dict[str, list
 
         sent("POST", "/v1/imports?format=csv&source=crm", content=CSV)
         sent("POST", "/v1/users", json={"user_id": "u0", "phone": f"+{AREA}0190"})
-        evidence = {"granted": True, "source": "telephone", "evidence": f"called from +{AREA}0101"}
+        evidence = {
+            "granted": True,
+            "source": f"telephone +{AREA}0101",
+            "evidence": f"called from +{AREA}0101",
+        }
         sent("POST", "/v1/users/u1/consent", json={"category": "marketing", **evidence})
         traits = {
             "country": "NL",
@@ -186,7 +192,7 @@ def places(wiring: Wiring, app: FastAPI, keys: dict[str, str]) -> dict[str, list
         "/v1/rules": ["wrote"],
         "/v1/segments": ["dutch", "staff"],
         "/v1/drafts": ["spring"],
-        "/v1/attributes": ["country", "first_name"],
+        "/v1/attributes": ["country", "first_name", "office"],
         "/v1/templates": ["coupon"],
         "/v1/delivery/webhooks": webhooks,
         "/r": [token],
@@ -249,6 +255,22 @@ def test_no_answer_to_a_reader_holds_a_phone_number(
         assert unread == NOTHING_TO_NAME
         odd = {path: code for path, code in told.items() if code not in (200, 307)}
         assert odd == dict.fromkeys(FOR_ADMINS, 403)
+
+
+def test_what_holds_phone_numbers_slices_no_report_for_readers(
+    app: FastAPI, keys: dict[str, str], places: dict[str, list[str]], clock: SteppedClock
+) -> None:
+    clock.advance(timedelta(days=30))  # everybody is mature
+
+    def sliced(scope: str, form: str, by: str) -> int:
+        with TestClient(app, headers=bearer(keys[scope])) as http:
+            answer = http.get(f"/v1/experiments/running/report{form}", params={"by": by})
+        assert (AREA in answer.text) == (scope == "admin"), answer.text
+        return answer.status_code
+
+    for form in ("/segments", ".csv", ".html"):
+        assert [sliced("read", form, by) for by in ("country", "office", "cell")] == [200, 403, 403]
+        assert [sliced("admin", form, by) for by in ("office", "cell")] == [200, 200]
 
 
 def test_every_post_that_readers_may_send_is_tried() -> None:

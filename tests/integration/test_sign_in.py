@@ -216,7 +216,12 @@ def test_who_is_not_let_in_is_told_whom_to_ask(
     ],
 )
 def test_an_issuer_whose_addresses_are_said_to_be_verified_need_not_say_so(
-    wiring: Wiring, ada: str, provider: IdentityProvider, clock: SteppedClock, claims: dict[str, Any], status: int
+    wiring: Wiring,
+    ada: str,
+    provider: IdentityProvider,
+    clock: SteppedClock,
+    claims: dict[str, Any],
+    status: int,
 ) -> None:
     settings = wiring.settings.model_copy(update={"oidc_emails_verified": True})
     token = provider.sign(now=clock.now().timestamp(), **claims)
