@@ -74,6 +74,8 @@ def create_app(wiring: Wiring) -> FastAPI:
     app.state.wiring = wiring
     errors.install(app)
     app.add_middleware(CorsOnDoors, origins=wiring.settings.cors_origins)
+    # Before the users: an id may hold slashes, so that what is in front decides.
+    app.include_router(segments.tags_router)
     for module in (
         tracking,
         whatsapp,
@@ -103,7 +105,6 @@ def create_app(wiring: Wiring) -> FastAPI:
     app.include_router(library.keys_router)
     app.include_router(members.router)
     app.include_router(members.sessions_router)
-    app.include_router(segments.tags_router)
     app.include_router(users.lookup_router)
     app.include_router(segments.uploads_router, max_body_size=wiring.settings.max_upload_bytes)
     app.include_router(imports.router, max_body_size=wiring.settings.max_upload_bytes)

@@ -44,13 +44,13 @@ def list_members(
     )
 
 
-@router.get("/{email}")
+@router.get("/{email:path}")
 def read_member(session: ReadSession, _principal: Admin, email: Email) -> TeamMemberAnswer:
     """One member."""
     return TeamMemberAnswer.of(members.find_member(session, email=email))
 
 
-@router.put("/{email}")
+@router.put("/{email:path}")
 def put_member(
     session: WriteSession, clock: ClockOf, principal: Admin, email: Email, request: TeamMemberRequest
 ) -> TeamMemberAnswer:
@@ -66,7 +66,7 @@ def put_member(
     return TeamMemberAnswer.of(member)
 
 
-@router.delete("/{email}", status_code=204)
+@router.delete("/{email:path}", status_code=204)
 def remove_member(session: WriteSession, clock: ClockOf, principal: Admin, email: Email) -> None:
     """Take somebody off the list; their sessions end at once. Nobody removes themselves."""
     members.remove_member(session, clock, actor=principal.actor, email=email, acting=principal.member)

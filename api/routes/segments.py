@@ -207,7 +207,7 @@ def tag_segment(wiring: WiringOf, principal: Writer, key: Key, request: TagSegme
     return TaggedAnswer.model_validate(asdict(tagged))
 
 
-@tags_router.post("/{user_id}/tags")
+@tags_router.post("/{user_id:path}/tags")
 def add_tags(
     session: WriteSession, clock: ClockOf, principal: Writer, user_id: UserId, request: TagsRequest
 ) -> UserAnswer:
@@ -216,7 +216,7 @@ def add_tags(
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
 
 
-@tags_router.delete("/{user_id}/tags/{tag:path}")
+@tags_router.delete("/{user_id:path}/tags/{tag:path}")
 def remove_tag(
     session: WriteSession, clock: ClockOf, principal: Writer, user_id: UserId, tag: Tag
 ) -> UserAnswer:

@@ -92,14 +92,7 @@ def find_by_phone(
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
 
 
-@router.get("/{user_id}")
-def read(session: ReadSession, principal: Reader, user_id: UserId) -> UserAnswer:
-    """One user. Phone numbers are shown to keys that may write."""
-    user = users.find(session, user_id=user_id)
-    return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
-
-
-@router.post("/{user_id}/consent")
+@router.post("/{user_id:path}/consent")
 def set_consent(
     session: WriteSession, clock: ClockOf, principal: Writer, user_id: UserId, request: ConsentRequest
 ) -> UserAnswer:
@@ -108,7 +101,7 @@ def set_consent(
     return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
 
 
-@router.get("/{user_id}/consents")
+@router.get("/{user_id:path}/consents")
 def list_consents(
     session: ReadSession, principal: Reader, user_id: UserId, cursor: Cursor, limit: Limit = 50
 ) -> Page[ConsentRecordAnswer]:
@@ -120,7 +113,7 @@ def list_consents(
     )
 
 
-@router.get("/{user_id}/events")
+@router.get("/{user_id:path}/events")
 def list_events(
     session: ReadSession, principal: Reader, user_id: UserId, cursor: Cursor, limit: Limit = 50
 ) -> Page[EventAnswer]:
@@ -132,7 +125,7 @@ def list_events(
     )
 
 
-@router.get("/{user_id}/why")
+@router.get("/{user_id:path}/why")
 def explain(
     session: ReadSession,
     clock: ClockOf,
@@ -149,28 +142,13 @@ def explain(
     return WhyAnswer.model_validate({**said, "experiments": without_numbers(said["experiments"])})
 
 
-@router.get("/{user_id}/export")
+@router.get("/{user_id:path}/export")
 def export(session: ReadSession, _principal: Admin, user_id: UserId) -> dict[str, Any]:
     """Everything known of one user, for the person who asks: profile, consent and its proofs, events, messages, changes."""
     return privacy.export(session, user_id=user_id)
 
 
-@router.delete("/{user_id}")
-def erase(
-    session: WriteSession,
-    clock: ClockOf,
-    wiring: WiringOf,
-    principal: Admin,
-    user_id: UserId,
-    afterwards: BackgroundTasks,
-) -> ErasedAnswer:
-    """Forget one user for good. Results of experiments stay as they are; the person cannot come back by import."""
-    erased = privacy.erase(session, clock, settings=wiring.settings, actor=principal.actor, user_id=user_id)
-    afterwards.add_task(wiring.database.truncate_log)
-    return ErasedAnswer(erased_as=erased.pseudonym)
-
-
-@router.post("/{user_id}/readmit")
+@router.post("/{user_id:path}/readmit")
 def readmit(
     session: WriteSession,
     clock: ClockOf,
@@ -190,3 +168,26 @@ def readmit(
         default_region=settings.default_region,
     )
     return ErasedAnswer(erased_as=None)
+
+
+# Last, for an id may hold slashes: what comes after one is then not taken for a part of it.
+@router.get("/{user_id:path}")
+def read(session: ReadSession, principal: Reader, user_id: UserId) -> UserAnswer:
+    """One user. Phone numbers are shown to keys that may write."""
+    user = users.find(session, user_id=user_id)
+    return user_answer(user, consent.consents_of(session, user_pk=user.id or 0), principal)
+
+
+@router.delete("/{user_id:path}")
+def erase(
+    session: WriteSession,
+    clock: ClockOf,
+    wiring: WiringOf,
+    principal: Admin,
+    user_id: UserId,
+    afterwards: BackgroundTasks,
+) -> ErasedAnswer:
+    """Forget one user for good. Results of experiments stay as they are; the person cannot come back by import."""
+    erased = privacy.erase(session, clock, settings=wiring.settings, actor=principal.actor, user_id=user_id)
+    afterwards.add_task(wiring.database.truncate_log)
+    return ErasedAnswer(erased_as=erased.pseudonym)

@@ -1,6 +1,7 @@
 """Users over HTTP as people look for them: by the beginning of an id, by phone, and what one of them did and agreed to."""
 
 from datetime import timedelta
+from urllib.parse import quote
 from typing import Any
 
 import pytest
@@ -133,3 +134,32 @@ def test_the_ledger_of_consent_has_its_proof_for_editors_only(
     shown = writer.get("/v1/users/u1/consents", headers=reader).json()["items"]
     assert [item["evidence"] for item in shown] == [None, None]
     assert writer.get("/v1/users/nobody/consents").status_code == 404
+
+
+@pytest.mark.parametrize("user_id", ["a/b", "Zm9v/YmFy+Q==", "/", "a//b/", "tags/a/tags", "?a=b&c=d#e"])
+def test_an_id_may_hold_slashes(http: TestClient, keys: dict[str, str], user_id: str) -> None:
+    http.headers["Authorization"] = f"Bearer {keys['admin']}"
+    put(http, user_id, phone="+12025550123")
+    one = "/v1/users/" + quote(user_id, safe="")
+    said = {"category": "marketing", "granted": True, "source": "checkout"}
+    for answer in (
+        http.get(one),
+        http.post(f"{one}/consent", json=said),
+        http.post(f"{one}/tags", json={"tags": ["x/y"]}),
+        http.delete(f"{one}/tags/x%2Fy"),
+        http.get(f"{one}/why"),
+    ):
+        assert (answer.status_code, answer.json()["user_id"]) == (200, user_id), answer.text
+    assert http.get(f"{one}/events").json() == {"items": [], "next_cursor": None}
+    assert len(http.get(f"{one}/consents").json()["items"]) == 1
+    assert user_id in http.get(f"{one}/export").json()["user"].values()
+    assert http.delete(one).json()["erased_as"].startswith("erased:")
+    assert http.get(one).status_code == 404
+    assert http.post(f"{one}/readmit", json={"phone": "+12025550123"}).status_code == 200
+
+
+def test_no_id_is_no_user(http: TestClient, keys: dict[str, str]) -> None:
+    http.headers["Authorization"] = f"Bearer {keys['admin']}"
+    for method in ("GET", "DELETE"):
+        answer = http.request(method, "/v1/users/")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "user_id")
