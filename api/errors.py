@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.strict_json import TooDeepError
+from api.strict_json import TooDeepError, UnfitError
 from experiments.errors import (
     Conflict,
     InsufficientData,
@@ -33,6 +33,7 @@ from experiments.quantities import INSIDE
 MEDIA_TYPE: Final = "application/problem+json"
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _ABOUT_THE_BODY: Final = frozenset({HTTPStatus.BAD_REQUEST, _TOO_LARGE})
+_LENGTHS: Final = {"too_long": "most", "too_short": "least"}
 _log = logging.getLogger(__name__)
 
 # The first class that fits decides, so a subclass stands before its base.
@@ -118,8 +119,9 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
 
 async def _validation(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class
-    if isinstance(error.__cause__, TooDeepError):
-        problems: tuple[Problem, ...] = (Problem(error.__cause__.path, error.__cause__.msg),)
+    cause = error.__cause__
+    if isinstance(cause, TooDeepError | UnfitError):
+        problems: tuple[Problem, ...] = (Problem(cause.path or "body", cause.msg),)
     else:
         problems = tuple(_problem_of(item) for item in error.errors())
     return problem_response(
@@ -136,7 +138,16 @@ def _problem_of(item: dict[str, Any]) -> Problem:
     # "body", "query" and "path" say where a value was, which the name of the field says already.
     inner = len(place) > 1 or item["type"] == INSIDE
     path = place_of({**item, "loc": tuple(place[1:] if inner else place)})
-    return Problem(path, str(item["msg"]))
+    return Problem(path, _words_of(item))
+
+
+def _words_of(item: dict[str, Any]) -> str:
+    words = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] in _LENGTHS and isinstance(item.get("input"), str):
+        # Of a text whose letters are looked at as well pydantic speaks as of a list, and counts aloud.
+        bound = item["ctx"].get("max_length", item["ctx"].get("min_length"))
+        return f"String should have at {_LENGTHS[item['type']]} {bound} character{'' if bound == 1 else 's'}"
+    return words
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:

@@ -14,7 +14,7 @@ from api import key_repository
 from api.evaluation_memory import Exposed
 from api.group_commit import GroupCommitter
 from api.security import UNKNOWN_KEY, Principal, authenticate
-from api.strict_json import TooDeepError, read_json
+from api.strict_json import TooDeepError, UnfitError, read_json
 from experiments.clock import Clock
 from experiments.errors import Invalid, TouchstoneError, Unauthenticated
 from experiments.vocabulary import Scope
@@ -118,6 +118,8 @@ def read_context(body: bytes) -> tuple[str, dict[str, Any]]:
         document = read_json(body)
     except TooDeepError as error:
         raise ContextError("PARSE_ERROR", f"the body is {error.msg}") from error
+    except UnfitError as error:
+        raise ContextError("PARSE_ERROR", f"the body cannot be taken: {error}") from error
     except json.JSONDecodeError as error:
         raise ContextError("PARSE_ERROR", f"the body is not valid JSON: {error.msg}") from error
     context = document.get("context") if isinstance(document, dict) else None

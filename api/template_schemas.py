@@ -2,9 +2,10 @@
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +17,8 @@ from delivery.templates.template_repository import Name
 from experiments.errors import Invalid, Problem
 from experiments.metrics import KEY_PATTERN
 from experiments.treatments import MessageContent
+
+_PLAIN: Final = re.compile("[ -~]*")
 
 
 class _Answer(BaseModel):
@@ -188,6 +191,6 @@ def decode_name(text: str) -> Name:
         name, language = place
     except (ValueError, TypeError, RecursionError):
         name = language = None
-    if not isinstance(name, str) or not isinstance(language, str) or not (name + language).isascii():
+    if not isinstance(name, str) or not isinstance(language, str) or not _PLAIN.fullmatch(name + language):
         raise Invalid("is not a cursor of this list; take `next_cursor` of the page before", field="cursor")
     return name, language

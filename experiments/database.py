@@ -124,9 +124,14 @@ class Database:
 
 
 def _make_engine(url: str, *, echo: bool) -> Engine:
+    # Errors go into logs, and what was written or looked for are people's numbers and words: parameters are hidden.
     if make_url(url).get_backend_name() == "sqlite":
         engine = create_engine(
-            url, echo=echo, json_serializer=_compact_json, connect_args={"check_same_thread": False}
+            url,
+            echo=echo,
+            json_serializer=_compact_json,
+            hide_parameters=True,
+            connect_args={"check_same_thread": False},
         )
         event.listen(engine, "connect", _prepare_sqlite)
         queue = _WriterQueue()
@@ -137,6 +142,7 @@ def _make_engine(url: str, *, echo: bool) -> Engine:
         url,
         echo=echo,
         json_serializer=_compact_json,
+        hide_parameters=True,
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,

@@ -44,6 +44,53 @@ def test_a_nul_character_in_an_address_is_refused_by_name(
     assert fields(answer) == [field]
 
 
+@pytest.mark.parametrize(
+    ("document", "field", "words"),
+    [
+        (rb'{"user_id": "u", "attributes": {"a": [{"b": "\u0000"}]}}', "attributes.a[0].b", "holds a NUL"),
+        (
+            rb'{"user_id": "u", "attributes": {"a": {"b": "x\uDC00"}}}',
+            "attributes.a.b",
+            "half of a surrogate",
+        ),
+        (rb'{"user_id": "u", "attributes": {"a": {"\ud800": 1}}}', "attributes.a", "has a name with"),
+        (rb'{"\u0000": 1}', "body", "has a name with"),
+        (rb'{"user_id": "u", "attributes": {"a": NaN}}', "attributes.a", "is NaN"),
+        (rb'{"user_id": "u", "attributes": {"a": [1, -Infinity]}}', "attributes.a[1]", "is -Infinity"),
+        (rb'{"user_id": "u", "attributes": {"a": 1e400}}', "attributes.a", "is 1e400, a number that is too"),
+        (b'{"user_id": "u", "attributes": {"a": %s}}' % (b"9" * 5000), "attributes.a", "too many digits"),
+        (rb'{"user_id": NaN, "user_id": "u"}', "body", "is NaN"),
+        (b"\xff", "body", "is not UTF-8"),
+    ],
+)
+def test_what_is_no_json_or_cannot_be_stored_is_named_where_it_stands(
+    writer: TestClient, document: bytes, field: str, words: str
+) -> None:
+    answer = writer.post("/v1/users", content=document, headers=JSON)
+    assert (answer.status_code, fields(answer)) == (422, [field])
+    assert words in answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800", "\N{GRINNING FACE}", "\\\\u0000"])
+def test_what_only_looks_like_an_escape_is_text(writer: TestClient, text: str) -> None:
+    answer = writer.post("/v1/users", json={"user_id": "u1", "attributes": {"a": text}})
+    assert (answer.status_code, answer.json()["attributes"]) == (200, {"a": text})
+
+
+@pytest.mark.parametrize("place", [["a\0", "en"], ["a", "e\ud800"], ["a", "é"], ["a"], 1, "abc"])
+def test_a_cursor_of_templates_that_no_list_gave_is_refused_by_name(writer: TestClient, place: Any) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+    answer = writer.get("/v1/templates", params={"cursor": cursor})
+    assert (answer.status_code, fields(answer)) == (422, ["cursor"])
+
+
+def test_lengths_of_texts_are_told_in_characters_and_our_words_as_they_are(writer: TestClient) -> None:
+    long = writer.get("/v1/users", params={"q": "x" * 201}).json()["errors"]
+    assert long == [{"field": "q", "message": "String should have at most 200 characters"}]
+    none = writer.post("/v1/users/u1/consent", json={"granted": True}).json()["errors"]
+    assert none[0]["message"].startswith("a grant needs it")
+
+
 def test_a_nul_character_in_the_prefix_of_a_key_to_revoke_is_refused(
     http: TestClient, keys: dict[str, str]
 ) -> None:

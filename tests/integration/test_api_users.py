@@ -1,8 +1,8 @@
 """Users over HTTP as people look for them: by the beginning of an id, by phone, and what one of them did and agreed to."""
 
 from datetime import timedelta
-from urllib.parse import quote
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient

@@ -22,9 +22,9 @@ def test_an_object_is_read_as_yaml_or_as_json(text: str) -> None:
         ("phone: a: b", "is not valid YAML at line 1, column 9"),
         ("a: &a [1]\nb: *a", "is not valid YAML at line 2, column 4: aliases (*name) are not taken"),
         ("phone: \x00", "is not valid YAML: unacceptable character"),
-        ('{"phone": 1e999}', "cannot be taken: the number 1e999 is too large"),
-        ("phone: .nan", "cannot be taken: NaN is not a JSON number"),
-        ('{"phone": NaN}', "cannot be taken: NaN is not a JSON number"),
+        ('{"phone": 1e999}', "cannot be taken: phone is 1e999, a number that is too large"),
+        ("phone: .nan", "cannot be taken: phone is NaN, which is not a JSON number"),
+        ('{"phone": NaN}', "cannot be taken: phone is NaN, which is not a JSON number"),
     ],
 )
 def test_what_is_broken_is_told_with_its_line_and_column(text: str, told: str) -> None:
