@@ -6,7 +6,7 @@ from threading import Barrier, Thread
 
 import pytest
 from sqlalchemy import BigInteger, text, type_coerce
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import col, select
 
 from experiments import audit
@@ -113,3 +113,10 @@ def test_sqlite_runs_in_wal_mode_with_full_durability(sqlite_url: str) -> None:
         assert session.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
         assert session.execute(text("PRAGMA synchronous")).scalar_one() == 2
     database.dispose()
+
+
+def test_an_error_does_not_tell_what_was_written(database: Database) -> None:
+    with pytest.raises(DBAPIError) as told, database.transaction() as session:
+        session.execute(text("INSERT INTO nowhere (phone) VALUES (:phone)"), {"phone": "+12025550101"})
+    assert "INSERT INTO nowhere" in str(told.value)
+    assert "12025550101" not in str(told.value)
