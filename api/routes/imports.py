@@ -13,6 +13,7 @@ from api.dependencies import (
     MANAGEMENT,
     MAX_ID,
     CleanText,
+    ClockOf,
     Cursor,
     Limit,
     Reader,
@@ -120,6 +121,7 @@ async def look_at_columns(
 @router.get("")
 def list_imports(
     session: ReadSession,
+    clock: ClockOf,
     _principal: Reader,
     cursor: Cursor,
     limit: Limit = 50,
@@ -128,18 +130,20 @@ def list_imports(
     """Imports by file and by pull, newest first."""
     rows = runs.list_runs(session, before_id=cursor or None, limit=limit, source=source)
     return Page(
-        items=[import_answer(row) for row in rows], next_cursor=next_cursor(rows, limit, lambda row: row.id)
+        items=[import_answer(row, clock) for row in rows],
+        next_cursor=next_cursor(rows, limit, lambda row: row.id),
     )
 
 
 @router.get("/{id}")
 def read_import(
     session: ReadSession,
+    clock: ClockOf,
     principal: Reader,
     id: Annotated[int, Path(ge=1, lt=MAX_ID)],  # noqa: A002  # the name in the path
 ) -> ImportQualityAnswer:
     """One import with the quality of its data, column by column."""
-    return import_quality_answer(imports.find_run(session, run_id=id), principal)
+    return import_quality_answer(imports.find_run(session, run_id=id), clock, principal)
 
 
 def _import(

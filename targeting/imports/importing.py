@@ -10,13 +10,14 @@ import csv
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, BinaryIO, Final, Literal, TextIO, get_args
 
 from sqlmodel import Session
 
 from experiments import audit
-from experiments.clock import Clock
+from experiments.clock import Clock, passing_in
 from experiments.database import Database
 from experiments.errors import Invalid, NotFound, TooLarge, TouchstoneError
 from targeting import consent
@@ -38,6 +39,10 @@ FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 REJECT_HEADER: Final = ("line", "field", "reason", "row")
 KEPT_REJECTS: Final = 500
 """So many rejected rows are kept with the run, to be mended from; all of them go to the reject file."""
+
+SILENT: Final = timedelta(minutes=15)
+SILENT_SECONDS: Final = 60.0
+"""Of the machine's time, on a clock that hurries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,7 @@ class _Run:
         self, so_far: int, session: Session, *, also: Callable[[int, Session], None] | None = None
     ) -> None:
         """Say with the batch itself how far the import has come, for whoever watches it."""
-        runs.note_rows(session, self.id, rows=so_far)
+        runs.note_rows(session, self.id, rows=so_far, at=self._clock.now())
         if also is not None:
             also(so_far, session)
 
@@ -233,6 +238,19 @@ def find_run(session: Session, *, run_id: int) -> ImportRun:
     if run is None:
         raise NotFound(f"there is no import {run_id}")
     return run
+
+
+def silent_since(run: ImportRun, clock: Clock) -> datetime | None:
+    """When a run that has not ended was last heard of; None unless that is so long ago that its process must have died.
+
+    It tells of itself with each batch. Should one have waited for longer than this, it has only been slow, and says more yet.
+    """
+    if run.finished_at is not None:
+        return None
+    told = (run.summary or {}).get("at")
+    heard = run.started_at if told is None else datetime.fromisoformat(told)
+    long_ago = clock.now() - max(SILENT, passing_in(clock, SILENT_SECONDS))
+    return heard if heard < long_ago else None
 
 
 def _check_options(options: ImportOptions) -> None:

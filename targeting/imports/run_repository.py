@@ -1,11 +1,13 @@
 """All SQL of the runs of imports."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
+from experiments.clock import format_moment
 from targeting.models import ImportRun
 
 
@@ -20,9 +22,10 @@ def find_run(session: Session, run_id: int) -> ImportRun | None:
     return session.get(ImportRun, run_id)
 
 
-def note_rows(session: Session, run_id: int, *, rows: int) -> None:
-    """So many rows of a run that is under way are done."""
-    session.execute(update(ImportRun).where(col(ImportRun.id) == run_id).values(summary={"rows": rows}))
+def note_rows(session: Session, run_id: int, *, rows: int, at: datetime) -> None:
+    """So many rows of a run that is under way are done by now."""
+    told = {"rows": rows, "at": format_moment(at)}
+    session.execute(update(ImportRun).where(col(ImportRun.id) == run_id).values(summary=told))
 
 
 def list_runs(

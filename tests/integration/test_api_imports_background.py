@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +13,12 @@ from fastapi.testclient import TestClient
 
 from api.background_imports import BackgroundImports
 from api.wiring import Wiring
+from experiments.clock import SteppedClock, format_moment
+from experiments.database import Database
 from experiments.errors import Unavailable
-from targeting.imports import importing
+from targeting.imports import importing, run_repository
+from targeting.imports.importing import SILENT
+from targeting.models import ImportRun
 
 PEOPLE = b"id;Handy;consent_marketing;ort\n1;+12025550101;yes;Delft\n2;12;no;Bonn\n"
 
@@ -97,6 +102,24 @@ def test_an_import_ends_early_with_its_process_and_says_so(writer: TestClient, w
     answer = writer.post("/v1/imports?background=true", content=lines, headers={"Content-Type": "text/csv"})
     run = ended(writer, answer.json()["id"])
     assert (run["summary"]["rows"], "the server was stopped" in run["error"]) == (2_000, True)
+
+
+def test_an_import_whose_process_was_killed_is_not_under_way_for_ever(
+    writer: TestClient, wiring: Wiring, database: Database, clock: SteppedClock
+) -> None:
+    with database.transaction() as session:
+        run = ImportRun(source="crm", actor="test", started_at=clock.now())
+        number = run_repository.add_run(session, run)
+    clock.advance(SILENT)
+    with database.transaction() as session:
+        run_repository.note_rows(session, number, rows=2_000, at=clock.now())
+    heard = format_moment(clock.now())
+    clock.advance(SILENT)
+    assert writer.get(f"/v1/imports/{number}").json()["finished_at"] is None  # slow, for all that is known
+    clock.advance(timedelta(seconds=1))
+    for told in (writer.get(f"/v1/imports/{number}").json(), writer.get("/v1/imports").json()["items"][0]):
+        assert (told["finished_at"], told["light"], told["summary"]) == (heard, None, {"rows": 2_000})
+        assert "its process has died" in told["error"]
 
 
 def test_a_list_of_imports_has_the_first_rejected_rows_and_one_import_all_that_are_kept(
