@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from api import security
 from api.app import create_app
@@ -74,8 +75,11 @@ def needed(operation: str) -> Scope | str | None:
 
 
 @pytest.fixture
-def wiring(database: Database, clock: SteppedClock) -> Wiring:
-    return Wiring(Settings(whatsapp_app_secret="secret"), clock, database)
+def wiring(sqlite_url: str, clock: SteppedClock) -> Iterator[Wiring]:
+    # One database will do: who may do what is not asked of it.
+    made = Wiring(Settings(whatsapp_app_secret=SecretStr("secret")), clock, Database(sqlite_url))
+    yield made
+    made.close()
 
 
 @pytest.fixture
