@@ -31,6 +31,8 @@ from experiments.mistakes import place_of
 from experiments.quantities import INSIDE
 
 MEDIA_TYPE: Final = "application/problem+json"
+BEARER: Final = 'Bearer realm="touchstone"'
+"""Only where Basic is taken is it offered: a browser asks its user for a name and a password then."""
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _ABOUT_THE_BODY: Final = frozenset({HTTPStatus.BAD_REQUEST, _TOO_LARGE})
 _LENGTHS: Final = {"too_long": "most", "too_short": "least"}
@@ -99,7 +101,7 @@ def problem_document(status: HTTPStatus, detail: str, problems: tuple[Problem, .
 def problem_response(status: HTTPStatus, detail: str, problems: tuple[Problem, ...] = ()) -> JSONResponse:
     headers = {}
     if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Bearer realm="touchstone", Basic realm="touchstone"'
+        headers["WWW-Authenticate"] = BEARER
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "1"
     return JSONResponse(problem_document(status, detail, problems), status, headers, media_type=MEDIA_TYPE)

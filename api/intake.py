@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
 import anyio.from_thread
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import idempotency, segment
 from api.dependencies import key_in, wiring_of
-from api.errors import answer_to
+from api.errors import BEARER, answer_to
 from api.grouped_writes import Submission
 from api.requests import gunzip, is_packed
 from api.security import Principal, authenticate
@@ -76,6 +77,8 @@ class Shortcut:
             response = await endpoint(request)
         except Exception as error:  # noqa: BLE001  # every error has an answer; one that nobody planned for is logged
             response = await answer_to(request, error)
+            if response.status_code == HTTPStatus.UNAUTHORIZED:
+                response.headers["WWW-Authenticate"] = f'{BEARER}, Basic realm="touchstone"'
         await response(scope, receive, send)
 
 

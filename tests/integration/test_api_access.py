@@ -39,7 +39,24 @@ def test_without_a_known_key_nothing_is_told(
     answer = http.get("/v1/experiments", headers=headers)
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
-    assert "Bearer" in answer.headers["www-authenticate"]
+    assert answer.headers["www-authenticate"] == 'Bearer realm="touchstone"'
+    tracking = http.post("/v1/track", headers=headers, json={"event": "X", "userId": "u"})
+    assert (tracking.status_code, "Basic" in tracking.headers["www-authenticate"]) == (401, True)
+
+
+def test_what_a_browser_sends_by_itself_manages_nothing(http: TestClient, keys: dict[str, str]) -> None:
+    basic = (keys["admin"], "")
+    form = {"files": {"file": ("people.csv", b"user_id\nu1\n", "text/csv")}}
+    for method, path, more in (
+        ("GET", "/v1/users", {}),
+        ("POST", "/v1/delivery/resume", {}),
+        ("POST", "/v1/experiments/x/stop", {}),
+        ("POST", "/v1/imports", form),
+        ("GET", "/v1/keys", {}),
+    ):
+        answer = http.request(method, path, auth=basic, **more)
+        assert (answer.status_code, "Bearer KEY" in answer.json()["detail"]) == (401, True)
+    assert http.get("/v1/users", headers=bearer(keys["admin"])).json()["items"] == []
 
 
 @pytest.mark.parametrize(
