@@ -22,6 +22,7 @@ MAX_REASONS: Final = 20
 RARE: Final = 5
 """A value that fewer rows hold is not kept by name: it might tell who somebody is."""
 _MAX_LABEL: Final = 60
+_LEAST_DIGITS: Final = 7
 _QUOTED: Final = re.compile(r"""'[^']*'|"[^"]*\"""")
 _KINDS: Final[Mapping[type, str]] = {
     str: "text",
@@ -128,6 +129,7 @@ class FileProfile:
         self.rows = 0
         self.readable = 0
         self.shared_phones = 0
+        self.ids_that_are_phones = 0
         self.says_consent = False
         self.columns: dict[str, ColumnProfile] = {}
         self.left_out: set[str] = set()
@@ -166,6 +168,7 @@ class FileProfile:
             for item in batch
             if isinstance(item, ImportRow) and item.change.phone is not None
         }
+        self.ids_that_are_phones += sum(_is_number_of(user_id, phone) for phone, user_id in owners)
         phones = {phone for phone, _ in owners}
         # A file has as many shared phones as it has more pairs of phone and user than phones.
         pairs = {f"{phone} {user_id}" for phone, user_id in owners}
@@ -181,6 +184,12 @@ class FileProfile:
             if reason not in reasons and len(reasons) >= MAX_REASONS:
                 reason = "other reasons"
             reasons[reason] += 1
+
+
+def _is_number_of(user_id: str, phone: str) -> bool:
+    """Whether the id is the person's own number, with or without the country in front."""
+    digits = user_id.lstrip("+0")
+    return len(digits) >= _LEAST_DIGITS and phone.endswith(digits)
 
 
 def without_values(reason: str) -> str:

@@ -121,6 +121,16 @@ def _own(profile: FileProfile, repeated_users: int) -> list[Finding]:
         wrong("validity", column.name, column.reasons.total(), f"{_why(column.name, column.reasons)}")
         findings += _types(column)
     wrong("validity", "", profile.row_reasons.total(), _why("", profile.row_reasons))
+    if profile.ids_that_are_phones:
+        findings.append(
+            Finding(
+                "validity",
+                "",
+                Light.LOOK,
+                f"{_part(profile.ids_that_are_phones, rows)} with a user id that is the person's phone number: whoever may read sees "
+                "ids, and no numbers otherwise. Give people ids of their own.",
+            )
+        )
     wrong("duplicates", "", repeated_users, "with a user that came before in the same file.")
     wrong(
         "duplicates", "", profile.shared_phones, "with a phone number that another user of the file has too."

@@ -246,3 +246,14 @@ def test_consent_in_a_column_that_is_not_measured_counts() -> None:
     many = ",".join(f"c{number}" for number in range(MAX_COLUMNS))
     report = report_of(f"user_id,{many},consent_marketing\nu1,{'1,' * MAX_COLUMNS}yes\n")
     assert "agreed" not in str(sentences(report, "completeness"))
+
+
+@pytest.mark.parametrize(
+    ("user_id", "is_number"),
+    [("+31612345678", True), ("31612345678", True), ("0612345678", True), ("u1", False), ("345678", False)],
+)
+def test_an_id_that_is_the_phone_number_of_its_owner_is_told(user_id: str, is_number: bool) -> None:
+    report = report_of(f"user_id,phone,consent_marketing\n{user_id},+31612345678,yes\nb,+31612345679,yes\n")
+    told = sentences(report, "validity")
+    assert [light for light, _ in told] == (["look"] if is_number else [])
+    assert all(sentence.startswith("1 row (50 %) with a user id that is") for _, sentence in told)
