@@ -8,7 +8,8 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -35,6 +36,8 @@ BEARER: Final = 'Bearer realm="touchstone"'
 """Only where Basic is taken is it offered: a browser asks its user for a name and a password then."""
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _ABOUT_THE_BODY: Final = frozenset({HTTPStatus.BAD_REQUEST, _TOO_LARGE})
+UNREACHABLE: Final = (OperationalError, InterfaceError, NoConnectionError)
+"""The database is busy, went away, or all connections to it are in use."""
 _LENGTHS: Final = {"too_long": "most", "too_short": "least"}
 _log = logging.getLogger(__name__)
 
@@ -201,6 +204,6 @@ _HANDLERS: Final[dict[type[Exception], Callable[[Request, Exception], Awaitable[
     ClientDisconnect: _disconnected,
     IntegrityError: _integrity,
     DataError: _data,
-    OperationalError: _operational,
+    **dict.fromkeys(UNREACHABLE, _operational),
     Exception: _unexpected,
 }

@@ -13,11 +13,10 @@ from typing import Any, Final
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from api.dependencies import key_in, wiring_of
-from api.errors import problem_response, status_of
+from api.errors import UNREACHABLE, problem_response, status_of
 from api.evaluation_memory import json_bytes, tag_of
 from api.evaluation_schemas import flag_json
 from api.grouped_reads import ContextError, Inquiry
@@ -61,7 +60,7 @@ def failure(error: Exception, *, key: str | None) -> Response:
         )
     if isinstance(error, Invalid) and not isinstance(error, TooLarge):
         return failure(ContextError("PARSE_ERROR", str(error)), key=key)
-    if isinstance(error, OperationalError):
+    if isinstance(error, UNREACHABLE):
         _log.error("the database does not answer: %s", error)
         error = Unavailable("the database is busy or cannot be reached; try again")
     if isinstance(error, TouchstoneError):

@@ -115,7 +115,8 @@ def places(wiring: Wiring, app: FastAPI, keys: dict[str, str]) -> dict[str, list
             return answer.json() if answer.content else None
 
         sent("POST", "/v1/imports?format=csv&source=crm", content=CSV)
-        sent("POST", "/v1/users", json={"user_id": "u0", "phone": f"+{AREA}0190"})
+        second = {"second": f"+{AREA}0189", "fax": f"{AREA}0187"}
+        sent("POST", "/v1/users", json={"user_id": "u0", "phone": f"+{AREA}0190", "attributes": second})
         evidence = {
             "granted": True,
             "source": f"telephone +{AREA}0101",

@@ -1,15 +1,19 @@
 """Health and numbers, for machines that watch."""
 
 import re
+from contextlib import ExitStack
 from datetime import timedelta
+from typing import cast
 
 from fastapi.testclient import TestClient
+from sqlalchemy import QueuePool
 
 from api import jobs
 from api.wiring import Wiring
 from delivery.fuses import breakers
 from delivery.whatsapp.webhooks import sign
 from experiments.clock import SteppedClock
+from experiments.database import Database
 from experiments.vocabulary import MessageState
 from tests.integration.conftest import APP_SECRET
 from tests.integration.test_api_experiments import DESIGN, PEOPLE, bring_people
@@ -111,3 +115,22 @@ def test_webhooks_that_wait_and_fuses_that_are_open_are_counted(http: TestClient
     assert found['touchstone_breakers_open{kind="number"}'] == 0
     jobs.project_webhooks(wiring)
     assert numbers(http)["touchstone_webhooks_waiting"] == 0
+
+
+def test_when_every_connection_is_in_use_callers_are_told_to_try_again(
+    writer: TestClient, keys: dict[str, str], database: Database
+) -> None:
+    pool = cast("QueuePool", database.engine.pool)
+    pool._timeout = 0.05
+    with ExitStack() as held:
+        for _ in range(pool.size() + pool._max_overflow):
+            held.enter_context(database.engine.connect())
+        flag = {"context": {"targetingKey": "u"}}
+        evaluate = {"Authorization": f"Bearer {keys['evaluate']}"}
+        for answer in (
+            writer.get("/v1/users"),
+            writer.get("/readyz"),
+            writer.post("/ofrep/v1/evaluate/flags", json=flag, headers=evaluate),
+        ):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1"), answer.text
+    assert writer.get("/v1/users").status_code == 200
