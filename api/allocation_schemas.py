@@ -144,13 +144,14 @@ class StoppedArmAnswer(BaseModel):
 
 
 class AllocationAnswer(BaseModel):
-    """`weights` of the open epoch (of the design before the start); `active` are the variants that get users. `held_at`: since when
+    """`at`: when this was so. `weights` of the open epoch (of the design before the start); `active` are the variants that get users. `held_at`: since when
     the weights are held by hand. `released`: of an audience that goes out in waves, the share that is out. `stopped`: why each variant that a guardrail has stopped was stopped; `guards`: what the guards
     of an experiment that runs said when they last looked. `epochs` and `reallocations`: the newest, newest first.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    at: datetime
     experiment: str
     policy: dict[str, Any]
     weights: dict[str, float]
@@ -167,6 +168,7 @@ class AllocationAnswer(BaseModel):
     @classmethod
     def of(cls, state: AllocationState) -> Self:
         return cls(
+            at=state.at,
             experiment=state.experiment.key,
             policy=state.design.allocation.model_dump(mode="json", exclude_none=True),
             weights=dict(state.weights),

@@ -12,6 +12,9 @@ from dashboard.texts import say
 MINUS: Final = "−"
 NBSP: Final = "\u00a0"
 UNKNOWN: Final = "–"
+MOST_DECIMALS: Final = 12
+DIGITS_OF_A_SETTING: Final = 6
+"""What somebody has chosen is told as it was chosen."""
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~$&]|:(?=\S)|^[-+=]|^\d+(?=[.)]\s))")
 
 
@@ -104,8 +107,8 @@ def relative_range(interval: Interval | None) -> str:
 def tolerance(limit: float, kind: str) -> str:
     """The margin of a guardrail, such as `0.2 points`."""
     if not is_share(kind):
-        return f"{limit:g}"
-    size = f"{100 * limit:g}"
+        return brief(limit, DIGITS_OF_A_SETTING)
+    size = brief(100 * limit, DIGITS_OF_A_SETTING)
     return say("formats.tolerance", size=size, count=1 if size == "1" else 2)
 
 
@@ -116,22 +119,72 @@ def level(arm: ArmMean | None, kind: str) -> str:
     factor = 100 if is_share(kind) else 1
     known = arm.sd is not None and arm.n > 0
     half_width = 1.96 * (arm.sd or 0) / math.sqrt(arm.n) * factor if known else None
-    text = number(arm.mean * factor, decimals_for(half_width))
-    return f"{text}%" if is_share(kind) else text
+    decimals = decimals_for(half_width)
+    return percent(arm.mean, decimals) if is_share(kind) else number(arm.mean, decimals)
 
 
 def share(part: int, whole: int) -> str:
-    """`part` of `whole` as percent; a dash when there is no whole.
+    r"""`part` of `whole` as percent; a dash when there is no whole.
 
     >>> share(1, 8), share(1, 0), share(99_999, 100_000)
-    ('12.5%', '–', '100.0%')
+    ('12.5%', '–', '>\xa099.9%')
     """
-    return UNKNOWN if whole <= 0 else f"{100 * part / whole:.1f}%"
+    return UNKNOWN if whole <= 0 else percent(part / whole)
+
+
+def percent(value: float, decimals: int = 1) -> str:
+    r"""A share as percent that never says none or all when it is not.
+
+    >>> percent(0.5), percent(0), percent(1), percent(0.0004), percent(0.9996, 0)
+    ('50.0%', '0.0%', '100.0%', '<\xa00.1%', '>\xa099%')
+    """
+    text = f"{100 * value:,.{decimals}f}"
+    step = 10**-decimals
+    if value > 0 and float(text.replace(",", "")) == 0:
+        return f"<{NBSP}{step:.{decimals}f}%"
+    if value < 1 and text == f"{100:.{decimals}f}":
+        return f">{NBSP}{100 - step:.{decimals}f}%"
+    return f"{number(100 * value, decimals)}%"
+
+
+def brief(value: float, digits: int = 3) -> str:
+    """A number with so many digits that count, and never with an exponent; what is before the point is not rounded.
+
+    >>> brief(12345.6), brief(40.0), brief(0.0523), brief(-0.000012), brief(0)
+    ('12,346', '40', '0.0523', '−0.000012', '0')
+    """
+    if value == 0:
+        return "0"
+    decimals = min(MOST_DECIMALS, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+    text = number(value, decimals)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def chance(value: float) -> str:
+    r"""A chance, or a relative size, to three digits.
+
+    >>> chance(0.8), chance(0.99991), chance(0.00001), chance(12.5)
+    ('80%', '>\xa099.9%', '<\xa00.01%', '1,250%')
+    """
+    if 0 < value < 0.0001:
+        return f"<{NBSP}0.01%"
+    return f">{NBSP}99.9%" if 0.999 < value < 1 else f"{brief(100 * value)}%"
+
+
+def signed(effect: float) -> str:
+    """A relative effect with its sign, to three digits.
+
+    >>> signed(0.1), signed(-0.0523), signed(20), signed(0)
+    ('+10%', '−5.23%', '+2,000%', '0%')
+    """
+    return f"{'+' if effect > 0 else ''}{brief(100 * effect)}%"
 
 
 def p_value(value: float | None) -> str:
     if value is None:
         return UNKNOWN
+    if 0.9995 <= value < 1:
+        return f">{NBSP}0.999"
     return f"<{NBSP}0.001" if value < 0.001 else f"{value:.3f}"
 
 
@@ -169,7 +222,12 @@ def duration(seconds: float) -> str:
 
 
 def confidence(alpha: float) -> str:
-    return f"{100 * (1 - alpha):g}%"
+    """The level of intervals, such as `95%`; never 100%.
+
+    >>> confidence(0.05), confidence(0.07), confidence(1e-7)
+    ('95%', '93%', '99.99999%')
+    """
+    return f"{brief(100 * (1 - alpha), MOST_DECIMALS - 2)}%"
 
 
 def magnitude(value: float, decimals: int) -> str:

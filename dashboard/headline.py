@@ -12,6 +12,12 @@ PER_USER: Final = frozenset({"mean", "sum", "count"})
 TONES: Final = {"ship": "good", "stop_harm": "bad"}
 DECISIONS: Final = frozenset({"keep_control", "continue", "inconclusive"})
 
+NOT_SOUND: Final = "health"
+"""The rule by which nothing is decided, since the split itself is broken."""
+BY_RULE: Final = ("too_few_users", "guardrail_open")
+"""Other rules with a title of their own, whatever they came to."""
+ALIKE: Final = frozenset({"undecided", "power_reached"})
+"""Rules that end without a winner since no difference was found. Others end so for other reasons, of which the report speaks."""
 TOO_FEW_USERS: Final = "too_few_users"
 """The rule by which an experiment will never decide, since nobody enters it any more."""
 
@@ -27,7 +33,7 @@ class Headline:
 
 def headline(report: Report, *, shipped: str | None = None) -> Headline:
     """What was decided, and what it rests on. shipped: the variant that everybody who comes gets already."""
-    tone = TONES.get(report.decision.action, "open")
+    tone = "bad" if report.decision.rule == NOT_SOUND else TONES.get(report.decision.action, "open")
     leading = verdicts.leading_effect(report)
     known = leading is not None and verdicts.verdict(leading[1], leading[0]) is not Verdict.CANNOT_TELL
     return Headline(_title(report, leading if known else None, shipped), _evidence(report, leading), tone)
@@ -68,10 +74,18 @@ def _title(report: Report, leading: tuple[Metric, Effect] | None, shipped: str |
         return say(key, phrase=phrase(effect, metric))
     if action == "stop_harm":
         return say("headline.stop_harm", variant=variant) if variant else say("headline.stop_somebody")
-    if report.decision.rule == TOO_FEW_USERS:
-        return say("headline.too_few_users")
+    return _open_title(report, known=leading is not None)
+
+
+def _open_title(report: Report, *, known: bool) -> str:
+    """Of what is neither shipped nor stopped. known: whether there is an effect to speak of."""
+    action, rule = report.decision.action, report.decision.rule
+    if rule in (NOT_SOUND, *BY_RULE):
+        return say(f"headline.rule.{rule}")
     if action not in DECISIONS:
         return say("headline.undecided")
+    if action == "inconclusive" and not (known and rule in ALIKE):
+        return say("headline.no_winner")
     control = next((arm.variant for arm in report.arms if arm.control), say("headline.the_control"))
     return say(f"headline.{action}", **({"control": control} if action == "keep_control" else {}))
 

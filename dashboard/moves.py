@@ -10,8 +10,8 @@ import yaml
 def shares_of(percents: Mapping[str, float]) -> dict[str, float] | None:
     """Shares that sum to 1, from percent that sum to 100; None when they do not.
 
-    >>> shares_of({"a": 33.3, "b": 66.7}), shares_of({"a": 50.0, "b": 40.0})
-    ({'a': 0.333, 'b': 0.667}, None)
+    >>> shares_of({"a": 25.0, "b": 75.0}), shares_of({"a": 50.0, "b": 40.0})
+    ({'a': 0.25, 'b': 0.75}, None)
     """
     total = math.fsum(percents.values())
     # Each is shown with two decimals.
@@ -29,18 +29,3 @@ def variant_of(text: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping) or not isinstance(found.get("key"), str):
         raise ValueError("key: is required")  # noqa: TRY004  # what was typed is wrong, not its type
     return found
-
-
-def written(design: Mapping[str, Any]) -> str:
-    """A design as a campaign file: what is not said in it is left out."""
-    return yaml.safe_dump(_said(design), sort_keys=False, allow_unicode=True, width=100)
-
-
-def _said(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            str(name): said
-            for name, each in value.items()
-            if each is not None and (said := _said(each)) not in ({}, [])
-        }
-    return [_said(each) for each in value] if isinstance(value, list | tuple) else value

@@ -65,13 +65,13 @@ def completeness(columns: Sequence[QualityColumn]) -> alt.LayerChart | None:
 
 
 def filled(share: float | None) -> str:
-    """A share as percent that never says all or none when it is not.
+    r"""A share as percent that never says all or none when it is not.
 
     >>> filled(1.0), filled(0.99999), filled(0.00001), filled(None)
-    ('100%', '99.9%', '0.1%', '–')
+    ('100%', '>\xa099.9%', '<\xa00.1%', '–')
     """
     if share is None:
         return formats.UNKNOWN
     if share in (0.0, 1.0):
         return f"{100 * share:.0f}%"
-    return f"{min(max(100 * share, 0.1), 99.9):.1f}%"
+    return formats.percent(share)

@@ -222,7 +222,7 @@ def share_with_error(value: float, runs: int) -> str:
         return f"<\u00a0{300 / runs:.1f}%"
     if value >= 1:
         return f">\u00a0{100 - 300 / runs:.1f}%"
-    return f"{100 * value:.1f}% ±\u00a0{100 * math.sqrt(value * (1 - value) / runs):.1f}"
+    return f"{formats.percent(value)} ±\u00a0{100 * math.sqrt(value * (1 - value) / runs):.1f}"
 
 
 def amount_with_error(value: float, error: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dashboard import formats, values
+from dashboard.formats import brief, chance, signed
 from dashboard.reading import Unreadable
 from dashboard.texts import say
 
@@ -138,7 +139,7 @@ def figures(size: Size, asked: Asked, guard: Size | None = None) -> list[Figure]
     """The answer as figures that explain themselves, the most important first."""
     found = []
     if asked.lift is not None:
-        lift, power = signed(share(asked.lift)), percent(share(asked.power))
+        lift, power = signed(share(asked.lift)), chance(share(asked.power))
         words = "needed" if size.users_needed is not None else "needed_unknown"
         each = formats.count(size.each)
         found.append(
@@ -147,20 +148,20 @@ def figures(size: Size, asked: Asked, guard: Size | None = None) -> list[Figure]
     if size.days_needed is not None and asked.per_day is not None:
         found.append(
             _figure(
-                "days", formats.count(size.days_needed), per_day=f"{asked.per_day:,g}", window=asked.window
+                "days", formats.count(size.days_needed), per_day=brief(asked.per_day), window=asked.window
             )
         )
     if asked.users is not None:
         users = formats.count(asked.users)
         if asked.lift is not None:
             lift = signed(share(asked.lift))
-            found.append(_figure("power", _known(size.power, percent), users=users, lift=lift))
+            found.append(_figure("power", _known(size.power, chance), users=users, lift=lift))
         finds = _known(size.minimum_effect, signed)
-        found.append(_figure("finds", finds, users=users, power=percent(share(asked.power))))
+        found.append(_figure("finds", finds, users=users, power=chance(share(asked.power))))
     found += _looking(size, asked)
     if size.comparisons > 1 and size.level is not None:
-        level = f"{100 * size.level:.3g}%"
-        found.append(_figure("level", level, count=size.comparisons, alpha=f"{asked.alpha:g}%"))
+        level = chance(size.level)
+        found.append(_figure("level", level, count=size.comparisons, alpha=f"{brief(asked.alpha)}%"))
     if size.cost is not None:
         messages = formats.count(size.messages)
         words = "cost_needed" if size.users_needed is not None else "cost_there"
@@ -184,11 +185,11 @@ def _guard(guard: Size | None, asked: Asked, size: Size) -> list[Figure]:
         return []
     margin = formats.tolerance(share(asked.guard_margin), "proportion")
     found = [
-        _figure("guard", formats.count(guard.users_needed), margin=margin, power=percent(share(asked.power)))
+        _figure("guard", formats.count(guard.users_needed), margin=margin, power=chance(share(asked.power)))
     ]
     users = size.users_needed if asked.users is None else asked.users
     if guard.power is not None and users is not None:
-        found.append(_figure("guard_power", percent(guard.power), users=formats.count(users), margin=margin))
+        found.append(_figure("guard_power", chance(guard.power), users=formats.count(users), margin=margin))
     return found
 
 
@@ -198,21 +199,3 @@ def _figure(name: str, value: str, words: str | None = None, /, **places: Any) -
 
 def _known(value: float | None, written: Any) -> str:
     return formats.UNKNOWN if value is None else str(written(value))
-
-
-def percent(value: float) -> str:
-    r"""A chance or a share.
-
-    >>> percent(0.8), percent(0.99991)
-    ('80%', '>\xa099.9%')
-    """
-    return ">\u00a099.9%" if 0.999 < value < 1 else f"{100 * value:.3g}%"
-
-
-def signed(effect: float) -> str:
-    """A relative effect.
-
-    >>> signed(0.1), signed(-0.0523)
-    ('+10%', '−5.23%')
-    """
-    return f"{'+' if effect > 0 else formats.MINUS}{abs(100 * effect):.3g}%"

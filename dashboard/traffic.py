@@ -67,8 +67,9 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Epochs and slots are the newest, newest first. `silenced`: retired variants whose users are sent nothing more."""
+    """`at`: when this was so. Epochs and slots are the newest, newest first. `silenced`: retired variants whose users are sent nothing more."""
 
+    at: datetime | None
     policy: str
     metric: str
     weights: Mapping[str, float]
@@ -93,6 +94,7 @@ def read_traffic(document: Any) -> Traffic:
         raise Unreadable("it is not about traffic")
     policy = values.mapping(document.get("policy"))
     return Traffic(
+        at=values.moment(document.get("at")),
         policy=values.text(policy.get("policy")) or "fixed",
         metric=values.text(policy.get("metric")),
         weights=values.numbers(document["weights"]),

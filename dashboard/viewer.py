@@ -50,19 +50,23 @@ def language() -> str:
 
 
 def zone_name() -> str:
-    """The IANA name of the zone in which times are shown."""
+    """The IANA name of the zone in which times are shown; UTC when the browser names one that is not known here."""
     if get_script_run_ctx(suppress_warning=True) is None:
         return "UTC"
-    chosen = streamlit.session_state.get(ZONE_KEY)
-    return str(chosen or streamlit.context.timezone or "UTC")
+    name = str(streamlit.session_state.get(ZONE_KEY) or streamlit.context.timezone or "UTC")
+    return name if _known(name) is not None else "UTC"
 
 
 def zone() -> tzinfo:
-    """The zone in which times are shown; UTC when the browser names one that is not known here."""
+    """The zone in which times are shown."""
+    return _known(zone_name()) or UTC
+
+
+def _known(name: str) -> ZoneInfo | None:
     try:
-        return ZoneInfo(zone_name())
+        return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        return UTC
+        return None
 
 
 def now() -> datetime:

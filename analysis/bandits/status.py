@@ -21,11 +21,12 @@ from experiments.vocabulary import ExperimentStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocationState:
-    """weights: of the open epoch, or of the design before the start. active: the variants that get users. next_due_at: when a
+    """at: when this was so. weights: of the open epoch, or of the design before the start. active: the variants that get users. next_due_at: when a
     bandit looks again; None without one, or when the experiment does not go on. epochs, reallocations: newest first. guards: what
     they said when they last looked, see `harm.Verdict`.
     """
 
+    at: datetime
     experiment: Experiment
     design: ExperimentDesign
     weights: Mapping[str, float]
@@ -43,13 +44,14 @@ def allocation_of(session: Session, clock: Clock, *, key: str, limit: int) -> Al
     design = design_of(experiment)
     epochs = repository.newest_epochs(session, experiment.id, limit=limit)
     done = repository.reallocations_of(session, experiment.id, limit=limit)
-    weights = epochs[0].weights if epochs else design.shares
+    weights, now = epochs[0].weights if epochs else design.shares, clock.now()
     return AllocationState(
+        at=now,
         experiment=experiment,
         design=design,
         weights=weights,
         active=tuple(variant.key for variant in design.variants if weights.get(variant.key, 0) > 0),
-        next_due_at=_next_due(experiment, design.bandit, done, now=clock.now()),
+        next_due_at=_next_due(experiment, design.bandit, done, now=now),
         epochs=epochs,
         reallocations=done,
         guards=repository.last_verdicts(session, experiment.id),

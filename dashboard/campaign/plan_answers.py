@@ -11,7 +11,6 @@ from dashboard.campaign import arms, metrics
 from dashboard.campaign.documents import Document, at, items_at
 from dashboard.charts import BLUE, FONT_SIZE, GREY, VERMILLION
 
-DIGITS: Final = 3
 _AXIS: Final[dict[str, Any]] = {"labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE}
 
 
@@ -152,7 +151,7 @@ def days_words(days: float | None) -> str:
     """
     if days is None:
         return formats.UNKNOWN
-    return "< 0.1" if days < 0.05 else f"{round(days, 1):,g}"
+    return "< 0.1" if days < 0.05 else f"{days:,.1f}".removesuffix(".0")
 
 
 def effect_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -183,16 +182,13 @@ def _whole(value: Any) -> int | None:
 
 
 def percent_words(value: Any) -> str:
-    """A share to three digits.
+    r"""A share to three digits.
 
-    >>> percent_words(0.8), percent_words(0.00001), percent_words(None)
-    ('80%', '< 0.01%', '–')
+    >>> percent_words(0.8), percent_words(0.99999), percent_words(None)
+    ('80%', '>\xa099.9%', '–')
     """
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return formats.UNKNOWN
-    if 0 < abs(value) < 0.0001:
-        return "< 0.01%"
-    return f"{100 * value:.{DIGITS}g}%" if abs(value) < 0.9995 else f"{100 * value:.1f}%"
+    known = values.number(value)
+    return formats.UNKNOWN if known is None else formats.chance(known)
 
 
 def effect_words(value: float | None) -> str:
@@ -201,12 +197,11 @@ def effect_words(value: float | None) -> str:
     >>> effect_words(0.1), effect_words(None)
     ('+10%', '–')
     """
-    if value is None:
-        return formats.UNKNOWN
-    return f"{'+' if value > 0 else formats.MINUS}{abs(100 * value):.{DIGITS}g}%"
+    return formats.UNKNOWN if value is None else formats.signed(value)
 
 
 def _level(value: Any, kind: str) -> str:
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    known = values.number(value)
+    if known is None:
         return formats.UNKNOWN
-    return percent_words(value) if formats.is_share(kind) else f"{value:,.{DIGITS}g}"
+    return percent_words(known) if formats.is_share(kind) else formats.brief(known)

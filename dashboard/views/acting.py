@@ -1,30 +1,35 @@
-"""How every action of the experiment's page is done and told: once, with the API's own words when it refuses."""
+"""How every action of a page about one thing is done and told: once, with the API's own words when it refuses."""
 
 from collections.abc import Callable
 
 import streamlit
 
 from dashboard import formats
-from dashboard.client import ApiError
 from dashboard.texts import say
 from dashboard.views import states
+from dashboard.views.deeds import Deed, deed
+
+
+def of(key: str) -> Deed:
+    """What is done about the thing of that key: its buttons and fields take their keys from it."""
+    return deed(f"acting:{key}")
 
 
 def attempt(key: str, act: Callable[[], object], *, done: str) -> None:
-    """Do it, remember what to say of it, and show the page anew."""
-    try:
-        act()
-    except ApiError as error:
-        states.leave_if_refused(error)
-        streamlit.session_state[f"refused:{key}"] = say("actions.failed", reason=error)
-    else:
-        streamlit.session_state[f"done:{key}"] = done
+    """Do it, remember what to say of it, and show the page anew. `act` speaks to the API alone (see `Deed.do`)."""
+    place = of(key)
+    if place.do(act):
+        place.answer = done
     streamlit.rerun()
 
 
 def show_outcome(key: str) -> None:
     """What became of the last action, once."""
-    if done := streamlit.session_state.pop(f"done:{key}", None):
-        streamlit.success(formats.plain(done), icon=":material/check:")
-    if refused := streamlit.session_state.pop(f"refused:{key}", None):
-        streamlit.error(formats.plain(refused), icon=":material/block:")
+    place = of(key)
+    if place.is_done:
+        streamlit.success(formats.plain(str(place.answer)), icon=":material/check:")
+    if place.refusal is not None:
+        states.leave_if_refused(place.refusal)
+        reason = say("actions.failed", reason=place.refusal)
+        streamlit.error(formats.plain(reason), icon=":material/block:")
+    place.forget()

@@ -80,7 +80,7 @@ def attribute(key: str, row: Compared, offer: Offer) -> Compared:
 def _described(found: Attribute | None, name: str) -> str:
     if found is None:
         return name
-    share = formats.UNKNOWN if found.share is None else f"{100 * found.share:.0f}%"
+    share = formats.UNKNOWN if found.share is None else formats.percent(found.share, 0)
     kind = say(f"condition_builder.kind.{found.kind}") if found.kind in KINDS else found.kind
     return say("condition_builder.attribute.option", name=name, kind=kind, share=share)
 

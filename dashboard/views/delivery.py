@@ -13,6 +13,8 @@ from dashboard.views import delivery_switches, delivery_tables, states
 REFRESH_SECONDS: Final = 5
 LINKED: Final = 6
 """Experiments whose messages the page leads to; the list of experiments leads to all."""
+FEW: Final = 10
+"""Messages a minute that are counted to a tenth."""
 SLOW_SECONDS: Final = 600
 """So long may the queue lag behind before it is an alarm (docs/operations.md)."""
 
@@ -76,7 +78,7 @@ def _show_alarms(seen: calls.Delivery) -> None:
 
 def _show_rates(seen: calls.Delivery) -> None:
     streamlit.subheader(say("delivery.now.title"), anchor=False)
-    rate, mean = (formats.number(seen.per_minute.get(minutes, 0.0), 0) for minutes in ("1", "15"))
+    rate, mean = (per_minute(seen.per_minute.get(minutes, 0.0)) for minutes in ("1", "15"))
     reached = formats.count(seen.unique_users)
     if seen.unique_users_limit is not None:
         reached = say("delivery.now.reach_of", count=seen.unique_users, limit=seen.unique_users_limit)
@@ -99,6 +101,15 @@ def _show_rates(seen: calls.Delivery) -> None:
                 help=say(f"delivery.now.{name}_help"),
                 border=True,
             )
+
+
+def per_minute(rate: float) -> str:
+    """Messages a minute; few of them with a tenth, so that one in a quarter of an hour is not none.
+
+    >>> per_minute(1234.4), per_minute(1 / 15), per_minute(0)
+    ('1,234', '0.1', '0')
+    """
+    return formats.number(rate, 1 if 0 < rate < FEW else 0)
 
 
 def _show_messages(seen: calls.Delivery) -> None:

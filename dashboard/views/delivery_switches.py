@@ -8,19 +8,22 @@ import streamlit
 from dashboard import formats
 from dashboard.access import Access
 from dashboard.calls import delivery as calls
-from dashboard.client import ApiError
 from dashboard.texts import say
 from dashboard.views import states
+from dashboard.views.deeds import deed
 
 KINDS: Final = ("number", "template", "variant", "guard")
-_REFUSED: Final = "delivery_refused"
+_DEED: Final = "delivery"
 _ASKED: Final = "delivery_asked"
 
 
 def show_pause(access: Access, seen: calls.Delivery) -> None:
     """Whether everything is paused, and for those who may, the button that changes it."""
-    if refusal := streamlit.session_state.pop(_REFUSED, None):
-        streamlit.error(say("delivery.pause.refused", reason=formats.plain(refusal)), icon=":material/block:")
+    if (refusal := deed(_DEED).refusal) is not None:
+        states.leave_if_refused(refusal)
+        reason = formats.plain(str(refusal))
+        streamlit.error(say("delivery.pause.refused", reason=reason), icon=":material/block:")
+        deed(_DEED).forget()
     if seen.paused:
         streamlit.warning(say("delivery.pause.is_paused"), icon=":material/pause_circle:")
     if not access.may_write:
@@ -87,6 +90,7 @@ def _ask(what: str) -> None:
 
 
 def _answer(yes: str, act: Callable[[], None], *, ready: bool = True) -> None:
+    switched = deed(_DEED)
     with streamlit.container(horizontal=True):
         confirmed = streamlit.button(yes, type="primary", disabled=not ready)
         refused = streamlit.button(say("delivery.pause.no"))
@@ -94,9 +98,5 @@ def _answer(yes: str, act: Callable[[], None], *, ready: bool = True) -> None:
         return
     del streamlit.session_state[_ASKED]
     if confirmed:
-        try:
-            act()
-        except ApiError as error:
-            states.leave_if_refused(error)
-            streamlit.session_state[_REFUSED] = str(error)
+        switched.do(act)
     streamlit.rerun()

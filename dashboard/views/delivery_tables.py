@@ -1,6 +1,7 @@
 """The tables of the delivery page: messages, what holds them back, failures, our numbers, caps, workers."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import streamlit
@@ -12,6 +13,7 @@ from dashboard.delivery_charts import MOST, total
 from dashboard.texts import say, told
 
 CATEGORIES: Final = ("marketing", "utility", "authentication")
+WAITING: Final = ("planned", "claimed")
 ENDED: Final = ("suppressed", "failed", "expired", "cancelled")
 
 
@@ -38,30 +40,30 @@ def busiest(seen: Delivery) -> list[calls.SentOf]:
 def show_held(seen: Delivery) -> None:
     """Reasons, with how many messages wait for each and how many it ended."""
     streamlit.subheader(say("delivery.held.title"), anchor=False)
-    waiting = {
-        reason: number
-        for state in ("planned", "claimed")
-        for reason, number in seen.reasons.get(state, {}).items()
-    }
-    ended: dict[str, int] = {}
-    for state in ENDED:
-        for reason, number in seen.reasons.get(state, {}).items():
-            ended[reason] = ended.get(reason, 0) + number
+    waiting, ended = _by_reason(seen, WAITING), _by_reason(seen, ENDED)
     if not waiting and not ended:
         streamlit.markdown(say("delivery.held.none"))
         return
-    reasons = sorted({*waiting, *ended}, key=lambda each: -(waiting.get(each, 0) + ended.get(each, 0)))
+    reasons = sorted({*waiting, *ended}, key=lambda each: -(waiting[each] + ended[each]))
     _table(
         [
             {
                 say("delivery.held.reason"): formats.plain(told("result.reason", reason)),
-                say("delivery.held.put_off"): formats.count(waiting.get(reason, 0)),
-                say("delivery.held.ended"): formats.count(ended.get(reason, 0)),
+                say("delivery.held.put_off"): formats.count(waiting[reason]),
+                say("delivery.held.ended"): formats.count(ended[reason]),
             }
             for reason in reasons
         ],
         alt=say("delivery.held.title"),
     )
+
+
+def _by_reason(seen: Delivery, states: Iterable[str]) -> Counter[str]:
+    """Messages in any of these states, by reason: one reason may hold some of each."""
+    found: Counter[str] = Counter()
+    for state in states:
+        found.update(seen.reasons.get(state, {}))
+    return found
 
 
 def show_failures(seen: Delivery) -> None:

@@ -2,7 +2,8 @@
 
 import streamlit
 
-from dashboard import access, moves
+from dashboard import access
+from dashboard.campaign import documents
 from dashboard.documents import Experiment
 from dashboard.texts import say
 
@@ -16,4 +17,4 @@ def show(experiment: Experiment) -> None:
             icon=":material/content_copy:",
             query_params={"copy": experiment.key},
         )
-    streamlit.code(moves.written(experiment.design), language="yaml", wrap_lines=True)
+    streamlit.code(documents.to_yaml(documents.opened(experiment.design)), language="yaml", wrap_lines=True)

@@ -78,7 +78,7 @@ def _show_today(today: Today) -> None:
     people.metric(say("home.people"), _people(today), help=say("home.people_help"))
     if today.people_limit:
         share = min(1.0, today.people / today.people_limit)
-        people.progress(share, text=say("home.share", share=f"{100 * share:.0f}%"))
+        people.progress(share, text=say("home.share", share=formats.percent(share, 0)))
     due.metric(say("home.due"), formats.count(today.due), help=say("home.due_help"))
     state = "paused" if today.paused else "running" if today.workers else "nobody"
     sending.metric(say("home.sending"), say(f"home.sending_{state}"), help=say("home.sending_help"))

@@ -12,15 +12,20 @@ from dashboard.calls.imports import Column, File, Rehearsal
 from dashboard.client import ApiError, Client
 from dashboard.texts import say, told
 from dashboard.views import asking, import_fields, import_report, states
+from dashboard.views.deeds import deed
 
 LARGEST_TRIED: Final = 20_000_000
 """Bytes of a file that is tried whole; of a longer one only the beginning, since whoever tries it waits."""
 SHOWN_ROWS: Final = 5
 _PROBLEMS: Final = "import_problems"
 _TRIED: Final = "import_tried"
+_BEGUN: Final = "import:begun"
 
 
 def show(client: Client) -> None:
+    # Sending may have taken minutes, in which somebody pressed something else.
+    if deed(_BEGUN).is_done:
+        _go_to_it()
     streamlit.markdown(say("import_upload.words"))
     uploaded = streamlit.file_uploader(
         say("import_upload.file"), type=list(imports.SUFFIXES), help=say("import_upload.file_help")
@@ -115,7 +120,7 @@ def _show_actions(client: Client, file: File, mapping: Mapping[str, Any], *, sou
         asking.ask(question)
     tried = _tried(about, mapping)
     # Right below the button: below what a try tells, it would be out of sight.
-    if streamlit.session_state.get(f"asked:{question}") and _confirmed(file, mapping, question, tried):
+    if asking.is_asked(question) and _confirmed(file, mapping, question, tried):
         _begin(client, file, mapping, source=source, about=about)
     if tried is not None:
         _show_rehearsal(tried)
@@ -139,21 +144,31 @@ def _confirmed(file: File, mapping: Mapping[str, Any], question: str, tried: Reh
         words += " " + say(
             "import_upload.passed", passed=passed, **{name: formats.count(n) for name, n in counts.items()}
         )
-    return asking.confirmed(question, words, yes=say("import_upload.yes"), act=lambda: "", area="import")
+    agreed = asking.agreed(question, words, yes=say("import_upload.yes"))
+    if agreed:
+        deed(question).forget()
+    return agreed
 
 
 def _begin(client: Client, file: File, mapping: Mapping[str, Any], *, source: str, about: str) -> None:
-    try:
-        with streamlit.spinner(say("import_upload.sending")):
-            number = imports.begin(client, file, mapping, source=source)
-    except ApiError as error:
-        _refused(error, about, mapping)
+    begun = deed(_BEGUN)
+    with streamlit.spinner(say("import_upload.sending")):
+        begun.do(lambda: (imports.begin(client, file, mapping, source=source), file.lines))
+    if begun.refusal is not None:
+        _refused(begun.refusal, about, mapping)
         return
-    import_report.expect(number, file.lines)
+    _go_to_it()
+
+
+def _go_to_it() -> None:
+    """To the import that was begun. The address names it, so that nothing is lost on a reload."""
+    begun = deed(_BEGUN)
+    number, lines = begun.answer
+    import_report.expect(number, lines)
     for name in (_PROBLEMS, _TRIED, "import_columns"):
         streamlit.session_state.pop(name, None)
-    # The address names the import, so that nothing is lost on a reload.
     streamlit.query_params.from_dict({"import": str(number)})
+    begun.forget()
     streamlit.rerun()
 
 

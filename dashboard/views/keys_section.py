@@ -9,18 +9,18 @@ from dashboard import formats
 from dashboard.access import Access
 from dashboard.calls import access as calls
 from dashboard.calls.access import Key
-from dashboard.client import ApiError
 from dashboard.texts import say
 from dashboard.views import asking, states
+from dashboard.views.deeds import Deed, deed
 
 PAGE: Final = "views/access.py"
 SCOPES: Final = ("read", "write", "admin", "ingest", "evaluate")
 WIDTHS: Final = (3, 2.5, 2.5, 3, 1.6)
-_NEW: Final = "new_key"
 
 
 def show(current: Access) -> None:
-    _show_new()
+    made = deed("key:new")
+    _show_new(made)
     cursor = streamlit.query_params.get("cursor", "")
     found = states.fetched(f"keys:{cursor}", lambda: calls.keys(current.client, cursor=cursor))
     if found is None:
@@ -34,21 +34,18 @@ def show(current: Access) -> None:
         streamlit.page_link(
             PAGE, label=say("access.next_page"), icon=":material/arrow_forward:", query_params=query
         )
-    _show_form(current)
+    _show_form(current, made)
 
 
-def _show_new() -> None:
+def _show_new(made: Deed) -> None:
     """The text of the key that was just made, until the person has it."""
-    made: tuple[str, str] | None = streamlit.session_state.get(_NEW)
-    if made is None:
+    if not made.is_done:
         return
-    name, text = made
+    name, text = made.answer
     with streamlit.container(border=True):
         streamlit.success(say("access.keys.made", name=formats.plain(name)), icon=":material/key:")
         streamlit.code(text, language=None)
-        streamlit.button(
-            say("access.keys.have_it"), type="primary", on_click=streamlit.session_state.pop, args=(_NEW,)
-        )
+        streamlit.button(say("access.keys.have_it"), type="primary", on_click=made.forget)
 
 
 def _show_row(key: Key) -> None:
@@ -80,41 +77,42 @@ def _confirm(current: Access) -> None:
         return
     name = formats.plain(key.name)
 
-    def revoke() -> str:
-        calls.revoke_key(current.client, key.prefix)
-        return say("access.keys.revoked", name=name)
-
-    words = say("access.keys.ask_revoke", name=name, prefix=key.prefix)
-    if asking.confirmed("key", words, yes=say("access.keys.yes_revoke"), act=revoke, area="access"):
-        del streamlit.session_state["key_asked"]
+    if asking.confirmed(
+        "key",
+        say("access.keys.ask_revoke", name=name, prefix=key.prefix),
+        yes=say("access.keys.yes_revoke"),
+        act=partial(calls.revoke_key, current.client, key.prefix),
+        done=lambda _: say("access.keys.revoked", name=name),
+        area="access",
+    ):
         streamlit.rerun()
 
 
-def _show_form(current: Access) -> None:
+def _show_form(current: Access, made: Deed) -> None:
     streamlit.subheader(say("access.keys.form"), anchor=False)
-    with streamlit.form("new-key", enter_to_submit=False, clear_on_submit=True):
+    with streamlit.form("new-key", enter_to_submit=False):
         name = streamlit.text_input(
-            say("access.keys.name"), key="key_name", help=say("access.keys.name_help"), max_chars=100
-        )
+            say("access.keys.name"),
+            key=made.fresh("key_name"),
+            help=say("access.keys.name_help"),
+            max_chars=100,
+        ).strip()
         scopes = streamlit.multiselect(
             say("access.keys.scopes"),
             SCOPES,
-            key="key_scopes",
+            key=made.fresh("key_scopes"),
             placeholder=say("access.keys.choose"),
             format_func=lambda scope: f"{scope}: {say(f'access.keys.may.{scope}')}",
             help=say("access.keys.scopes_help"),
         )
-        submitted = streamlit.form_submit_button(say("access.keys.create"), type="primary")
+        submitted = streamlit.form_submit_button(
+            say("access.keys.create"), type="primary", key=made.key("key_create")
+        )
+    asking.show_refusal(made)
     if not submitted:
         return
-    if not name.strip() or not scopes:
+    if not name or not scopes:
         streamlit.error(say("access.keys.incomplete"), icon=":material/error:")
         return
-    try:
-        text = calls.create_key(current.client, name=name.strip(), scopes=scopes)
-    except ApiError as error:
-        states.leave_if_refused(error)
-        streamlit.error(formats.plain(str(error)), icon=":material/block:")
-        return
-    streamlit.session_state[_NEW] = (name.strip(), text)
+    made.do(lambda: (name, calls.create_key(current.client, name=name, scopes=scopes)))
     streamlit.rerun()

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import access, formats
 from dashboard.texts import say
-from dashboard.views import states
+from dashboard.views import addressed, states
 
 T = TypeVar("T")
 
@@ -53,6 +53,9 @@ class Listing:
             key="search",
             bind="query-params",
             width=400,
+            # Where a page of one search begins means nothing in another.
+            on_change=addressed.forget,
+            args=("cursor",),
         )
         cursor = streamlit.query_params.get("cursor", "")
         found = states.fetched(f"{self.area}:{search}:{cursor}", lambda: fetch(search or "", cursor))

@@ -17,8 +17,7 @@ from dashboard.views import asking, states
 PAGE: Final = "views/access.py"
 ROLES: Final = ("reader", "editor", "admin")
 WIDTHS: Final = (4, 1.6, 3, 1.3, 1.3)
-FIELDS: Final = ("member_email", "member_role", "member_off")
-_EDITING: Final = "member_editing"
+_FORM: Final = "member_form"
 COLOURS: Final = {"reader": "gray", "editor": "blue", "admin": "violet"}
 
 
@@ -31,31 +30,53 @@ class _Asked:
     disabled: bool = False
 
 
+@dataclass
+class _Form:
+    """What the form begins with: nothing, or somebody who is changed. `born` is in the keys of its fields: another one begins anew."""
+
+    born: int = 0
+    member: Member | None = None
+    asked: _Asked | None = None
+
+    def begin(self, member: Member | None = None) -> None:
+        self.born += 1
+        self.member = member
+
+
 def show(current: Access) -> None:
     cursor = streamlit.query_params.get("cursor", "")
     found = states.fetched(f"members:{cursor}", lambda: calls.members(current.client, cursor=cursor))
     if found is None:
         return
     members, following = found
-    _confirm(current)
+    form = _form()
+    _confirm(current, form)
     # Beside a long list, the form that somebody was put into would be out of sight at its end.
-    is_editing = streamlit.session_state.get(_EDITING, False)
+    is_editing = form.member is not None
     if is_editing:
-        _show_form(current)
+        _show_form(current, form)
     if not members:
         streamlit.info(say("access.members.empty"), icon=":material/group_add:")
     for member in members:
-        _show_row(member, is_oneself=current.by_account and member.email == current.who.name)
+        _show_row(form, member, is_oneself=current.by_account and member.email == current.who.name)
     if following:
         query = {"show": "members", "cursor": following}
         streamlit.page_link(
             PAGE, label=say("access.next_page"), icon=":material/arrow_forward:", query_params=query
         )
     if not is_editing:
-        _show_form(current)
+        _show_form(current, form)
 
 
-def _show_row(member: Member, *, is_oneself: bool) -> None:
+def _form() -> _Form:
+    held = streamlit.session_state.get(_FORM)
+    if not isinstance(held, _Form):
+        held = _Form()
+        streamlit.session_state[_FORM] = held
+    return held
+
+
+def _show_row(form: _Form, member: Member, *, is_oneself: bool) -> None:
     with streamlit.container(border=True):
         name, role, seen, change, remove = streamlit.columns(WIDTHS, vertical_alignment="center")
         name.markdown(f"**{formats.plain(member.email)}**")
@@ -68,72 +89,67 @@ def _show_row(member: Member, *, is_oneself: bool) -> None:
             change.markdown(f":small[{say('access.members.you')}]")
             return
         change.button(
-            say("access.members.change"), key=f"change:{member.email}", on_click=partial(_edit, member)
+            say("access.members.change"), key=f"change:{member.email}", on_click=partial(form.begin, member)
         )
         remove.button(
             say("access.members.remove"),
             key=f"remove:{member.email}",
-            on_click=partial(_ask, _Asked(member.email)),
+            on_click=partial(_ask, form, _Asked(member.email)),
         )
 
 
-def _edit(member: Member) -> None:
-    """Put somebody into the form."""
-    streamlit.session_state[_EDITING] = True
-    streamlit.session_state["member_email"] = member.email
-    streamlit.session_state["member_role"] = member.role
-    streamlit.session_state["member_off"] = member.disabled
-
-
-def _show_form(current: Access) -> None:
+def _show_form(current: Access, form: _Form) -> None:
+    member = form.member
     streamlit.subheader(say("access.members.form"), anchor=False)
     with streamlit.form("member", enter_to_submit=False):
         email = streamlit.text_input(
             say("access.members.email"),
-            key="member_email",
+            member.email if member else "",
+            key=f"member_email:{form.born}",
             help=say("access.members.email_help"),
             max_chars=190,
         )
         role = streamlit.radio(
             say("access.members.role"),
             ROLES,
-            key="member_role",
+            index=ROLES.index(member.role) if member and member.role in ROLES else 0,
+            key=f"member_role:{form.born}",
             format_func=lambda name: say(f"app.role.{name}"),
             captions=[say(f"access.members.may.{name}") for name in ROLES],
             help=say("access.members.role_help"),
         )
         off = streamlit.checkbox(
-            say("access.members.switch_off"), key="member_off", help=say("access.members.switch_off_help")
+            say("access.members.switch_off"),
+            member.disabled if member else False,
+            key=f"member_off:{form.born}",
+            help=say("access.members.switch_off_help"),
         )
         submitted = streamlit.form_submit_button(say("access.members.save"), type="primary")
     if submitted and not email.strip():
         streamlit.error(say("access.members.email_missing"), icon=":material/error:")
     elif submitted:
-        _ask(_Asked(email.strip(), str(role), off))
+        _ask(form, _Asked(email.strip(), str(role), off))
         streamlit.rerun()
     if current.by_account:
         streamlit.caption(say("access.members.not_yourself"))
 
 
-def _ask(asked: _Asked) -> None:
-    streamlit.session_state["member_asked"] = asked
+def _ask(form: _Form, asked: _Asked) -> None:
+    form.asked = asked
     asking.ask("member")
 
 
-def _confirm(current: Access) -> None:
-    asked: _Asked | None = streamlit.session_state.get("member_asked")
+def _confirm(current: Access, form: _Form) -> None:
+    asked = form.asked
     if asked is None:
         return
     email = formats.plain(asked.email)
     words, yes, done, act = _question(current, asked, email)
-
-    def acted() -> str:
-        act()
-        return done
-
-    if asking.confirmed("member", words, yes=yes, act=acted, area="access"):
-        for name in ("member_asked", _EDITING, *FIELDS):
-            streamlit.session_state.pop(name, None)
+    if asking.confirmed("member", words, yes=yes, act=act, done=lambda _: done, area="access"):
+        form.asked = None
+        # Who is removed while somebody else is being changed takes nothing of that away.
+        if asked.role or (form.member and form.member.email == asked.email):
+            form.begin()
         streamlit.rerun()
 
 

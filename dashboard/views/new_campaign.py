@@ -149,7 +149,7 @@ def _show_saved(client: Client, campaign: Work) -> None:
 
 def _show_started() -> bool:
     """What was started a moment ago, once; whether there was something."""
-    key = streamlit.session_state.pop("campaign_started", None)
+    key = work.started()
     if not key:
         return False
     streamlit.success(say("new_campaign.started", key=formats.plain(key)), icon=":material/check:")

@@ -88,7 +88,7 @@ def show_planned_arms(experiment: Experiment) -> None:
         template = message.get("template") if isinstance(message, Mapping) else None
         row = {
             say("result.arms.arm"): arm_name(str(item.get("key")), is_control=bool(item.get("control"))),
-            say("result.arms.planned"): f"{100 * weight / total:.1f}%"
+            say("result.arms.planned"): formats.percent(weight / total)
             if isinstance(weight, int | float)
             else formats.UNKNOWN,
             say("result.arms.message"): str(template) if template else say("result.arms.no_message"),

@@ -1,7 +1,8 @@
 """One rule: what it says, whether it is on, whom it would hit, whom it did, who changed what."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import streamlit
@@ -96,17 +97,6 @@ def _show_head(item: Rule) -> None:
 
 
 def _show_actions(current: Access, item: Rule) -> None:
-    def switch(*, on: bool) -> Callable[[], str]:
-        def act() -> str:
-            rules.switch(current.client, item.key, on=on)
-            return say("rules.switched_on" if on else "rules.switched_off", name=formats.plain(item.name))
-
-        return act
-
-    def delete() -> str:
-        rules.delete(current.client, item.key)
-        return say("rules.deleted", name=formats.plain(item.name))
-
     moves = {name: f"rule:{name}:{item.key}" for name in ("on", "off", "delete")}
     with streamlit.container(horizontal=True, vertical_alignment="center"):
         move = "off" if item.state == "on" else "on"
@@ -129,12 +119,13 @@ def _show_actions(current: Access, item: Rule) -> None:
             asking.ask(moves["delete"])
     name = formats.plain(item.name)
     for on, question in ((True, "rules.on_question"), (False, "rules.off_question")):
-        where = moves["on" if on else "off"]
+        where, said = moves["on" if on else "off"], "rules.switched_on" if on else "rules.switched_off"
         if (item.state == "on") is not on and asking.confirmed(
             where,
             _question(question, name, streamlit.session_state.get(f"{where}:tried")),
             yes=say("rules.on_yes" if on else "rules.off_yes"),
-            act=switch(on=on),
+            act=partial(rules.switch, current.client, item.key, on=on),
+            done=lambda _, said=said: say(said, name=name),  # type: ignore[misc]  # the words of this move
             area="rules",
         ):
             streamlit.rerun()
@@ -142,7 +133,8 @@ def _show_actions(current: Access, item: Rule) -> None:
         moves["delete"],
         say("rules.delete_question", name=name),
         yes=say("rules.delete_yes"),
-        act=delete,
+        act=partial(rules.delete, current.client, item.key),
+        done=lambda _: say("rules.deleted", name=name),
         area="rules",
     ):
         streamlit.switch_page(PAGE)

@@ -8,7 +8,7 @@ import streamlit
 
 from dashboard import access, formats, moments, rule_fields, viewer
 from dashboard.calls import rules
-from dashboard.client import ApiError, Client
+from dashboard.client import Client
 from dashboard.texts import say
 from dashboard.views import (
     asking,
@@ -20,6 +20,7 @@ from dashboard.views import (
     rule_trigger_form,
     states,
 )
+from dashboard.views.deeds import deed
 
 PAGE: Final = "views/rules.py"
 
@@ -150,26 +151,31 @@ def _bound(key: str, name: str, before: str | None) -> str | None:
 
 
 def _save(client: Client, form: str, document: Mapping[str, Any], *, is_on: bool) -> None:
-    def save() -> str:
-        outcome, warnings = rules.put(client, str(document["key"]), document)
-        words = [say(f"rules.saved.{outcome}" if outcome in OUTCOMES else "rules.saved.changed")]
-        return " ".join([*words, *map(formats.plain, warnings)])
+    def save() -> tuple[str, tuple[str, ...]]:
+        return rules.put(client, str(document["key"]), document)
+
+    def words(answer: tuple[str, tuple[str, ...]]) -> str:
+        outcome, warnings = answer
+        said = say(f"rules.saved.{outcome}" if outcome in OUTCOMES else "rules.saved.changed")
+        return " ".join([said, *map(formats.plain, warnings)])
 
     # What is asked about is this very document: another one is asked about again.
     question = f"{form}:{json.dumps(document, sort_keys=True)}"
-    if streamlit.button(say("rules.form.save"), type="primary", icon=":material/save:"):
+    saved = deed(form)
+    asking.show_refusal(saved)
+    key = saved.key("rule_save")
+    if streamlit.button(say("rules.form.save"), type="primary", icon=":material/save:", key=key):
         if is_on:
             asking.ask(question)
-        else:
-            try:
-                asking.note("rules", save())
-            except ApiError as error:
-                states.leave_if_refused(error)
-                streamlit.error(formats.plain(str(error)), icon=":material/block:")
-                return
+        elif asking.at_once(saved, save, done=words, area="rules"):
             _done(form, str(document["key"]))
     if asking.confirmed(
-        question, say("rules.form.save_on"), yes=say("rules.form.save_yes"), act=save, area="rules"
+        question,
+        say("rules.form.save_on"),
+        yes=say("rules.form.save_yes"),
+        act=save,
+        done=words,
+        area="rules",
     ):
         _done(form, str(document["key"]))
 
@@ -178,6 +184,7 @@ OUTCOMES: Final = frozenset({"created", "changed", "unchanged"})
 
 
 def _done(form: str, key: str) -> None:
+    deed(form).forget()
     condition_builder.forget(f"{form}:condition")
     rule_actions_form.forget(f"{form}:actions")
     streamlit.switch_page(PAGE, query_params={"rule": key})

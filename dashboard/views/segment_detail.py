@@ -1,18 +1,21 @@
 """One segment: whom it means now, who is in it, what names it; refresh it, upload to it, delete it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import streamlit
 
-from dashboard import access, formats
+from dashboard import access, formats, values
 from dashboard.access import Access
 from dashboard.calls import conditions, segments
 from dashboard.calls.conditions import Preview
 from dashboard.calls.segments import Member, Segment
-from dashboard.client import ApiError, Client
+from dashboard.client import Client
 from dashboard.texts import say
 from dashboard.views import asking, condition_words, states
+from dashboard.views.deeds import Deed, deed
 
 PAGE: Final = "views/segments.py"
 PAGES: Final = {
@@ -80,14 +83,12 @@ def _show_head(current: Access, item: Segment) -> None:
 
 
 def _show_actions(current: Access, item: Segment) -> None:
-    def delete() -> str:
-        segments.delete(current.client, item.key)
-        return say("segments.deleted", name=formats.plain(item.name))
-
-    question = f"segment:delete:{item.key}"
+    question, refreshed = f"segment:delete:{item.key}", deed(f"segment:refresh:{item.key}")
     with streamlit.container(horizontal=True, vertical_alignment="center"):
-        if not item.is_list and streamlit.button(say("segments.refresh"), icon=":material/refresh:"):
-            _refresh(current, item)
+        if not item.is_list and streamlit.button(
+            say("segments.refresh"), icon=":material/refresh:", key=refreshed.key("segment_refresh")
+        ):
+            _refresh(current, item, refreshed)
         streamlit.page_link(
             PAGE,
             label=say("segments.edit"),
@@ -96,47 +97,59 @@ def _show_actions(current: Access, item: Segment) -> None:
         )
         if streamlit.button(say("segments.delete"), icon=":material/delete:"):
             asking.ask(question)
+    asking.show_refusal(refreshed)
     if asking.confirmed(
         question,
         say("segments.delete_question", name=formats.plain(item.name)),
         yes=say("segments.delete_yes"),
-        act=delete,
+        act=partial(segments.delete, current.client, item.key),
+        done=lambda _: say("segments.deleted", name=formats.plain(item.name)),
         area="segments",
     ):
         streamlit.switch_page(PAGE)
 
 
-def _refresh(current: Access, item: Segment) -> None:
-    try:
-        with streamlit.spinner(say("segments.refreshing")):
-            done = segments.refresh(current.client, item.key)
-    except ApiError as error:
-        states.leave_if_refused(error)
-        streamlit.error(formats.plain(str(error)), icon=":material/block:")
-        return
-    numbers = {name: formats.count(int(done.get(name) or 0)) for name in ("size", "joined", "left")}
-    asking.note("segments", say("segments.refreshed", **numbers))
+def _refresh(current: Access, item: Segment, refreshed: Deed) -> None:
+    def words(done: Mapping[str, Any]) -> str:
+        known = values.counts(done)
+        numbers = {name: formats.count(known.get(name, 0)) for name in ("size", "joined", "left")}
+        return say("segments.refreshed", **numbers)
+
+    with streamlit.spinner(say("segments.refreshing")):
+        asking.at_once(
+            refreshed, partial(segments.refresh, current.client, item.key), done=words, area="segments"
+        )
     streamlit.rerun()
 
 
 def _show_upload(current: Access, item: Segment) -> None:
-    with streamlit.expander(say("segments.upload.title"), expanded=not item.size):
+    sent = deed(f"segment:upload:{item.key}")
+    # What was taken of the file stays below it, though the list is longer now than when the page was drawn.
+    with streamlit.expander(say("segments.upload.title"), expanded=not item.size or sent.is_done):
         file = streamlit.file_uploader(
             say("segments.upload.file"), type=["csv", "txt"], help=say("segments.upload.help")
         )
         replace = streamlit.checkbox(say("segments.upload.replace"), help=say("segments.upload.replace_help"))
-        if file is None or not streamlit.button(say("segments.upload.send"), type="primary"):
+        if file is None:
+            sent.forget()
             return
-        try:
+        if streamlit.button(say("segments.upload.send"), type="primary", key=sent.key("segment_upload")):
             with streamlit.spinner(say("segments.upload.sending")):
-                done = segments.upload(current.client, item.key, file.getvalue(), replace=replace)
-        except ApiError as error:
-            states.leave_if_refused(error)
-            streamlit.error(formats.plain(str(error)), icon=":material/block:")
+                sent.do(
+                    lambda: (
+                        file.file_id,
+                        segments.upload(current.client, item.key, file.getvalue(), replace=replace),
+                    )
+                )
+            streamlit.rerun()
+        asking.show_refusal(sent)
+        if not sent.is_done or sent.answer[0] != file.file_id:
             return
+        done = sent.answer[1]
+        known = values.counts(done)
         names = ("size", "added", "removed", "rejected")
         streamlit.success(
-            say("segments.upload.done", **{name: formats.count(int(done.get(name) or 0)) for name in names}),
+            say("segments.upload.done", **{name: formats.count(known.get(name, 0)) for name in names}),
             icon=":material/check:",
         )
         rejects = [
@@ -145,7 +158,7 @@ def _show_upload(current: Access, item: Segment) -> None:
                 say("segments.upload.user"): formats.plain(str(reject.get("user_id", ""))),
                 say("segments.upload.reason"): formats.plain(str(reject.get("reason", ""))),
             }
-            for reject in done.get("rejects") or ()
+            for reject in values.mappings(done.get("rejects"))
         ]
         if rejects:
             streamlit.table(rejects, border="horizontal", hide_index=True, alt=say("segments.upload.rejects"))

@@ -7,9 +7,10 @@ import streamlit
 
 from dashboard import access, formats
 from dashboard.calls import segments
-from dashboard.client import ApiError
+from dashboard.calls.segments import Segment
 from dashboard.texts import say
 from dashboard.views import asking, condition_builder, key_field, states
+from dashboard.views.deeds import deed
 
 PAGE: Final = "views/segments.py"
 KINDS: Final = ("condition", "list")
@@ -77,18 +78,29 @@ def _name(value: str, form: str) -> str:
 def _save(form: str, key: str, name: str, condition: Mapping[str, Any] | None, *, complete: bool) -> None:
     if not complete:
         streamlit.caption(say("segments.form.incomplete"))
+    saved, client = deed(form), access.required().client
+    asking.show_refusal(saved)
     pressed = streamlit.button(
-        say("segments.form.save"), type="primary", icon=":material/save:", disabled=not complete
+        say("segments.form.save"),
+        type="primary",
+        icon=":material/save:",
+        disabled=not complete,
+        key=saved.key("segment_save"),
     )
     if not pressed:
         return
-    try:
-        saved = segments.put(access.required().client, key, name=name, condition=condition)
-    except ApiError as error:
-        states.leave_if_refused(error)
-        streamlit.error(formats.plain(str(error)), icon=":material/block:")
-        return
-    condition_builder.forget(form)
-    words = [say("segments.form.saved", name=formats.plain(saved.name)), *map(formats.plain, saved.warnings)]
-    asking.note("segments", " ".join(words))
-    streamlit.switch_page(PAGE, query_params={"segment": saved.key})
+
+    def words(item: Segment) -> str:
+        return " ".join(
+            [say("segments.form.saved", name=formats.plain(item.name)), *map(formats.plain, item.warnings)]
+        )
+
+    if asking.at_once(
+        saved,
+        lambda: segments.put(client, key, name=name, condition=condition),
+        done=words,
+        area="segments",
+    ):
+        condition_builder.forget(form)
+        saved.forget()
+        streamlit.switch_page(PAGE, query_params={"segment": key})

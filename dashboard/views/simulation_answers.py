@@ -14,7 +14,6 @@ from dashboard.simulated import (
     amount_with_error,
     share_with_error,
 )
-from dashboard.sizes import percent
 from dashboard.texts import say, told
 
 
@@ -87,7 +86,7 @@ def _outcome(row: Outcome, found: Simulated, unit: str) -> tuple[str, dict[str, 
     runs = found.runs
     return policy_name(row.policy), {
         say("simulation.row.regret", unit=unit): amount_with_error(row.regret, row.regret_error),
-        say("simulation.row.best_share"): percent(row.best_share),
+        say("simulation.row.best_share"): formats.chance(row.best_share),
         say("simulation.row.report_ships"): share_with_error(row.report_ships, runs),
         say("simulation.row.report_ships_wrong"): share_with_error(row.report_ships_wrong, runs),
         say("simulation.row.report_keeps"): share_with_error(row.report_keeps, runs),
@@ -106,7 +105,7 @@ def _column(row: Broadcast, found: Simulated, unit: str) -> tuple[str, dict[str,
     drawn = row.policy != "fixed"
     return policy_name(row.policy), {
         say("simulation.row.regret", unit=unit): amount_with_error(row.regret, row.regret_error),
-        say("simulation.row.got_best"): percent(row.got_best),
+        say("simulation.row.got_best"): formats.chance(row.got_best),
         say("simulation.row.messaged"): f"{row.messaged:,.0f}",
         **{
             say(f"simulation.row.{name}"): share_with_error(row.shares[name], found.runs)

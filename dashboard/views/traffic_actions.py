@@ -1,4 +1,7 @@
-"""Forms that change the traffic of a live experiment. Each says its consequence, which must be ticked, and its reason."""
+"""Forms that change the traffic of a live experiment. Each says its consequence, which must be ticked, and its reason.
+
+Once one of them was done, all begin anew: what was ticked and typed was about the traffic of before.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +15,7 @@ from dashboard.documents import Experiment
 from dashboard.texts import say
 from dashboard.traffic import Traffic
 from dashboard.views import acting
+from dashboard.views.deeds import Deed
 
 EXAMPLE: Final = "key: \nmessage:\n  template: \n  language: en_US\n"
 
@@ -19,17 +23,18 @@ EXAMPLE: Final = "key: \nmessage:\n  template: \n  language: en_US\n"
 def show(client: Client, experiment: Experiment, traffic: Traffic) -> None:
     """The forms that the state of the traffic allows."""
     streamlit.subheader(say("traffic.actions"), anchor=False)
-    _weights(client, experiment, traffic)
+    place = acting.of(experiment.key)
+    _weights(client, experiment, traffic, place)
     if traffic.held_at is not None:
-        _release_bandit(client, experiment)
-    _ramp(client, experiment)
-    _add(client, experiment)
-    _retire(client, experiment, traffic)
+        _release_bandit(client, experiment, place)
+    _ramp(client, experiment, place)
+    _add(client, experiment, place)
+    _retire(client, experiment, traffic, place)
     if traffic.stopped:
-        _release(client, experiment, traffic)
+        _release(client, experiment, traffic, place)
 
 
-def _weights(client: Client, experiment: Experiment, traffic: Traffic) -> None:
+def _weights(client: Client, experiment: Experiment, traffic: Traffic, place: Deed) -> None:
     with streamlit.expander(say("actions.weights.title")), streamlit.form("weights", border=False):
         percents = {
             variant: streamlit.number_input(
@@ -39,14 +44,17 @@ def _weights(client: Client, experiment: Experiment, traffic: Traffic) -> None:
                 value=round(100 * weight, 2),
                 step=1.0,
                 help=say("actions.weights.share_help"),
-                key=f"weight:{variant}",
+                key=place.fresh(f"weight:{experiment.key}:{variant}"),
             )
             for variant, weight in traffic.weights.items()
         }
         hold = traffic.is_bandit and streamlit.checkbox(
-            say("actions.weights.hold"), value=True, help=say("actions.weights.hold_help"), key="weights_hold"
+            say("actions.weights.hold"),
+            value=True,
+            help=say("actions.weights.hold_help"),
+            key=place.fresh("weights_hold"),
         )
-        reason = _submitted("weights")
+        reason = _submitted("weights", place)
     if reason is None:
         return
     shares = moves.shares_of(percents)
@@ -66,10 +74,10 @@ def _weights(client: Client, experiment: Experiment, traffic: Traffic) -> None:
     )
 
 
-def _release_bandit(client: Client, experiment: Experiment) -> None:
+def _release_bandit(client: Client, experiment: Experiment, place: Deed) -> None:
     title = say("actions.release_bandit.title")
     with streamlit.expander(title), streamlit.form("release_bandit", border=False):
-        reason = _submitted("release_bandit")
+        reason = _submitted("release_bandit", place)
     if reason is not None:
         _do(
             experiment,
@@ -78,10 +86,11 @@ def _release_bandit(client: Client, experiment: Experiment) -> None:
         )
 
 
-def _ramp(client: Client, experiment: Experiment) -> None:
+def _ramp(client: Client, experiment: Experiment, place: Deed) -> None:
     audience = experiment.design.get("audience")
     now = audience.get("coverage") if isinstance(audience, dict) else None
-    percent = 100.0 * now if isinstance(now, int | float) else 100.0
+    # Rounded, since 0.07 times 100 is 7.000000000000001, below which nobody could type 7.
+    percent = round(100.0 * now, 6) if isinstance(now, int | float) else 100.0
     if percent >= 100:
         return
     with streamlit.expander(say("actions.ramp.title")), streamlit.form("ramp", border=False):
@@ -92,9 +101,9 @@ def _ramp(client: Client, experiment: Experiment) -> None:
             value=percent,
             step=5.0,
             help=say("actions.ramp.coverage_help"),
-            key="ramp_coverage",
+            key=place.fresh("ramp_coverage"),
         )
-        reason = _submitted("ramp", with_reason=False)
+        reason = _submitted("ramp", place, with_reason=False)
     if reason is not None:
         _do(
             experiment,
@@ -103,10 +112,13 @@ def _ramp(client: Client, experiment: Experiment) -> None:
         )
 
 
-def _add(client: Client, experiment: Experiment) -> None:
+def _add(client: Client, experiment: Experiment, place: Deed) -> None:
     with streamlit.expander(say("actions.add.title")), streamlit.form("add", border=False):
         text = streamlit.text_area(
-            say("actions.add.document"), EXAMPLE, help=say("actions.add.document_help"), key="add_document"
+            say("actions.add.document"),
+            EXAMPLE,
+            help=say("actions.add.document_help"),
+            key=place.fresh("add_document"),
         )
         percent = streamlit.number_input(
             say("actions.add.share"),
@@ -115,9 +127,9 @@ def _add(client: Client, experiment: Experiment) -> None:
             value=0.0,
             step=1.0,
             help=say("actions.add.share_help"),
-            key="add_share",
+            key=place.fresh("add_share"),
         )
-        reason = _submitted("add")
+        reason = _submitted("add", place)
     if reason is None:
         return
     try:
@@ -134,13 +146,13 @@ def _add(client: Client, experiment: Experiment) -> None:
     )
 
 
-def _retire(client: Client, experiment: Experiment, traffic: Traffic) -> None:
+def _retire(client: Client, experiment: Experiment, traffic: Traffic, place: Deed) -> None:
     with streamlit.expander(say("actions.retire.title")), streamlit.form("retire", border=False):
         variant = streamlit.selectbox(
             say("actions.variant"),
             traffic.active,
             help=say("actions.retire.variant_help"),
-            key="retire_variant",
+            key=place.fresh("retire_variant"),
         )
         planned = streamlit.radio(
             say("actions.retire.planned"),
@@ -148,9 +160,9 @@ def _retire(client: Client, experiment: Experiment, traffic: Traffic) -> None:
             format_func=lambda choice: say(f"actions.retire.{choice}"),
             help=say("actions.retire.planned_help"),
             horizontal=True,
-            key="retire_planned",
+            key=place.fresh("retire_planned"),
         )
-        reason = _submitted("retire")
+        reason = _submitted("retire", place)
     if reason is not None and variant is not None:
         _do(
             experiment,
@@ -159,18 +171,20 @@ def _retire(client: Client, experiment: Experiment, traffic: Traffic) -> None:
         )
 
 
-def _release(client: Client, experiment: Experiment, traffic: Traffic) -> None:
+def _release(client: Client, experiment: Experiment, traffic: Traffic, place: Deed) -> None:
     with streamlit.expander(say("actions.release.title")), streamlit.form("release", border=False):
         variant = streamlit.selectbox(
             say("actions.variant"),
             [stopped.variant for stopped in traffic.stopped],
             help=say("actions.release.variant_help"),
-            key="release_variant",
+            key=place.fresh("release_variant"),
         )
         restore = streamlit.checkbox(
-            say("actions.release.restore"), help=say("actions.release.restore_help"), key="release_restore"
+            say("actions.release.restore"),
+            help=say("actions.release.restore_help"),
+            key=place.fresh("release_restore"),
         )
-        reason = _submitted("release")
+        reason = _submitted("release", place)
     if reason is not None:
         _do(
             experiment,
@@ -179,16 +193,20 @@ def _release(client: Client, experiment: Experiment, traffic: Traffic) -> None:
         )
 
 
-def _submitted(action: str, *, with_reason: bool = True) -> str | None:
+def _submitted(action: str, place: Deed, *, with_reason: bool = True) -> str | None:
     """The end of a form: its reason, the tick, the button. The reason once all is said, else None, with what is missing."""
     reason = ""
     if with_reason:
         reason = streamlit.text_input(
-            say("actions.reason"), max_chars=500, help=say("actions.reason_help"), key=f"{action}_reason"
+            say("actions.reason"),
+            max_chars=500,
+            help=say("actions.reason_help"),
+            key=place.fresh(f"{action}_reason"),
         )
     consequence = say(f"actions.{action}.consequence")
-    sure = streamlit.checkbox(say("actions.sure", consequence=consequence), key=f"{action}_sure")
-    if not streamlit.form_submit_button(say(f"actions.{action}.submit"), type="primary"):
+    sure = streamlit.checkbox(say("actions.sure", consequence=consequence), key=place.fresh(f"{action}_sure"))
+    pressed = place.key(f"{action}_submit")
+    if not streamlit.form_submit_button(say(f"actions.{action}.submit"), type="primary", key=pressed):
         return None
     missing = "need_reason" if with_reason and not reason.strip() else "" if sure else "need_sure"
     if missing:

@@ -2,7 +2,7 @@
 
 import streamlit
 
-from dashboard import access, charts_over_time, formats, viewer
+from dashboard import access, charts_over_time, formats
 from dashboard.calls import experiment as calls
 from dashboard.documents import Experiment
 from dashboard.texts import say, told
@@ -37,7 +37,7 @@ def _show_state(traffic: Traffic) -> None:
     if traffic.next_due_at is not None and traffic.held_at is None:
         words.append(say("traffic.next", when=formats.moment(traffic.next_due_at)))
     if traffic.released is not None:
-        words.append(say("traffic.released", share=f"{100 * traffic.released:.0f}%"))
+        words.append(say("traffic.released", share=formats.percent(traffic.released, 0)))
     streamlit.markdown(" ".join(words))
     if traffic.held_at is not None:
         held = say("traffic.held", when=formats.moment(traffic.held_at))
@@ -57,7 +57,7 @@ def _show_now(experiment: Experiment, traffic: Traffic) -> None:
         name = report_sections.arm_name(variant, is_control=variant == experiment.control)
         row = {
             say("traffic.variant"): name,
-            say("traffic.weight"): f"{100 * weight:.1f}%",
+            say("traffic.weight"): formats.percent(weight),
             say("traffic.state"): state,
         }
         rows.append({heading: formats.plain(value) for heading, value in row.items()})
@@ -69,7 +69,7 @@ def _show_over_time(experiment: Experiment, traffic: Traffic) -> None:
     if not traffic.epochs:
         return
     colours = charts_over_time.colours_of(list(traffic.weights), experiment.control)
-    until = experiment.stopped_at or (traffic.next_due_at if traffic.is_bandit else viewer.now())
+    until = experiment.stopped_at or traffic.next_due_at or traffic.at
     chart = charts_over_time.weights(traffic.epochs, until=until, colours=colours)
     streamlit.subheader(say("traffic.over_time"), anchor=False)
     if chart is not None and len(traffic.epochs) > 1:
@@ -79,7 +79,7 @@ def _show_over_time(experiment: Experiment, traffic: Traffic) -> None:
         {
             say("traffic.epoch"): str(epoch.number),
             say("traffic.when"): formats.moment(epoch.opened_at),
-            **{formats.plain(v): f"{100 * epoch.weights.get(v, 0.0):.1f}%" for v in traffic.weights},
+            **{formats.plain(v): formats.percent(epoch.weights.get(v, 0.0)) for v in traffic.weights},
             say("traffic.because"): formats.plain(epoch.reason),
         }
         for epoch in traffic.epochs
@@ -121,7 +121,7 @@ def _arms(slot: Slot) -> str:
 
 
 def _moved(before: float | None, after: float | None) -> str:
-    shown = [f"{100 * share:.1f}%" for share in (before, after) if share is not None]
+    shown = [formats.percent(share) for share in (before, after) if share is not None]
     return " → ".join(shown) or formats.UNKNOWN
 
 
@@ -142,7 +142,7 @@ def _guard_row(guard: Guard) -> dict[str, str]:
         say("traffic.harmed"): _of(guard.harmed, guard.users),
         say("traffic.control_harmed"): _of(guard.control_harmed, guard.control_users),
         say("traffic.margin"): formats.tolerance(guard.margin, "proportion"),
-        say("traffic.evidence"): f"{100 * guard.share_of_evidence:.0f}%",
+        say("traffic.evidence"): formats.percent(guard.share_of_evidence, 0),
     }
     return {heading: formats.plain(value) for heading, value in row.items()}
 

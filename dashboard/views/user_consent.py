@@ -36,14 +36,16 @@ def _show_withdrawals(user: User, client: Client) -> None:
             question,
             words,
             yes=say("users.consent.withdraw_yes"),
-            act=partial(_withdraw, client, user.user_id, category),
+            act=partial(
+                users.say_consent, client, user.user_id, category=category, granted=False, source="dashboard"
+            ),
+            done=partial(_withdrawn, user.user_id, category),
             area="users",
         ):
             streamlit.rerun()
 
 
-def _withdraw(client: Client, user_id: str, category: str) -> str:
-    users.say_consent(client, user_id, category=category, granted=False, source="dashboard")
+def _withdrawn(user_id: str, category: str, _answer: object) -> str:
     return say(
         "users.consent.withdrawn", user=formats.plain(user_id), category=told("common.category", category)
     )
@@ -51,20 +53,30 @@ def _withdraw(client: Client, user_id: str, category: str) -> str:
 
 def _show_form(user: User, client: Client) -> None:
     """A grant with its proof. What the API refuses stays in the form, to be mended."""
+    place = acting.of(f"user:{user.user_id}")
     with streamlit.expander(say("users.consent.record")), streamlit.form("consent", border=False):
         category = streamlit.selectbox(
             say("users.consent.category"),
             users.CATEGORIES,
             format_func=lambda name: told("common.category", name),
             help=say("users.consent.category_help"),
+            key=place.fresh("consent_category"),
         )
         source = streamlit.text_input(
-            say("users.consent.source"), help=say("users.consent.source_help"), max_chars=100
+            say("users.consent.source"),
+            help=say("users.consent.source_help"),
+            max_chars=100,
+            key=place.fresh("consent_source"),
         )
         evidence = streamlit.text_area(
-            say("users.consent.evidence"), help=say("users.consent.evidence_help"), max_chars=1000
+            say("users.consent.evidence"),
+            help=say("users.consent.evidence_help"),
+            max_chars=1000,
+            key=place.fresh("consent_evidence"),
         )
-        if not streamlit.form_submit_button(say("users.consent.save"), type="primary"):
+        if not streamlit.form_submit_button(
+            say("users.consent.save"), type="primary", key=place.key("consent_save")
+        ):
             return
         if not source.strip() or not evidence.strip():
             streamlit.error(say("users.consent.proof_missing"), icon=":material/error:")

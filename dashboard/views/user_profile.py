@@ -39,6 +39,7 @@ def _show_tags(user: User, client: Client, *, changes: bool) -> None:
     if not user.tags:
         streamlit.markdown(say("users.tags.none"))
     key = f"user:{user.user_id}"
+    place = acting.of(key)
     with streamlit.container(horizontal=True):
         for tag in user.tags:
             if not changes:
@@ -47,7 +48,7 @@ def _show_tags(user: User, client: Client, *, changes: bool) -> None:
                 formats.plain(tag),
                 icon=":material/close:",
                 help=say("users.tags.remove_help"),
-                key=f"untag:{tag}",
+                key=place.key(f"untag:{tag}"),
             ):
                 acting.attempt(
                     key,
@@ -56,10 +57,12 @@ def _show_tags(user: User, client: Client, *, changes: bool) -> None:
                 )
     if not changes:
         return
-    with streamlit.form("tag", border=False, clear_on_submit=True):
+    with streamlit.form("tag", border=False):
         field, button = streamlit.columns([3, 1], vertical_alignment="bottom")
-        tag = field.text_input(say("users.tags.add"), help=say("users.tags.add_help"), max_chars=100).strip()
-        asked = button.form_submit_button(say("users.tags.put"))
+        tag = field.text_input(
+            say("users.tags.add"), help=say("users.tags.add_help"), max_chars=100, key=place.fresh("tag")
+        ).strip()
+        asked = button.form_submit_button(say("users.tags.put"), key=place.key("tag_put"))
     if asked and tag:
         acting.attempt(
             key, lambda: users.add_tags(client, user.user_id, [tag]), done=say("users.tags.added", tag=tag)
@@ -68,6 +71,7 @@ def _show_tags(user: User, client: Client, *, changes: bool) -> None:
 
 def _show_form(user: User, client: Client) -> None:
     """Without a form around it, so that the field for the value follows the kind."""
+    place = acting.of(f"user:{user.user_id}")
     with streamlit.expander(say("users.attribute.set")):
         name = streamlit.text_input(
             say("users.attribute.name"), help=say("users.attribute.name_help"), max_chars=200, key="attribute"
@@ -80,7 +84,7 @@ def _show_form(user: User, client: Client) -> None:
             key="attribute_kind",
         )
         written = _ask_for_value(str(kind))
-        if not streamlit.button(say("users.attribute.save"), type="primary"):
+        if not streamlit.button(say("users.attribute.save"), type="primary", key=place.key("attribute_save")):
             return
         if not name or name == users.TAGS:
             key = "users.attribute.use_tags" if name else "users.attribute.no_name"

@@ -1,6 +1,7 @@
 """What a person may ask of us, for admins: a copy of everything, and being forgotten."""
 
 import re
+from functools import partial
 
 import streamlit
 
@@ -40,17 +41,13 @@ def show(user: User, client: Client) -> None:
         question,
         say("users.rights.erase_question", user=formats.plain(user.user_id)),
         yes=say("users.rights.erase_yes", user=formats.plain(user.user_id)),
-        act=lambda: _erase(client, user.user_id),
+        act=partial(users.erase, client, user.user_id),
+        done=lambda _: say("users.rights.erased", user=formats.plain(user.user_id)),
         area="users",
     ):
         _forget_here(user.user_id)
         streamlit.query_params.clear()
         streamlit.rerun()
-
-
-def _erase(client: Client, user_id: str) -> str:
-    users.erase(client, user_id)
-    return say("users.rights.erased", user=formats.plain(user_id))
 
 
 def _forget_here(user_id: str) -> None:

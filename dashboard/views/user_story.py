@@ -118,7 +118,7 @@ def _show_standing(standing: Standing, zone: ZoneInfo | None) -> None:
             drawn = (
                 ""
                 if standing.propensity is None
-                else say("users.standing.drawn", share=f"{100 * standing.propensity:.3g}%")
+                else say("users.standing.drawn", share=formats.chance(standing.propensity))
             )
             streamlit.markdown(f"{words} {drawn}")
         if standing.next_at is not None:

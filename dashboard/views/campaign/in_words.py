@@ -53,7 +53,9 @@ def _audience(client: Client, document: Document) -> str:
     for share in ("coverage", "holdout"):
         number = values.number(at(document, ("audience", share)))
         if number is not None and number != {"coverage": 1, "holdout": 0}[share]:
-            parts.append(f"{say(f'campaign_field.label.{share}')}: {100 * number:g}")
+            parts.append(
+                f"{say(f'campaign_field.label.{share}')}: {formats.brief(100 * number, formats.DIGITS_OF_A_SETTING)}"
+            )
     return " · ".join(parts)
 
 

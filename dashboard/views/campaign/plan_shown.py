@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import streamlit
 
-from dashboard import formats
+from dashboard import formats, values
 from dashboard.campaign import plan_answers
 from dashboard.campaign.documents import Document, items_at
 from dashboard.texts import say
@@ -110,15 +110,15 @@ def _show_simulation(plan: Mapping[str, Any]) -> None:
     if not isinstance(simulation, Mapping):
         return
     found = [
-        f"{formats.plain(str(name))}: {100 * share:.0f}%"
-        for name, share in (simulation.get("found") or {}).items()
+        f"{formats.plain(str(name))}: {formats.percent(share, 0)}"
+        for name, share in values.numbers(simulation.get("found")).items()
     ]
     streamlit.markdown(
         say(
             "new_campaign.simulated_found",
-            runs=formats.count(int(simulation.get("runs") or 0)),
+            runs=formats.count(values.whole(simulation.get("runs"))),
             metric=formats.plain(str(simulation.get("metric"))),
-            any=f"{100 * float(simulation.get('any_found') or 0):.0f}%",
+            any=formats.percent(values.number(simulation.get("any_found")) or 0.0, 0),
             found=", ".join(found),
         )
     )

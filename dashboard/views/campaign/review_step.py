@@ -126,7 +126,7 @@ def _start(client: Client, campaign: Work) -> None:
         client.move(campaign.stored_as or campaign.key, "start")
     except ApiError as error:
         work.note(campaign, error)
-        streamlit.rerun()
-    work.leave()
-    streamlit.session_state["campaign_started"] = campaign.stored_as
+    else:
+        # Noted where no word of the browser's can come between: see `deeds`.
+        campaign.started = True
     streamlit.rerun()

@@ -207,7 +207,7 @@ def show_cells(form: Form) -> None:
                 say("new_campaign.cell.control"): say("new_campaign.cell.is_control") if cell.control else "",
                 say("new_campaign.cell.share"): formats.UNKNOWN
                 if cell.share is None
-                else f"{100 * cell.share:.1f}%",
+                else formats.percent(cell.share),
                 say("new_campaign.cell.says"): say("new_campaign.cell.nothing")
                 if cell.silent
                 else str(at(message, ("template",)) or at(message, ("text",)) or formats.UNKNOWN),

@@ -30,6 +30,7 @@ class Work:
     how often what is below a place was replaced, so that no widget shows what belongs to another row. `drawn` are the keys of
     the widgets that a browser may have drawn: of the last run that came to its end, and of those since that were cut short.
     `suggested` are texts that the form has filled in by itself, by widget. `mistakes` are the API's, of its last look.
+    `started`: it has been, and the page has still to say so.
     `unfinished`: the condition builder holds something that is no condition yet, so the document still has the last one.
     """
 
@@ -48,6 +49,7 @@ class Work:
     unfinished: bool = False
     conflict: str | None = None
     not_saved: str | None = None
+    started: bool = False
     plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     suggested: dict[str, set[str]] = field(default_factory=dict)
     _drawing: set[str] = field(default_factory=set)
@@ -92,6 +94,15 @@ def current(client: Client) -> Work | None:
         streamlit.query_params["draft"] = work.key
     streamlit.session_state[_WORK] = work
     return work
+
+
+def started() -> str | None:
+    """The experiment that the campaign of this tab has become; the tab is done with it."""
+    work: Work | None = streamlit.session_state.get(_WORK)
+    if work is None or not work.started:
+        return None
+    leave()
+    return work.stored_as or work.key
 
 
 def leave() -> None:

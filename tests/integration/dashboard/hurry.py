@@ -49,6 +49,29 @@ def cut_short(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[s
     return cut
 
 
+def pressed_again(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[str]:
+    """While the next call of a function waits for its answer, whoever pressed presses the same once more; the calls after it are as always.
+
+    Returns all calls.
+    """
+    real, calls = getattr(module, name), []
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        try:
+            return real(*args, **kwargs)
+        finally:
+            context = get_script_run_ctx()
+            assert context is not None
+            requests = context.script_requests
+            assert requests is not None
+            if len(calls) == 1:
+                requests.request_rerun(requests._rerun_data)  # the press that this run answers
+
+    monkeypatch.setattr(module, name, counted)
+    return calls
+
+
 def shown_otherwise(app: AppTest) -> list[tuple[str, Any, Any]]:
     """Widgets for which a browser that sees only this run shows something else than the script goes on with."""
     found = [widget for kind in KINDS for widget in app.get(kind)]

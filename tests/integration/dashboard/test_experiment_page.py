@@ -34,15 +34,26 @@ def show(app: AppTest, section: str, key: str = "spring", **query: str) -> AppTe
 def submit(app: AppTest, action: str, label: str, *, reason: str = "", sure: bool = True) -> AppTest:
     """The end of a form: its reason, the tick, the button."""
     if reason:
-        app.text_input(key=f"{action}_reason").set_value(reason)
+        asked(app, "text_input", f"{action}_reason").set_value(reason)
     if sure:
-        app.checkbox(key=f"{action}_sure").check()
+        asked(app, "checkbox", f"{action}_sure").check()
     return press(app, label)
+
+
+def asked(app: AppTest, kind: str, name: str) -> Any:
+    """A field of a form; behind its name stands how often the forms have been done."""
+    (found,) = [field for field in getattr(app, kind) if str(field.key).rpartition(":")[0] == name]
+    return found
 
 
 @pytest.fixture
 def looked(live: Live) -> Live:
-    looked_at(live.wiring.database, live.clock, users=900, audience={"coverage": 0.5})
+    looked_at(
+        live.wiring.database,
+        live.clock,
+        users=900,
+        audience={"coverage": 0.5, "condition": {"left_at": None}},
+    )
     look_often(live.wiring.database, live.clock, "spring", looks=4, every=timedelta(hours=40))
     return live
 
@@ -157,12 +168,12 @@ def test_traffic_says_what_the_bandit_did_and_why(bandit: Live, open_dashboard: 
 def test_weights_are_set_by_hand_held_and_given_back(bandit: Live, open_dashboard: Open) -> None:
     app = show(open_dashboard("write"), "traffic")
     for variant, share in (("silence", 10.0), ("reminder", 20.0), ("coupon", 60.0)):
-        app.number_input(key=f"weight:{variant}").set_value(share)
+        asked(app, "number_input", f"weight:spring:{variant}").set_value(share)
     submit(app, "weights", "Set the weights", reason="a partner asks", sure=False)
     assert "Confirm the consequence" in app.error[0].value
     submit(app, "weights", "Set the weights", reason="a partner asks")
     assert "The shares sum to 90, and must sum to 100." in app.error[0].value
-    app.number_input(key="weight:coupon").set_value(70.0)
+    asked(app, "number_input", "weight:spring:coupon").set_value(70.0)
     submit(app, "weights", "Set the weights", reason="a partner asks")
     assert "New users are drawn with the new weights." in app.success[0].value
     assert weights(bandit) == pytest.approx({"silence": 0.1, "reminder": 0.2, "coupon": 0.7})
@@ -174,13 +185,15 @@ def test_weights_are_set_by_hand_held_and_given_back(bandit: Live, open_dashboar
 
 def test_a_variant_is_added_and_retired(bandit: Live, open_dashboard: Open) -> None:
     app = show(open_dashboard("write"), "traffic")
-    app.text_area(key="add_document").set_value("key: late\nmessage: {template: spring, language: en_US}")
-    app.number_input(key="add_share").set_value(10.0)
+    asked(app, "text_area", "add_document").set_value(
+        "key: late\nmessage: {template: spring, language: en_US}"
+    )
+    asked(app, "number_input", "add_share").set_value(10.0)
     submit(app, "add", "Add the variant", reason="a new idea")
     assert "late takes part from now on." in app.success[0].value
     assert weights(bandit)["late"] == pytest.approx(0.1)
-    app.selectbox(key="retire_variant").set_value("reminder")
-    app.radio(key="retire_planned").set_value("cancel")
+    asked(app, "selectbox", "retire_variant").set_value("reminder")
+    asked(app, "radio", "retire_planned").set_value("cancel")
     submit(app, "retire", "Retire it", reason="dull")
     assert "reminder is retired." in app.success[0].value
     assert (weights(bandit)["reminder"], state(bandit).silenced) == (0, ["reminder"])
@@ -189,7 +202,7 @@ def test_a_variant_is_added_and_retired(bandit: Live, open_dashboard: Open) -> N
 
 def test_what_is_no_variant_is_said_and_not_sent(bandit: Live, open_dashboard: Open) -> None:
     app = show(open_dashboard("write"), "traffic")
-    app.text_area(key="add_document").set_value("key: [")
+    asked(app, "text_area", "add_document").set_value("key: [")
     submit(app, "add", "Add the variant", reason="a new idea")
     assert "This is not a variant" in app.error[0].value
     assert len(weights(bandit)) == 3
@@ -209,7 +222,7 @@ def test_a_stopped_variant_is_told_of_and_released(looked: Live, open_dashboard:
 
 def test_coverage_is_raised(looked: Live, open_dashboard: Open) -> None:
     app = show(open_dashboard("write"), "traffic")
-    app.number_input(key="ramp_coverage").set_value(80.0)
+    asked(app, "number_input", "ramp_coverage").set_value(80.0)
     submit(app, "ramp", "Raise it")
     assert "80% of the audience takes part." in app.success[0].value
     assert state(looked).definition["audience"]["coverage"] == 0.8
@@ -250,7 +263,11 @@ def test_shipping_what_the_report_does_not_ship_is_refused_in_the_apis_words(
 def test_the_design_is_shown_as_a_file_with_a_way_to_copy_it(looked: Live, open_dashboard: Open) -> None:
     app = show(open_dashboard("write"), "design")
     design = yaml.safe_load(app.code[0].value)
-    assert (design["key"], design["audience"]["coverage"]) == ("spring", 0.5)
+    # That somebody has not left is a condition, though its value is none.
+    assert (design["key"], design["audience"]) == (
+        "spring",
+        {"coverage": 0.5, "condition": {"left_at": None}},
+    )
     copy = next(link.proto for link in app.get("page_link") if "Duplicate" in link.proto.label)
     assert (copy.page, copy.query_string) == ("new-campaign", "copy=spring")
     assert "Duplicate" not in seen(show(open_dashboard("read"), "design"))

@@ -81,3 +81,55 @@ def test_times_are_in_utc() -> None:
 )
 def test_text_of_other_people_is_shown_letter_by_letter(text: str, safe: str) -> None:
     assert formats.plain(text) == safe
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (0.0, 1, "0.0%"),
+        (1.0, 1, "100.0%"),
+        (0.00049, 1, "< 0.1%"),
+        (0.99951, 1, "> 99.9%"),
+        (0.9996, 0, "> 99%"),
+        (0.004, 0, "< 1%"),
+        (0.99996, 2, "> 99.99%"),
+        (0.5, 0, "50%"),
+        (12.5, 1, "1,250.0%"),
+        (-0.1, 1, "−10.0%"),
+    ],
+)
+def test_a_share_never_says_none_or_all_when_it_is_not(value: float, decimals: int, text: str) -> None:
+    assert shown(formats.percent(value, decimals)) == text
+
+
+def test_a_share_of_counts_says_all_only_of_all() -> None:
+    assert [shown(formats.share(part, 100_000)) for part in (0, 1, 99_999, 100_000)] == [
+        "0.0%",
+        "< 0.1%",
+        "> 99.9%",
+        "100.0%",
+    ]
+    assert formats.share(0, 0) == "–"
+
+
+def test_large_numbers_have_no_exponent() -> None:
+    assert [formats.brief(value) for value in (1e6, 12345.0, 1250, 0.07, -3.14159, 1e-9)] == [
+        "1,000,000",
+        "12,345",
+        "1,250",
+        "0.07",
+        "−3.14",
+        "0.000000001",
+    ]
+    assert (formats.signed(20), formats.signed(-0.5), formats.signed(0)) == ("+2,000%", "−50%", "0%")
+    assert formats.tolerance(1_234_567.0, "mean") == "1,234,567"
+    assert formats.tolerance(0.002, "proportion") == "0.2 points"
+
+
+def test_no_level_of_confidence_and_no_p_value_is_rounded_to_certainty() -> None:
+    assert [formats.confidence(alpha) for alpha in (0.05, 0.07, 1e-7)] == ["95%", "93%", "99.99999%"]
+    assert [shown(formats.p_value(p)) for p in (0.9999, 1.0, 0.999)] == ["> 0.999", "1.000", "0.999"]
+
+
+def test_a_level_of_nearly_everybody_is_not_everybody() -> None:
+    assert shown(formats.level(ArmMean("a", 10, 0.99996, 0.006), "proportion")) == "> 99.99%"

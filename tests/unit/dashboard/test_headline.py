@@ -48,7 +48,7 @@ def test_a_winner_is_told_per_hundred_users_and_is_safe_to_ship() -> None:
         ("stop_harm", "coupon", "Stop coupon: it does harm", "bad"),
         ("stop_harm", None, "Stop: a variant does harm", "bad"),
         ("continue", None, "Too early to call: let it run", "open"),
-        ("inconclusive", None, "No winner: the arms cannot be told apart", "open"),
+        ("inconclusive", None, "It ends without a winner", "open"),
         ("ship", None, "There is a winner", "good"),
         ("", None, "No decision yet", "open"),
     ],
@@ -56,6 +56,35 @@ def test_a_winner_is_told_per_hundred_users_and_is_safe_to_ship() -> None:
 def test_each_decision_has_its_headline(action: str, variant: str | None, title: str, tone: str) -> None:
     found = headline.headline(decided(action, variant))
     assert (found.title, found.tone) == (title, tone)
+
+
+@pytest.mark.parametrize(
+    ("action", "rule", "title", "tone"),
+    [
+        ("continue", "health", "Do not act on this: the experiment is not sound", "bad"),
+        ("inconclusive", "health", "Do not act on this: the experiment is not sound", "bad"),
+        ("continue", "guardrail_open", "A variant does better, but it is not sure that it does no harm", "open"),
+        ("inconclusive", "guardrail_open", "A variant does better, but it is not sure that it does no harm", "open"),
+        ("inconclusive", "undecided", "No winner: the arms cannot be told apart", "open"),
+        ("inconclusive", "minimum_weeks", "It ends without a winner", "open"),
+        ("continue", "minimum_weeks", "Too early to call: let it run", "open"),
+    ],
+)  # fmt: skip
+def test_a_headline_says_no_more_than_its_rule(action: str, rule: str, title: str, tone: str) -> None:
+    found = headline.headline(
+        report_with(decision={"action": action, "variant": None, "because": "so", "rule": rule})
+    )
+    assert (found.title, found.tone) == (title, tone)
+
+
+def test_without_an_effect_nothing_is_called_alike() -> None:
+    ends = {
+        "action": "inconclusive",
+        "variant": None,
+        "because": "there is no primary metric",
+        "rule": "undecided",
+    }
+    assert told(report_with(decision=ends, metrics=[]))[0] == "It ends without a winner"
 
 
 def test_what_will_never_decide_is_not_called_too_early() -> None:

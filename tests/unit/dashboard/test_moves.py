@@ -1,5 +1,4 @@
 import pytest
-import yaml
 
 from dashboard import moves
 
@@ -23,21 +22,4 @@ def test_a_variant_is_read_as_it_stands_in_a_campaign_file() -> None:
     assert moves.variant_of("key: late\nmessage: {template: t}") == {
         "key": "late",
         "message": {"template": "t"},
-    }
-
-
-def test_a_design_is_written_without_what_it_does_not_say_and_reads_back() -> None:
-    design = {
-        "key": "春天",
-        "hypothesis": None,
-        "audience": {"condition": {}, "coverage": 0.5},
-        "variants": [{"key": "a", "control": False, "message": None}],
-        "tags": [],
-    }
-    text = moves.written(design)
-    assert text.startswith("key: 春天\n")
-    assert yaml.safe_load(text) == {
-        "key": "春天",
-        "audience": {"coverage": 0.5},
-        "variants": [{"key": "a", "control": False}],
     }

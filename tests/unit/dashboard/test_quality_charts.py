@@ -2,6 +2,7 @@ from typing import Any
 
 from dashboard import charts, quality_charts
 from dashboard.documents import QualityColumn
+from dashboard.formats import NBSP
 
 
 def column(name: str, share: float | None, light: str = "ok") -> QualityColumn:
@@ -47,8 +48,8 @@ def test_nothing_is_drawn_of_nothing() -> None:
 def test_a_share_never_says_all_or_none_when_it_is_not() -> None:
     assert [quality_charts.filled(share) for share in (1.0, 0.99999, 0.00001, 0.0, None)] == [
         "100%",
-        "99.9%",
-        "0.1%",
+        f">{NBSP}99.9%",
+        f"<{NBSP}0.1%",
         "0%",
         "–",
     ]

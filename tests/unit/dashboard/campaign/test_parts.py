@@ -242,7 +242,7 @@ def test_what_a_plan_cannot_tell_is_a_dash() -> None:
     assert [bought[name] for name in ("base", "power", "finds", "users_needed", "days_needed")] == [
         "4%",
         "67%",
-        "< 0.01%",
+        "<\u00a00.01%",
         "2,435",
         "–",
     ]

@@ -1,0 +1,65 @@
+"""What a press of a button does is done once, though somebody presses again, or types, while the API takes its time.
+
+Input ends a run of Streamlit at the run's next word to the page or to the memory of the tab. After a slow answer that is the very word
+that would have said what came of it: the action would be done again, or nobody would hear of it. So all of that is noted in a plain object,
+which is in the memory before the API is asked; and what starts an action has another key each time (`key`), so that a press of
+what was there before is nobody's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit
+
+from dashboard.client import ApiError
+
+
+@dataclass
+class Deed:
+    """One thing that can be done at a place of a page, and what came of it the last time.
+
+    times: how often it was tried; successes: how often it was done; is_done: whether it was done and nobody has heard of it (`answer` is the
+    API's then); refusal: what the API said against it instead.
+    """
+
+    times: int = 0
+    successes: int = 0
+    is_asked: bool = False
+    is_done: bool = False
+    answer: Any = None
+    refusal: ApiError | None = None
+
+    def key(self, name: str) -> str:
+        """The key of a button that does it."""
+        return f"{name}:{self.times}"
+
+    def fresh(self, name: str) -> str:
+        """The key of a field that begins anew once it is done."""
+        return f"{name}:{self.successes}"
+
+    def do(self, act: Callable[[], object]) -> bool:
+        """Do it; whether it was done. `act` speaks to the API and to nobody else: not to the page, not to the memory, not in words of the catalogue."""
+        self.times += 1
+        self.is_done, self.answer, self.refusal = False, None, None
+        try:
+            self.answer = act()
+        except ApiError as error:
+            self.refusal = error
+            return False
+        self.is_done, self.is_asked = True, False
+        self.successes += 1
+        return True
+
+    def forget(self) -> None:
+        """Of its end everybody has heard."""
+        self.is_asked, self.is_done, self.answer, self.refusal = False, False, None, None
+
+
+def deed(name: str) -> Deed:
+    """The deed of that name, of this tab."""
+    held = streamlit.session_state.get(f"deed:{name}")
+    if not isinstance(held, Deed):
+        held = Deed()
+        streamlit.session_state[f"deed:{name}"] = held
+    return held
