@@ -114,7 +114,11 @@ class Client:
 
     def get(self, path: str, *, params: Params | None = None) -> Any:
         """The JSON at `path`. Raises ApiError."""
-        response = self.send("GET", path, params=params)
+        return self.ask("GET", path, params=params)
+
+    def ask(self, method: str, path: str, **request: Any) -> Any:
+        """The JSON of the answer to a request as `send` takes it. Raises ApiError, also where the answer is none."""
+        response = self.send(method, path, **request)
         try:
             return response.json()
         except ValueError as error:

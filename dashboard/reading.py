@@ -84,10 +84,7 @@ def read_report(document: Any, *, design: Mapping[str, Any]) -> Report:
 
 def read_outbox(document: Any) -> Outbox:
     summary = values.mapping(document)
-    holds = summary.get("holds")
-    return Outbox(
-        states=values.counts(summary.get("states")), holds=holds if isinstance(holds, bool) else None
-    )
+    return Outbox(states=values.counts(summary.get("states")), holds=values.truth(summary.get("holds")))
 
 
 def read_import(document: Any) -> ImportRun:
@@ -156,12 +153,11 @@ def _quality_column(document: Mapping[str, Any]) -> QualityColumn:
 
 def _arm(document: Mapping[str, Any]) -> Arm:
     messages = values.mapping(document.get("messages"))
-    mature = document.get("mature")
     return Arm(
         variant=values.text(document.get("variant")),
         control=document.get("control") is True,
         assigned=values.counts(document).get("assigned", 0),
-        mature=mature if isinstance(mature, int) else None,
+        mature=values.whole(document.get("mature")),
         messages=values.counts(messages),
         suppressed=values.counts(messages.get("suppressed")),
     )
@@ -211,7 +207,6 @@ def _metric(document: Mapping[str, Any], designed: Mapping[str, Any]) -> Metric:
 
 
 def _factor_effect(document: Mapping[str, Any]) -> FactorEffect:
-    significant = document.get("significant")
     return FactorEffect(
         kind=values.text(document.get("kind")),
         factors=values.texts(document.get("factors")),
@@ -220,13 +215,12 @@ def _factor_effect(document: Mapping[str, Any]) -> FactorEffect:
         absolute=values.interval(document.get("absolute")),
         relative=values.interval(document.get("relative")),
         adjusted_p_value=values.number(document.get("adjusted_p_value")),
-        significant=significant if isinstance(significant, bool) else None,
+        significant=values.truth(document.get("significant")),
     )
 
 
 def read_effect(document: Mapping[str, Any]) -> Effect:
     """One variant against the control, as reports and their slices hold it."""
-    significant = document.get("significant")
     bayes = values.mapping(document.get("bayes"))
     return Effect(
         variant=values.text(document.get("variant")),
@@ -236,7 +230,7 @@ def read_effect(document: Mapping[str, Any]) -> Effect:
         adjusted=values.interval(document.get("interval_adjusted")),
         p_value=values.number(document.get("p_value")),
         adjusted_p_value=values.number(document.get("adjusted_p_value")),
-        significant=significant if isinstance(significant, bool) else None,
+        significant=values.truth(document.get("significant")),
         probability_better=values.number(bayes.get("probability_better")),
         expected_loss=values.number(bayes.get("expected_loss")),
         believed=_believed(bayes),

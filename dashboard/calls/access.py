@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from dashboard import values
 from dashboard.calls.lists import page_of
 from dashboard.client import Client
-from dashboard.values import mapping, moment
 
 PAGE: Final = 50
 
@@ -50,7 +50,7 @@ def members(client: Client, *, cursor: str = "") -> tuple[list[Member], str | No
 
 
 def member(client: Client, email: str) -> Member:
-    return _member(mapping(client.get(_member_path(email))))
+    return _member(values.mapping(client.get(_member_path(email))))
 
 
 def put_member(client: Client, email: str, *, role: str, disabled: bool) -> None:
@@ -66,11 +66,11 @@ def keys(client: Client, *, cursor: str = "") -> tuple[list[Key], str | None]:
     items, following = page_of(client, "/v1/keys", {"cursor": cursor}, limit=PAGE)
     found = [
         Key(
-            prefix=str(item.get("prefix") or ""),
-            name=str(item.get("name") or ""),
-            scopes=tuple(map(str, item.get("scopes") or ())),
-            created_at=moment(item.get("created_at")),
-            revoked_at=moment(item.get("revoked_at")),
+            prefix=values.text(item.get("prefix")),
+            name=values.text(item.get("name")),
+            scopes=values.texts(item.get("scopes")),
+            created_at=values.moment(item.get("created_at")),
+            revoked_at=values.moment(item.get("revoked_at")),
         )
         for item in items
     ]
@@ -79,9 +79,9 @@ def keys(client: Client, *, cursor: str = "") -> tuple[list[Key], str | None]:
 
 def create_key(client: Client, *, name: str, scopes: Sequence[str]) -> str:
     """The text of a new key, which the API tells this once."""
-    answer = client.send("POST", "/v1/keys", json={"name": name, "scopes": list(scopes)}).json()
-    text = mapping(answer).get("key")
-    if not isinstance(text, str):
+    answer = client.ask("POST", "/v1/keys", json={"name": name, "scopes": list(scopes)})
+    text = values.text(values.mapping(answer).get("key"))
+    if not text:
         raise client.unreadable("/v1/keys")
     return text
 
@@ -98,11 +98,11 @@ def changes(
     items, following = page_of(client, "/v1/audit", filters, limit=PAGE)
     found = [
         Change(
-            at=moment(item.get("at")),
-            actor=str(item.get("actor") or ""),
-            action=str(item.get("action") or ""),
-            kind=str(item.get("subject_kind") or ""),
-            key=str(item.get("subject_key") or ""),
+            at=values.moment(item.get("at")),
+            actor=values.text(item.get("actor")),
+            action=values.text(item.get("action")),
+            kind=values.text(item.get("subject_kind")),
+            key=values.text(item.get("subject_key")),
             before=_document(item.get("before")),
             after=_document(item.get("after")),
         )
@@ -117,10 +117,10 @@ def _document(value: Any) -> Mapping[str, Any] | None:
 
 def _member(item: Mapping[str, Any]) -> Member:
     return Member(
-        email=str(item.get("email") or ""),
-        role=str(item.get("role") or ""),
+        email=values.text(item.get("email")),
+        role=values.text(item.get("role")),
         disabled=item.get("disabled") is True,
-        signed_in_at=moment(item.get("signed_in_at")),
+        signed_in_at=values.moment(item.get("signed_in_at")),
     )
 
 

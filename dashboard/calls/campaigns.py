@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from dashboard import values
 from dashboard.calls.lists import page_of
 from dashboard.client import ApiError, Client
-from dashboard.values import moment
 
 Document = Mapping[str, Any]
 PAGE: Final = 20
@@ -39,20 +39,26 @@ def draft(client: Client, key: str) -> Draft:
     document, revision = found.get("document"), found.get("revision")
     if not isinstance(document, Mapping) or not isinstance(revision, int):
         raise client.unreadable(path)
-    return Draft(key, document, revision, str(found.get("updated_by")), moment(found.get("updated_at")))
+    return Draft(
+        key,
+        document,
+        revision,
+        values.text(found.get("updated_by")),
+        values.moment(found.get("updated_at")),
+    )
 
 
 def save_draft(client: Client, key: str, document: Document, *, revision: int | None) -> Draft:
     """Keep a document. Raises ApiError; its status is 409 when somebody else has saved since `revision`."""
     path = _path("drafts", key)
-    answer = client.send("PUT", path, json={"document": document, "revision": revision}).json()
+    answer = client.ask("PUT", path, json={"document": document, "revision": revision})
     saved = _mapping(client, answer, path)
     return Draft(
         key,
         document,
-        int(saved.get("revision") or 0),
-        str(saved.get("updated_by")),
-        moment(saved.get("updated_at")),
+        values.whole(saved.get("revision")) or 0,
+        values.text(saved.get("updated_by")),
+        values.moment(saved.get("updated_at")),
     )
 
 
@@ -72,7 +78,7 @@ def design(client: Client, key: str) -> tuple[str, Document]:
     made = found.get("design")
     if not isinstance(made, Mapping):
         raise client.unreadable(path)
-    return str(found.get("status")), made
+    return values.text(found.get("status")), made
 
 
 def experiment_drafts(
@@ -89,64 +95,52 @@ def store(client: Client, document: Document, *, key: str | None) -> list[str]:
     key: that of the experiment which it was stored as before; None: a new one, and a key that is taken is refused.
     """
     if key is None:
-        answer = client.send("POST", "/v1/experiments", json=document).json()
-        return _texts(answer.get("warnings"))
-    answer = client.send("PUT", _path("experiments", key), json=document).json()
-    return _texts(answer.get("experiment", {}).get("warnings"))
+        stored = values.mapping(client.ask("POST", "/v1/experiments", json=document))
+    else:
+        answer = client.ask("PUT", _path("experiments", key), json=document)
+        stored = values.mapping(values.mapping(answer).get("experiment"))
+    return list(values.texts(stored.get("warnings")))
 
 
 def plan(client: Client, document: Document, assumptions: Document, *, simulate: int) -> Document:
     """What would become of the campaign. Nothing is stored."""
     body = {"campaign": document, "assumptions": assumptions, "simulate": simulate}
-    return _mapping(client, client.send("POST", "/v1/plan", json=body).json(), "/v1/plan")
+    return _mapping(client, client.ask("POST", "/v1/plan", json=body), "/v1/plan")
 
 
 def preview_message(client: Client, message: Document, condition: Document) -> Document:
     """What three users of a condition would read."""
     body = {"message": message, "condition": condition, "sample": 3}
     path = "/v1/templates/preview"
-    return _mapping(client, client.send("POST", path, json=body).json(), path)
+    return _mapping(client, client.ask("POST", path, json=body), path)
 
 
 def templates(client: Client) -> list[Document]:
     """The first templates by name, each in all its languages."""
-    return _items(client, "/v1/templates", limit=MOST_LISTED)
+    return page_of(client, "/v1/templates", {}, limit=MOST_LISTED)[0]
 
 
 def template(client: Client, name: str) -> list[Document]:
     """One template in all its languages; empty when there is none."""
     path = _path("templates", name)
     try:
-        found = _mapping(client, client.get(path), path).get("languages")
+        return values.mappings(_mapping(client, client.get(path), path).get("languages"))
     except ApiError as error:
         if error.status in {404, 422}:
             return []
         raise
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
 
 
 def metrics(client: Client) -> list[Document]:
     """The library of metrics."""
-    return _items(client, "/v1/metrics", limit=MOST_LISTED)
+    return page_of(client, "/v1/metrics", {}, limit=MOST_LISTED)[0]
 
 
 def _path(kind: str, key: str) -> str:
     return f"/v1/{kind}/{quote(key, safe='')}"
 
 
-def _items(client: Client, path: str, **params: str | int) -> list[Document]:
-    page = client.get(path, params=params)
-    items = page.get("items") if isinstance(page, Mapping) else None
-    if not isinstance(items, list):
-        raise client.unreadable(path)
-    return [item for item in items if isinstance(item, Mapping)]
-
-
 def _mapping(client: Client, answer: Any, path: str) -> Document:
     if not isinstance(answer, Mapping):
         raise client.unreadable(path)
     return answer
-
-
-def _texts(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dashboard import values
 from dashboard.calls.lists import page_of
 from dashboard.client import Client
 
@@ -57,10 +58,10 @@ def attributes(client: Client) -> list[Attribute]:
     return [
         Attribute(
             name=item["name"],
-            kind=str(item.get("kind") or ""),
-            share=item["share"] if isinstance(item.get("share"), int | float) else None,
+            kind=values.text(item.get("kind")),
+            share=values.number(item.get("share")),
             examples=tuple(
-                value for value in item.get("examples") or () if isinstance(value, str | int | float)
+                value for value in values.items(item.get("examples")) if isinstance(value, str | int | float)
             ),
         )
         for item in _items(client, "/v1/attributes")
@@ -94,14 +95,14 @@ def read(client: Client, *, condition: Mapping[str, Any] | None = None, text: st
     """A condition, or its text, in all its forms. Raises ApiError with the path of each problem."""
     path = "/v1/conditions"
     sent = {"condition": condition} if text is None else {"text": text}
-    answer = client.send("POST", path, json=sent).json()
+    answer = client.ask("POST", path, json=sent)
     if not isinstance(answer, Mapping) or not isinstance(answer.get("condition"), Mapping):
         raise client.unreadable(path)
     return Reading(
         condition=answer["condition"],
-        text=str(answer.get("text") or ""),
-        english=str(answer.get("english") or ""),
-        warnings=tuple(str(warning) for warning in answer.get("warnings") or ()),
+        text=values.text(answer.get("text")),
+        english=values.text(answer.get("english")),
+        warnings=values.texts(answer.get("warnings")),
     )
 
 
@@ -113,21 +114,21 @@ def preview(
     """
     path = "/v1/segments/preview"
     body = {"condition": condition, "sample": sample, "category": category}
-    answer = client.send("POST", path, json=body).json()
+    answer = client.ask("POST", path, json=body)
     count = count_of(answer)
     if count is None:
         raise client.unreadable(path)
-    users = [user for user in answer.get("sample") or () if isinstance(user, Mapping)]
+    users = values.mappings(answer.get("sample"))
     return Preview(count, count_of(answer.get("messageable")), tuple(users))
 
 
 def count_of(document: Any) -> Count | None:
     """A number of users as the API tells it; None when it tells none."""
-    if not isinstance(document, Mapping) or not isinstance(document.get("count"), int):
+    known = values.counts(document)
+    if "count" not in known:
         return None
-    value = document["count"]
-    lower, upper = (document.get(name, value) for name in ("lower", "upper"))
-    return Count(value, document.get("exact") is not False, int(lower), int(upper))
+    lower, upper = (known.get(name, known["count"]) for name in ("lower", "upper"))
+    return Count(known["count"], values.mapping(document).get("exact") is not False, lower, upper)
 
 
 def _items(client: Client, path: str) -> list[Mapping[str, Any]]:

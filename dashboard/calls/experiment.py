@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from dashboard import values
+from dashboard.calls.lists import page_of
 from dashboard.client import Client
 from dashboard.course import Point, Slices, read_course, read_slices
 from dashboard.documents import Experiment, Report
@@ -96,9 +97,8 @@ def kept_report(client: Client, key: str, number: int) -> bytes:
 
 
 def _page(client: Client, path: str, cursor: str, **params: str) -> tuple[list[Mapping[str, Any]], str]:
-    asked: dict[str, str | int] = {**params, "limit": PAGE, **({"cursor": cursor} if cursor else {})}
-    page = values.mapping(client.get(path, params=asked))
-    return values.mappings(page.get("items")), values.text(page.get("next_cursor"))
+    items, following = page_of(client, path, {**params, "cursor": cursor}, limit=PAGE)
+    return items, following or ""
 
 
 def _read(client: Client, path: str, read: Callable[[], T]) -> T:

@@ -86,7 +86,7 @@ class Pull:
 
 def look(client: Client, file: File) -> list[Column]:
     path = "/v1/imports/columns"
-    answer = client.send("POST", path, content=(file.head, MEDIA_TYPES[file.form]), timeout=PATIENCE).json()
+    answer = client.ask("POST", path, content=(file.head, MEDIA_TYPES[file.form]), timeout=PATIENCE)
     if not isinstance(answer, list):
         raise client.unreadable(path)
     return [
@@ -158,4 +158,4 @@ def _send(
         **options,
     }
     parts = {"file": (file.name, io.BytesIO(content), MEDIA_TYPES[file.form])}
-    return client.send("POST", "/v1/imports", data=data, files=parts, timeout=PATIENCE).json()
+    return client.ask("POST", "/v1/imports", data=data, files=parts, timeout=PATIENCE)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboard import values
 from dashboard.client import Client
 
 
@@ -11,9 +12,7 @@ def page_of(
 ) -> tuple[list[Mapping[str, Any]], str | None]:
     """Items of a list, and the cursor of the next page. Parameters that are empty are not sent."""
     sent = {name: value for name, value in params.items() if value}
-    answer = client.get(path, params={"limit": limit, **sent})
-    items = answer.get("items") if isinstance(answer, Mapping) else None
-    if not isinstance(items, list):
+    answer = values.mapping(client.get(path, params={"limit": limit, **sent}))
+    if not isinstance(answer.get("items"), list):
         raise client.unreadable(path)
-    following = answer.get("next_cursor")
-    return [item for item in items if isinstance(item, Mapping)], str(following) if following else None
+    return values.mappings(answer["items"]), values.text(answer.get("next_cursor")) or None

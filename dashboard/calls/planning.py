@@ -16,7 +16,7 @@ def size(client: Client, question: Mapping[str, Any]) -> Size:
     """How many users a comparison needs, without a campaign. Raises ApiError."""
     path = "/v1/plan/size"
     try:
-        return read_size(client.send("POST", path, json=question).json())
+        return read_size(client.ask("POST", path, json=question))
     except Unreadable as error:
         raise client.unreadable(path) from error
 
@@ -25,6 +25,6 @@ def simulate(client: Client, question: Mapping[str, Any], *, policy: str) -> Sim
     """A campaign in a made-up world, under one policy. Raises ApiError."""
     path, asked = "/v1/simulate", {**question, "policies": [policy]}
     try:
-        return read_simulated(client.send("POST", path, json=asked, timeout=PATIENCE).json())
+        return read_simulated(client.ask("POST", path, json=asked, timeout=PATIENCE))
     except Unreadable as error:
         raise client.unreadable(path) from error

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from dashboard import values
 from dashboard.calls.lists import page_of
 from dashboard.client import Client
-from dashboard.values import mapping, moment
 
 PAGE: Final = 50
 MOST_COUNTED: Final = 1_000
@@ -93,8 +93,8 @@ def find(client: Client, key: str) -> Rule:
 
 def put(client: Client, key: str, document: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     """Store a rule: (created, changed or unchanged; warnings). Raises ApiError with the field of each problem."""
-    answer = mapping(client.send("PUT", _path(key), json=document).json())
-    return str(answer.get("outcome") or ""), tuple(map(str, answer.get("warnings") or ()))
+    answer = values.mapping(client.ask("PUT", _path(key), json=document))
+    return values.text(answer.get("outcome")), values.texts(answer.get("warnings"))
 
 
 def switch(client: Client, key: str, *, on: bool) -> None:
@@ -109,19 +109,20 @@ def dry_run(client: Client, *, days: int, key: str = "", document: Mapping[str, 
     """Try a rule on the last days: the one in `document`, or the stored one. Nothing is done."""
     path = "/v1/rules/dry-run" if document is not None else f"{_path(key)}/dry-run"
     params = {"days": days, "limit": DRY_LISTED}
-    answer = mapping(client.send("POST", path, params=params, json=document).json())
-    if not isinstance(answer.get("seen"), int):
+    answer = values.mapping(client.ask("POST", path, params=params, json=document))
+    known = values.counts(answer)
+    if "seen" not in known:
         raise client.unreadable(path)
     return DryRun(
-        says=str(answer.get("says") or ""),
-        since=moment(answer.get("since")),
-        until=moment(answer.get("until")),
-        counts={name: int(answer.get(name) or 0) for name in COUNTS},
-        users=int(answer.get("users") or 0),
+        says=values.text(answer.get("says")),
+        since=values.moment(answer.get("since")),
+        until=values.moment(answer.get("until")),
+        counts={name: known.get(name, 0) for name in COUNTS},
+        users=known.get("users", 0),
         truncated=answer.get("truncated") is True,
         of_events=answer.get("trigger") == "event",
-        firings=tuple(mapping(item) for item in answer.get("firings") or ()),
-        notes=tuple(map(str, answer.get("notes") or ())),
+        firings=tuple(values.mappings(answer.get("firings"))),
+        notes=values.texts(answer.get("notes")),
     )
 
 
@@ -130,11 +131,11 @@ def firings(client: Client, key: str, *, cursor: str = "") -> tuple[list[Firing]
     items, following = page_of(client, f"{_path(key)}/firings", {"cursor": cursor}, limit=PAGE)
     found = [
         Firing(
-            user_id=str(item.get("user_id") or ""),
-            version=int(item.get("version") or 0),
-            cause=str(item.get("cause") or ""),
-            at=moment(item.get("at")),
-            actions=tuple(mapping(action) for action in item.get("actions") or ()),
+            user_id=values.text(item.get("user_id")),
+            version=values.whole(item.get("version")) or 0,
+            cause=values.text(item.get("cause")),
+            at=values.moment(item.get("at")),
+            actions=tuple(values.mappings(item.get("actions"))),
         )
         for item in items
     ]
@@ -146,10 +147,10 @@ def versions(client: Client, key: str, *, cursor: str = "") -> tuple[list[Versio
     items, following = page_of(client, f"{_path(key)}/versions", {"cursor": cursor}, limit=PAGE)
     found = [
         Version(
-            version=int(item.get("version") or 0),
-            definition=mapping(item.get("definition")),
-            actor=str(item.get("actor") or ""),
-            at=moment(item.get("at")),
+            version=values.whole(item.get("version")) or 0,
+            definition=values.mapping(item.get("definition")),
+            actor=values.text(item.get("actor")),
+            at=values.moment(item.get("at")),
         )
         for item in items
     ]
@@ -159,24 +160,24 @@ def versions(client: Client, key: str, *, cursor: str = "") -> tuple[list[Versio
 def _rule(client: Client, document: Any) -> Rule:
     if not isinstance(document, Mapping) or not isinstance(document.get("key"), str):
         raise client.unreadable("/v1/rules")
-    words, fired = mapping(document.get("words")), document.get("fired")
+    words = values.mapping(document.get("words"))
     return Rule(
         key=document["key"],
-        name=str(document.get("name") or document["key"]),
-        experiment=str(document.get("experiment") or ""),
-        state=str(document.get("state") or ""),
-        version=int(document.get("version") or 0),
-        definition=mapping(document.get("definition")),
-        error=str(document.get("error") or ""),
+        name=values.text(document.get("name")) or document["key"],
+        experiment=values.text(document.get("experiment")),
+        state=values.text(document.get("state")),
+        version=values.whole(document.get("version")) or 0,
+        definition=values.mapping(document.get("definition")),
+        error=values.text(document.get("error")),
         words=Words(
-            trigger=str(words.get("trigger") or ""),
-            condition=str(words.get("condition") or ""),
-            actions=tuple(map(str, words.get("actions") or ())),
-            limits=tuple(map(str, words.get("limits") or ())),
+            trigger=values.text(words.get("trigger")),
+            condition=values.text(words.get("condition")),
+            actions=values.texts(words.get("actions")),
+            limits=values.texts(words.get("limits")),
         ),
-        fired=fired if isinstance(fired, int) else None,
-        last_fired_at=moment(document.get("last_fired_at")),
-        updated_at=moment(document.get("updated_at")),
+        fired=values.whole(document.get("fired")),
+        last_fired_at=values.moment(document.get("last_fired_at")),
+        updated_at=values.moment(document.get("updated_at")),
     )
 
 

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from dashboard import values
 from dashboard.calls.conditions import Count, count_of
 from dashboard.calls.lists import page_of
 from dashboard.client import Client
-from dashboard.values import mapping, moment
 
 PAGE: Final = 50
 
@@ -67,8 +67,7 @@ def find(client: Client, key: str) -> Segment:
 
 def put(client: Client, key: str, *, name: str, condition: Mapping[str, Any] | None) -> Segment:
     """Store a segment; without a condition it is a list. Raises ApiError with the field of each problem."""
-    answer = client.send("PUT", _path(key), json={"name": name, "condition": condition})
-    return _segment(client, answer.json())
+    return _segment(client, client.ask("PUT", _path(key), json={"name": name, "condition": condition}))
 
 
 def delete(client: Client, key: str) -> None:
@@ -77,60 +76,62 @@ def delete(client: Client, key: str) -> None:
 
 def refresh(client: Client, key: str) -> Mapping[str, Any]:
     """Members now (`size`), and how many `joined` and `left`."""
-    return mapping(client.send("POST", f"{_path(key)}/refresh").json())
+    return values.mapping(client.ask("POST", f"{_path(key)}/refresh"))
 
 
 def upload(client: Client, key: str, content: bytes, *, replace: bool) -> Mapping[str, Any]:
     """Put the users of a file on a list: `size`, `added`, `removed`, `rejected` and the first `rejects`."""
-    answer = client.send(
-        "POST", f"{_path(key)}/members", params={"replace": replace}, content=(content, "text/csv")
-    )
-    return mapping(answer.json())
+    path, params = f"{_path(key)}/members", {"replace": replace}
+    return values.mapping(client.ask("POST", path, params=params, content=(content, "text/csv")))
 
 
 def members(client: Client, key: str, *, cursor: str = "") -> tuple[list[Member], str | None]:
     items, following = page_of(client, f"{_path(key)}/members", {"cursor": cursor}, limit=PAGE)
-    found = [Member(str(item.get("user_id") or ""), moment(item.get("added_at"))) for item in items]
+    found = [Member(values.text(item.get("user_id")), values.moment(item.get("added_at"))) for item in items]
     return found, following
 
 
 def uses(client: Client, key: str) -> list[tuple[str, str]]:
     """What names a segment: (experiment, segment or rule; its key)."""
-    answer = client.get(f"{_path(key)}/uses")
-    items = answer if isinstance(answer, list) else []
-    return [(str(item["kind"]), str(item["key"])) for item in items if {"kind", "key"} <= set(item)]
+    found = [
+        (values.text(item.get("kind")), values.text(item.get("key")))
+        for item in values.mappings(client.get(f"{_path(key)}/uses"))
+    ]
+    return [(kind, name) for kind, name in found if kind and name]
 
 
 def overlaps(client: Client, keys: Sequence[str]) -> Overlaps:
     """How two to six segments overlap, in one request."""
     path = "/v1/segments/overlap/combinations"
-    answer = mapping(client.get(path, params={"key": list(keys)}))
+    answer = values.mapping(client.get(path, params={"key": list(keys)}))
     if not isinstance(answer.get("segments"), list):
         raise client.unreadable(path)
-    compared = [(item, count_of(item)) for item in answer["segments"] if isinstance(item, Mapping)]
-    combined = [(mapping(item), count_of(item)) for item in answer.get("combinations") or ()]
+    compared = [(item, count_of(item)) for item in values.mappings(answer["segments"])]
+    combined = [(item, count_of(item)) for item in values.mappings(answer.get("combinations"))]
     return Overlaps(
-        tuple((str(item.get("key")), count, moment(item.get("as_of"))) for item, count in compared if count),
         tuple(
-            Combination(tuple(map(str, item.get("keys") or ())), count) for item, count in combined if count
+            (values.text(item.get("key")), count, values.moment(item.get("as_of")))
+            for item, count in compared
+            if count
         ),
+        tuple(Combination(values.texts(item.get("keys")), count) for item, count in combined if count),
     )
 
 
 def _segment(client: Client, document: Any) -> Segment:
     if not isinstance(document, Mapping) or not isinstance(document.get("key"), str):
         raise client.unreadable("/v1/segments")
-    condition, size = document.get("condition"), document.get("size")
+    condition = document.get("condition")
     return Segment(
         key=document["key"],
-        name=str(document.get("name") or document["key"]),
+        name=values.text(document.get("name")) or document["key"],
         condition=condition if isinstance(condition, Mapping) else None,
-        text=str(document.get("text") or ""),
-        english=str(document.get("english") or ""),
-        size=size if isinstance(size, int) else None,
-        refreshed_at=moment(document.get("refreshed_at")),
-        updated_at=moment(document.get("updated_at")),
-        warnings=tuple(map(str, document.get("warnings") or ())),
+        text=values.text(document.get("text")),
+        english=values.text(document.get("english")),
+        size=values.whole(document.get("size")),
+        refreshed_at=values.moment(document.get("refreshed_at")),
+        updated_at=values.moment(document.get("updated_at")),
+        warnings=values.texts(document.get("warnings")),
     )
 
 

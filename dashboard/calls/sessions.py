@@ -1,16 +1,16 @@
 """Signing in and out with an account."""
 
+from dashboard import values
 from dashboard.client import Client
-from dashboard.values import mapping
 
 
 def begin(api_url: str, id_token: str) -> str:
     """The key of a session for whom the ID token names. Raises ApiError when the API does not let them in."""
     client = Client(api_url, None)
     try:
-        answer = mapping(client.send("POST", "/v1/sessions", json={"id_token": id_token}).json())
-        key = answer.get("key")
-        if not isinstance(key, str):
+        answer = values.mapping(client.ask("POST", "/v1/sessions", json={"id_token": id_token}))
+        key = values.text(answer.get("key"))
+        if not key:
             raise client.unreadable("/v1/sessions")
         return key
     finally:

@@ -108,7 +108,7 @@ def page(client: Client, *, beginning: str = "", cursor: str = "") -> tuple[list
 
 
 def by_phone(client: Client, phone: str) -> User:
-    return _user(client, client.send("POST", "/v1/users/find", json={"phone": phone}).json())
+    return _user(client, client.ask("POST", "/v1/users/find", json={"phone": phone}))
 
 
 def find(client: Client, user_id: str) -> User:

@@ -1,6 +1,6 @@
 """What makes a campaign doubtful though nothing is wrong with its form: events that nobody has done, too few users. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
@@ -101,13 +101,7 @@ def weak_metrics(plan: Mapping[str, Any], *, told: Collection[str] = ()) -> list
                     effect=values.number(at(metric, ("effect",))),
                     users=taking_part_of(plan),
                     needed=values.whole(at(metric, ("users_needed",))),
-                    reasons=_texts(at(metric, ("reasons",), [])),
+                    reasons=values.texts(at(metric, ("reasons",))),
                 )
             )
     return found
-
-
-def _texts(said: Any) -> tuple[str, ...]:
-    return (
-        tuple(str(each) for each in said) if isinstance(said, Sequence) and not isinstance(said, str) else ()
-    )

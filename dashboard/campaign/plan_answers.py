@@ -31,8 +31,8 @@ class Reach:
 def reach_of(plan: Mapping[str, Any], document: Document) -> Reach:
     """Whom a start would reach, from a plan of the document. The cost is messages times the price of the metric `cost`."""
     taking_part = taking_part_of(plan)
-    messages = _whole(at(plan, ("sending", "messages")))
-    people = _whole(at(plan, ("sending", "people")))
+    messages = values.whole(at(plan, ("sending", "messages")))
+    people = values.whole(at(plan, ("sending", "people")))
     if people is None and taking_part is not None:
         spoken = [cell.share for cell in arms.cells(document) if not cell.silent]
         if None not in spoken:
@@ -51,10 +51,10 @@ def reach_of(plan: Mapping[str, Any], document: Document) -> Reach:
 def taking_part_of(plan: Mapping[str, Any]) -> int | None:
     """Who takes part: of the audience as it is counted, or as many as somebody assumes."""
     if at(plan, ("entry", "source")) == "given":
-        assumed = _whole(at(plan, ("entry", "by_the_end")))
+        assumed = values.whole(at(plan, ("entry", "by_the_end")))
         if assumed is not None:
             return assumed
-    return _whole(at(plan, ("audience", "taking_part")))
+    return values.whole(at(plan, ("audience", "taking_part")))
 
 
 def metric_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -66,8 +66,8 @@ def metric_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
             "base": _level(at(metric, ("base", "mean")), str(at(metric, ("kind",), ""))),
             "power": percent_words(at(metric, ("power",))),
             "finds": percent_words(at(metric, ("minimum_effect",))),
-            "users_needed": formats.count(_whole(at(metric, ("users_needed",)))),
-            "days_needed": formats.count(_whole(at(metric, ("days_needed",)))),
+            "users_needed": formats.count(values.whole(at(metric, ("users_needed",)))),
+            "days_needed": formats.count(values.whole(at(metric, ("days_needed",)))),
             "reasons": [str(reason) for reason in items_at(metric, ("reasons",))],
         }
         for metric in items_at(plan, ("metrics",))
@@ -138,7 +138,7 @@ def _curve(
 def curve_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The points of the curve as text: users, power."""
     return [
-        (formats.count(_whole(at(item, ("users",)))), percent_words(at(item, ("power",))))
+        (formats.count(values.whole(at(item, ("users",)))), percent_words(at(item, ("power",))))
         for item in items_at(plan, ("curve",))
     ]
 
@@ -166,7 +166,7 @@ def looking_rows(plan: Mapping[str, Any]) -> list[tuple[int, str, str]]:
     """What looks cost: how many, and the users needed with an end (`spending`) and without one (`always_valid`), each with how many times those of one fixed look."""
     found: dict[int, dict[str, str]] = {}
     for item in items_at(plan, ("looking",)):
-        looks, users = _whole(at(item, ("looks",))), _whole(at(item, ("users_needed",)))
+        looks, users = values.whole(at(item, ("looks",))), values.whole(at(item, ("users_needed",)))
         times = values.number(at(item, ("times",)))
         if looks is not None and times is not None:
             words = f"{formats.count(users)} (×\u00a0{times:.3f})"
@@ -175,10 +175,6 @@ def looking_rows(plan: Mapping[str, Any]) -> list[tuple[int, str, str]]:
         (looks, by.get("spending", formats.UNKNOWN), by.get("always_valid", formats.UNKNOWN))
         for looks, by in sorted(found.items())
     ]
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def percent_words(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import streamlit
@@ -12,6 +13,7 @@ from dashboard.client import Client
 from dashboard.texts import say
 from dashboard.views import (
     asking,
+    begun,
     condition_builder,
     condition_rows_form,
     key_field,
@@ -32,7 +34,9 @@ def show_new() -> None:
     if not current.may_write:
         streamlit.info(say("rules.may_not"), icon=":material/lock:")
         return
-    _show(current.client, "rule:new", None, {}, is_on=False)
+    form = "rule:new"
+    begun.with_it(form, None, version=None, forget=partial(_forget, form))
+    _show(current.client, form, None, {}, is_on=False)
 
 
 def show_edit(key: str) -> None:
@@ -50,7 +54,9 @@ def show_edit(key: str) -> None:
     if rule.experiment:
         streamlit.info(say("rules.of_experiment", key=formats.plain(rule.experiment)), icon=":material/lock:")
         return
-    _show(current.client, f"rule:edit:{key}", key, rule.definition, is_on=rule.state == "on")
+    form = f"rule:edit:{key}"
+    before = begun.with_it(form, rule.definition, version=rule.version, forget=partial(_forget, form))
+    _show(current.client, form, key, before, is_on=rule.state == "on")
 
 
 def _show(client: Client, form: str, key: str | None, before: Mapping[str, Any], *, is_on: bool) -> None:
@@ -184,7 +190,13 @@ OUTCOMES: Final = frozenset({"created", "changed", "unchanged"})
 
 
 def _done(form: str, key: str) -> None:
+    _forget(form)
+    streamlit.session_state.pop(f"{form}:begun", None)
+    streamlit.switch_page(PAGE, query_params={"rule": key})
+
+
+def _forget(form: str) -> None:
+    """Let the next form of this name begin anew."""
     deed(form).forget()
     condition_builder.forget(f"{form}:condition")
     rule_actions_form.forget(f"{form}:actions")
-    streamlit.switch_page(PAGE, query_params={"rule": key})

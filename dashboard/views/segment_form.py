@@ -1,6 +1,7 @@
 """A form for a segment: its key, its name, and its condition."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import streamlit
@@ -9,7 +10,7 @@ from dashboard import access, formats
 from dashboard.calls import segments
 from dashboard.calls.segments import Segment
 from dashboard.texts import say
-from dashboard.views import asking, condition_builder, key_field, states
+from dashboard.views import asking, begun, condition_builder, key_field, states
 from dashboard.views.deeds import deed
 
 PAGE: Final = "views/segments.py"
@@ -22,6 +23,7 @@ def show_new() -> None:
     if not access.required().may_write:
         streamlit.info(say("segments.may_not"), icon=":material/lock:")
         return
+    begun.with_it("segment:new", None, version=None, forget=partial(_forget, "segment:new"))
     name = _name("", "segment:new")
     key = key_field.show(
         "segment:new:key", name, label=say("segments.form.key"), help=say("segments.form.key_help")
@@ -55,6 +57,7 @@ def show_edit(key: str) -> None:
         return
     streamlit.header(say("segments.form.edit", name=formats.plain(item.name)), anchor=False)
     form = f"segment:edit:{key}"
+    item = begun.with_it(form, item, version=item.updated_at, forget=partial(_forget, form))
     name = _name(item.name, form)
     condition = None
     if not item.is_list:
@@ -101,6 +104,12 @@ def _save(form: str, key: str, name: str, condition: Mapping[str, Any] | None, *
         done=words,
         area="segments",
     ):
-        condition_builder.forget(form)
-        saved.forget()
+        _forget(form)
+        streamlit.session_state.pop(f"{form}:begun", None)
         streamlit.switch_page(PAGE, query_params={"segment": key})
+
+
+def _forget(form: str) -> None:
+    """Let the next form of this name begin anew."""
+    deed(form).forget()
+    condition_builder.forget(form)

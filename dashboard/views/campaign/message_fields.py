@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import streamlit
 
-from dashboard import formats
+from dashboard import formats, values
 from dashboard.calls import campaigns
 from dashboard.campaign import bubbles, messages
 from dashboard.campaign.documents import at, items_at, with_value
@@ -156,7 +156,7 @@ def _show_parameter(form: Form, part: str | int, name: str) -> None:
     key = form.key("parameters", part)
     form.begin(key, str(form.value("parameters", part, default="")))
     text = streamlit.text_input(
-        say("campaign_field.label.parameter", name=name),
+        say("campaign_field.label.parameter", name=formats.plain(name)),
         key=key,
         help=say("campaign_field.help.parameter"),
         persist_state=KEPT,
@@ -190,7 +190,7 @@ def _show_buttons(form: Form, asked: Asked) -> None:
         key = form.key("buttons", f"#{button.index}")
         form.begin(key, str(form.value("buttons", place, wanted, default="")))
         text = streamlit.text_input(
-            say(f"campaign_field.label.{wanted}", name=button.text or button.kind),
+            say(f"campaign_field.label.{wanted}", name=formats.plain(button.text or button.kind)),
             key=key,
             help=say(f"campaign_field.help.{wanted}"),
             persist_state=KEPT,
@@ -257,9 +257,9 @@ def _show_preview(client: Client, form: Form) -> None:
 
 
 def _show_users(found: Mapping[str, Any]) -> None:
-    users = [user for user in found.get("users") or [] if isinstance(user, Mapping)]
-    for warning in found.get("warnings") or []:
-        streamlit.warning(formats.plain(str(warning)))
+    users = values.mappings(found.get("users"))
+    for warning in values.texts(found.get("warnings")):
+        streamlit.warning(formats.plain(warning))
     if not users:
         streamlit.info(say("new_campaign.nobody_to_preview"))
         return
@@ -276,10 +276,12 @@ def _show_users(found: Mapping[str, Any]) -> None:
                         user, attachment=told("new_campaign.attachment", str(user.get("header_kind")).lower())
                     )
                 )
-    checked, failed = int(found.get("checked") or 0), int(found.get("failed") or 0)
+    known = values.counts(found)
+    checked, failed = known.get("checked", 0), known.get("failed", 0)
     if failed:
         reasons = "; ".join(
-            f"{reason.get('users')}: {reason.get('message')}" for reason in found.get("reasons") or []
+            f"{reason.get('users')}: {reason.get('message')}"
+            for reason in values.mappings(found.get("reasons"))
         )
         streamlit.warning(
             say(

@@ -38,7 +38,7 @@ def widget(app: AppTest, kind: str, label: str) -> Any:
 
 
 def seen(app: AppTest) -> str:
-    """Everything that a person can read on the page, without the marks of Markdown's escapes."""
+    """Everything that a person can read on the page, without the marks of Markdown's escapes and what nobody sees."""
     assert not app.exception, [item.value for item in app.exception]
     texts = [
         *(
@@ -53,4 +53,4 @@ def seen(app: AppTest) -> str:
         texts += [str(name) for name in frame.columns]
         texts += [str(value) for value in frame.to_numpy().ravel()]
     texts += [link.proto.label for link in app.get("page_link")]
-    return "\n".join(texts).replace("\\", "").replace(NBSP, " ")
+    return "\n".join(texts).replace("\\", "").replace("\u200b", "").replace(NBSP, " ")

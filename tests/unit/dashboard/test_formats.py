@@ -70,13 +70,17 @@ def test_times_are_in_utc() -> None:
 @pytest.mark.parametrize(
     ("text", "safe"),
     [
-        ("![x](http://evil)", r"!\[x\](http\://evil)"),
+        ("![x](http://evil)", "!\\[x\\](http\\:\u200b//evil)"),
         ("$5 or $10", r"\$5 or \$10"),
         (":red[danger]", r"\:red\[danger\]"),
         ("<b>", r"\<b\>"),
         ("- one\n- two", r"\- one - two"),
         ("1. one", "1\u200b. one"),
         ("10:30 as planned: fine", r"10\:30 as planned: fine"),
+        ("at 12:30:45", r"at 12\:30\:45"),
+        ("WWW.evil.example", "WWW\u200b.evil.example"),
+        (":tada: :+1:", "\\:\u200btada: \\:\u200b+1:"),
+        ("\u2192:material/home:", "\u2192\\:\u200bmaterial/home:"),
     ],
 )
 def test_text_of_other_people_is_shown_letter_by_letter(text: str, safe: str) -> None:
