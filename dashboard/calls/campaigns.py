@@ -27,6 +27,16 @@ class Draft:
     updated_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An experiment as the API keeps it. `changed_at`: a mark that is another one after every change; `warnings`: of a design just stored."""
+
+    status: str
+    design: Document
+    changed_at: str
+    warnings: tuple[str, ...] = ()
+
+
 def drafts(client: Client, *, search: str = "", cursor: str = "") -> tuple[list[Document], str | None]:
     """A page of drafts without their documents, newest first, and the cursor of the next one."""
     return page_of(client, "/v1/drafts", {"search": search, "cursor": cursor}, limit=PAGE)
@@ -71,14 +81,21 @@ def forget_draft(client: Client, key: str) -> None:
             raise
 
 
-def design(client: Client, key: str) -> tuple[str, Document]:
-    """The state and the design of an experiment."""
+def stored(client: Client, key: str) -> Stored:
     path = _path("experiments", key)
-    found = _mapping(client, client.get(path), path)
-    made = found.get("design")
-    if not isinstance(made, Mapping):
+    return _stored(client, client.get(path), path)
+
+
+def _stored(client: Client, document: Any, path: str) -> Stored:
+    found = values.mapping(document)
+    if not isinstance(found.get("design"), Mapping):
         raise client.unreadable(path)
-    return values.text(found.get("status")), made
+    return Stored(
+        status=values.text(found.get("status")),
+        design=found["design"],
+        changed_at=values.text(found.get("updated_at")),
+        warnings=values.texts(found.get("warnings")),
+    )
 
 
 def experiment_drafts(
@@ -89,17 +106,17 @@ def experiment_drafts(
     return page_of(client, "/v1/overview/experiments", asked, limit=PAGE)
 
 
-def store(client: Client, document: Document, *, key: str | None) -> list[str]:
-    """Store a campaign as an experiment; returns what may be wrong with it.
+def store(client: Client, document: Document, *, key: str | None) -> Stored:
+    """Store a campaign as an experiment.
 
     key: that of the experiment which it was stored as before; None: a new one, and a key that is taken is refused.
     """
     if key is None:
-        stored = values.mapping(client.ask("POST", "/v1/experiments", json=document))
-    else:
-        answer = client.ask("PUT", _path("experiments", key), json=document)
-        stored = values.mapping(values.mapping(answer).get("experiment"))
-    return list(values.texts(stored.get("warnings")))
+        path = "/v1/experiments"
+        return _stored(client, client.ask("POST", path, json=document), path)
+    path = _path("experiments", key)
+    answer = values.mapping(client.ask("PUT", path, json=document))
+    return _stored(client, answer.get("experiment"), path)
 
 
 def plan(client: Client, document: Document, assumptions: Document, *, simulate: int) -> Document:

@@ -77,7 +77,7 @@ def _document(choice: str) -> Mapping[str, Any] | None:
     def fetch() -> Mapping[str, Any]:
         if kind == DRAFT:
             return campaigns.draft(client, key).document
-        return documents.opened(campaigns.design(client, key)[1])
+        return documents.opened(campaigns.stored(client, key).design)
 
     try:
         return remembered("planner:document", f"{choice}:{viewer.language()}", fetch)

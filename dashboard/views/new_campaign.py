@@ -4,9 +4,9 @@ import streamlit
 
 from dashboard import access, formats
 from dashboard.campaign import steps
-from dashboard.client import Client
+from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views import addressed, frame
+from dashboard.views import addressed, asking, frame, states
 from dashboard.views.campaign import (
     audience_step,
     drafts,
@@ -35,6 +35,7 @@ def show() -> None:
             work.leave()
             streamlit.rerun()
         return
+    asking.show_note("campaign")
     campaign.begin_run()
     drafts.show(current.client, campaign)
     step = _choose_step(campaign)
@@ -130,9 +131,11 @@ def _show_saved(client: Client, campaign: Work) -> None:
             work.save(client, campaign, over=True)
             streamlit.rerun()
         if theirs:
-            key = campaign.key
-            work.leave()
-            streamlit.query_params["draft"] = key
+            try:
+                work.open_theirs(client, campaign)
+            except ApiError as error:
+                states.show_error(error, is_part=True)
+                return
             streamlit.rerun()
     elif campaign.not_saved:
         streamlit.warning(

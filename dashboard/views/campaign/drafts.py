@@ -1,5 +1,6 @@
 """Campaigns that were left unfinished: drafts, and experiments that have not started; each is opened by its name."""
 
+from functools import partial
 from typing import Final
 
 import streamlit
@@ -7,9 +8,10 @@ import streamlit
 from dashboard import formats
 from dashboard.calls import campaigns
 from dashboard.calls.campaigns import Document
+from dashboard.campaign.documents import at
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views import states
+from dashboard.views import asking, states
 from dashboard.views.campaign import work
 from dashboard.views.campaign.work import Work
 from dashboard.views.remembering import remembered
@@ -21,7 +23,8 @@ _AFTER: Final = "campaign:after:"
 
 def show(client: Client, campaign: Work) -> None:
     """Begin another one, or go on with one that was left."""
-    with streamlit.expander(say("new_campaign.drafts")):
+    question, name = f"draft:forget:{campaign.key}", _name(campaign)
+    with streamlit.expander(say("new_campaign.drafts"), expanded=asking.is_asked(question)):
         search = streamlit.text_input(
             say("new_campaign.search_drafts"),
             help=say("new_campaign.search_drafts_help"),
@@ -45,7 +48,17 @@ def show(client: Client, campaign: Work) -> None:
                 work.leave()
                 streamlit.rerun()
             if streamlit.button(say("new_campaign.forget"), icon=":material/delete:", key="campaign_forget"):
-                _forget(client, campaign)
+                asking.ask(question)
+        if asking.confirmed(
+            question,
+            say("new_campaign.forget_question", name=name),
+            yes=say("new_campaign.forget_yes"),
+            act=partial(campaigns.forget_draft, client, campaign.key),
+            done=lambda _: say("new_campaign.forgotten", name=name),
+            area="campaign",
+        ):
+            work.leave()
+            streamlit.rerun()
 
 
 def _show_list(client: Client, campaign: Work, kind: str, search: str, shown: set[str]) -> set[str]:
@@ -93,11 +106,5 @@ def _begin_lists() -> None:
         streamlit.session_state.pop(f"{_AFTER}{kind}", None)
 
 
-def _forget(client: Client, campaign: Work) -> None:
-    try:
-        campaigns.forget_draft(client, campaign.key)
-    except ApiError as error:
-        states.show_error(error)
-        return
-    work.leave()
-    streamlit.rerun()
+def _name(campaign: Work) -> str:
+    return formats.plain(str(at(campaign.document, ("name",)) or campaign.key))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import streamlit
 
 from dashboard.calls import campaigns
-from dashboard.calls.campaigns import Draft
+from dashboard.calls.campaigns import Draft, Stored
 from dashboard.campaign import documents, metrics
 from dashboard.campaign.documents import Path, at
 from dashboard.campaign.steps import Mistake, mistakes_of
@@ -26,7 +26,8 @@ STEP: Final = "step"
 class Work:
     """`key`: of the draft that is saved. `saved`: the document as it was last saved or stored, `revision` of that draft (0: none).
 
-    `saved_at`: when, as the API says. `stored_as`: the experiment, not yet started, that it was stored as, and `stored` its document then. `generations` counts
+    `saved_at`: when, as the API says. `stored_as`: the experiment, not yet started, that it was stored as, `stored` its document then and `stored_at` the API's mark of it. `conflict`: what
+    somebody else has done to the same meanwhile, `stored_over` if that was to store it. `generations` counts
     how often what is below a place was replaced, so that no widget shows what belongs to another row. `drawn` are the keys of
     the widgets that a browser may have drawn: of the last run that came to its end, and of those since that were cut short.
     `suggested` are texts that the form has filled in by itself, by widget. `mistakes` are the API's, of its last look.
@@ -40,6 +41,7 @@ class Work:
     revision: int = 0
     stored_as: str | None = None
     stored: dict[str, Any] | None = None
+    stored_at: str = ""
     generations: dict[Path, int] = field(default_factory=dict)
     drawn: set[str] = field(default_factory=set)
     mistakes: list[Mistake] = field(default_factory=list)
@@ -48,6 +50,7 @@ class Work:
     saved_at: datetime | None = None
     unfinished: bool = False
     conflict: str | None = None
+    stored_over: bool = False
     not_saved: str | None = None
     started: bool = False
     plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -129,17 +132,20 @@ def save(client: Client, work: Work, *, over: bool = False) -> None:
             work.not_saved = str(error)
         return
     work.saved, work.revision, work.saved_at = work.document, kept.revision, kept.updated_at
-    work.conflict = work.not_saved = None
+    work.conflict, work.not_saved, work.stored_over = None, None, False
     streamlit.query_params["draft"] = work.key
 
 
 def store(client: Client, work: Work) -> bool:
     """Store the document as an experiment that has not started. False: the mistakes are noted in `work`."""
     try:
-        work.warnings = campaigns.store(client, work.document, key=work.stored_as)
+        if work.stored_as is not None and _is_theirs(client, work, work.stored_as):
+            return False
+        kept = campaigns.store(client, work.document, key=work.stored_as)
     except ApiError as error:
         note(work, error)
         return False
+    work.warnings, work.stored_at = list(kept.warnings), kept.changed_at
     key = str(at(work.document, ("key",), work.key))
     try:
         campaigns.forget_draft(client, work.key)
@@ -151,6 +157,24 @@ def store(client: Client, work: Work) -> bool:
     work.revision, work.mistakes, work.conflict = 0, [], None
     streamlit.query_params["draft"] = key
     return True
+
+
+def _is_theirs(client: Client, work: Work, key: str) -> bool:
+    """Whether somebody else has stored it since; who has been told so may store over it. Raises ApiError."""
+    now = campaigns.stored(client, key).changed_at
+    if now == work.stored_at:
+        return False
+    work.conflict, work.stored_over, work.stored_at = say("new_campaign.stored_meanwhile"), True, now
+    return True
+
+
+def open_theirs(client: Client, work: Work) -> None:
+    """Go on with what somebody else has made of it. Raises ApiError."""
+    if work.stored_over:
+        # What they have stored is shown only where no draft of mine is before it.
+        campaigns.forget_draft(client, work.key)
+    leave()
+    streamlit.query_params["draft"] = work.key
 
 
 def note(work: Work, error: ApiError) -> None:
@@ -165,8 +189,7 @@ def _new(document: Mapping[str, Any]) -> Work:
 
 
 def _copied(client: Client, key: str) -> Work:
-    _status, design = campaigns.design(client, key)
-    document = documents.opened(design)
+    document = documents.opened(campaigns.stored(client, key).design)
     name = say("new_campaign.copy_of", name=str(document.get("name") or key))
     made = _new(documents.copied(document, name=name[:200]))
     made.document["key"] = documents.key_from(f"{key}-copy")
@@ -176,10 +199,10 @@ def _copied(client: Client, key: str) -> Work:
 
 def _opened(client: Client, key: str) -> Work:
     draft = _found(client, key)
-    status, design = _stored(client, key)
-    stored = documents.opened(design) if status == "draft" else None
+    kept = _stored(client, key)
+    stored = documents.opened(kept.design) if kept is not None and kept.status == "draft" else None
     if draft is None and stored is None:
-        words = "new_campaign.has_started" if design else "new_campaign.no_such_draft"
+        words = "new_campaign.has_started" if kept else "new_campaign.no_such_draft"
         raise ApiError(say(words, key=key), status=404)
     document: dict[str, Any] = dict(draft.document) if draft is not None else stored or {}
     try:
@@ -193,6 +216,7 @@ def _opened(client: Client, key: str) -> Work:
         revision=draft.revision if draft else 0,
         stored_as=key if stored is not None else None,
         stored=stored,
+        stored_at=kept.changed_at if kept is not None else "",
         saved_at=draft.updated_at if draft else None,
     )
 
@@ -206,10 +230,10 @@ def _found(client: Client, key: str) -> Draft | None:
         raise
 
 
-def _stored(client: Client, key: str) -> tuple[str, Mapping[str, Any]]:
+def _stored(client: Client, key: str) -> Stored | None:
     try:
-        return campaigns.design(client, key)
+        return campaigns.stored(client, key)
     except ApiError as error:
         if error.status in {404, 422}:
-            return "", {}
+            return None
         raise

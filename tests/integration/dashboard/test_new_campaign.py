@@ -169,7 +169,11 @@ def test_what_is_typed_is_there_in_another_session(world: Live, open_dashboard: 
     press(first, "Write over it with mine")
     assert world.call("GET", f"/v1/drafts/{draft['key']}")["document"]["metrics"][1]["margin"] == 0.006
     press(second, "Throw this draft away")
+    assert "Throw the draft of Half done away?" in seen(second)
+    assert kept(world) != []
+    press(second, "Yes, throw it away")
     assert kept(world) == []
+    assert "The draft of Half done is thrown away." in seen(second)
 
 
 def test_a_copy_has_everything_of_the_old_one_and_another_key(world: Live, open_dashboard: Opened) -> None:

@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.integration.dashboard.browsing import open_page, press, seen, widget
 from tests.integration.dashboard.conftest import Live
+from tests.integration.people import add_people, campaign
+from tests.integration.registry import register, template
 from tests.integration.rule_world import happens
 
 Open = Callable[[str], AppTest]
@@ -70,3 +72,34 @@ def test_a_form_that_was_left_begins_with_what_is_stored(
         assert widget(app, "text_input", "Tag").value == "buyer"
     press(app, "Save")
     assert condition(live, area) == {"country": "NL"}
+
+
+@pytest.mark.parametrize("answer", ["Write over it with mine", "Open theirs"])
+def test_an_experiment_that_somebody_else_has_stored_is_not_stored_over_unseen(
+    live: Live, open_dashboard: Open, answer: str
+) -> None:
+    with live.wiring.database.transaction() as session:
+        add_people(session, live.clock, range(1, 21))
+        body = {"type": "BODY", "text": "Hello"}
+        register(session, live.clock, *(template(name, "en_US", body) for name in ("reminder", "coupon")))
+    live.call("POST", "/v1/experiments", json=campaign("old", name="Old"))
+    app = open_page(open_dashboard("write"), "new_campaign", draft="old")
+    widget(app, "text_input", "Name").set_value("Mine").run()
+    live.clock.advance(timedelta(hours=1))
+    live.call("PUT", "/v1/experiments/old", json=campaign("old", name="Theirs"))
+    open_page(app, "new_campaign", step="review")
+    press(app, "Store as a draft experiment")
+    assert "Somebody else has stored this experiment" in seen(app)
+    assert live.call("GET", "/v1/experiments/old")["name"] == "Theirs"
+    press(app, answer)
+    if answer == "Open theirs":
+        open_page(app, "new_campaign", step="audience")
+        assert widget(app, "text_input", "Name").value == "Theirs"
+        assert live.call("GET", "/v1/drafts")["items"] == []
+    else:
+        press(app, "Store as a draft experiment")
+        assert live.call("GET", "/v1/experiments/old")["name"] == "Mine"
+    # What is stored by this tab is no news to it.
+    open_page(app, "new_campaign", step="review")
+    press(app, "Store as a draft experiment")
+    assert "Somebody else has stored" not in seen(app)
