@@ -1,6 +1,7 @@
 """What a report means, in words: the verdict on each effect, why something cannot be told, the health lights."""
 
 import math
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -122,12 +123,23 @@ def reason(report: Report, metric: Metric, effect: Effect | None = None) -> str:
     """Why something cannot be told: the warning that speaks of it, from the most to the least specific."""
     names = [metric.key, effect.variant] if effect else [metric.key]
     for wanted in (names, names[:1], names[1:]):
-        found = [warning for warning in report.warnings if wanted and all(name in warning for name in wanted)]
+        found = [
+            warning for warning in report.warnings if wanted and all(_named(name, warning) for name in wanted)
+        ]
         if found:
             return " ".join(_without_subject(warning, metric, effect) for warning in found)
     if not any(arm.assigned for arm in report.arms):
         return say("verdicts.nobody")
     return " ".join(report.warnings) or say("verdicts.no_reason")
+
+
+def _named(key: str, warning: str) -> bool:
+    """Whether a warning speaks of this metric or variant, and not of another whose key holds it.
+
+    >>> _named("bought", "bought, coupon: too few."), _named("bought", "bought_again: too few."), _named("b", "about b.")
+    (True, False, True)
+    """
+    return re.search(rf"(?<![\w.-]){re.escape(key)}(?![\w-]|\.\w)", warning) is not None
 
 
 def _without_subject(warning: str, metric: Metric, effect: Effect | None) -> str:

@@ -48,6 +48,11 @@ def test_the_list_has_counts_and_is_searched_by_the_api(crowd: Live, open_dashbo
     assert widget(app, "text_input", "Search").value == "FIRST"
     assert "plan is plan-1" in seen(app)
     assert "plan is plan-2" not in seen(app)
+    # Where a page of one search begins means nothing in another.
+    app = open_page(app, "segments", cursor="9")
+    widget(app, "text_input", "Search").set_value("first").run()
+    assert "cursor" not in app.query_params
+    assert "plan is plan-1" in seen(app)
     widget(app, "text_input", "Search").set_value("nothing like it").run()
     assert "No segment has nothing like it" in seen(app)
 

@@ -53,13 +53,13 @@ def test_who_edits_is_told_that_somebody_else_has_changed_it(
     assert "Somebody has changed this since you began" in seen(app)
     assert widget(app, "text_input", "Name").value == "All buyers"
     press(app, "Save")
-    assert condition(live, area) == {"country": "NL"}  # what was seen is what was stored, and not half of each
+    assert condition(live, area) == {
+        "country": "NL"
+    }  # what was seen is what was stored, and not half of each
     assert live.call("GET", f"/v1/{area}/buyers")["name"] == "All buyers"
 
 
-def test_a_form_that_was_left_begins_with_what_is_stored(
-    live: Live, open_dashboard: Open, area: str
-) -> None:
+def test_a_form_that_was_left_begins_with_what_is_stored(live: Live, open_dashboard: Open, area: str) -> None:
     app = edit(open_dashboard("write"), area)
     if area == "rules":
         widget(app, "text_input", "Tag").set_value("forgotten").run()

@@ -6,6 +6,8 @@ import pytest
 
 from dashboard.calls.delivery import read_delivery
 from dashboard.delivery_charts import STATES, by_state, total
+from dashboard.views import delivery_tables
+from dashboard.views.delivery import per_minute
 
 SUMMARY: dict[str, Any] = {
     "at": "2026-12-01T10:00:00Z",
@@ -89,3 +91,16 @@ def test_the_busiest_experiment_comes_first_and_only_states_that_occur_have_a_co
 
 def test_without_messages_there_is_no_chart() -> None:
     assert by_state((), words={}, axis="") is None
+
+
+def test_a_reason_of_several_states_is_counted_over_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(delivery_tables, "_table", lambda rows, **_: shown.extend(rows))
+    reasons = {"planned": {"cap": 4}, "claimed": {"cap": 3}, "failed": {"cap": 1}, "expired": {"cap": 1}}
+    delivery_tables.show_held(read_delivery({**SUMMARY, "reasons": reasons}))
+    assert [list(row.values())[1:] for row in shown] == [["7", "2"]]
+
+
+@pytest.mark.parametrize(("rate", "told"), [(0, "0"), (1 / 15, "0.1"), (9.96, "10.0"), (1234.4, "1,234")])
+def test_few_messages_a_minute_are_not_none(rate: float, told: str) -> None:
+    assert per_minute(rate) == told

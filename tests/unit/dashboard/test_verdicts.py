@@ -159,3 +159,11 @@ def test_a_clear_effect_of_an_amount_may_be_hardly_believed_yet(
 def test_what_the_check_of_a_stage_compares_is_said(stage: str, ok: bool, words: str) -> None:
     (check,) = report_with(health=[samples.srm(stage, ok=ok)]).health
     assert words in verdicts.health_words(check)
+
+
+def test_a_reason_is_that_of_the_very_metric_and_not_of_one_whose_key_holds_it() -> None:
+    of = {"metric": "visit", "kind": "proportion", "role": "primary", "arms": [], "effects": []}
+    report = report_with(
+        metrics=[of], warnings=["revisit: no event of it has come yet", "visit: its window has not closed"]
+    )
+    assert verdicts.reason(report, report.metrics[0]) == "its window has not closed"
