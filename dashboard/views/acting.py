@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit
 
-from dashboard import formats
+from dashboard import formats, viewer
 from dashboard.texts import say
 from dashboard.views import states
 from dashboard.views.deeds import Deed, deed
@@ -24,7 +24,7 @@ def attempt(key: str, act: Callable[[], object], *, done: str) -> None:
 
 
 def show_outcome(key: str) -> None:
-    """What became of the last action, once."""
+    """What became of the last action, for as long as it takes to read it."""
     place = of(key)
     if place.is_done:
         streamlit.success(formats.plain(str(place.answer)), icon=":material/check:")
@@ -32,4 +32,4 @@ def show_outcome(key: str) -> None:
         states.leave_if_refused(place.refusal)
         reason = say("actions.failed", reason=place.refusal)
         streamlit.error(formats.plain(reason), icon=":material/block:")
-    place.forget()
+    place.hear(viewer.now())

@@ -116,7 +116,7 @@ class Fields:
         if rest:
             streamlit.error("\n".join(f"- {words}" for words in rest), icon=":material/error:")
         if error.temporary:
-            streamlit.button(say("common.try_again"), icon=":material/refresh:")
+            states.show_try_again()
 
     def _place(self, field: str) -> None:
         self._places[field] = streamlit.empty()

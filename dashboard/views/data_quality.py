@@ -75,7 +75,7 @@ def _show_row(run: ImportRun) -> None:
 
 def _show_pulls(client: Client) -> None:
     streamlit.subheader(say("data_quality.pulls.title"), anchor=False)
-    found = states.fetched("pulls", lambda: imports.pulls(client))
+    found = states.fetched("pulls", lambda: imports.pulls(client), is_part=True)
     if found is None:
         return
     if not found:

@@ -8,11 +8,15 @@ what was there before is nobody's.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import streamlit
 
 from dashboard.client import ApiError
+
+TO_BE_READ: Final = timedelta(seconds=20)
+"""How long its end stays on a page that asks again by itself every few seconds."""
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Deed:
     is_done: bool = False
     answer: Any = None
     refusal: ApiError | None = None
+    heard_at: datetime | None = None
 
     def key(self, name: str) -> str:
         """The key of a button that does it."""
@@ -41,7 +46,7 @@ class Deed:
     def do(self, act: Callable[[], object]) -> bool:
         """Do it; whether it was done. `act` speaks to the API and to nobody else: not to the page, not to the memory, not in words of the catalogue."""
         self.times += 1
-        self.is_done, self.answer, self.refusal = False, None, None
+        self.is_done, self.answer, self.refusal, self.heard_at = False, None, None, None
         try:
             self.answer = act()
         except ApiError as error:
@@ -54,6 +59,12 @@ class Deed:
     def forget(self) -> None:
         """Of its end everybody has heard."""
         self.is_asked, self.is_done, self.answer, self.refusal = False, False, None, None
+
+    def hear(self, now: datetime) -> None:
+        """Its end is on the page; it is forgotten once there was time to read it."""
+        self.heard_at = self.heard_at or now
+        if now - self.heard_at > TO_BE_READ:
+            self.forget()
 
 
 def deed(name: str) -> Deed:

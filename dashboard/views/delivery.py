@@ -51,7 +51,9 @@ def _show_now() -> None:
 
 
 def _show_rest(client: Client, seen: calls.Delivery) -> None:
-    known = states.fetched("delivery-numbers", lambda: (calls.numbers(client), calls.policy(client)))
+    known = states.fetched(
+        "delivery-numbers", lambda: (calls.numbers(client), calls.policy(client)), is_part=True
+    )
     if known is None:
         return
     numbers, policy = known

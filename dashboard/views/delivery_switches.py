@@ -5,7 +5,7 @@ from typing import Final
 
 import streamlit
 
-from dashboard import formats
+from dashboard import formats, viewer
 from dashboard.access import Access
 from dashboard.calls import delivery as calls
 from dashboard.texts import say
@@ -23,7 +23,7 @@ def show_pause(access: Access, seen: calls.Delivery) -> None:
         states.leave_if_refused(refusal)
         reason = formats.plain(str(refusal))
         streamlit.error(say("delivery.pause.refused", reason=reason), icon=":material/block:")
-        deed(_DEED).forget()
+        deed(_DEED).hear(viewer.now())
     if seen.paused:
         streamlit.warning(say("delivery.pause.is_paused"), icon=":material/pause_circle:")
     if not access.may_write:

@@ -1,11 +1,13 @@
 """The states that every page shares: loading, stale, the API does not answer, a key is no longer accepted."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
 import streamlit
+from streamlit.errors import StreamlitDuplicateElementKey
 
 from dashboard import access, formats, verdicts, viewer
 from dashboard.client import ApiError
@@ -55,7 +57,7 @@ def show_stale(error: ApiError, at: datetime) -> None:
         say("common.stale", reason=formats.plain(str(error)), when=formats.moment(at)),
         icon=":material/cloud_off:",
     )
-    streamlit.button(say("common.try_again"), icon=":material/refresh:", key="stale_again")
+    show_try_again()
 
 
 def leave_if_refused(error: ApiError) -> None:
@@ -71,7 +73,13 @@ def show_error(error: ApiError, *, is_part: bool = False) -> None:
     streamlit.error(formats.plain(str(error)), icon=":material/cloud_off:")
     if is_part:
         return
-    streamlit.button(say("common.try_again"), icon=":material/refresh:")
+    show_try_again()
+
+
+def show_try_again() -> None:
+    """A button that asks again for everything on the page: one is enough."""
+    with suppress(StreamlitDuplicateElementKey):
+        streamlit.button(say("common.try_again"), icon=":material/refresh:", key="try_again")
 
 
 STATUS_COLOURS: Final = {"draft": "gray", "running": "green", "paused": "orange", "stopped": "blue"}

@@ -101,6 +101,7 @@ def _show_ledger(user: User, current: Access) -> None:
     found = states.fetched(
         f"consents:{user.user_id}:{cursor}",
         lambda: users.consents(current.client, user.user_id, cursor=cursor),
+        is_part=True,
     )
     if found is None:
         return

@@ -29,6 +29,7 @@ def show(user: User, client: Client) -> None:
             users.consents(client, user.user_id)[0],
             users.standings(client, user.user_id),
         ),
+        is_part=True,
     )
     if found is None:
         return
@@ -80,7 +81,9 @@ def _show_pages(user: User, cursor: str, following: str | None, oldest: datetime
 
 def show_standings(user: User, client: Client) -> None:
     """Why they were sent what they were, why not, and when something comes next."""
-    found = states.fetched(f"standings:{user.user_id}", lambda: users.standings(client, user.user_id))
+    found = states.fetched(
+        f"standings:{user.user_id}", lambda: users.standings(client, user.user_id), is_part=True
+    )
     if found is None:
         return
     standings, more = found
