@@ -95,13 +95,10 @@ def test_no_form_falls_over_while_the_api_is_away(
     document = {**campaign("half"), "audience": {"condition": condition}, "name": "Half done"}
     world.call("PUT", "/v1/drafts/half", json={"document": document})
     real = Client.send
-    for known in (True, False):
-        app = open_dashboard("admin")
-        for page, query in FORMS.values():
-            for key in list(app.query_params):
-                app.query_params.pop(key)
-            if known:
-                seen(open_page(app, page, **query))
-            monkeypatch.setattr(Client, "send", away)
-            seen(open_page(app, page, **query))  # fails where the page ends in a traceback
-            monkeypatch.setattr(Client, "send", real)
+    app = open_dashboard("admin")
+    for page, query in FORMS.values():
+        for key in list(app.query_params):
+            app.query_params.pop(key)
+        monkeypatch.setattr(Client, "send", away)
+        seen(open_page(app, page, **query))  # fails where the page ends in a traceback
+        monkeypatch.setattr(Client, "send", real)
