@@ -16,12 +16,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import create_engine, text
+from sqlalchemy import Dialect, Engine, create_engine, text
 from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.util import LRUCache
 
+import experiments.database
 from api.tables import metadata
 from experiments.clock import SteppedClock
 from experiments.database import Database
@@ -66,6 +69,9 @@ if IN_MEMORY is not None:
     # Here is early enough: pytest looks when the first test asks for a folder, and its workers inherit it.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
+STATEMENTS = 10_000
+"""How many translated statements of one kind of database are kept; those of a server are some hundreds."""
+
 START = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -75,6 +81,32 @@ def certificates_read_once() -> Iterator[None]:
     """Each client of httpx reads the world's certificates, though no test leaves the machine."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements_compiled_once() -> Iterator[None]:
+    """Each test has an engine of its own, and each engine would translate every statement once more.
+
+    Engines of one kind get one dialect and one cache, as all requests of a server have: SQLAlchemy keeps what it has translated
+    by dialect and statement. A dialect is shared once it has met its database and knows its version.
+    """
+    dialects: dict[str, Dialect] = {}
+    caches: dict[str, LRUCache] = {}
+
+    def created(url: str, **options: Any) -> Engine:
+        engine = create_engine(url, **options)
+        name = engine.dialect.name
+        known = dialects.get(name)
+        if known is None or known.server_version_info is None:
+            dialects[name] = engine.dialect
+        else:
+            engine.dialect = known
+        engine._compiled_cache = caches.setdefault(name, LRUCache(STATEMENTS))
+        return engine
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(experiments.database, "create_engine", created)
         yield
 
 
