@@ -1,6 +1,7 @@
 """All SQL of this floor."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, null, or_, true, update
@@ -145,21 +146,35 @@ def list_drafts(
     return session.exec(query).all()
 
 
-def audit_of(session: Session, *, subject_kind: str, subject_key: str) -> list[dict[str, Any]]:
-    """Every entry of the audit log about one subject, oldest first, without its internal id."""
-    query = select(AuditEntry).where(
-        AuditEntry.subject_kind == subject_kind, AuditEntry.subject_key == subject_key
-    )
+def audit_of(
+    session: Session, *, subject_kind: str, subject_key: str, before: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Every entry of the audit log about one subject (of the time `before` somebody else got its name), oldest first, without its
+    internal id.
+    """
+    query = select(AuditEntry).where(*_about(subject_kind, subject_key, before))
     return [
         entry.model_dump(exclude={"id", "subject_kind", "subject_key"})
         for entry in session.exec(query.order_by(col(AuditEntry.id)))
     ]
 
 
-def forget_in_audit(session: Session, *, subject_kind: str, subject_key: str, pseudonym: str) -> None:
-    """Leave of the entries about one subject who did what kind of thing and when, under another name."""
+def forget_in_audit(
+    session: Session,
+    *,
+    subject_kind: str,
+    subject_key: str,
+    pseudonym: str,
+    before: datetime | None = None,
+) -> None:
+    """Leave of the entries about one subject (`before` as in `audit_of`) who did what kind of thing and when, under another name."""
     session.execute(
         update(AuditEntry)
-        .where(col(AuditEntry.subject_kind) == subject_kind, col(AuditEntry.subject_key) == subject_key)
+        .where(*_about(subject_kind, subject_key, before))
         .values(subject_key=pseudonym, before=null(), after=null())
     )
+
+
+def _about(subject_kind: str, subject_key: str, before: datetime | None) -> tuple[ColumnElement[bool], ...]:
+    about = (col(AuditEntry.subject_kind) == subject_kind, col(AuditEntry.subject_key) == subject_key)
+    return about if before is None else (*about, col(AuditEntry.at) < before)

@@ -7,6 +7,7 @@ stay its name, its time and the numbers that some metric sums. Tombstones keep t
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
@@ -37,7 +38,16 @@ def export(session: Session, *, user_id: str) -> dict[str, Any]:
     return {
         "user": user.model_dump(exclude={"id"}),
         **repository.everything_about(session, _pk(user)),
-        "audit": experiment_repository.audit_of(session, subject_kind="user", subject_key=user_id),
+        "audit": sorted(
+            (
+                entry
+                for name, before in _own_names(session, user)
+                for entry in experiment_repository.audit_of(
+                    session, subject_kind="user", subject_key=name, before=before
+                )
+            ),
+            key=lambda entry: entry["at"],
+        ),
     }
 
 
@@ -56,12 +66,13 @@ def erase(session: Session, clock: Clock, *, actor: str, user_id: str, secret: s
         names += [(tombstones.PHONE, user.phone), ("wa_id", user.phone.removeprefix("+"))]
     tombstones.bury(session, names, secret=secret, now=now)
     pseudonym = ERASED_PREFIX + secrets.token_hex(8)
+    for name, before in _own_names(session, user):
+        experiment_repository.forget_in_audit(
+            session, subject_kind="user", subject_key=name, pseudonym=pseudonym, before=before
+        )
     repository.strip_events(session, pk, kept=_summed_properties(session))
     repository.forget(session, pk, pseudonym=pseudonym, now=now)
     session.expire(user)
-    experiment_repository.forget_in_audit(
-        session, subject_kind="user", subject_key=user_id, pseudonym=pseudonym
-    )
     audit.record(session, clock, actor=actor, action="user.erase", subject_kind="user", subject_key=pseudonym)
     return Erased(pk, pseudonym, tuple(names))
 
@@ -90,6 +101,18 @@ def readmit(
     # The log says that somebody came back and who allowed it; who it was, the new user will say.
     audit.record(session, clock, actor=actor, action="user.readmit", subject_kind="user", subject_key=user_id)
     return freed
+
+
+def _own_names(session: Session, user: User) -> list[tuple[str, datetime | None]]:
+    """The ids under which the audit log knows a person: the present one, and each from before a merge with the moment at which
+    somebody else got it, None when nobody did.
+    """
+    names: list[tuple[str, datetime | None]] = [(user.user_id, None)]
+    for kind, name in repository.aliases_of(session, _pk(user)):
+        if kind == FORMER_USER_ID:
+            other = user_repository.find_user(session, name)
+            names.append((name, other and other.created_at))
+    return names
 
 
 def _summed_properties(session: Session) -> set[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,29 @@ def test_an_id_that_somebody_had_before_is_blocked_too(
         assert all(
             user.user_id.startswith("erased:") for user in users.list_users(session, after_id=0, limit=9)
         )
+
+
+def test_what_the_log_says_under_former_ids_is_told_and_forgotten_too(
+    http: TestClient, keys: dict[str, str], clock: SteppedClock
+) -> None:
+    http.headers["Authorization"] = f"Bearer {keys['admin']}"
+
+    def log(user_id: str) -> list[tuple[str, object]]:
+        found = http.get("/v1/audit", params={"subject_kind": "user", "subject_key": user_id})
+        return [(entry["action"], entry["after"]) for entry in found.json()["items"]]
+
+    for user_id, street in (("old", "Main street"), ("other", "Side street")):
+        http.post("/v1/users", json={"user_id": user_id, "attributes": {"street": street}})
+        http.post("/v1/alias", json={"previousId": user_id, "userId": "ann"})
+        clock.advance(timedelta(minutes=1))
+    http.post("/v1/users", json={"user_id": "old", "attributes": {"street": "Elsewhere"}})  # somebody new
+    told = http.get("/v1/users/ann/export").json()["audit"]
+    assert [entry["after"]["attributes"]["street"] for entry in told] == ["Main street", "Side street"]
+    pseudonym = http.delete("/v1/users/ann").json()["erased_as"]
+    assert [action for action, _ in log("old")] == ["user.put"]
+    assert "Elsewhere" in str(log("old"))
+    assert log("other") == log("ann") == []
+    assert log(pseudonym) == [("user.erase", None), ("user.put", None), ("user.put", None)]
 
 
 def test_what_was_deleted_is_in_no_file_of_sqlite(sqlite_url: str, clock: SteppedClock) -> None:
