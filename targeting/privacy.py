@@ -111,7 +111,7 @@ def _own_names(session: Session, user: User) -> list[tuple[str, datetime | None]
     for kind, name in repository.aliases_of(session, _pk(user)):
         if kind == FORMER_USER_ID:
             other = user_repository.find_user(session, name)
-            names.append((name, other and other.created_at))
+            names.append((name, other.created_at if other else None))
     return names
 
 
