@@ -28,7 +28,9 @@ from experiments.errors import Conflict, Invalid
 
 REMEMBERED_FOR: Final = timedelta(hours=24)
 ABANDONED_AFTER: Final = timedelta(minutes=2)
-"""A write that has not finished by then died with its process; its key may be used again."""
+"""A write of which nothing was heard by then died with its process; its key may be used again."""
+TOLD_EVERY: Final = ABANDONED_AFTER / 4
+"""How often a write that takes long says that it is alive."""
 HEADER: Final = "Idempotency-Key"
 PARAMETER: Final = {
     "name": HEADER,
@@ -90,17 +92,25 @@ def fingerprint_of(request: Request, body: bytes) -> str:
 
 
 def once(
-    wiring: Wiring, *, api_key_id: int, key: str | None, fingerprint: str, work: Callable[[], Response]
+    wiring: Wiring,
+    *,
+    api_key_id: int,
+    key: str | None,
+    fingerprint: str,
+    work: Callable[[Callable[[], None]], Response],
 ) -> Response:
-    """The same for a write that makes its own transactions: `work` is done, unless it was done under this key before."""
+    """The same for a write that makes its own transactions: `work` is done, unless it was done under this key before.
+
+    What it is called with it calls every now and then when it takes long, or it would count as dead.
+    """
     if key is None:
-        return work()
+        return work(lambda: None)
     write = _Write(wiring, api_key_id, key)
     first = write.begin(fingerprint)
     if first is not None:
         return first
     try:
-        response = work()
+        response = work(write.tell)
     except Exception:
         write.forget()
         raise
@@ -124,6 +134,7 @@ class _Write:
     def __init__(self, wiring: Wiring, api_key_id: int, key: str) -> None:
         self._wiring = wiring
         self._name: dict[str, Any] = {"api_key_id": api_key_id, "idempotency_key": key}
+        self._told_at = wiring.clock.now()
 
     def begin(self, fingerprint: str) -> Response | None:
         """The first answer, or None when the write is to be done now."""
@@ -151,6 +162,15 @@ class _Write:
                 field=HEADER,
             )
         return Response(known.body, known.status, media_type=known.media_type)
+
+    def tell(self) -> None:
+        """The write is under way: whoever repeats it is to wait."""
+        now = self._wiring.clock.now()
+        if now - self._told_at < TOLD_EVERY:
+            return
+        self._told_at = now
+        with self._wiring.database.transaction() as session:
+            repository.note_alive(session, **self._name, at=now)
 
     def finish(self, session: Session | None, response: Response) -> None:
         """Remember the answer, in the transaction of the write when it has one."""

@@ -197,10 +197,12 @@ def preview(wiring: Wiring, source: BinaryIO, order: ImportOrder) -> Preview:
     return preview_users(wiring.database, wiring.clock, source, options=options_of(wiring, order))
 
 
-def import_stream(wiring: Wiring, source: BinaryIO, order: ImportOrder, *, actor: str) -> dict[str, Any]:
-    """Import for an HTTP caller: the summary, the first rejected rows, and the lights of its quality."""
+def import_stream(
+    wiring: Wiring, source: BinaryIO, order: ImportOrder, *, actor: str, alive: Callable[[], None]
+) -> dict[str, Any]:
+    """Import for an HTTP caller: the summary, the first rejected rows, and the lights of its quality. Calls `alive` after each batch."""
     with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as rejects:
-        outcome = run(wiring, source, order, actor=actor, rejects=rejects)
+        outcome = run(wiring, source, order, actor=actor, rejects=rejects, progress=lambda _rows: alive())
         rejects.seek(0)
         shown = [
             {"line": int(row["line"]), "field": row["field"], "reason": row["reason"]}

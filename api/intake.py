@@ -114,7 +114,7 @@ async def take(request: Request, kind: Any) -> Response:
             api_key_id=principal.key_id,
             key=key,
             fingerprint=idempotency.fingerprint_of(request, unpacked),
-            work=partial(anyio.from_thread.run, _commit, wiring, submission),
+            work=lambda _alive: anyio.from_thread.run(_commit, wiring, submission),
         )
     )
 

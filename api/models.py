@@ -42,7 +42,9 @@ class ApiKey(SQLModel, table=True):
 
 
 class RememberedAnswer(SQLModel, table=True):
-    """The answer to a write that came with an `Idempotency-Key`. `status` is null while the write is under way."""
+    """The answer to a write that came with an `Idempotency-Key`. `status` is null while the write is under way; one that takes long moves
+    `started_at` on.
+    """
 
     __tablename__ = "remembered_answers"
 

@@ -57,6 +57,19 @@ def remembered(session: Session, *, api_key_id: int, idempotency_key: str) -> Re
     return session.get(RememberedAnswer, (api_key_id, idempotency_key))
 
 
+def note_alive(session: Session, *, api_key_id: int, idempotency_key: str, at: datetime) -> None:
+    """A write that has not ended is still under way."""
+    session.execute(
+        update(RememberedAnswer)
+        .where(
+            col(RememberedAnswer.api_key_id) == api_key_id,
+            col(RememberedAnswer.idempotency_key) == idempotency_key,
+            col(RememberedAnswer.status).is_(None),
+        )
+        .values(started_at=at)
+    )
+
+
 def finish_answer(
     session: Session,
     *,

@@ -51,7 +51,7 @@ def _once(
         api_key_id=principal.key_id,
         key=write,
         fingerprint=fingerprint,
-        work=lambda: JSONResponse(_take(wiring, principal, source, key, replace).model_dump()),
+        work=lambda _alive: JSONResponse(_take(wiring, principal, source, key, replace).model_dump()),
     )
 
 

@@ -171,12 +171,14 @@ def _import(
         api_key_id=principal.key_id,
         key=key,
         fingerprint=fingerprint,
-        work=lambda: (
+        work=lambda alive: (
             JSONResponse(
                 importing.begin(wiring, source, order, actor=principal.actor), status.HTTP_202_ACCEPTED
             )
             if asked.background
-            else JSONResponse(importing.import_stream(wiring, source, order, actor=principal.actor))
+            else JSONResponse(
+                importing.import_stream(wiring, source, order, actor=principal.actor, alive=alive)
+            )
         ),
     )
 

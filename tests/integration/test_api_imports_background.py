@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.background_imports import BackgroundImports
+from api.idempotency import ABANDONED_AFTER
 from api.wiring import Wiring
 from experiments.clock import SteppedClock, format_moment
 from experiments.database import Database
@@ -94,6 +95,30 @@ def test_while_it_runs_it_says_how_many_rows_are_done_and_no_more_begin_than_may
     assert ended(writer, number)["summary"]["rows"] == 4_500
     assert writer.post("/v1/imports?background=true", content=PEOPLE, headers=headers).status_code == 202
     wiring.imports.close()
+
+
+def test_who_repeats_an_import_that_takes_long_is_told_to_wait(
+    writer: TestClient, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = b"user_id\n" + b"".join(b"u%d\n" % number for number in range(4_500))
+    headers = {"Content-Type": "text/csv", "Idempotency-Key": "long"}
+    original, answers = importing.store, []
+
+    def slow(*args: Any, **options: Any) -> Any:
+        stored = original(*args, **options)
+        clock.advance(ABANDONED_AFTER * 0.7)
+        if len(answers) < 3:
+            answers.append(0)
+            answers[-1] = writer.post("/v1/imports", content=lines, headers=headers).status_code
+        return stored
+
+    monkeypatch.setattr(importing, "store", slow)
+    answer = writer.post("/v1/imports", content=lines, headers=headers)
+    assert (answer.status_code, answer.json()["created"]) == (200, 4_500)
+    assert answers == [409, 409, 409]
+    again = writer.post("/v1/imports", content=lines, headers=headers)
+    assert (again.status_code, again.json()) == (200, answer.json())
+    assert len(writer.get("/v1/imports").json()["items"]) == 1
 
 
 def test_an_import_ends_early_with_its_process_and_says_so(writer: TestClient, wiring: Wiring) -> None:
