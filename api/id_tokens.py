@@ -31,6 +31,8 @@ LEEWAY: Final = 60
 KEYS_KEPT: Final = timedelta(hours=1)
 ASKED_AGAIN: Final = timedelta(seconds=10)
 """Anybody may send a token that names any key: no matter what comes, the issuer is asked no more often than this."""
+PATIENCE: Final = 1.0
+"""Seconds that a sign-in waits for another one that is asking the issuer."""
 MOST_BYTES: Final = 1_000_000
 _SIGN_IN_AGAIN: Final = "sign in with your account again"
 
@@ -127,16 +129,31 @@ class Issuer:
     def _keys_for(self, id_token: str) -> KeySet:
         """The issuer's keys, asked for anew when the token names one that we have not seen."""
         kid = jws.extract_compact(id_token.encode()).headers().get("kid")
-        with self._lock:
-            now, held = self._clock.now(), self._published
-            is_good = held is not None and now - held.at < KEYS_KEPT and _has(held.keys, kid)
-            if is_good or (self._asked_at is not None and now - self._asked_at < ASKED_AGAIN):
-                if held is None:
-                    raise self._silent()
-                return held.keys
-            self._asked_at = now
-            held = self._published = _Published(self._ask(), now)
+        held = self._published
+        if held is not None and self._is_good(held, kid):
             return held.keys
+        # While one asks an issuer that is slow the others do not stand in line: each holds a thread of the whole server.
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise self._silent()
+        try:
+            return self._asked_for(kid).keys
+        finally:
+            self._lock.release()
+
+    def _is_good(self, held: _Published, kid: object) -> bool:
+        return self._clock.now() - held.at < KEYS_KEPT and _has(held.keys, kid)
+
+    def _asked_for(self, kid: object) -> _Published:
+        now, held = self._clock.now(), self._published
+        if held is not None and self._is_good(held, kid):
+            return held
+        if self._asked_at is not None and now - self._asked_at < ASKED_AGAIN:
+            if held is None:
+                raise self._silent()
+            return held
+        self._asked_at = now
+        self._published = _Published(self._ask(), now)
+        return self._published
 
     def _silent(self) -> Unavailable:
         return Unavailable(

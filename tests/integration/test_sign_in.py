@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlmodel import select
 
 from api import members
 from api.app import create_app
-from api.id_tokens import ASKED_AGAIN, KEYS_KEPT, Issuer
+from api.id_tokens import ASKED_AGAIN, KEYS_KEPT
 from api.models import ApiKey
 from api.wiring import Wiring
 from experiments.clock import SteppedClock
 from experiments.database import Database
-from experiments.errors import Refused
 from experiments.settings import Settings
 from experiments.vocabulary import Role
 from tests.integration.identity_provider import CLIENT_ID, IdentityProvider, served
@@ -228,18 +227,6 @@ def test_an_issuer_whose_addresses_are_said_to_be_verified_need_not_say_so(
     with TestClient(create_app(Wiring(settings, clock, wiring.database))) as http:
         answer = http.post("/v1/sessions", json={"id_token": token})
     assert answer.status_code == status, answer.text
-
-
-def test_null_is_no_silence(
-    wiring: Wiring, ada: str, provider: IdentityProvider, clock: SteppedClock
-) -> None:
-    claims = {"iss": provider.issuer, "aud": CLIENT_ID, "email": ADA, "email_verified": None, "sub": "1"}
-    now = int(clock.now().timestamp())
-    header = {"alg": "RS256", "kid": provider.key.kid}
-    token = jwt.encode(header, claims | {"iat": now, "exp": now + 60}, provider.key, algorithms=["RS256"])
-    issuer = Issuer(provider.issuer, CLIENT_ID, clock, emails_verified=True)
-    with pytest.raises(Refused, match="has been verified as yours"):
-        issuer.email_of(token)
 
 
 def test_a_letter_that_only_looks_like_another_is_another(
