@@ -13,6 +13,7 @@ MINUS: Final = "−"
 NBSP: Final = "\u00a0"
 UNKNOWN: Final = "–"
 MOST_DECIMALS: Final = 12
+MOST_OF_AN_ESTIMATE: Final = 6
 DIGITS_OF_A_SETTING: Final = 6
 """What somebody has chosen is told as it was chosen."""
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~$&]|:(?=\S)|^[-+=]|^\d+(?=[.)]\s))")
@@ -62,7 +63,7 @@ def decimals_for(half_width: float | None) -> int:
     """
     if half_width is None or half_width <= 0:
         return 2
-    return max(0, min(6, 1 - math.floor(math.log10(half_width))))
+    return max(0, min(MOST_OF_AN_ESTIMATE, 1 - math.floor(math.log10(half_width))))
 
 
 def is_share(kind: str) -> bool:
@@ -253,9 +254,16 @@ def bounds(low: str | None, high: str | None) -> str:
 
 
 def decimals_of(interval: Interval) -> int:
-    """The decimals with which an interval is shown."""
+    """The decimals with which an interval is shown: as many as its width asks for, and so many that a bound beside zero is not zero.
+
+    >>> decimals_of(Interval(5.0, 0.02, 9.98)), decimals_of(Interval(5.0, 3.9, 6.1))
+    (2, 1)
+    """
     known = [bound for bound in (interval.lower, interval.upper) if bound is not None]
-    return decimals_for(max((abs(bound - interval.estimate) for bound in known), default=None))
+    decimals = decimals_for(max((abs(bound - interval.estimate) for bound in known), default=None))
+    while decimals < MOST_OF_AN_ESTIMATE and any(bound and not round(bound, decimals) for bound in known):
+        decimals += 1
+    return decimals
 
 
 def _range(interval: Interval, unit: str) -> str:

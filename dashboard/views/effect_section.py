@@ -49,6 +49,8 @@ def _rows(report: Report, metric: Metric) -> list[dict[str, str]]:
         rows.append(
             {
                 say("result.effect.variant"): effect.variant,
+                # Before the numbers: on a narrow screen the last columns are beyond its edge.
+                say("result.effect.verdict"): verdicts.word(verdicts.verdict(effect, metric)),
                 say("result.effect.value"): formats.level(metric.arm(effect.variant), metric.kind),
                 say("result.effect.control", variant=effect.control): formats.level(
                     metric.arm(effect.control), metric.kind
@@ -59,7 +61,6 @@ def _rows(report: Report, metric: Metric) -> list[dict[str, str]]:
                 say("result.effect.relative", confidence=confidence): relative_words(effect.relative),
                 say("result.effect.p"): formats.p_value(known_p),
                 say("result.effect.better"): formats.probability(effect.probability_better),
-                say("result.effect.verdict"): verdicts.word(verdicts.verdict(effect, metric)),
             }
         )
     return [{formats.plain(name): formats.plain(value) for name, value in row.items()} for row in rows]

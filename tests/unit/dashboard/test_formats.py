@@ -137,3 +137,12 @@ def test_no_level_of_confidence_and_no_p_value_is_rounded_to_certainty() -> None
 
 def test_a_level_of_nearly_everybody_is_not_everybody() -> None:
     assert shown(formats.level(ArmMean("a", 10, 0.99996, 0.006), "proportion")) == "> 99.99%"
+
+
+def test_a_bound_beside_zero_is_not_told_as_zero() -> None:
+    sure = Interval(0.05, 0.0002198, 0.09978)
+    assert shown(formats.difference_text(sure, "proportion")) == "+5.00 points"
+    assert formats.difference_range(sure, "proportion") == "+0.02 to +9.98"
+    assert formats.relative_range(Interval(0.68, 0.003, 2.09)) == "+0.3% to +209.0%"
+    assert formats.difference_range(Interval(5.0, -0.004, 10.004), "mean") == "−0.004 to +10.004"
+    assert formats.difference_range(Interval(5.0, 0.0, 10.0), "mean") == "0.0 to +10.0"
