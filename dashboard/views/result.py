@@ -28,6 +28,7 @@ from dashboard.views import (
     states,
     traffic_section,
 )
+from dashboard.views.deeds import deed
 
 REFRESH_SECONDS: Final = 5
 # Users up to which a report is made in a moment: of a live experiment it is then made anew, when it is older than FRESH seconds.
@@ -110,6 +111,7 @@ def _fetch(client: Client, key: str, *, again: bool) -> Seen:
 def _show_head(current: access.Access, seen: Seen) -> None:
     experiment, report = seen.experiment, seen.report
     title, buttons = streamlit.columns([6, 4], vertical_alignment="center")
+    looked = deed(f"look:{experiment.key}")
     with title:
         streamlit.header(formats.plain(experiment.name), anchor=False)
         streamlit.markdown(" · ".join(_facts(experiment, report)))
@@ -119,8 +121,10 @@ def _show_head(current: access.Access, seen: Seen) -> None:
             help=say("result.look_again_help"),
             icon=":material/refresh:",
             type="tertiary",
-            key=f"look:{experiment.key}",
+            key=looked.key(f"look:{experiment.key}"),
         ):
+            # Each look is kept and counts: one press is one look.
+            looked.times += 1
             streamlit.session_state[f"again:{experiment.key}"] = True
             streamlit.rerun()
         if current.may_write:

@@ -12,6 +12,9 @@ from dashboard.texts import say
 from dashboard.views import states
 
 MOST: Final = 6
+NAME: Final = "overlap"
+"""In the address."""
+CHOSEN: Final = "segments:overlap"
 
 
 def show(client: Client, heard: Mapping[str, str]) -> None:
@@ -21,18 +24,19 @@ def show(client: Client, heard: Mapping[str, str]) -> None:
     if len(names) < 2:
         streamlit.caption(say("segments.overlap.too_few"))
         return
-    asked = [key for key in streamlit.query_params.get_all("overlap") if key in names]
+    # The address has the last word: the way back in the browser may have changed it.
+    streamlit.session_state[CHOSEN] = [
+        key for key in dict.fromkeys(streamlit.query_params.get_all(NAME)) if key in names
+    ][:MOST]
     chosen = streamlit.multiselect(
         say("segments.overlap.choose"),
         list(names),
-        default=asked[:MOST],
         format_func=lambda key: names[key],
         max_selections=MOST,
         help=say("segments.overlap.help"),
-        key="segments:overlap",
+        key=CHOSEN,
+        on_change=_note,
     )
-    if chosen != asked:
-        streamlit.query_params["overlap"] = chosen
     if len(chosen) < 2:
         streamlit.caption(say("segments.overlap.two"))
         return
@@ -65,3 +69,7 @@ def show(client: Client, heard: Mapping[str, str]) -> None:
         if as_of is not None:
             name = formats.plain(names.get(key, key))
             streamlit.caption(say("segments.overlap.as_of", name=name, when=formats.moment(as_of)))
+
+
+def _note() -> None:
+    streamlit.query_params[NAME] = streamlit.session_state[CHOSEN]

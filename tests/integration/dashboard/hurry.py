@@ -1,6 +1,7 @@
 """A person who is faster than the page: their input ends a run whose answer their browser never sees."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,15 +62,21 @@ def pressed_again(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> li
         try:
             return real(*args, **kwargs)
         finally:
-            context = get_script_run_ctx()
-            assert context is not None
-            requests = context.script_requests
-            assert requests is not None
             if len(calls) == 1:
-                requests.request_rerun(requests._rerun_data)  # the press that this run answers
+                press_once_more()
 
     monkeypatch.setattr(module, name, counted)
     return calls
+
+
+def press_once_more(states: WidgetStates | None = None) -> None:
+    """Let the browser send something while a run goes on; without `states` what this run answers."""
+    context = get_script_run_ctx()
+    assert context is not None
+    requests = context.script_requests
+    assert requests is not None
+    sent = requests._rerun_data
+    requests.request_rerun(sent if states is None else replace(sent, widget_states=states))
 
 
 def shown_otherwise(app: AppTest) -> list[tuple[str, Any, Any]]:

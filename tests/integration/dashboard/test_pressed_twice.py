@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.calls import access, campaigns, imports, moves, rules, segments, users
+from dashboard.calls import access, campaigns, experiment, imports, moves, rules, segments, users
 from dashboard.client import Client
 from tests.integration.dashboard.browsing import open_page, press, seen, widget
 from tests.integration.dashboard.conftest import Live
-from tests.integration.dashboard.hurry import pressed_again
+from tests.integration.dashboard.hurry import press_once_more, pressed_again
 from tests.integration.looks import campaign as looked_at
 from tests.integration.looks import look_often
 from tests.integration.people import add_people, campaign
@@ -141,3 +142,25 @@ def test_a_campaign_is_started_once_and_that_is_said(
     assert kept == []
     assert "spring is started" in page
     assert live.call("GET", "/v1/experiments/spring")["status"] == "running"
+
+
+def test_one_press_is_one_look(live: Live, open_dashboard: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at(live.wiring.database, live.clock, users=90)
+    look_often(live.wiring.database, live.clock, "spring", looks=1, every=timedelta(hours=40))
+    app = open_page(open_dashboard("read"), "result", experiment="spring")
+    live.clock.advance(timedelta(hours=1))
+    real, looks = experiment.report, []
+    press_of = next(button for button in app.button if button.label == "Look now").click()
+    pressed = app._tree.get_widget_states()  # what the browser sends, and sends again
+
+    def slow(*args: Any, max_age: int) -> Any:
+        looks.append(max_age)
+        found = real(*args, max_age=max_age)
+        if max_age == 0 and looks.count(0) == 1:
+            press_once_more(pressed)
+        return found
+
+    monkeypatch.setattr(experiment, "report", slow)
+    assert "as of 3 Dec 2026, 03:00" in seen(press_of.run())
+    assert looks.count(0) == 1
+    assert len(live.call("GET", "/v1/experiments/spring/reports")["items"]) == 2

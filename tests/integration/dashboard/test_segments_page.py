@@ -142,6 +142,11 @@ def test_the_overlap_is_in_the_address(crowd: Live, open_dashboard: Open) -> Non
     share = 100 * found["both"] / found["a"]["size"]
     assert frame.iloc[0, 2] == f"{found['both']} ({share:.1f}%)"
     assert app.query_params["overlap"] == ["ones", "new"]
+    # The way back in the browser changes the address alone.
+    app.query_params["overlap"] = ["ones", "vips"]
+    app.run()
+    assert widget(app, "multiselect", "Segments to compare").value == ["ones", "vips"]
+    assert app.query_params["overlap"] == ["ones", "vips"]
 
 
 def test_an_unknown_segment_is_an_error_in_one_sentence(open_dashboard: Open) -> None:

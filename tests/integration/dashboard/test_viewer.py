@@ -50,6 +50,14 @@ def test_language_and_zone_survive_a_key_that_is_refused(live: Live, open_dashbo
     assert not [item.value for item in app.warning]
 
 
+def test_a_zone_that_nobody_knows_is_utc_wherever_it_is_named(live: Live, open_dashboard: Opened) -> None:
+    app = open_dashboard("write")
+    app.session_state["zone"] = "Etc/Unknown"  # what a browser without a zone says
+    open_page(app, "rules", new="1")
+    widget(app, "checkbox", "Begins at a certain time").check().run()
+    assert [field.label for field in app.datetime_input] == ["From (UTC)"]
+
+
 def sign_in_again(app: AppTest, key: str) -> None:
     app.text_input[0].set_value(key)
     next(button for button in app.button if button.label == "登录").click().run()
