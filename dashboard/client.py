@@ -4,7 +4,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Final
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +18,8 @@ from dashboard.reading import (
     read_quality,
 )
 
+BY_A_PROXY: Final = frozenset({502, 504})
+"""What a proxy answers when it hears nothing from the API in time, which may go on all the same."""
 Params = Mapping[str, str | int | float | bool | Sequence[str]]
 
 
@@ -25,14 +27,20 @@ class ApiError(Exception):
     """The API did not do what was asked; `str(error)` is one sentence for people.
 
     `status` is the HTTP status, or None when there was no answer at all. `problems` are (field, message) of what is wrong
-    with the request, as far as the API says so.
+    with the request, as far as the API says so. `unsure`: it was asked to change something, and may have done so.
     """
 
     def __init__(
-        self, sentence: str, *, status: int | None = None, problems: Sequence[tuple[str, str]] = ()
+        self,
+        sentence: str,
+        *,
+        status: int | None = None,
+        problems: Sequence[tuple[str, str]] = (),
+        unsure: bool = False,
     ) -> None:
         super().__init__(sentence)
         self.status = status
+        self.unsure = unsure
         self.problems = tuple(problems)
 
     @property
@@ -158,19 +166,28 @@ class Client:
                 timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout, connect=3),
             )
         except httpx.TimeoutException as error:
-            raise ApiError(f"The API at {self.api_url} takes too long to answer.") from error
+            words = f"The API at {self.api_url} takes too long to answer."
+            raise ApiError(words, unsure=_may_have_come(method, error)) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise ApiError(f"The API at {self.api_url} does not answer. Is it running?") from error
+            words = f"The API at {self.api_url} does not answer. Is it running?"
+            raise ApiError(words, unsure=_may_have_come(method, error)) from error
         if response.is_success:
             return response
         sentence, problems = _problem(response)
-        raise ApiError(sentence, status=response.status_code, problems=problems)
+        unsure = method != "GET" and response.status_code in BY_A_PROXY
+        raise ApiError(sentence, status=response.status_code, problems=problems, unsure=unsure)
 
     def unreadable(self, path: str) -> ApiError:
         """The error for an answer that is not what `path` promises."""
         return ApiError(
             f"What answers at {self.api_url}{path} is not the Touchstone API.", status=httpx.codes.BAD_GATEWAY
         )
+
+
+def _may_have_come(method: str, error: Exception) -> bool:
+    """Whether a request that changes something may have reached the API, though nothing came back."""
+    never_sent = httpx.ConnectTimeout | httpx.ConnectError | httpx.PoolTimeout | httpx.InvalidURL
+    return method != "GET" and not isinstance(error, never_sent)
 
 
 def _once(method: str) -> dict[str, str]:

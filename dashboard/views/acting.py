@@ -30,6 +30,9 @@ def show_outcome(key: str) -> None:
         streamlit.success(formats.plain(str(place.answer)), icon=":material/check:")
     if place.refusal is not None:
         states.leave_if_refused(place.refusal)
-        reason = say("actions.failed", reason=place.refusal)
-        streamlit.error(formats.plain(reason), icon=":material/block:")
+        refusal = place.refusal
+        words = states.refusal_words(refusal)
+        if not refusal.unsure:
+            words = say("actions.failed", reason=words)
+        streamlit.error(formats.plain(words), icon=":material/block:")
     place.hear(viewer.now())

@@ -8,7 +8,7 @@ import streamlit
 from dashboard import formats
 from dashboard.texts import say
 from dashboard.views import states
-from dashboard.views.deeds import Deed, deed
+from dashboard.views.deeds import Deed, deed, known
 
 T = TypeVar("T")
 
@@ -30,7 +30,8 @@ def ask(question: str) -> None:
 
 
 def is_asked(question: str) -> bool:
-    return deed(question).is_asked
+    asked = known(question)
+    return asked is not None and asked.is_asked
 
 
 def confirmed(
@@ -46,8 +47,8 @@ def confirmed(
 
 def agreed(question: str, words: str, *, yes: str) -> bool:
     """Show the question (when it was asked); True in the run in which the person says yes."""
-    asked = deed(question)
-    if not asked.is_asked:
+    asked = known(question)
+    if asked is None or not asked.is_asked:
         return False
     with streamlit.container(border=True):
         streamlit.warning(words, icon=":material/help:")
@@ -75,7 +76,7 @@ def show_refusal(place: Deed) -> None:
     """What the API said against it, until it is tried again."""
     if place.refusal is not None:
         states.leave_if_refused(place.refusal)
-        streamlit.error(formats.plain(str(place.refusal)), icon=":material/block:")
+        streamlit.error(formats.plain(states.refusal_words(place.refusal)), icon=":material/block:")
 
 
 def _notes() -> dict[str, Callable[[], str]]:

@@ -69,8 +69,14 @@ class Deed:
 
 def deed(name: str) -> Deed:
     """The deed of that name, of this tab."""
-    held = streamlit.session_state.get(f"deed:{name}")
-    if not isinstance(held, Deed):
+    held = known(name)
+    if held is None:
         held = Deed()
         streamlit.session_state[f"deed:{name}"] = held
     return held
+
+
+def known(name: str) -> Deed | None:
+    """The same where there is one: what is only looked at leaves nothing in the memory."""
+    held = streamlit.session_state.get(f"deed:{name}")
+    return held if isinstance(held, Deed) else None

@@ -21,8 +21,10 @@ def show_pause(access: Access, seen: calls.Delivery) -> None:
     """Whether everything is paused, and for those who may, the button that changes it."""
     if (refusal := deed(_DEED).refusal) is not None:
         states.leave_if_refused(refusal)
-        reason = formats.plain(str(refusal))
-        streamlit.error(say("delivery.pause.refused", reason=reason), icon=":material/block:")
+        words = formats.plain(states.refusal_words(refusal))
+        if not refusal.unsure:
+            words = say("delivery.pause.refused", reason=words)
+        streamlit.error(words, icon=":material/block:")
         deed(_DEED).hear(viewer.now())
     if seen.paused:
         streamlit.warning(say("delivery.pause.is_paused"), icon=":material/pause_circle:")

@@ -191,7 +191,7 @@ def _refused(error: ApiError, about: str, mapping: Mapping[str, Any]) -> None:
     streamlit.session_state.pop(_TRIED, None)
     if mapped:
         streamlit.rerun()
-    streamlit.error(formats.plain(str(error)), icon=":material/block:")
+    streamlit.error(formats.plain(states.refusal_words(error)), icon=":material/block:")
 
 
 def _tried(about: str, mapping: Mapping[str, Any]) -> Rehearsal | None:

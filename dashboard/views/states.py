@@ -76,6 +76,11 @@ def show_error(error: ApiError, *, is_part: bool = False) -> None:
     show_try_again()
 
 
+def refusal_words(error: ApiError) -> str:
+    """Why something was not done; or that nobody knows whether it was."""
+    return say("actions.unsure", reason=error) if error.unsure else str(error)
+
+
 def show_try_again() -> None:
     """A button that asks again for everything on the page: one is enough."""
     with suppress(StreamlitDuplicateElementKey):

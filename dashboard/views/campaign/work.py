@@ -180,7 +180,7 @@ def open_theirs(client: Client, work: Work) -> None:
 def note(work: Work, error: ApiError) -> None:
     """The fields that the API finds wrong; an error that names none is told as it is."""
     states.leave_if_refused(error)
-    work.mistakes = mistakes_of(error.problems) or [Mistake("", str(error))]
+    work.mistakes = mistakes_of(error.problems) or [Mistake("", states.refusal_words(error))]
 
 
 def _new(document: Mapping[str, Any]) -> Work:

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.client import ApiError, Client
-from tests.integration.dashboard.browsing import open_page, seen
+from tests.integration.dashboard.browsing import open_page, press, seen
 from tests.integration.dashboard.conftest import Live
 from tests.integration.looks import campaign as looked_at
 from tests.integration.people import campaign
@@ -102,3 +102,20 @@ def test_no_form_falls_over_while_the_api_is_away(
         monkeypatch.setattr(Client, "send", away)
         seen(open_page(app, page, **query))  # fails where the page ends in a traceback
         monkeypatch.setattr(Client, "send", real)
+
+
+def test_an_action_without_an_answer_is_not_called_undone(
+    world: Live, open_dashboard: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(open_dashboard("write"), "result", experiment="spring")
+    real = Client.move
+
+    def slowly(client: Client, key: str, move: str) -> None:
+        real(client, key, move)
+        raise ApiError("The API takes too long to answer.", unsure=True)
+
+    monkeypatch.setattr(Client, "move", slowly)
+    page = seen(press(press(app, "Pause"), "Yes, pause it"))
+    assert "Whether it was done is not known: The API takes too long to answer." in page
+    assert "It was not done" not in page
+    assert "Resume" in [button.label for button in app.button]

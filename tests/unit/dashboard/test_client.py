@@ -144,3 +144,32 @@ def test_the_outbox_is_that_of_one_experiment() -> None:
         )
 
     assert client(answer).outbox("a") == Outbox({"planned": 4}, holds=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "failure", "unsure"),
+    [
+        ("POST", httpx.ReadTimeout("slow"), True),
+        ("POST", httpx.RemoteProtocolError("cut"), True),
+        ("DELETE", httpx.ReadError("cut"), True),
+        ("POST", httpx.ConnectError("nobody"), False),
+        ("POST", httpx.ConnectTimeout("nobody"), False),
+        ("GET", httpx.ReadTimeout("slow"), False),
+    ],
+)
+def test_what_may_have_been_done_is_not_called_undone(
+    method: str, failure: httpx.TransportError, unsure: bool
+) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise failure
+
+    with pytest.raises(ApiError) as caught:
+        client(answer).send(method, "/v1/x")
+    assert caught.value.unsure is unsure
+
+
+@pytest.mark.parametrize(("status", "unsure"), [(504, True), (502, True), (503, False), (409, False)])
+def test_a_proxy_that_waited_in_vain_does_not_know_either(status: int, unsure: bool) -> None:
+    with pytest.raises(ApiError) as caught:
+        client(lambda _: httpx.Response(status)).send("POST", "/v1/x")
+    assert caught.value.unsure is unsure
