@@ -264,10 +264,8 @@ def test_the_design_is_shown_as_a_file_with_a_way_to_copy_it(looked: Live, open_
     app = show(open_dashboard("write"), "design")
     design = yaml.safe_load(app.code[0].value)
     # That somebody has not left is a condition, though its value is none.
-    assert (design["key"], design["audience"]) == (
-        "spring",
-        {"coverage": 0.5, "condition": {"left_at": None}},
-    )
+    audience = design["audience"]
+    assert (design["key"], audience["coverage"], audience["condition"]) == ("spring", 0.5, {"left_at": None})
     copy = next(link.proto for link in app.get("page_link") if "Duplicate" in link.proto.label)
     assert (copy.page, copy.query_string) == ("new-campaign", "copy=spring")
     assert "Duplicate" not in seen(show(open_dashboard("read"), "design"))
