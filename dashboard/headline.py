@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dashboard import formats, verdicts
-from dashboard.documents import Effect, Interval, Metric, Report
-from dashboard.texts import say
+from dashboard.documents import Decision, Effect, Interval, Metric, Report
+from dashboard.texts import catalogue, say
 from dashboard.verdicts import Verdict
 
 PER_USER: Final = frozenset({"mean", "sum", "count"})
@@ -37,6 +37,12 @@ def headline(report: Report, *, shipped: str | None = None) -> Headline:
     leading = verdicts.leading_effect(report)
     known = leading is not None and verdicts.verdict(leading[1], leading[0]) is not Verdict.CANNOT_TELL
     return Headline(_title(report, leading if known else None, shipped), _evidence(report, leading), tone)
+
+
+def because(decision: Decision) -> str:
+    """Why it was decided so: the API's own words, and the rule before them in a language that they are not in."""
+    key = f"headline.because.{decision.rule}"
+    return say(key, because=decision.because) if key in catalogue() else decision.because
 
 
 def phrase(effect: Effect, metric: Metric) -> str:

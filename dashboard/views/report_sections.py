@@ -19,7 +19,8 @@ def show_headline(experiment: Experiment, report: Report) -> None:
     box = {"good": streamlit.success, "bad": streamlit.error}.get(told.tone, streamlit.info)
     words = f"### {formats.plain(told.title)}\n\n{formats.plain(told.sentence)}"
     if report.decision.because:
-        words += f"\n\n{say('result.headline.why', because=formats.plain(report.decision.because))}"
+        because = formats.plain(headline.because(report.decision))
+        words += f"\n\n{say('result.headline.why', because=because)}"
     if report.decision.rule == headline.TOO_FEW_USERS and experiment.is_live:
         words += f"\n\n{say('result.headline.too_few_users')}"
     box(words)

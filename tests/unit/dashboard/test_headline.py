@@ -1,10 +1,14 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.verdicts import decision
 from dashboard import formats, headline
-from dashboard.documents import Report
+from dashboard.documents import Decision, Report
 from dashboard.reading import read_report
+from dashboard.texts import catalogue, spoken
 from tests.unit.dashboard import samples
 
 DESIGN = samples.experiment()["design"]
@@ -75,6 +79,20 @@ def test_a_headline_says_no_more_than_its_rule(action: str, rule: str, title: st
         report_with(decision={"action": action, "variant": None, "because": "so", "rule": rule})
     )
     assert (found.title, found.tone) == (title, tone)
+
+
+def test_why_is_in_the_apis_words_and_the_rule_before_them_in_other_languages() -> None:
+    rules = set(
+        re.findall(r'(?:rule=|wait\(\s*)"(\w+)"', Path(decision.__file__).read_text(encoding="utf-8"))
+    ) | {headline.TOO_FEW_USERS}
+    assert {f"headline.because.{rule}" for rule in rules} == {
+        key for key in catalogue() if key.startswith("headline.because.")
+    }
+    for rule in rules:
+        said = headline.because(Decision("continue", None, "20 of 90 left", rule))
+        assert said == "20 of 90 left"
+        assert spoken(f"headline.because.{rule}", "zh", {"because": said}).endswith("（20 of 90 left）")
+    assert headline.because(Decision("continue", None, "so", "of tomorrow")) == "so"
 
 
 def test_without_an_effect_nothing_is_called_alike() -> None:
