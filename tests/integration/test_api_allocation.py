@@ -41,6 +41,7 @@ def running(writer: TestClient, wiring: Wiring, clock: SteppedClock) -> TestClie
 def test_the_state_of_the_traffic(running: TestClient, wiring: Wiring, clock: SteppedClock) -> None:
     found = running.get(f"{SPRING}/allocation").json()
     assert found | {"epochs": None, "policy": None} == {
+        "at": "2026-12-01T10:00:00Z",
         "experiment": "spring",
         "policy": None,
         "weights": {"silence": 0.5, "reminder": 0.5},
