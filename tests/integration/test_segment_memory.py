@@ -10,18 +10,8 @@ from experiments.clock import SteppedClock
 from experiments.database import Database
 from targeting.models import User
 from tests.integration.segmented import segmented
+from tests.integration.test_books import Machine
 from tests.integration.test_report import look
-
-
-class Machine:
-    """The machine's time: each look at it costs `cost` seconds."""
-
-    def __init__(self, cost: float) -> None:
-        self.seconds, self.cost = 1000.0, cost
-
-    def __call__(self) -> float:
-        self.seconds += self.cost
-        return self.seconds
 
 
 def move_everybody_to(database: Database, country: str) -> None:
