@@ -201,10 +201,11 @@ def _slices_once_closed(database: Database) -> Figure:
             "as_of": as_of,
         }
         engine = SessionFacts(session)
-        begun = time.perf_counter()
+        begun = time.process_time()
         facts = gather(engine, **asked)
-        whole = time.perf_counter() - begun
-        sliced = seconds(lambda: gather_by(engine, by=By(attribute="country"), **asked))
+        halfway = time.process_time()
+        gather_by(engine, by=By(attribute="country"), **asked)
+        whole, sliced = halfway - begun, time.process_time() - halfway
     return Figure(
         what=f"facts of {sum(arm.n for arm in facts.metrics['bought'].values()):,} users whose windows have closed, by slice of an attribute",
         figure=sliced,
@@ -212,7 +213,7 @@ def _slices_once_closed(database: Database) -> Figure:
         yardstick=whole,
         against="the facts of the report itself",
         ratio=whole / sliced,
-        note="at first sight: they are kept for an hour, or until there is a newer report",
+        note="processor time, at first sight: they are kept for an hour, or until there is a newer report",
     )
 
 
