@@ -120,6 +120,14 @@ def find_metric(session: Session, key: str) -> Metric | None:
     return session.exec(select(Metric).where(Metric.key == key)).first()
 
 
+def get_metric(session: Session, key: str) -> Metric:
+    """The metric of the library with this key. Raises NotFound."""
+    found = find_metric(session, key)
+    if found is None:
+        raise NotFound(f"there is no metric {key!r} in the library", field="key")
+    return found
+
+
 def list_metrics(session: Session, *, after_id: int, limit: int) -> Sequence[Metric]:
     return session.exec(
         select(Metric).where(col(Metric.id) > after_id).order_by(col(Metric.id)).limit(limit)

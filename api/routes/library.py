@@ -43,6 +43,14 @@ def list_metrics(
     )
 
 
+@router.get("/metrics/{key}", tags=["metrics"])
+def read_metric(
+    session: ReadSession, _principal: Reader, key: Annotated[str, Path(pattern=KEY_PATTERN)]
+) -> MetricAnswer:
+    """One metric of the library."""
+    return metric_answer(repository.get_metric(session, key))
+
+
 @router.put("/metrics/{key}", tags=["metrics"])
 def put_metric(
     session: WriteSession,

@@ -176,6 +176,13 @@ def test_an_odd_cursor_is_refused_by_name(writer: TestClient, cursor: str) -> No
     assert answer.json()["errors"][0]["field"] == "cursor"
 
 
+def test_a_metric_of_the_library_is_read_as_it_was_put(writer: TestClient) -> None:
+    put = writer.put("/v1/metrics/bought", json=METRIC).json()
+    assert writer.get("/v1/metrics/bought").json() == put
+    missing = writer.get("/v1/metrics/nope")
+    assert (missing.status_code, missing.json()["errors"][0]["field"]) == (404, "key")
+
+
 def test_lists_are_paged_to_their_end(writer: TestClient) -> None:
     for i in range(5):
         writer.put(f"/v1/metrics/m{i}", json=METRIC)
