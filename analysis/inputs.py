@@ -120,7 +120,8 @@ class AnalysisPlan:
     weights_changed: users were drawn with different weights over time, by a bandit or by hand, so arms are compared by epoch.
     variances: metric -> (information fraction, variance of a user's outcome within the arms) at earlier looks, as far as they are kept; then looks under
     `spending` are as alike as variances say. None, as in plans from before these were kept and in files: as their users say.
-    stopped_arms: variants that a guardrail has stopped while the experiment ran -> why.
+    stopped_arms: variants that a guardrail has stopped while the experiment ran -> why. retired_arms: those that get nobody new because
+    somebody said so; they count in every comparison, and nobody waits for their users.
     """
 
     method: Method = Method.SPENDING
@@ -143,6 +144,7 @@ class AnalysisPlan:
     weights_changed: bool = False
     variances: Mapping[str, tuple[tuple[float, float], ...]] | None = None
     stopped_arms: Mapping[str, str] = field(default_factory=dict)
+    retired_arms: tuple[str, ...] = ()
 
 
 def share_of(arms: Sequence[ArmFacts], treatment: ArmFacts) -> float:

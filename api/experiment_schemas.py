@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat
 
 from experiments.models import Epoch
 from targeting.models import Enrolment
-from targeting.waves import WALKED_TO
+from targeting.enrolment_terms import AFRESH_FROM
+from targeting.waves import UNASSIGNED
 
 
 class RampRequest(BaseModel):
@@ -72,7 +73,7 @@ class EnrolmentAnswer(EnrolmentCounts):
         if enrolment is None:
             return cls(**by_rule or {})
         counts: dict[str, Any] = {**enrolment.counts}
-        for ours in ("expected", WALKED_TO):
+        for ours in ("expected", UNASSIGNED, AFRESH_FROM):
             counts.pop(ours, None)
         return cls(
             **counts,

@@ -142,9 +142,10 @@ def release_wave(
     session: Session, clock: Clock, *, actor: str, experiment: Experiment, upto: float, reason: str
 ) -> None:
     """Let the next wave of an experiment out, up to the share `upto`; the experiment is held by the caller."""
+    before = experiment.released
     waves.release(session, clock, actor=actor, experiment=experiment, upto=upto, reason=reason)
     assert experiment.id is not None  # noqa: S101  # a stored row has an id
-    enrolment.reopen(session, experiment_id=experiment.id, growth=1.0)
+    enrolment.reopen(session, experiment_id=experiment.id, growth=1.0, afresh_from=before)
 
 
 def ship(

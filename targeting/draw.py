@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.design import USER_ID, ExperimentDesign
 from experiments.vocabulary import Category
@@ -104,6 +105,19 @@ def gates(
     return tuple(found)
 
 
+def wave_places(key: str, units: Sequence[str], *, afresh_from: float | None = None) -> NDArray[np.float64]:
+    """Where each unit stands in the order of the waves: out, once `released` is above it.
+
+    afresh_from: what was out before the wave that is drawn now; units below it that nobody has drawn were not there for theirs. They get
+    a place among those who still wait, another one at each wave: so a wave is as large as it was meant, however many come late.
+    """
+    places = hash_units(wave_seed(key), units, HASH_VERSION)
+    if not afresh_from:
+        return places
+    again = hash_units(f"{wave_seed(key)}:{afresh_from:.4f}", units, HASH_VERSION)
+    return np.where(places < afresh_from, afresh_from + (1 - afresh_from) * again, places)
+
+
 def variant_ranges(design: ExperimentDesign, weights: Mapping[str, float]) -> list[BucketRange]:
     """The range of each variant, in the order of the design; `weights` are by variant, of any scale."""
     total = math.fsum(weights[variant.key] for variant in design.variants)
@@ -119,11 +133,12 @@ def draw_variants(
     global_holdout: float,
     user_ids: Sequence[str] | None = None,
     released: float | None = None,
+    afresh_from: float | None = None,
 ) -> Draw:
     """The variant of each unit under the weights of an epoch, or the first gate that it does not pass.
 
     units: see `unit_of`. user_ids: of the same users, in the same order; the units themselves when left out.
-    released: as of `gates`.
+    released: as of `gates`. afresh_from: as of `wave_places`.
     """
     everybody = gates(design, global_holdout=global_holdout, released=released)
     stopped_by = np.full(len(units), -1, dtype=np.int64)
@@ -131,7 +146,11 @@ def draw_variants(
     for index in range(len(everybody) - 1, -1, -1):
         gate = everybody[index]
         hashed = user_ids if gate.of_user and user_ids is not None else units
-        places = hash_units(gate.seed, hashed, HASH_VERSION)
+        places = (
+            wave_places(design.key, units, afresh_from=afresh_from)
+            if gate.reason == WAVE
+            else hash_units(gate.seed, hashed, HASH_VERSION)
+        )
         stopped_by[(places < gate.start) | (places >= gate.end)] = index
     keys = [variant.key for variant in design.variants]
     chosen = choose_variants(

@@ -79,10 +79,11 @@ def decide(
     weights: Mapping[str, float],
     global_holdout: float,
     released: float | None = None,
+    afresh_from: float | None = None,
 ) -> list[Decision]:
     """What becomes of each candidate, in their order. Pure: SQL has already named the reasons that it knows.
 
-    released: as of `draw.gates`.
+    released, afresh_from: as of `draw.draw_variants`.
     """
     forced = design.audience.forced
     units = _units(design, candidates)
@@ -98,6 +99,7 @@ def decide(
         global_holdout=global_holdout,
         user_ids=[candidates[index].user_id for index in drawn],
         released=released,
+        afresh_from=afresh_from,
     )
     # Few decisions differ, and there are millions of users: each is made once.
     made = {

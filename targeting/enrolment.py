@@ -28,7 +28,7 @@ from experiments.waves import is_waiting
 from targeting import repository, waves
 from targeting.draw import WAVE
 from targeting.eligibility import needs_attributes
-from targeting.enrolment_terms import Terms, settle, terms_of
+from targeting.enrolment_terms import AFRESH_FROM, Terms, settle, terms_of
 from targeting.models import Enrolment
 from targeting.repository import Candidate, Unplanned
 
@@ -108,8 +108,9 @@ def enrol_batch(
         session.flush()
         return EnrolmentStep(looked_at=len(members), assigned=assigned, finished=False)
     progress.counts = _added(progress.counts, assigned=assigned, excluded=excluded, finished=finished)
-    if finished and waves.waiting_in(progress):
-        progress.counts = {**progress.counts, waves.WALKED_TO: repository.highest_user(session)}
+    if finished and waves.are_counted(terms.design) and waves.waiting_in(progress):
+        counted = waves.count_unassigned(session, clock, experiment=experiment, design=terms.design)
+        progress.counts = {**progress.counts, waves.UNASSIGNED: counted}
     progress.last_user_pk = page[-1].id if page else progress.last_user_pk
     progress.finished_at = terms.now if finished else None
     if finished and is_walked_once(terms.design):
@@ -178,8 +179,10 @@ def closed_since(
     return closes
 
 
-def reopen(session: Session, *, experiment_id: int, growth: float) -> None:
+def reopen(session: Session, *, experiment_id: int, growth: float, afresh_from: float | None = None) -> None:
     """Have the audience walked once more, because `growth` times as many users can take part now.
+
+    afresh_from: of a wave, what was out before it (`draw.wave_places`); None: everybody joins whose wave is out.
 
     The counts go on: those who are assigned stay counted, everybody else is counted anew. `expected` tells the analysis
     how many users there will be, until the walk has ended. A first walk that has not begun needs nothing.
@@ -193,7 +196,12 @@ def reopen(session: Session, *, experiment_id: int, growth: float) -> None:
         if progress.finished_at is None:
             # The users not yet looked at are taken to join at the rate of those before them.
             expected *= max(repository.highest_user(session) / max(progress.last_user_pk, 1), 1.0)
-    progress.counts = {**progress.counts, "excluded": {}, "expected": round(expected * growth)}
+    progress.counts = {
+        **progress.counts,
+        "excluded": {},
+        "expected": round(expected * growth),
+        AFRESH_FROM: afresh_from,
+    }
     progress.last_user_pk, progress.finished_at = 0, None
     session.flush()
 
@@ -275,8 +283,8 @@ def _added(
         "excluded": dict(Counter(counts.get("excluded", {})) + excluded),
     }
     if finished:
-        total.pop("expected", None)
-        total.pop(waves.WALKED_TO, None)
+        for passing in ("expected", waves.UNASSIGNED, AFRESH_FROM):
+            total.pop(passing, None)
         if waiting := total["excluded"].get(WAVE, 0):
             total["expected"] = total["assigned"] + waiting
     return total

@@ -23,13 +23,15 @@ from targeting.segments.audience_repository import Audience, audience_of
 
 SHIP_SOURCE: Final = "ship"
 """The source of those who were given the variant that was shipped: not drawn, so never compared with anybody."""
+AFRESH_FROM: Final = "afresh_from"
+"""In the counts of a walk that draws a wave: what was out before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On which terms users of one experiment are enrolled at one moment; `weights` are those of the open epoch.
 
-    released: the share that waves have let out (`experiments.waves`). is_shipped: everybody gets the variant that was shipped.
+    released: the share that waves have let out (`experiments.waves`); afresh_from: see `draw.wave_places`. is_shipped: everybody gets the variant that was shipped.
     """
 
     experiment_id: int
@@ -41,6 +43,7 @@ class Terms:
     weights: Mapping[str, float]
     global_holdout: float
     released: float | None
+    afresh_from: float | None
     is_shipped: bool
 
 
@@ -64,6 +67,9 @@ def terms_of(
     if opens is None or opens > now or is_closed(design, held.started_at, now):
         return None
     epoch = experiment_repository.current_epoch(session, experiment_id)
+    progress = (
+        None if held.released is None else repository.find_enrolment(session, experiment_id=experiment_id)
+    )
     return Terms(
         experiment_id=experiment_id,
         design=design,
@@ -74,6 +80,7 @@ def terms_of(
         weights=epoch.weights,
         global_holdout=global_holdout,
         released=held.released,
+        afresh_from=None if progress is None else progress.counts.get(AFRESH_FROM),
         is_shipped=held.shipped_at is not None,
     )
 
@@ -88,6 +95,7 @@ def settle(
         weights=terms.weights,
         global_holdout=terms.global_holdout,
         released=terms.released,
+        afresh_from=terms.afresh_from,
     )
     rows = [
         NewAssignment(

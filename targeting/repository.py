@@ -104,16 +104,18 @@ def candidates_among(
 def _columns(
     audience: Audience, reasons: Mapping[str | None, ColumnElement[bool]], *, with_attributes: bool
 ) -> list[ColumnElement[Any]]:
-    reason: ColumnElement[Any] = (
-        case(
-            *((condition, null() if name is None else literal(name)) for name, condition in reasons.items()),
-            else_=null(),
-        )
-        if reasons
-        else null()
-    )
     needed = with_attributes or audience.residual is not None
-    return [USERS.c.id, USERS.c.user_id, reason, USERS.c.attributes if needed else null()]
+    return [USERS.c.id, USERS.c.user_id, _first_of(reasons), USERS.c.attributes if needed else null()]
+
+
+def _first_of(reasons: Mapping[str | None, ColumnElement[bool]]) -> ColumnElement[Any]:
+    """The first of the reasons that holds for a row of `users`; null where none does."""
+    if not reasons:
+        return null()
+    return case(
+        *((condition, null() if name is None else literal(name)) for name, condition in reasons.items()),
+        else_=null(),
+    )
 
 
 def pks_of(session: Session, user_ids: Collection[str]) -> dict[str, int]:
@@ -136,6 +138,25 @@ def variants_of(session: Session, *, experiment_id: int, user_pks: Collection[in
         _ASSIGNMENTS.c.experiment_id == experiment_id, _ASSIGNMENTS.c.user_pk.in_(user_pks)
     )
     return dict(session.connection().execute(query).all())
+
+
+def count_unassigned(
+    session: Session,
+    audience: Audience,
+    *,
+    experiment_id: int,
+    reasons: Mapping[str | None, ColumnElement[bool]],
+) -> int:
+    """Users of the audience, as far as SQL can say, whom none of `reasons` excludes and who have no assignment."""
+    assigned = exists().where(
+        _ASSIGNMENTS.c.experiment_id == experiment_id, _ASSIGNMENTS.c.user_pk == USERS.c.id
+    )
+    query = (
+        select(func.count())
+        .select_from(USERS)
+        .where(audience.narrowed, _first_of(reasons).is_(None), not_(assigned))
+    )
+    return int(session.connection().execute(query).scalar_one())
 
 
 def highest_user(session: Session) -> int:

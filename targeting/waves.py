@@ -1,7 +1,8 @@
 """Waves of an audience: a share of it is drawn at a time, and each wave walks the audience once more (`enrolment`).
 
 Who is in which wave is decided by a hash of the unit (`draw`), so a wave is a random sample, nobody is in two waves, and with the
-last one nobody is left. Whoever comes to match later joins with the next wave, if the hash says that theirs has come.
+last one nobody is left. Whoever comes to match later is drawn among those who still wait, whatever wave theirs would have been: so
+they make no wave larger than it was meant.
 """
 
 from typing import Final
@@ -11,15 +12,20 @@ from sqlmodel import Session
 from experiments import repository as experiment_repository
 from experiments.allocation import Waves
 from experiments.clock import Clock
+from experiments.design import ExperimentDesign
 from experiments.models import Experiment
 from experiments.waves import next_bound, release
+from targeting import repository
 from targeting.draw import WAVE
+from targeting.eligibility import reasons_against
 from targeting.enrolment_terms import Terms
 from targeting.models import Enrolment
+from targeting.relations import peers_of
+from targeting.segments.audience_repository import audience_of
 
 FIRST_ACTOR: Final = "planner"
-WALKED_TO: Final = "walked_to"
-"""In the counts of a walk after which users wait: the highest user there was."""
+UNASSIGNED: Final = "unassigned"
+"""In the counts of a walk after which users wait for a wave of so many: what `count_unassigned` said at its end."""
 
 
 def waiting_in(progress: Enrolment) -> int:
@@ -27,32 +33,54 @@ def waiting_in(progress: Enrolment) -> int:
     return int(progress.counts.get("excluded", {}).get(WAVE, 0))
 
 
+def are_counted(design: ExperimentDesign) -> bool:
+    """Whether a wave is so many users, and no share."""
+    return (
+        design.bandit is not None
+        and design.bandit.waves is not None
+        and design.bandit.waves.users is not None
+    )
+
+
+def count_unassigned(
+    session: Session, clock: Clock, *, experiment: Experiment, design: ExperimentDesign
+) -> int:
+    """Users who match now, could take part by what SQL knows (caps apart), and have no variant, whatever chance says of them."""
+    peers = [peer.id for peer, _ in peers_of(session, experiment) if peer.id is not None]
+    return repository.count_unassigned(
+        session,
+        audience_of(session, design.audience.condition, now=clock.now()),
+        experiment_id=experiment.id or 0,
+        reasons=reasons_against(session, design, peers=peers, ineligible={}),
+    )
+
+
 def upto_next(
-    experiment: Experiment, progress: Enrolment | None, *, design_waves: Waves, highest_user: int | None
+    session: Session,
+    clock: Clock,
+    *,
+    experiment: Experiment,
+    design: ExperimentDesign,
+    progress: Enrolment | None,
 ) -> float:
     """How far the next wave reaches. 0: nobody could take part when they were counted, so that they are to be counted again.
 
-    highest_user: of now; None: nobody has joined since. Those who have are taken to take part at the rate of those before them: a wave of so many users reckons with them, and with those of
-    them who are drawn with it because their hash is that of a wave before.
+    A wave of so many users is a share of those who wait: whom the last walk counted, more or fewer of them as more or fewer users
+    without a variant could take part now than at its end. So whoever has joined, come to match or agreed since is reckoned with, and
+    whoever has left.
     """
-    released, waiting = experiment.released or 0.0, waiting_in(progress) if progress else 0
-    if design_waves.users is not None and released == 0 and waiting == 0:
+    bandit, released = design.bandit, experiment.released or 0.0
+    assert bandit is not None  # noqa: S101  # whoever has waves has a bandit
+    assert bandit.waves is not None  # noqa: S101
+    if not are_counted(design):
+        return next_bound(bandit.waves, released=released, waiting=0)
+    waiting, then = (0, None) if progress is None else (waiting_in(progress), progress.counts.get(UNASSIGNED))
+    if then:
+        now = count_unassigned(session, clock, experiment=experiment, design=design)
+        waiting = round(waiting * now / then)
+    if released == 0 and waiting == 0:
         return 0.0
-    if design_waves.users is None or progress is None:
-        return next_bound(design_waves, released=released, waiting=waiting)
-    joined = _joined_since(progress, highest_user)
-    wanted = max(round(design_waves.users - joined * released), 1)
-    waiting += round(joined * (1 - released))
-    return next_bound(Waves(users=wanted), released=released, waiting=waiting)
-
-
-def _joined_since(progress: Enrolment, highest_user: int | None) -> float:
-    """About how many users who can take part there are whom the last walk could not count."""
-    walked_to = progress.counts.get(WALKED_TO)
-    if not walked_to or highest_user is None:
-        return 0.0
-    took_part = progress.counts.get("assigned", 0) + waiting_in(progress)
-    return float(took_part * max(highest_user / walked_to - 1, 0.0))
+    return next_bound(bandit.waves, released=released, waiting=waiting)
 
 
 def begin(session: Session, clock: Clock, terms: Terms, *, waiting: int) -> bool:

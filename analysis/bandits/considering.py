@@ -43,7 +43,7 @@ from experiments.stopped_arms import stopped_arms
 from experiments.timing import opens_at
 from experiments.vocabulary import ExperimentStatus
 from experiments.waves import is_waiting
-from targeting.repository import highest_user
+from targeting.waves import upto_next
 
 LEAST_MOVE: Final = 0.001
 """When no weight would change by as much, the epoch goes on: a new one would only cut it in two."""
@@ -126,11 +126,14 @@ def consider(
     if report is not None and is_waiting(experiment):
         read = {"as_of": format_moment(report.as_of), "decision": report.body["decision"]["action"]}
         found = _with(found, report=read)
+    if not is_waiting(experiment):
+        return found
+    design, progress = design_of(experiment), enrolment_of(session, found.experiment_id)
     wave = next_wave(
         experiment,
-        design_of(experiment),
+        design,
         bandit,
-        enrolment_of(session, found.experiment_id),
+        progress,
         doubt=found.doubt,
         waits_for=found.reason if found.waits else None,
         decision=None if report is None else report.body["decision"],
@@ -141,7 +144,7 @@ def consider(
             if numbers["p_best"] is not None
         },
         now=found.at,
-        highest_user=highest_user(session) if is_waiting(experiment) else None,
+        upto=upto_next(session, clock, experiment=experiment, design=design, progress=progress),
     )
     if wave is None:
         return found

@@ -26,7 +26,6 @@ from experiments.models import Experiment
 from experiments.vocabulary import DecisionAction, ExperimentStatus
 from experiments.waves import is_waiting
 from targeting.models import Enrolment
-from targeting.waves import upto_next
 
 WaveAction = Literal["released", "held", "shipped", "ended"]
 
@@ -66,20 +65,17 @@ def next_wave(
     weights: Mapping[str, float],
     p_best: Mapping[str, float],
     now: datetime,
-    highest_user: int | None = None,
+    upto: float,
 ) -> Wave | None:
-    """What becomes of the next wave; None where there is none.
+    """What becomes of the next wave, which would reach `upto`; None where there is none.
 
     doubt: why users were not drawn as promised; None where they were. waits_for: what keeps the slot from moving traffic
     and may pass; None where nothing does. decision: that of the newest report. weights: of the open epoch. p_best: the
-    chance of each compared arm to be the best; empty when it cannot be told. highest_user: the newest there is, where a wave is so many users.
+    chance of each compared arm to be the best; empty when it cannot be told.
     """
     if bandit.waves is None or experiment.released is None or not is_waiting(experiment):
         return None
-    before, upto = (
-        experiment.released,
-        upto_next(experiment, progress, design_waves=bandit.waves, highest_user=highest_user),
-    )
+    before = experiment.released
 
     def wave(action: WaveAction, reason: str, variant: str | None = None) -> Wave:
         reaches = upto if action == "released" else before

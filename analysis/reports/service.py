@@ -23,11 +23,12 @@ from analysis.reports.arms import arms_of, primary_metric
 from analysis.reports.evidence import Evidence, ReportInputs
 from analysis.reports.models import StoredReport
 from analysis.reports.variances import variances_until
+from experiments.arms import active_arms
 from experiments.clock import Clock
 from experiments.database import Database
 from experiments.design import ExperimentDesign
 from experiments.errors import Conflict, TouchstoneError
-from experiments.models import Experiment
+from experiments.models import Epoch, Experiment
 from experiments.repository import get_experiment
 from experiments.service import design_of
 from experiments.stopped_arms import stopped_arms
@@ -232,6 +233,7 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         weights_changed=weights_changed,
         variances=variances_until(newest) if comes_at_once else None,
         stopped_arms={variant: told["reason"] for variant, told in stopped_arms(experiment).items()},
+        retired_arms=_retired(experiment, epochs),
     )
     inputs = ReportInputs(
         experiment=experiment.key,
@@ -260,6 +262,14 @@ def prepare(session: Session, clock: Clock, *, key: str, facts: FactsEngine | No
         evidence=Evidence.of(inputs, specification=design.model_dump(mode="json")),
         previous_id=newest.id if newest else None,
     )
+
+
+def _retired(experiment: Experiment, epochs: Sequence[Epoch]) -> tuple[str, ...]:
+    """Variants without users to come that were not stopped; none once one was shipped, for then nobody is drawn into any."""
+    if experiment.shipped_at is not None or not epochs:
+        return ()
+    still = {*active_arms(epochs[-1].weights), *stopped_arms(experiment)}
+    return tuple(variant for variant in epochs[-1].weights if variant not in still)
 
 
 def keep(session: Session, look: Look) -> StoredReport:

@@ -15,7 +15,8 @@
 10 futility      the planned end would hardly find it any more                          -> inconclusive
 11 undecided     at the end -> inconclusive; before -> continue
 
-A variant that a guardrail has stopped while the experiment ran wins nothing and holds nobody up. As long as nothing else is decided
+A variant that a guardrail has stopped while the experiment ran wins nothing and holds nobody up; one that was retired holds nobody up
+(rules 3 and 7), and wins where its users say so. As long as nothing else is decided
 (continue or inconclusive), the decision says so: guardrail -> stop_harm.
 
 The end is the planned one; reaching the planned power is one as well where the plan says so (rules 8 and 9). A plan declares
@@ -84,6 +85,7 @@ class _Case:
         self.guardrails = [finding for finding in metrics if finding.role == MetricRole.GUARDRAIL]
         stopped = plan.stopped_arms
         self.treatments = [arm.variant for arm in arms if not arm.control and arm.variant not in stopped]
+        self.gone = {*stopped, *plan.retired_arms}
 
     def wait(self, rule: str, because: str) -> Decision:
         action = DecisionAction.INCONCLUSIVE if self.finished else DecisionAction.CONTINUE
@@ -146,7 +148,7 @@ class _Case:
         if not self.primary or not self.treatments:
             missing = "primary metric" if self.treatments else "variant besides the control"
             return self.wait("undecided", f"there is no {missing} to decide by")
-        going = [arm for arm in self.arms if arm.variant not in self.plan.stopped_arms]
+        going = [arm for arm in self.arms if arm.variant not in self.gone]
         fewest = min(going, key=lambda arm: arm.assigned)
         if self.plan.closed and fewest.assigned < self.plan.minimum_users:
             return Decision(
@@ -218,12 +220,13 @@ class _Case:
 
     def worse(self) -> Decision | None:
         losers = self._losers()
-        if losers and len(losers) == len(self.treatments):
+        if losers and all(each in losers or each in self.gone for each in self.treatments):
             because = "; ".join(self._words(variant, self._worse(variant)) for variant in losers)
             return Decision(action=DecisionAction.KEEP_CONTROL, variant=None, because=because, rule="worse")
-        if losers and not self.finished:
-            because = f"{self._words(losers[0], self._worse(losers[0]))}; the other variants may go on"
-            return Decision(action=DecisionAction.STOP_HARM, variant=losers[0], because=because, rule="worse")
+        going = [variant for variant in losers if variant not in self.gone]
+        if going and not self.finished:
+            because = f"{self._words(going[0], self._worse(going[0]))}; the other variants may go on"
+            return Decision(action=DecisionAction.STOP_HARM, variant=going[0], because=because, rule="worse")
         return None
 
     def too_small(self) -> Decision | None:

@@ -69,7 +69,9 @@ def _while_open(
         return Entry("waiting_for_trigger", said, occasion)
     if is_waiting(experiment):
         # What keeps them out by now (`came_too_late` matters less) is said first: mostly that theirs is a later wave.
-        said = "They came to match after the last wave; whose turn has come joins with the next one."
+        said = (
+            "They came to match after the last wave; they are drawn among those who wait, in one of the next."
+        )
         return Entry("waiting_for_wave", said)
     done = moment(progress.finished_at, zone)
     said = f"The audience was gone through by {done}; whoever comes to match later is not enrolled, unless the coverage is raised."

@@ -4,18 +4,23 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from analysis.bandits.reallocation import act, considered_now, reallocate_tick
 from analysis.reports.models import StoredReport
 from analysis.reports.repository import newest_report
 from analysis.reports.service import refresh_report, refresh_tick
 from analysis.warehouse.export import export_facts
+from delivery.watch.why import why
 from experiments.clock import SteppedClock, format_moment
 from experiments.database import Database
+from experiments.repository import get_experiment
 from targeting import campaigns, enrolment
+from targeting.models import Consent, User
 from tests.integration.analysis_rows import DAY
 from tests.integration.broadcast import EVEN, KEY, WINS, assigned, begin, experiment, people_buy, plan, within
+from tests.integration.enrolling import counts
+from tests.integration.outbox import settings
 from tests.integration.people import add_people
 from tests.integration.warehouse_rows import opened
 
@@ -175,6 +180,12 @@ def test_an_old_copy_of_the_facts_ends_nothing(
     assert "export it anew" in row.numbers["wave"]["reason"]
 
 
+def grant_all(session: Session, clock: SteppedClock, people: range) -> None:
+    """They agree to be messaged."""
+    for n in people:
+        session.add(Consent(user_pk=n, category="marketing", granted=True, changed_at=clock.now()))
+
+
 def test_a_wave_of_so_many_users_reckons_with_those_who_have_joined_since(
     database: Database, clock: SteppedClock
 ) -> None:
@@ -187,8 +198,8 @@ def test_a_wave_of_so_many_users_reckons_with_those_who_have_joined_since(
     with database.transaction() as session:
         add_people(session, clock, range(1501, 2251))
     reallocate_tick(database, clock)
-    # 150 of the 750 who came belong to the first wave and are drawn with this one, so it takes 150 of the 1,200 + 600 who wait.
-    assert experiment(database).released == pytest.approx(0.2 + 0.8 * 150 / 1800, abs=0.001)
+    waiting = 2250 - first
+    assert experiment(database).released == pytest.approx(0.2 + 0.8 * 300 / waiting, abs=0.001)
     plan(database, clock)
     assert abs(len(assigned(database)) - first - 300) < 80
     # Nobody has come since: so many of those who were counted.
@@ -196,3 +207,71 @@ def test_a_wave_of_so_many_users_reckons_with_those_who_have_joined_since(
     clock.advance(2 * DAY)
     reallocate_tick(database, clock)
     assert experiment(database).released == pytest.approx(released + (1 - released) * 300 / (2250 - len(assigned(database))), abs=0.001)  # fmt: skip
+
+
+def test_whoever_comes_to_match_later_makes_no_wave_larger(database: Database, clock: SteppedClock) -> None:
+    """Half of the audience is out, and then twice as many agree as were there at all: no new users, and half of them have their
+    place among those who are out. They wait with the others, and in the end everybody has had their turn once.
+    """
+    made = begin(database, clock, people=1200, allocation={"waves": {"users": 300}, "burn_in": 100_000})
+    with database.transaction() as session:
+        add_people(session, clock, range(1201, 3601), consent=())
+    sizes: list[int] = []
+
+    def a_wave() -> None:
+        before = len(assigned(database))
+        plan(database, clock)
+        sizes.append(len(assigned(database)) - before)
+
+    def a_slot_later() -> float:
+        clock.advance(2 * DAY)
+        reallocate_tick(database, clock)
+        return experiment(database).released or 0.0
+
+    a_wave()
+    half = a_slot_later()
+    a_wave()
+    with database.transaction() as session:
+        grant_all(session, clock, range(1201, 3601))
+    late = min(within(half, range(1201, 3601)))
+    with database.snapshot() as session:
+        told = why(session, clock, user_id=f"user-{late}", experiment=KEY, settings=settings())
+    assert told.experiments[0].outcome == "waiting_for_wave"
+    for _ in range(2):
+        a_slot_later()
+        a_wave()
+    # 300 on average, sd below 17.
+    assert all(abs(size - 300) < 85 for size in sizes), sizes
+    assert len(set(assigned(database)) & within(half, range(1201, 3601))) > 150
+    with database.transaction() as session:
+        campaigns.release_wave(
+            session, clock, actor="ann", experiment=get_experiment(session, KEY), upto=1.0, reason="all"
+        )
+    a_wave()
+    assert set(assigned(database)) == set(range(1, 3601))
+    assert counts(database, made) == {"assigned": 3600, "excluded": {}}
+
+
+def test_a_wave_of_so_many_users_reckons_with_those_who_have_left(
+    database: Database, clock: SteppedClock
+) -> None:
+    begin(
+        database,
+        clock,
+        people=1500,
+        audience={"condition": {"country": "NL"}, "holdout": 0.2},
+        allocation={"waves": {"users": 300}, "burn_in": 20},
+    )
+    plan(database, clock)
+    released, there = experiment(database).released or 0.0, assigned(database)
+    gone = [n for n in range(1, 1501) if n not in there][::2]
+    with database.transaction() as session:
+        for n in gone:
+            session.get_one(User, n).attributes = {"country": "BR"}
+    clock.advance(2 * DAY)
+    reallocate_tick(database, clock)
+    upto = experiment(database).released or 0.0
+    # Half of those without a variant are still there, and the held out fifth is not meant by the wave.
+    plan(database, clock)
+    assert upto - released == pytest.approx((1 - released) * 300 / (0.8 * 1500 - len(there)) * 2, rel=0.15)
+    assert abs(len(assigned(database)) - len(there) - 300) < 80

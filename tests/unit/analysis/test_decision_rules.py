@@ -165,3 +165,25 @@ def test_an_arm_that_a_guard_stopped_is_told_until_something_else_is_decided():
     made = report(arms, plan=stopped).decision
     assert (made.action, made.variant, made.rule) == ("ship", "c", "winner")
     assert report(arms, plan=RUNNING).decision.rule == "minimum_users"
+
+
+def test_a_retired_arm_holds_nobody_up_and_its_users_count():
+    retired = replace(RUNNING, retired_arms=("b",))
+    few = arm("b", 50, weight=0.01, aggregates=visits(50, 10))
+    control = arm("a", 5000, control=True, aggregates=visits(5000, 1000))
+    wins, loses = (arm("c", 5000, aggregates=visits(5000, sold)) for sold in (1600, 700))
+    made = report([control, few, wins], plan=retired).decision
+    assert (made.action, made.variant, made.rule) == ("ship", "c", "winner")
+    assert report([control, few, wins], plan=RUNNING).decision.rule == "minimum_users"
+    # Everything that goes on is worse, so there is nothing to wait for.
+    made = report([control, few, loses], plan=retired).decision
+    assert (made.action, made.rule) == ("keep_control", "worse")
+    assert "c against a" in made.because
+    # Nobody is told to stop what nobody gets any more.
+    level = arm("c", 5000, aggregates=visits(5000, 1010))
+    hurt = arm("b", 5000, aggregates=visits(5000, 700))
+    assert report([control, hurt, level], plan=retired).decision.rule == "undecided"
+    assert report([control, hurt, level], plan=RUNNING).decision.action == "stop_harm"
+    # What it did while it was given stays true: it may be brought back.
+    made = report([control, arm("b", 5000, aggregates=visits(5000, 1600)), level], plan=retired).decision
+    assert (made.action, made.variant) == ("ship", "b")

@@ -41,7 +41,7 @@ def last_wave(p_best: dict[str, float], weights: dict[str, float]) -> Wave:
     progress = Enrolment(experiment_id=1, started_at=NOW, finished_at=NOW, counts={})
     found = next_wave(
         experiment, design, design.bandit, progress,
-        doubt=None, waits_for=None, decision=None, weights=weights, p_best=p_best, now=NOW,
+        doubt=None, waits_for=None, decision=None, weights=weights, p_best=p_best, now=NOW, upto=1.0,
     )  # fmt: skip
     assert found is not None
     return found
