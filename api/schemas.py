@@ -74,7 +74,7 @@ class AppliedAnswer(_Answer):
 
 
 class MessageAnswer(_Answer):
-    """One message and its story. The phone number is not part of it."""
+    """One message and its story. The phone number is not part of it. `failed_at` is of the latest try; `first_failed_at` stays when a further try goes well."""
 
     id: int
     user_id: str
@@ -90,6 +90,7 @@ class MessageAnswer(_Answer):
     read_at: datetime | None
     clicked_at: datetime | None
     failed_at: datetime | None
+    first_failed_at: datetime | None
 
 
 class ConsentAnswer(_Answer):

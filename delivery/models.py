@@ -19,7 +19,7 @@ class Message(SQLModel, table=True):
     `slot_at` is when the message took its place in the user's cap ledger (the in-flight commit); it is null while
     the message holds no place. `due_at` moves when a message is deferred, `first_due_at` does not.
     `error_code` is WhatsApp's, `reason` is why a message was deferred, suppressed, failed or cancelled. From `expires_at`
-    on it no longer goes out. `step` counts on from one occasion of a recurring campaign to the next. `choice` is how its time
+    on it no longer goes out. `failed_at` is of the latest try, `first_failed_at` stays (`outbox/story.py`). `step` counts on from one occasion of a recurring campaign to the next. `choice` is how its time
     was chosen where that is drawn (`{"hour": 19, "by": "best_hour", "propensity": 0.91, ..}`); `decision` what was decided
     at the last look before sending, with the numbers behind it (caps after adaptation, language, content source).
     """
@@ -87,6 +87,7 @@ class Message(SQLModel, table=True):
     delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     read_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    first_failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     clicked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 

@@ -20,7 +20,7 @@ _BODIES = _TABLES[str(WebhookBody.__tablename__)]
 _EXPERIMENTS = _TABLES[str(Experiment.__tablename__)]
 _TOLD: Final = (
     *("variant", "step", "category", "state", "reason", "error_code", "wamid", "parameters", "due_at"),
-    *("accepted_at", "sent_at", "delivered_at", "read_at", "failed_at", "clicked_at"),
+    *("accepted_at", "sent_at", "delivered_at", "read_at", "failed_at", "first_failed_at", "clicked_at"),
 )
 
 

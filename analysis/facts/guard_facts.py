@@ -2,7 +2,7 @@
 
 A user is *met* when a first message of the experiment has gone out or failed; a user of a silent control when assigned. Everybody
 counts once as much time has passed since then as harm is given to come (`plan.rules.harm_within`), with what came within that
-time. So all users of all arms are watched equally long, whenever their messages went out, and a count never grows by waiting.
+time. A message that is tried again meets its user anew, and `failed` goes on counting that it failed once. So all users of all arms are watched equally long, whenever their messages went out, and a count never grows by waiting.
 Testers count nowhere. Only rows of this experiment are read, and only sums come back.
 """
 
@@ -22,6 +22,7 @@ from analysis.facts.property_facts import holds
 from experiments.clock import MICROSECOND, to_micros
 from experiments.guards import Guard
 from experiments.metrics import MetricDefinition
+from experiments.vocabulary import MessageStage
 
 SECOND = timedelta(seconds=1)
 
@@ -80,23 +81,36 @@ def met_query(
     """Per epoch and variant: `users` whom a message met long enough ago (from `since` on), and `harmed<i>` of them by guard number i."""
     m, now = MESSAGES.c, literal(to_micros(as_of))
     tried = func.coalesce(micros(m.slot_at), micros(m.failed_at))
+    begun = 0 if since is None else to_micros(since)
     stages = [(i, guard.metric.message) for i, guard in enumerate(guards) if guard.metric.message is not None]
     tries = (
         select(
             m.user_pk,
             micros(m.failed_at).label("failed_at"),
+            micros(m.first_failed_at).label("first_failed_at"),
             func.min(tried).over(partition_by=m.user_pk).label("met_at"),
             *(case((stage_before(stage, now), 1), else_=0).label(f"harmed{i}") for i, stage in stages),
         )
         .where(m.experiment_id == experiment_id, or_(m.slot_at.is_not(None), m.failed_at.is_not(None)))
         .cte("tries")
     )
-    soon = tries.c.failed_at < tries.c.met_at + within // MICROSECOND
+    ends = tries.c.met_at + within // MICROSECOND
+
+    def soon(stage: MessageStage) -> ColumnElement[bool]:
+        if stage != MessageStage.FAILED:
+            return tries.c.failed_at < ends
+        # Whoever waits for a further try is met anew by it, and stays one whom the message failed once; a released variant is not told of before.
+        failed_at = func.coalesce(tries.c.first_failed_at, tries.c.failed_at)
+        return and_(failed_at < ends, failed_at >= begun)
+
     met = (
         select(
             tries.c.user_pk,
             tries.c.met_at,
-            *(func.max(case((soon, tries.c[f"harmed{i}"]), else_=0)).label(f"harmed{i}") for i, _ in stages),
+            *(
+                func.max(case((soon(stage), tries.c[f"harmed{i}"]), else_=0)).label(f"harmed{i}")
+                for i, stage in stages
+            ),
         )
         .where(
             tries.c.met_at <= to_micros(as_of) - within // MICROSECOND,

@@ -39,7 +39,7 @@ from sqlalchemy import (
 from analysis.facts.fact_tables import ASSIGNMENTS, EVENTS, MESSAGES, STAGES, micros
 from analysis.facts.metric_groups import MetricGroup
 from analysis.facts.property_facts import MARK, MarkedNumberIn, NumberIn, UnusableIn, holds
-from delivery.outbox.retry import META_CAP, NEVER_FOR_PERSON, NEVER_REASONS
+from delivery.outbox.retry import FAILED_REASONS, NEVER_REASONS
 from delivery.whatsapp.error_table import OPTED_OUT, UNDELIVERABLE
 from experiments.clock import MICROSECOND, to_micros
 from experiments.metrics import MetricDefinition
@@ -48,9 +48,6 @@ from experiments.vocabulary import MessageStage, MessageState, MetricKind
 
 BLOCKED_REASONS: Final = tuple(NEVER_REASONS[code] for code in (OPTED_OUT, UNDELIVERABLE))
 """Why a message failed for good because of its person: marketing stopped in WhatsApp, or unreachable (as after a block)."""
-
-FAILED_REASONS: Final = (META_CAP, NEVER_FOR_PERSON, *NEVER_REASONS.values())
-"""Why a message that has not failed for good counts as failed: WhatsApp did not deliver it to this person, for a day or ever."""
 
 LEAST_TOTAL: Final = 1e-50
 """A smaller total is none: what is divided by it could be too large for a double, which PostgreSQL takes for an error."""
@@ -239,13 +236,19 @@ def stage_before(stage: MessageStage, end: ColumnElement[int]) -> ColumnElement[
     if stage == MessageStage.BLOCKED:
         return and_(m.state == str(MessageState.SUPPRESSED), m.reason.in_(BLOCKED_REASONS), reached)
     if stage == MessageStage.FAILED:
-        return and_(or_(m.state == str(MessageState.FAILED), m.reason.in_(FAILED_REASONS)), reached)
+        now = and_(
+            or_(m.state == str(MessageState.FAILED), m.reason.in_(FAILED_REASONS)), micros(m.failed_at) < end
+        )
+        # A further try may have gone well; that the first one failed is true all the same.
+        return or_(now, micros(m.first_failed_at) < end)
     return reached
 
 
 def moments_of(stage: MessageStage) -> Sequence[str]:
     """The columns of a message of which one is set once it got so far."""
-    return ("failed_at",) if stage in (MessageStage.BLOCKED, MessageStage.FAILED) else STAGES[stage]
+    if stage == MessageStage.FAILED:
+        return ("first_failed_at", "failed_at")
+    return ("failed_at",) if stage == MessageStage.BLOCKED else STAGES[stage]
 
 
 def _of_rows(

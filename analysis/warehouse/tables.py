@@ -69,7 +69,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
         Message,
         *("id", "experiment_id", "user_pk", "variant", "step", "category", "state", "reason", "error_code"),
         *("language", "tries", "first_due_at", "due_at", "slot_at"),
-        *("accepted_at", "sent_at", "delivered_at", "read_at", "failed_at", "clicked_at"),
+        *("accepted_at", "sent_at", "delivered_at", "read_at", "failed_at", "first_failed_at", "clicked_at"),
     ),
 }  # fmt: skip
 """The tables of a copy. No phone numbers, external ids, attributes, texts or parameters of messages."""
@@ -79,7 +79,10 @@ OPTIONAL: Final[Mapping[str, frozenset[str]]] = {
     "assignments": frozenset({"id", "propensity", "source"}),
     "events": frozenset({"received_at"}),
     "messages": frozenset(
-        {"id", "step", "category", "error_code", "language", "tries", "first_due_at", "due_at", "slot_at", "failed_at"}
+        {
+            *("id", "step", "category", "error_code", "language", "tries"),
+            *("first_due_at", "due_at", "slot_at", "failed_at", "first_failed_at"),
+        }
     ),
 }  # fmt: skip
 """Columns that a copy made by somebody else may lack, because no fact is made of them."""

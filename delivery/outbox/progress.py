@@ -4,7 +4,8 @@ accepted < sent < delivered < read. A failure stands apart, and two rules make i
 - The first failure of an attempt decides what becomes of the message (`retry.after_error`); its copies change nothing.
 - A proof of receipt outweighs a failure, whichever came first: a message that had been counted failed, suppressed or
   planned again and then turns out delivered *is* delivered, is not sent again, and takes its place in the user's
-  ledger again, at the time WhatsApp took it. `failed_at` and `error_code` keep the contradiction visible.
+  ledger again, at the time WhatsApp took it. `failed_at` and `error_code` keep the contradiction visible; that the message
+  ever failed at its person (`first_failed_at`) is taken back, unless that was another attempt than the one that was received.
 Of an earlier attempt only a proof of receipt counts. Any status implies acceptance, a receipt implies that the message
 was sent, a reading that it was delivered: missing times are filled in, and of several the earliest stays.
 """
@@ -53,10 +54,15 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     if not stale and story.wamid is None and receipt.wamid is not None:
         told["wamid"] = receipt.wamid
     if receipt.state is not MessageState.FAILED:
+        if _takes_back(story, receipt, stale=stale):
+            told["first_failed_at"] = None
         return settled(_with(story, told | _move(story, receipt.state))), None
     dated = _with(story, told)
     if story.failed_at is not None:
-        return settled(dated._replace(failed_at=min(story.failed_at, receipt.at))), None
+        earlier = min(story.failed_at, receipt.at)
+        if story.first_failed_at == story.failed_at:
+            dated = dated._replace(first_failed_at=earlier)
+        return settled(dated._replace(failed_at=earlier)), None
     # The code alone decides: a status has no HTTP status of its own.
     kind = classify(receipt.error_code)
     failed, alarm = after_error(
@@ -65,6 +71,13 @@ def merge(story: Story, receipt: Receipt, rules: Rules) -> tuple[Story, Alarm | 
     if story.state in _OUT:
         return failed, alarm
     return settled(dated._replace(failed_at=receipt.at, error_code=failed.error_code)), alarm
+
+
+def _takes_back(story: Story, receipt: Receipt, *, stale: bool) -> bool:
+    """Whether the receipt proves that the attempt which failed at its person was received: an earlier one, or this one where it was the first to fail."""
+    if story.first_failed_at is None or receipt.state not in RECEIVED_STATES:
+        return False
+    return stale or story.first_failed_at == story.failed_at
 
 
 def _with(story: Story, changes: dict[str, Any]) -> Story:

@@ -47,6 +47,8 @@ NEVER_REASONS: Final = {
 META_CAP: Final = "meta_cap"
 """Why a message is put off by Meta's own marketing cap."""
 NEVER_FOR_PERSON: Final = "never_for_person"
+FAILED_REASONS: Final = (META_CAP, NEVER_FOR_PERSON, *NEVER_REASONS.values())
+"""Why a message failed at its person, for good or for now, whatever is planned next; not what a number, a template or a passing fault is to blame for."""
 _LARGEST_CODE: Final = 2**31 - 1
 
 
@@ -102,6 +104,22 @@ def after_error(
     `refused`: the POST itself was answered with the error. An error that was not the message's fault (the number, the
     template) then does not count as an attempt; in a status it does, because WhatsApp has given that attempt an id.
     """
+    failed, alarm = _after(story, error_class=error_class, code=code, at=at, rules=rules, refused=refused)
+    at_its_person = failed.state == MessageState.FAILED or failed.reason in FAILED_REASONS
+    if at_its_person and failed.first_failed_at is None:
+        failed = failed._replace(first_failed_at=failed.failed_at)
+    return failed, alarm
+
+
+def _after(
+    story: Story,
+    *,
+    error_class: ErrorClass,
+    code: int | None,
+    at: datetime,
+    rules: Rules,
+    refused: bool,
+) -> tuple[Story, Alarm | None]:
     code = code if code is None or abs(code) <= _LARGEST_CODE else None
     failed = story._replace(
         slot_at=None,

@@ -1,7 +1,8 @@
 """One message of the outbox as a value, and the moves that are not failures: its POST begins, is taken, stays unanswered.
 
 An *attempt* is one POST of a message; `tries` numbers them from 1. `failed_at` belongs to the latest attempt: it is set
-when that attempt failed and cleared when the next one begins.
+when that attempt failed and cleared when the next one begins. `first_failed_at` stays: the message has failed at its person once,
+for good or for a day, whatever a further try brings. Only a proof that this attempt was received after all takes it back.
 """
 
 import re
@@ -53,6 +54,7 @@ class Story(NamedTuple):
     delivered_at: datetime | None
     read_at: datetime | None
     failed_at: datetime | None
+    first_failed_at: datetime | None
 
 
 def callback_data(message_id: int, attempt: int) -> str:

@@ -201,6 +201,7 @@ class MessageRow(NamedTuple):
     read_at: datetime | None
     clicked_at: datetime | None
     failed_at: datetime | None
+    first_failed_at: datetime | None
 
 
 def messages_page(

@@ -146,8 +146,13 @@ def of_message(message: Message, error: Explained | None, zone: tzinfo) -> str:
         )
         if at is not None
     ]
+    tried = (
+        ""
+        if message.first_failed_at is None
+        else f" An earlier try failed{_on(message.first_failed_at, zone)}."
+    )
     held = f" WhatsApp holds it back for now ({message.reason})." if message.reason else ""
-    return f"It was {', '.join(f'{word} on {moment(at, zone)}' for word, at in steps) or state}.{held}"
+    return f"It was {', '.join(f'{word} on {moment(at, zone)}' for word, at in steps) or state}.{held}{tried}"
 
 
 def _on(at: datetime | None, zone: tzinfo) -> str:

@@ -94,6 +94,8 @@ def _is_at(stage: MessageStage, row: dict[str, Any], end: datetime) -> bool:
         blocked = row["state"] == "suppressed" and row.get("reason") in {"opted_out", "undeliverable"}
         return blocked and row["failed_at"] < end
     if stage == MessageStage.FAILED:
+        if row.get("first_failed_at") is not None and row["first_failed_at"] < end:
+            return True
         failed = row["state"] == "failed" or row.get("reason") in REFUSED
         return failed and row["failed_at"] is not None and row["failed_at"] < end
     return any(row.get(column) is not None and row[column] < end for column in STAGES[stage])

@@ -62,7 +62,7 @@ def test_who_is_met_and_who_is_harmed(database: Database) -> None:
     other = [Assigned(20, "coupon", START, experiment=2)]
     store(
         database,
-        assigned=[*coupon, Assigned(13, "plain", START), *other],
+        assigned=[*coupon, *(Assigned(user, "plain", START) for user in (13, 14, 15)), *other],
         happened=[
             Happened(1, "Opted Out", START + HOUR + 59 * 60 * SECOND),
             Happened(2, "Opted Out", START + HOUR + HOUR),  # too late
@@ -88,15 +88,19 @@ def test_who_is_met_and_who_is_harmed(database: Database) -> None:
         send(session, 1, None, step=1, state="failed", failed_at=first + 5 * HOUR, reason="bad_request")
         send(session, 13, first, variant="plain")
         send(session, 20, first)
+        # Taken when WhatsApp had refused it for some time: met by the second try, and failed once.
+        send(session, 14, first + 7 * HOUR, first_failed_at=first, variant="plain")
+        # The second try of this one failed of something passing.
+        send(session, 15, None, failed_at=first + 7 * HOUR, first_failed_at=first, state="planned", reason="retry", variant="plain")  # fmt: skip
     facts = found(database)
     users = dict(zip(facts.epochs, facts.users[:, 1], strict=True))
     assert users == {1: 5, 2: 5}  # 2, 4, 6, 8, 10 and 1, 3, 5, 7, 9
-    assert facts.users[:, 0].sum() == 1
+    assert (facts.users[:, 0].sum(), facts.harmed["failed"][:, 0].sum()) == (3, 2)
     assert {guard.key: harmed(facts, guard.key) for guard in GUARDS} == {
-        "opted_out": 2, "blocked": 1, "failed": 3, "complained": 1,
+        "opted_out": 2, "blocked": 1, "failed": 5, "complained": 1,
     }  # fmt: skip
     later = found(database, since=first + SECOND)
-    assert (later.users.sum(), harmed(later, "opted_out"), harmed(later, "failed")) == (1, 1, 0)
+    assert (later.users.sum(), harmed(later, "opted_out"), later.harmed["failed"].sum()) == (3, 1, 0)
 
 
 def test_testers_count_nowhere(database: Database) -> None:
@@ -177,6 +181,13 @@ ENDS = (
 """State and reason of a message."""
 
 
+def failed_of(row: dict[str, Any]) -> datetime | None:
+    """When the latest try failed at its person, if it did."""
+    did = row["state"] == "failed" or row["reason"] in {"meta_cap", "undeliverable", "opted_out"}
+    at: datetime | None = row["failed_at"]
+    return at if did else None
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A world of one experiment, as lists: what a look should say of it can be counted without a database."""
@@ -208,6 +219,8 @@ class Drawn:
                     {
                         "user": user, "step": step, "state": state, "reason": reason,
                         "at": at if goes else None, "failed_at": failed_at if late or not goes else None,
+                        # Of an earlier try, long before or hardly.
+                        "first_failed_at": at - int(rng.integers(1, 90)) * MINUTE if at and rng.random() < 0.2 else None,
                     }
                 )  # fmt: skip
         names = ("Opted Out", "Complaint", "Order")
@@ -251,8 +264,11 @@ class Drawn:
                     "blocked": any(
                         (each["state"], each["reason"]) in {("suppressed", "undeliverable"), ("suppressed", "opted_out")} for each in soon
                     ),
-                    "failed": any(
-                        each["state"] == "failed" or each["reason"] in {"meta_cap", "undeliverable", "opted_out"} for each in soon
+                    "failed": not is_silent and any(
+                        at < met + HOUR and at < NOW and (since is None or at >= since)
+                        for each in mine
+                        for at in [each["first_failed_at"] or failed_of(each)]
+                        if at
                     ),
                 }  # fmt: skip
                 found.update({(row.epoch, row.variant, key): 1 for key, holds in harm.items() if holds})

@@ -114,7 +114,16 @@ def _messages(rng: np.random.Generator, one: Assigned) -> list[dict[str, Any]]:
     for step in range(int(rng.integers(1, 4))):
         at = one.at + int(rng.integers(0, 200)) * HOUR
         row: dict[str, Any] = dict.fromkeys(
-            ("reason", "accepted_at", "sent_at", "delivered_at", "read_at", "clicked_at", "failed_at")
+            (
+                "reason",
+                "accepted_at",
+                "sent_at",
+                "delivered_at",
+                "read_at",
+                "clicked_at",
+                "failed_at",
+                "first_failed_at",
+            )
         )
         row |= {
             "user_pk": one.user,
@@ -136,6 +145,9 @@ def _messages(rng: np.random.Generator, one: Assigned) -> list[dict[str, Any]]:
         for i, name in enumerate(("accepted_at", "delivered_at", "read_at", "clicked_at"), start=2):
             if got > i or (got == 6 and rng.random() < 0.8):
                 row[name] = at + i * HOUR
+        if rng.random() < 0.15:
+            # An earlier try failed at the person, whatever has become of it since.
+            row["first_failed_at"] = at - int(rng.integers(0, 100)) * HOUR
         rows.append(row)
     return rows
 

@@ -320,7 +320,13 @@ def test_a_variant_that_was_retired_early_does_not_keep_the_winner_from_the_rest
     database: Database, clock: SteppedClock
 ) -> None:
     """It has a quarter of the users that a decision asks of every arm, and will never have more; nor has it sold anything."""
-    begin(database, clock, people=3000, allocation={"waves": {"share": 0.04}}, plan={"rules": {"min_users": 150}})
+    begin(
+        database,
+        clock,
+        people=3000,
+        allocation={"waves": {"share": 0.04}},
+        plan={"rules": {"min_users": 150}},
+    )
     a_slot(database, clock, {"silence": 0.05, "reminder": 0.0, "coupon": 0.25})
     assert arms(database)["reminder"] < 60
     with database.transaction() as session:

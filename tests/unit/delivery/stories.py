@@ -34,6 +34,7 @@ PLANNED = Story(
     delivered_at=None,
     read_at=None,
     failed_at=None,
+    first_failed_at=None,
 )
 INFLIGHT = PLANNED._replace(
     state=MessageState.INFLIGHT,

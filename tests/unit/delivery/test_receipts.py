@@ -103,6 +103,48 @@ def test_an_earlier_attempt_that_was_received_after_all_ends_the_later_one() -> 
     assert story.wamid is None
 
 
+def test_that_a_message_failed_once_stays_through_a_further_try() -> None:
+    """WhatsApp would not deliver it for a day, and then did: the person was one whom it failed all the same."""
+    failed = _all(inflight(), _receipt(FAILED, 60, code=131049))
+    assert failed.first_failed_at == after(seconds=60)
+    second = begin(failed, now=after(hours=25), waits_until=after(hours=49))
+    assert (second.failed_at, second.first_failed_at) == (None, after(seconds=60))
+    delivered = _all(second, _receipt(DELIVERED, 90_060, attempt=2))
+    assert (delivered.state, delivered.first_failed_at) == (DELIVERED, after(seconds=60))
+    # A second refusal is not the first one, and its contradiction takes back no more than itself.
+    again = _all(second, _receipt(FAILED, 90_060, attempt=2, code=131049))
+    assert (again.failed_at, again.first_failed_at) == (after(seconds=90_060), after(seconds=60))
+    assert _all(again, _receipt(DELIVERED, 90_050, attempt=2)).first_failed_at == after(seconds=60)
+
+
+def test_a_proof_of_receipt_takes_back_that_its_attempt_failed() -> None:
+    failed = _all(inflight(), _receipt(FAILED, 60, code=131049))
+    assert _all(failed, _receipt(DELIVERED, 5)).first_failed_at is None
+    second = begin(failed, now=after(hours=25), waits_until=after(hours=49))
+    assert _all(second, _receipt(DELIVERED, 5)).first_failed_at is None
+    assert _all(inflight(), _receipt(DELIVERED, 5), _receipt(FAILED, 60, code=131049)).first_failed_at is None
+    # An earlier copy of the failure says when it was.
+    assert _all(failed, _receipt(FAILED, 50, code=131049)).first_failed_at == after(seconds=50)
+
+
+@pytest.mark.parametrize(
+    ("code", "counts"),
+    [
+        (131049, True),
+        (131050, True),
+        (131026, False),
+        (131000, False),
+        (131056, False),
+        (130429, False),
+        (132000, True),
+    ],
+)
+def test_what_fails_at_its_person(code: int, counts: bool) -> None:
+    """Once unreachable is not yet; a busy number and a passing fault are nobody's."""
+    failed = _all(inflight(), _receipt(FAILED, 60, code=code))
+    assert (failed.first_failed_at is not None) == counts
+
+
 def test_sent_does_not_revive_a_failed_attempt() -> None:
     failed = _all(inflight(), _receipt(FAILED, 60, code=132000))
     assert _all(failed, _receipt(SENT, 2)).state == FAILED
