@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from analysis.bandits import guarding
 from analysis.bandits.guarding import Seen
 from analysis.bandits.reallocation import reallocate_tick
-from analysis.bandits.repository import guarded_experiments
+from analysis.bandits.repository import guarded_experiments, last_verdicts
 from analysis.reports import service as reports
 from analysis.reports.report_html import render_html
 from analysis.reports.report_text import render
@@ -75,6 +75,25 @@ def test_failures_stop_an_arm_as_well(database: Database, clock: SteppedClock) -
     assert world.states("pushy")[GUARDRAIL] > 100
     # Put off by WhatsApp for a day, so planned again; now nothing of it goes out.
     assert world.states("pushy")["planned", "meta_cap"] == 0
+
+
+def test_whom_a_message_failed_once_is_remembered_when_the_next_try_goes_well(
+    database: Database, clock: SteppedClock
+) -> None:
+    """Nobody has looked meanwhile; a day later everything has been delivered, and it is the variant that was held back all the same."""
+    world = World(database, clock, harm={"pushy": 0.35}, code=131049, people=240)
+    world.send(240)
+    put_off = world.states("pushy")["planned", "meta_cap"]
+    assert put_off > 25
+    world.clock.advance(timedelta(hours=25))
+    world.harm = {}
+    assert world.send(240)["pushy"] == put_off
+    world.clock.advance(timedelta(hours=1))
+    (stopped,) = world.guard()
+    assert (stopped.variant, stopped.guard) == ("pushy", "failed")
+    with database.snapshot() as session:
+        (found,) = (each for each in last_verdicts(session, world.id) if each["guard"] == "failed")
+    assert found["harmed"] == put_off
 
 
 def test_equal_arms_and_harm_within_the_margin_are_left_alone(

@@ -81,6 +81,7 @@ def test_a_failed_status_frees_the_slot_and_plans_the_next_try(
     message = outbox.message(database, pk)
     assert (message.state, message.reason, message.error_code) == ("planned", "meta_cap", 131049)
     assert (message.due_at, message.slot_at) == (later(clock, hours=24, minutes=1), None)
+    assert message.failed_at == message.first_failed_at == later(clock, minutes=1)
     come(database, clock, failed)
     clock.advance(timedelta(hours=3))
     project(database, clock)
