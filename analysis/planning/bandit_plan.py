@@ -38,7 +38,7 @@ USUAL: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOutcome:
-    """Means over the runs. `regret`: what is lost against the best arm for everybody, with its Monte-Carlo error; `sends`: users by arm; `best_share`: of the traffic to the best arms.
+    """Means over the runs. `regret`: what is lost against the best arm of each moment, with its Monte-Carlo error; `sends`: users by arm; `best_share`: of the traffic to the best arms of their moment.
 
     What reports, one after every interval, decide first, as shares of the runs: `report_ships` a variant, `report_ships_wrong` one that is not the best or no better than the
     control, `report_keeps` the control. `decided`: an arm was ahead of every other one; `wrong_winner`: one that is not better than all others. `wrong_favourite`: the most likely arm
@@ -227,7 +227,7 @@ def _outcome(
         regret=float(found.regret.mean()),
         regret_error=float(found.regret.std() / math.sqrt(len(found.regret))),
         sends=dict(zip(arms, found.sends.mean(axis=0).tolist(), strict=True)),
-        best_share=float(found.sends[:, best].sum() / max(found.sends.sum(), 1)),
+        best_share=float(found.got_best.sum() / max(found.sends.sum(), 1)),
         decided=float(decided.mean()),
         # Where several arms are the best, whichever is called ahead of them all is a false one.
         wrong_winner=float((decided & (~best[found.winner] | bool(best.sum() > 1))).mean()),
@@ -252,6 +252,12 @@ def _of_world(world: World, arms: Sequence[str], alpha: float) -> list[str]:
     elif len(tied) > 1:
         notes.append(
             f"{' and '.join(tied)} are alike in this world, so none of them should win, however many users come: a winner is declared by mistake, or of a worse arm"
+        )
+    others = (world.best_of_moment & ~world.best).any(axis=0)
+    if others.any():
+        on_the_way = " and ".join(arm for arm, other in zip(arms, others, strict=True) if other)
+        notes.append(
+            f"with this drift {on_the_way} is the best for a while, and {' and '.join(tied)} for everybody: what is lost, and who got the best arm, is told by the best of each moment; winners by the best for everybody"
         )
     return notes
 

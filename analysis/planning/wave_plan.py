@@ -26,7 +26,7 @@ AT_ONCE: Final = "fixed"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveOutcome:
     """One audience met at one moment; `policy` fixed is everybody at once by the weights of the design (expected values), the others go out in waves. Means over the runs: `users` by arm, the rest of the audience
-    included, `got_best` share of them who got a best arm, `messaged` users in arms that send, `regret` with its Monte-Carlo error.
+    included, `got_best` share of them who got the best arm of their moment, `messaged` users in arms that send, `regret` with its Monte-Carlo error.
 
     Shares of the runs: `shipped`, the rest got a variant that the report calls better than the control (`wrong_shipped` one that is not the best, `shipped_no_better` one that is no better than the control); `ended`, the rest
     got the control (`ended_by_report` because all others are worse, `ended_before_last` by the rule before the last wave; `wrongly_ended` although a variant is better); `all_out`, every wave went out.
@@ -128,11 +128,12 @@ def simulate_broadcast(
 
 def _at_once(design: ExperimentDesign, world: World, shares: np.ndarray) -> WaveOutcome:
     """Expected values: nothing is drawn, for nothing depends on what is seen. The base rate is that of the first moment."""
-    audience, worth = int(world.arrivals.sum()), world.worth[0]
-    best = np.isclose(worth, worth.max(), rtol=1e-12, atol=0)
+    audience, best = int(world.arrivals.sum()), world.best_of_moment[0]
+    first = np.zeros_like(world.worth)
+    first[0] = audience * shares
     return WaveOutcome(
         policy=AT_ONCE,
-        regret=float(audience * (shares @ (worth.max() - worth))),
+        regret=float(world.lost(first)),
         regret_error=0.0,
         users={each.key: float(audience * shares[i]) for i, each in enumerate(design.variants)},
         got_best=float(shares[best].sum()),
@@ -164,7 +165,7 @@ def _outcome(
         regret=float(found.regret.mean()),
         regret_error=float(found.regret.std() / math.sqrt(len(found.regret))),
         users=dict(zip(names, found.users.mean(axis=0).tolist(), strict=True)),
-        got_best=float(found.users[:, best].sum() / max(found.users.sum(), 1)),
+        got_best=float(found.got_best.sum() / max(found.users.sum(), 1)),
         messaged=float(found.users[:, sends].sum(axis=1).mean()),
         shipped=float(shipped.mean()),
         wrong_shipped=float((shipped & (~best | no_better)[found.shipped]).mean()),

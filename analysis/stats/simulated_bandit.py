@@ -27,7 +27,7 @@ AT_A_TIME = 250
 class BanditRuns:
     """What came of each of R worlds.
 
-    sends: users by arm, (R, K). regret: what was expected to be missed (or suffered) against the best arm for everybody, in units of the world's worth, (R,).
+    sends: users by arm, (R, K); got_best: those of them who got the best arm of their moment, (R,). regret: `World.lost`, in units of the world's worth, (R,).
     winner: the arm declared the best, -1 for none; decided: after which interval, 0 for never, (R,). favourite: the arm that is most likely
     the best once all windows have closed, -1 where even that cannot be told. moved: the first interval with weights of the policy, 0 for never.
     shipped: the arm that reports first decide for (the control where all others are worse), -1 for none; reported: after which interval, 0 for never, (R,).
@@ -35,6 +35,7 @@ class BanditRuns:
     """
 
     sends: Counts
+    got_best: Counts
     regret: Floats
     winner: NDArray[np.intp]
     decided: NDArray[np.intp]
@@ -114,7 +115,8 @@ def _run(
             current = np.where(answer.told[:, None], answer.weights, current)
     return BanditRuns(
         sends=seen.users.sum(axis=1).astype(np.int64),
-        regret=_regret(world, seen.users),
+        got_best=(seen.users * world.best_of_moment).sum(axis=(1, 2)).astype(np.int64),
+        regret=world.lost(seen.users),
         winner=winner,
         decided=decided,
         # All windows have closed, so that nobody has to know how long conversions take.
@@ -193,11 +195,6 @@ def _judge(
     ).winner
     winner[open_] = found
     decided[open_] = np.where(found >= 0, now + 1, 0)
-
-
-def _regret(world: World, users: Floats) -> Floats:
-    worth = world.worth
-    return np.asarray((users * (worth[:, world.best.argmax(), None] - worth)).sum(axis=(1, 2)))
 
 
 def _to_the_end(policy: AllocationPolicy) -> AllocationPolicy:

@@ -50,7 +50,8 @@ def ends(*, ships: Flags, keeps: Flags, waits: Flags, last: Flags, leads: Flags)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveRuns:
     """What came of each of R broadcasts. users: who got which arm, the rest included, (R, K). drawn: of these, by a draw, (R, K). end: an `End`; shipped: the arm that the rest got as a
-    winner, -1 for none; slots: intervals from the first wave to the last, or to the decision; waves: that went out; regret: what was missed against the best arm for everybody, (R,).
+    winner, -1 for none; slots: intervals from the first wave to the last, or to the decision; waves: that went out; regret: `World.lost`, the rest included; got_best: users who got the best arm
+    of their moment, (R,).
     """
 
     users: Whole
@@ -59,6 +60,7 @@ class WaveRuns:
     shipped: NDArray[np.intp]
     slots: NDArray[np.intp]
     waves: NDArray[np.intp]
+    got_best: Whole
     regret: Floats
 
 
@@ -86,11 +88,11 @@ def simulate_waves(
     slots = horizon(len(world.arrivals), world.delays.shape[1])
     drift = np.concatenate([world.drift, np.full(slots + 1 - len(world.drift), world.drift[-1])])
     played = replace(world, drift=drift, arrivals=np.zeros(slots + 1, dtype=np.int64))
-    sizes, best = world.arrivals, int(world.best.argmax())
+    sizes = world.arrivals
     found = []
     for start in range(0, runs, AT_A_TIME):
         some = min(AT_A_TIME, runs - start)
-        found.append(_Play(played, policy, sizes, best, shares, control, judged, some).all_of_it(rng))
+        found.append(_Play(played, policy, sizes, shares, control, judged, some).all_of_it(rng))
         if progress is not None:
             progress(start + some, runs)
     return WaveRuns(
@@ -106,13 +108,12 @@ class _Play:
         world: World,
         policy: AllocationPolicy,
         sizes: Whole,
-        best: int,
         shares: Floats,
         control: int,
         judged: Judged,
         worlds: int,
     ) -> None:
-        self.world, self.policy, self.sizes, self.best = world, policy, sizes, best
+        self.world, self.policy, self.sizes = world, policy, sizes
         self.control, self.judged = control, judged
         arms = len(world.rates)
         self.order = [control, *(k for k in range(arms) if k != control)]
@@ -129,6 +130,7 @@ class _Play:
             shipped=np.full(worlds, -1),
             slots=np.zeros(worlds, dtype=np.intp),
             waves=np.zeros(worlds, dtype=np.intp),
+            got_best=np.zeros(worlds, dtype=np.int64),
             regret=np.zeros(worlds),
         )
 
@@ -182,11 +184,12 @@ class _Play:
 
     def _rest(self, now: int, ending: Flags, arm: NDArray[np.intp], ships: Flags) -> None:
         left = self.sizes.sum() - np.concatenate([[0], np.cumsum(self.sizes)])[self.out]
-        worth = self.world.worth[now + 1]
+        worth, best = self.world.worth[now + 1], self.world.best_of_moment[now + 1]
         for i in np.flatnonzero(ending):
             at = self.going[i]
             self.made.users[at, arm[i]] += left[i]
-            self.made.regret[at] += left[i] * (worth[self.best] - worth[arm[i]])
+            self.made.regret[at] += left[i] * (worth.max() - worth[arm[i]])
+            self.made.got_best[at] += left[i] * best[arm[i]]
             self.made.shipped[at] = arm[i] if ships[i] else -1
 
     def _leave(self, slot: int, ended: Flags, end: NDArray[np.int64]) -> None:
@@ -197,8 +200,8 @@ class _Play:
         self.made.users[at] += self.made.drawn[at]
         self.made.end[at] = end[ended]
         self.made.slots[at], self.made.waves[at] = slot, self.out[ended]
-        worth = self.world.worth
-        self.made.regret[at] += (drawn * (worth[:, self.best, None] - worth)).sum(axis=(1, 2))
+        self.made.regret[at] += self.world.lost(drawn)
+        self.made.got_best[at] += (drawn * self.world.best_of_moment).sum(axis=(1, 2)).astype(np.int64)
         self._keep(~ended)
 
     def _keep(self, kept: Flags) -> None:

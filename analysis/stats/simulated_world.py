@@ -79,6 +79,18 @@ class World:
         each = self.arrivals @ self.worth
         return np.asarray(np.isclose(each, each.max(), rtol=1e-12, atol=0))
 
+    @property
+    def best_of_moment(self) -> NDArray[np.bool_]:
+        """The arms that are best for a user of each interval, (T, K): others than `best` where a drift, beside the price of messages, changes their order."""
+        return np.asarray(np.isclose(self.worth, self.worth.max(axis=1, keepdims=True), rtol=1e-12, atol=0))
+
+    def lost(self, users: Floats) -> Floats:
+        """What was expected to be missed (or suffered) against the best arm of each moment, by the users of each interval and arm, (.., T, K) -> (..).
+
+        The regret of all ways to play a campaign, so that they can be compared: never below 0, and the usual one where one arm is the best throughout.
+        """
+        return np.asarray((users * (self.worth.max(axis=1, keepdims=True) - self.worth)).sum(axis=(-2, -1)))
+
     def worth_of(self, users: Floats, total: Floats, squares: Floats) -> tuple[Floats, Floats]:
         """Sums and sums of squares of users' worth in money, from those of their numbers; messages at what is expected of a user, (.., K)."""
         scale, paid = (

@@ -127,3 +127,32 @@ def test_the_favourite_is_known_once_all_windows_have_closed_however_few_convert
     )
     assert (found.favourite >= 0).all()
     assert (found.favourite == 1).mean() > 0.9
+
+
+def test_what_is_lost_is_lost_against_the_best_arm_of_each_moment_however_it_is_played() -> None:
+    """A message pays only once rates have risen by two thirds: silence is the best at first, and the message for everybody."""
+    of = design(
+        window="1d",
+        trigger="once",
+        allocation={"policy": "thompson", "interval": "1d", "cost": {"message": 0.5, "conversion": 10}},
+    )
+    made = simulated(
+        of, rates={"silence": 0.05, "v1": 0.08}, drift=4.0, intervals=16, users_per_interval=500, runs=100
+    )
+    drift = np.linspace(1, 4, 16)
+    gain = 10 * 0.03 * drift - 0.5
+    assert list(made.best) == ["v1"]
+    fixed, thompson, _ = made.outcomes
+    # Half of the users get the one that is not the best just then, and half the one that is.
+    assert fixed.regret == pytest.approx(250 * np.abs(gain).sum(), rel=0.02)
+    assert fixed.best_share == pytest.approx(0.5, abs=0.01)
+    assert 0 < thompson.regret < fixed.regret
+    assert made.waves is not None
+    at_once, in_waves, _ = made.waves.outcomes
+    # All of them at the first moment, when silence is the best by 0.2.
+    assert (at_once.regret, at_once.got_best) == (pytest.approx(8000 * 0.2 / 2), 0.5)
+    assert in_waves.regret > 0
+    (note,) = (note for note in made.notes if "for a while" in note)
+    assert note.startswith("with this drift silence is the best for a while, and v1 for everybody")
+    still = simulated(of, rates={"silence": 0.05, "v1": 0.12}, drift=4.0, intervals=16, runs=20)
+    assert not any("for a while" in note for note in still.notes)

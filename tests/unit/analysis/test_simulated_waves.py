@@ -158,7 +158,7 @@ def test_the_rules_are_those_of_a_slot(
         decision={"action": action, "variant": "coupon" if ships else None, "because": "of it"},
         weights={"silence": 0.1, "coupon": 0.9},
         p_best={"silence": 0.6, "coupon": 0.4} if leads else {"silence": 0.3, "coupon": 0.7},
-        now=NOW,
+        now=NOW, upto=1.0 if last else 0.75,
     )  # fmt: skip
     assert really is not None
     flags = (np.array([each]) for each in (ships, keeps, waits, last, leads))
