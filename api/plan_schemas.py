@@ -106,6 +106,26 @@ class PlanFactor(_Answer):
     reasons: list[str]
 
 
+class PlanGuard(_Answer):
+    """How soon a guard stops the smallest variant when `harmful` of its users are harmed instead of `base`, those of the control (`base_source`: given, campaigns, assumed, or silent).
+    `stopped_early`: the share of drawn campaigns, with its error, that stop it by the time the share `early` of the `people` is messaged; `people_needed` would make that the share `wanted`.
+    What is null has its reason in `reasons`.
+    """
+
+    guard: str
+    base: float
+    base_source: str
+    harmful: float
+    margin: float
+    early: float
+    wanted: float
+    people: int | None
+    stopped_early: float | None
+    standard_error: float | None
+    people_needed: int | None
+    reasons: list[str]
+
+
 class PlanPoint(_Answer):
     users: int
     power: float
@@ -162,6 +182,7 @@ class PlanAnswer(_Answer):
     sending: PlanSending | None
     metrics: list[PlanMetric]
     factors: list[PlanFactor]
+    guards: list[PlanGuard]
     curve: list[PlanPoint]
     effects: list[PlanEffectPoint]
     looking: list[PlanLooking]

@@ -105,6 +105,29 @@ class FactorPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuardPlan:
+    """How soon a guard stops the smallest variant, where `harmful` users are harmed by it instead of `base`, those of the control. base_source: `given`, `campaigns` (earlier ones),
+    `assumed`, or `silent` (a control without messages harms nobody). margin: how much more is tolerated.
+
+    stopped_early: the share of campaigns that stop it by the time the share `early` of the `people` is messaged, with its Monte-Carlo error; people_needed: with so many it would be the share
+    `wanted`. What is null has a reason among `reasons`.
+    """
+
+    guard: str
+    base: float
+    base_source: str
+    harmful: float
+    margin: float
+    early: float
+    wanted: float
+    people: int | None
+    stopped_early: float | None = None
+    standard_error: float | None = None
+    people_needed: int | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """Power at a number of users, for the picture."""
 
@@ -153,7 +176,7 @@ class Simulation:
 class CampaignPlan:
     """The whole plan. method: what the report will use; looks: how often it finds new results; effect: the planned mde.
 
-    reach: share of the messaged arms that is reached in time, with reach_source. factors: of crossed variants. curve: power of the first primary metric, by users; effects: by the effect, with the users there are; looking: what looks cost it. verdict: the plan in
+    reach: share of the messaged arms that is reached in time, with reach_source. factors: of crossed variants. guards: what is stopped while it runs, and how soon. curve: power of the first primary metric, by users; effects: by the effect, with the users there are; looking: what looks cost it. verdict: the plan in
     words, the most important first; limits: what keeps it from more; assumptions: what it rests on that nobody measured.
     """
 
@@ -172,6 +195,7 @@ class CampaignPlan:
     sending: Sending | None
     metrics: tuple[MetricPlan, ...]
     factors: tuple[FactorPlan, ...] = ()
+    guards: tuple[GuardPlan, ...] = ()
     curve: tuple[Point, ...] = ()
     effects: tuple[EffectPoint, ...] = ()
     looking: tuple[Looking, ...] = ()

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.planning.plan_findings import CampaignPlan
-from analysis.planning.plan_words import days, percent
+from analysis.planning.plan_words import days, guard_words, percent
 from analysis.planning.sizing import Sizing
 
 WIDTH: Final = 60
@@ -35,6 +35,7 @@ def render_plan(plan: CampaignPlan) -> RenderableType:
     reasons = [f"{metric.metric}: {reason}" for metric in plan.metrics for reason in metric.reasons]
     reasons += [f"{' x '.join(each.levels)}: {reason}" for each in plan.factors for reason in each.reasons]
     for heading, lines in (
+        ("What its guards would stop", [guard_words(guard) for guard in plan.guards]),
         ("What limits it", plan.limits),
         ("What it rests on", plan.assumptions),
         ("Cannot tell, or take care", [*reasons, *plan.warnings]),

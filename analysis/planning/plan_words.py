@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
-from analysis.planning.plan_findings import AudienceFigures, Entry, MetricPlan, Sending
+from analysis.planning.plan_findings import AudienceFigures, Entry, GuardPlan, MetricPlan, Sending
 from analysis.planning.plan_metrics import Frame
 from experiments.design import ExperimentDesign
 from experiments.triggers import EventTrigger, OnceTrigger
@@ -66,6 +66,25 @@ def _verdict(metric: MetricPlan, frame: Frame) -> str:
         else ""
     )
     return f"too few: {needed:,} users are needed {goal}, and {there:,} take part{sure}{instead}{later}"
+
+
+def guard_words(guard: GuardPlan) -> str:
+    """How soon a guard stops a variant that does harm, in one sentence, and what there is to say about it."""
+    over = {
+        "assumed": f"{_share(guard.base)} in the control (assumed: nobody knows)",
+        "silent": "a silent control",
+    }
+    base = over.get(guard.base_source, f"{_share(guard.base)} in the control")
+    said = f"{guard.guard}: against {base}, a variant with {_share(guard.harmful)}"
+    parts = []
+    if guard.stopped_early is not None:
+        parts.append(
+            f"is stopped by the time {guard.early:.0%} of {guard.people:,} people are messaged in {guard.stopped_early:.0%} of campaigns"
+        )
+    if guard.people_needed is not None:
+        parts.append(f"{guard.people_needed:,} people would make it {guard.wanted:.0%}")
+    said = f"{said} {'; '.join(parts)}" if parts else said
+    return "; ".join([said, *guard.reasons])
 
 
 def limits_of(
@@ -170,6 +189,10 @@ def warnings_of(design: ExperimentDesign, sending: Sending | None, *, window: ti
             f"{days(window / _DAY)} has closed: widen it, lower the coverage, or send in waves"
         )
     return tuple(said)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.3g}%"
 
 
 def percent(share: float | None) -> str:

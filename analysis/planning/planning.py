@@ -11,7 +11,14 @@ from typing import Any, Final
 import numpy as np
 from sqlmodel import Session
 
-from analysis.planning import plan_allocation, plan_audience, plan_past, plan_sending, plan_words
+from analysis.planning import (
+    plan_allocation,
+    plan_audience,
+    plan_guards,
+    plan_past,
+    plan_sending,
+    plan_words,
+)
 from analysis.planning.plan_allocation import Simulator
 from analysis.planning.plan_audience import Inflow
 from analysis.planning.plan_document import read_campaign
@@ -60,7 +67,8 @@ def plan_campaign(
     """
     design = read_campaign(session, document, prefix=fields[0])
     definitions = design.metric_definitions()
-    _check(design, definitions, assumptions, fields)
+    known = plan_guards.with_opt_outs(design, definitions)
+    _check(design, known, assumptions, fields)
     now, policy, window = clock.now(), current(session, settings), _window(design, definitions)
     looked = plan_audience.look_at(
         session,
@@ -84,7 +92,7 @@ def plan_campaign(
     arriving, source = plan_past.reach_of(session, design, assumptions, now)
     in_time = plan_sending.share_in_time(sending, days=inflow.entry.days, window=window)
     frame = _frame(design, assumptions, inflow, reach=arriving * in_time)
-    bases = plan_past.bases_of(session, design, looked, definitions, assumptions, now, reach=frame.reach)
+    bases = plan_past.bases_of(session, design, looked, known, assumptions, now, reach=frame.reach)
     metrics = tuple(
         plan_metric(
             use.key,
@@ -132,6 +140,12 @@ def plan_campaign(
         sending=sending,
         metrics=metrics,
         factors=plan_factors(design, definition, primary, frame),
+        guards=plan_guards.plan_guards(
+            design,
+            base=bases[plan_guards.OPTED_OUT][0] if plan_guards.OPTED_OUT in bases else None,
+            sending=sending,
+            entry=inflow.entry,
+        ),
         curve=curve_of(primary, definition, frame),
         effects=effects_of(primary, definition, frame),
         looking=looking_of(primary, definition, frame),
