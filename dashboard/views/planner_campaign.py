@@ -50,7 +50,9 @@ def _assumptions(fields: Fields, primary: str | None) -> Mapping[str, Any]:
     """What the past cannot tell, said by hand."""
     with streamlit.expander(
         say("planner.assumed"),
-        expanded=said("assumed_users", "assumed_per_day", "assumed_reach", "assumed_base"),
+        expanded=said(
+            "assumed_users", "assumed_per_day", "assumed_reach", "assumed_base", "assumed_opt_outs"
+        ),
     ):
         streamlit.caption(say("planner.assumed_means"))
         first, second = streamlit.columns(2)
@@ -60,10 +62,14 @@ def _assumptions(fields: Fields, primary: str | None) -> Mapping[str, Any]:
         with second:
             reach = fields.number("assumed_reach", most=100, about="reach")
             base = fields.number("assumed_base", step=0.01, about="baseline") if primary else None
+        opt_outs = fields.number("assumed_opt_outs", most=50, step=0.1, about="baseline.opted_out")
+    baseline = {} if base is None or primary is None else {primary: base}
+    if opt_outs is not None:
+        baseline["opted_out"] = share(opt_outs)
     given = {
         "users": users,
         "per_day": per_day,
         "reach": None if reach is None else share(reach),
-        "baseline": None if base is None or primary is None else {primary: base},
+        "baseline": baseline or None,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -34,6 +34,8 @@ def test_a_campaign_is_planned_for_the_users_there_are(touchstone: CommandLine, 
         "take part now",
         "Simulated: 100 experiments",
         "What limits it",
+        "What its guards would stop",
+        "opted_out: against a silent control, a variant with 0.4%",
         "● power",
     ):
         assert words in shown.stdout

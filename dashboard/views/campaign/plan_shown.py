@@ -7,7 +7,7 @@ import altair as alt
 import streamlit
 
 from dashboard import formats, values
-from dashboard.campaign import plan_answers
+from dashboard.campaign import guard_answers, plan_answers
 from dashboard.campaign.documents import Document, items_at
 from dashboard.texts import say
 from dashboard.views.campaign.widgets import called
@@ -29,11 +29,23 @@ def show_answers(plan: Mapping[str, Any], document: Document) -> None:
             streamlit.caption(formats.plain(f"{row['metric']}: {reason}"))
     show_curves(plan)
     _show_simulation(plan)
+    _show_guards(plan)
     for name in ("limits", "warnings", "assumptions"):
         told = [formats.plain(str(line)) for line in items_at(plan, (name,))]
         if told:
             with streamlit.expander(f"{say(f'new_campaign.plan_notes.{name}')} ({len(told)})"):
                 streamlit.markdown("\n".join(f"- {line}" for line in told))
+
+
+def _show_guards(plan: Mapping[str, Any]) -> None:
+    """How soon a variant that does harm would be stopped."""
+    sentences = guard_answers.guard_sentences(plan)
+    if not sentences:
+        return
+    streamlit.markdown(f"**{say('planner.guards.title')}**")
+    streamlit.markdown("\n".join(f"- {sentence}" for sentence in sentences))
+    for reason in guard_answers.guard_reasons(plan):
+        streamlit.caption(formats.plain(reason))
 
 
 def show_curves(plan: Mapping[str, Any]) -> None:

@@ -136,6 +136,43 @@ def test_a_campaign_is_planned_over_the_users_there_are(world: Live, open_dashbo
     assert world.call("GET", "/v1/experiments")["items"][0]["status"] == "draft"
 
 
+PLAIN = {"key": "plain", "control": True, "message": {"template": "spring_plain", "language": "en_US"}}
+PUSHY = {"key": "pushy", "message": {"template": "spring_pushy", "language": "en_US"}}
+
+
+@pytest.mark.parametrize(
+    ("language", "guards", "opt_outs", "users", "button", "words"),
+    [
+        ("en", "What its guards would stop", "Opt-outs of the control (%)", "Users at the start", "Work out the plan",
+         "Should a variant double the opt-outs, from 3% in the control to 6%, a guard stops it. By the time 25% of 20,000 people are messaged, that is so in"),
+        ("zh", "护栏能停止什么", "对照组的退订（%）", "开始时的用户数", "计算规划", "若某变体使退订翻倍（对照组 3%，该变体 6%），护栏会将其停止。 在 20,000 人中的 25% 收到消息之前"),
+    ],
+)  # fmt: skip
+def test_a_plan_says_how_soon_doubled_opt_outs_are_stopped(
+    world: Live, open_dashboard: Open, language: str, guards: str, opt_outs: str, users: str, button: str, words: str
+) -> None:  # fmt: skip
+    said = document(key="two", name="Two", variants=[PLAIN, PUSHY])
+    world.call("POST", "/v1/experiments", json=said)
+    app = open_dashboard("read")
+    app.session_state["language"] = language
+    app = open_page(app, "planner", way="campaign", campaign="experiment:two")
+    widget(app, "number_input", users).set_value(20_000).run()
+    widget(app, "number_input", opt_outs).set_value(3.0).run()
+    press(app, button)
+    shown = [item.value for item in app.markdown]
+    (told,) = (text for text in shown if words in text)
+    assert f"**{guards}**" in shown
+    asked = {"campaign": said, "assumptions": {"users": 20_000, "baseline": {"opted_out": 0.03}}}
+    (guard,) = world.call("POST", "/v1/plan", json=asked)["guards"]
+    assert guard["base_source"] == "given"
+    assert f"{guard['people_needed']:,}" in told
+    assert guard["reasons"]
+    # 20,000 messages are out in minutes, and their harm is known in an hour.
+    assert guard["stopped_early"] == 0
+    assert "0%" in told
+    assert any("send more slowly, or in waves" in item.value for item in app.caption)
+
+
 def test_a_draft_that_is_not_finished_says_what_is_missing(world: Live, open_dashboard: Open) -> None:
     app = open_page(open_dashboard("read"), "planner", way="campaign", campaign="draft:bare")
     press(app, "Work out the plan")
