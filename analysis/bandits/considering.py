@@ -30,7 +30,7 @@ from analysis.reports.evidence import made_with
 from analysis.reports.models import StoredReport
 from analysis.reports.repository import enrolment_of, epochs_of
 from analysis.reports.service import LOOK_EVERY
-from analysis.stats.allocation import weights, why
+from analysis.stats.allocation import Reason, weights, why
 from analysis.stats.estimates import estimate
 from experiments.allocation import BanditAllocation
 from experiments.arms import active_arms
@@ -282,6 +282,8 @@ def _decided(
         return replace(told, reason=sound.doubt)
     if thin is not None:
         # Once every window has closed, there is nothing more to learn from those who are there.
+        if answer.reason == Reason.FEW_CONVERSIONS:
+            thin += words.way_out(arms.variants[int(answer.arm)], control=design.control.key)
         return replace(told, reason=thin, waits=bool(found.users[:, :, :-1].any()))
     new = weights_of(answer, arms)
     if max(abs(new[variant] - undecided.old.get(variant, 0.0)) for variant in new) < LEAST_MOVE:

@@ -17,6 +17,16 @@ def why_moved(policy: str, metric: str, p_best: Mapping[str, float | None]) -> s
     return f"{NAMES[policy]} by {metric}: {leader} is the best with probability {_chance(compared[leader])}"
 
 
+def way_out(variant: str, *, control: str) -> str:
+    """What a person may do about an arm that keeps a bandit in its burn-in because hardly anybody converts in it.
+
+    >>> way_out("poem", control="silence")
+    '; nothing is moved before it has them: if it never will, retire poem, or set the weights by hand'
+    """
+    retire = "" if variant == control else f"retire {variant}, or "
+    return f"; nothing is moved before it has them: if it never will, {retire}set the weights by hand"
+
+
 def told(outcome: str, reason: str, numbers: Mapping[str, Any]) -> list[str]:
     """What was done or would be, one line each: the outcome with its reason, then the arms with the numbers behind it.
 

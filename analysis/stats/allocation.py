@@ -210,7 +210,7 @@ def why(
     )
     return {
         Reason.FEW_USERS: f"too thin: arm {name} has {has:.0f} of {policy.burn_in_users:g} users",
-        Reason.FEW_CONVERSIONS: f"too thin: arm {name} has {sold:.0f} of {policy.burn_in_conversions:g} conversions",
+        Reason.FEW_CONVERSIONS: f"too thin: arm {name} has {sold:.0f} of {policy.burn_in_conversions:g} conversions, of {has:.0f} users",
         Reason.TAIL_UNKNOWN: f"too early: {tail:.0f} of {TAIL} conversions are of users whose whole window has passed, "
         "so nobody can know yet how many come late",
         Reason.FEW_WATCHED: f"too early: the {has:.0f} users of arm {name} are so young that they are worth {worth:.0f} of "

@@ -149,7 +149,7 @@ def test_an_arm_that_came_later_is_compared_where_both_were() -> None:
     ("evidence", "words"),
     [
         (mature([[1000, 40]], [[50, 12]]), "too thin: arm b has 40 of 100 users"),
-        (mature([[1000, 400]], [[50, 9]]), "too thin: arm b has 9 of 10 conversions"),
+        (mature([[1000, 400]], [[50, 9]]), "too thin: arm b has 9 of 10 conversions, of 400 users"),
         (mature([[1000, 0], [0, 1000]], [[50, 0], [0, 50]]), "no users in one and the same epoch"),
         (mature([[1000, 1000]], [[50, 50]], active=np.array([False, False])), "no arm is active"),
     ],
