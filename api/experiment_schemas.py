@@ -7,8 +7,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat
 
 from experiments.models import Epoch
-from targeting.models import Enrolment
 from targeting.enrolment_terms import AFRESH_FROM
+from targeting.models import Enrolment
 from targeting.waves import UNASSIGNED
 
 

@@ -10,7 +10,6 @@ from typing import Final
 from sqlmodel import Session
 
 from experiments import repository as experiment_repository
-from experiments.allocation import Waves
 from experiments.clock import Clock
 from experiments.design import ExperimentDesign
 from experiments.models import Experiment

@@ -253,9 +253,9 @@ def _of_world(world: World, arms: Sequence[str], alpha: float) -> list[str]:
         notes.append(
             f"{' and '.join(tied)} are alike in this world, so none of them should win, however many users come: a winner is declared by mistake, or of a worse arm"
         )
-    others = (world.best_of_moment & ~world.best).any(axis=0)
-    if others.any():
-        on_the_way = " and ".join(arm for arm, other in zip(arms, others, strict=True) if other)
+    others = [arm for k, arm in enumerate(arms) if not world.best[k] and world.best_of_moment[:, k].any()]
+    if others:
+        on_the_way = " and ".join(others)
         notes.append(
             f"with this drift {on_the_way} is the best for a while, and {' and '.join(tied)} for everybody: what is lost, and who got the best arm, is told by the best of each moment; winners by the best for everybody"
         )

@@ -65,10 +65,11 @@ class Harm:
         if looks < 1 or self.is_tolerated:
             return 0.0
         rng = np.random.default_rng(self.seed)
-        come = np.diff(np.linspace(0, met, looks + 1).round().astype(np.int64))
+        ends = np.linspace(0, met, looks + 1).round().astype(np.int64)
+        come: Counts = ends[1:] - ends[:-1]
+        n_c: Counts = np.zeros((self.runs, looks), dtype=np.int64)
+        n_t: Counts = np.broadcast_to(come, (self.runs, looks))
         if self.control_at_once:
-            n_t = np.broadcast_to(come, (self.runs, looks))
-            n_c = np.zeros((self.runs, looks), dtype=np.int64)
             n_c[:, 0] = of_control or 0
         else:
             n_t = rng.binomial(come, self.share, size=(self.runs, looks))
@@ -86,5 +87,5 @@ def rounded_up(users: float) -> int:
     >>> rounded_up(57_300), rounded_up(41)
     (58000, 41)
     """
-    unit = 10 ** max(math.floor(math.log10(max(users, 1))) - DIGITS + 1, 0)
+    unit: int = 10 ** max(math.floor(math.log10(max(users, 1))) - DIGITS + 1, 0)
     return math.ceil(users / unit - 1e-9) * unit

@@ -12,7 +12,6 @@ from analysis.bandits import considering
 from analysis.bandits.reallocation import act, considered_now, due_experiments, reallocate_tick, would_do
 from analysis.warehouse.export import export_facts
 from experiments import service
-from experiments.arms import retire_variant
 from experiments.audit import AuditEntry
 from experiments.clock import SteppedClock
 from experiments.database import Database
@@ -192,30 +191,6 @@ def test_thin_data_move_nothing_and_say_which_arm_lacks_what(database: Database,
         f"too thin: arm silence has {few} of 10 conversions, of {users} users; nothing is moved before it has them: if it never will, set the weights by hand"
     )
     assert len(epochs(database)) == 1
-
-
-def test_an_arm_in_which_nobody_converts_is_waited_for_until_somebody_retires_it(
-    database: Database, clock: SteppedClock
-) -> None:
-    start(database, clock)
-    clock.advance(DAY)
-    users_come(database, number=900, at=clock.now(), rates={"silence": 0.2, "reminder": 0.0, "coupon": 0.3})
-    clock.advance(2 * DAY)
-    (row,) = reallocate_tick(database, clock)
-    users = row.numbers["arms"]["reminder"]["users"]
-    assert users > 250
-    assert row.reason == (
-        f"too thin: arm reminder has 0 of 10 conversions, of {users} users; nothing is moved before it has them: "
-        "if it never will, retire reminder, or set the weights by hand"
-    )
-    with database.transaction() as session:
-        retire_variant(
-            session, clock, actor="ann", key=KEY, variant="reminder", reason="nobody", silence=False
-        )
-    clock.advance(DAY)
-    (row,) = reallocate_tick(database, clock)
-    assert row.outcome == "moved", row.reason
-    assert row.numbers["arms"]["reminder"]["new_weight"] == 0
 
 
 def test_a_pause_a_hold_and_a_single_arm_keep_the_weights(database: Database, clock: SteppedClock) -> None:

@@ -8,18 +8,27 @@ import pytest
 from sqlmodel import select
 
 from analysis.bandits import words
-from analysis.bandits.reallocation import would_do
+from analysis.bandits.reallocation import reallocate_tick, would_do
 from analysis.reports import service as reports
 from delivery.models import Message
 from experiments import arms, service
+from experiments.arms import retire_variant
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Conflict, Invalid, NotFound
 from experiments.lifecycle import Move
 from experiments.stopped_arms import stop_arm
 from targeting.models import Assignment
-from tests.integration.analysis_rows import add_all
-from tests.integration.bandit_world import KEY, days_pass, epochs, reallocations, start, weights_now
+from tests.integration.analysis_rows import DAY, add_all
+from tests.integration.bandit_world import (
+    KEY,
+    days_pass,
+    epochs,
+    reallocations,
+    start,
+    users_come,
+    weights_now,
+)
 
 
 @pytest.mark.parametrize(
@@ -253,3 +262,27 @@ def test_a_slot_says_which_variants_a_guardrail_has_stopped(database: Database, 
         if line.startswith("  coupon: ")
     )
     assert said.endswith("; stopped by a guardrail, gets nobody new")
+
+
+def test_an_arm_in_which_nobody_converts_is_waited_for_until_somebody_retires_it(
+    database: Database, clock: SteppedClock
+) -> None:
+    start(database, clock)
+    clock.advance(DAY)
+    users_come(database, number=900, at=clock.now(), rates={"silence": 0.2, "reminder": 0.0, "coupon": 0.3})
+    clock.advance(2 * DAY)
+    (row,) = reallocate_tick(database, clock)
+    users = row.numbers["arms"]["reminder"]["users"]
+    assert users > 250
+    assert row.reason == (
+        f"too thin: arm reminder has 0 of 10 conversions, of {users} users; nothing is moved before it has them: "
+        "if it never will, retire reminder, or set the weights by hand"
+    )
+    with database.transaction() as session:
+        retire_variant(
+            session, clock, actor="ann", key=KEY, variant="reminder", reason="nobody", silence=False
+        )
+    clock.advance(DAY)
+    (row,) = reallocate_tick(database, clock)
+    assert row.outcome == "moved", row.reason
+    assert row.numbers["arms"]["reminder"]["new_weight"] == 0

@@ -316,32 +316,6 @@ def test_a_winner_that_was_retired_is_not_shipped(database: Database, clock: Ste
     assert experiment(database).shipped is None
 
 
-def test_a_variant_that_was_retired_early_does_not_keep_the_winner_from_the_rest(
-    database: Database, clock: SteppedClock
-) -> None:
-    """It has a quarter of the users that a decision asks of every arm, and will never have more; nor has it sold anything."""
-    begin(
-        database,
-        clock,
-        people=3000,
-        allocation={"waves": {"share": 0.04}},
-        plan={"rules": {"min_users": 150}},
-    )
-    a_slot(database, clock, {"silence": 0.05, "reminder": 0.0, "coupon": 0.25})
-    assert arms(database)["reminder"] < 60
-    with database.transaction() as session:
-        retire_variant(
-            session, clock, actor="ann", key=KEY, variant="reminder", reason="sold out", silence=False
-        )
-        campaigns.release_wave(
-            session, clock, actor="ann", experiment=get_experiment(session, KEY), upto=0.6, reason="go on"
-        )
-    row = a_slot(database, clock, WINS, days=2)
-    assert arms(database)["reminder"] < 60
-    assert row.outcome == "shipped", row.reason
-    assert experiment(database).shipped == "coupon"
-
-
 def test_nobody_more_is_messaged_when_nothing_is_better(database: Database, clock: SteppedClock) -> None:
     begin(database, clock, people=3000)
     row = a_slot(database, clock, LOSES, days=2)

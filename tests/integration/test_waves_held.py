@@ -12,13 +12,26 @@ from analysis.reports.repository import newest_report
 from analysis.reports.service import refresh_report, refresh_tick
 from analysis.warehouse.export import export_facts
 from delivery.watch.why import why
+from experiments.arms import retire_variant
 from experiments.clock import SteppedClock, format_moment
 from experiments.database import Database
 from experiments.repository import get_experiment
 from targeting import campaigns, enrolment
 from targeting.models import Consent, User
 from tests.integration.analysis_rows import DAY
-from tests.integration.broadcast import EVEN, KEY, WINS, assigned, begin, experiment, people_buy, plan, within
+from tests.integration.broadcast import (
+    EVEN,
+    KEY,
+    WINS,
+    a_slot,
+    arms,
+    assigned,
+    begin,
+    experiment,
+    people_buy,
+    plan,
+    within,
+)
 from tests.integration.enrolling import counts
 from tests.integration.outbox import settings
 from tests.integration.people import add_people
@@ -275,3 +288,29 @@ def test_a_wave_of_so_many_users_reckons_with_those_who_have_left(
     plan(database, clock)
     assert upto - released == pytest.approx((1 - released) * 300 / (0.8 * 1500 - len(there)) * 2, rel=0.15)
     assert abs(len(assigned(database)) - len(there) - 300) < 80
+
+
+def test_a_variant_that_was_retired_early_does_not_keep_the_winner_from_the_rest(
+    database: Database, clock: SteppedClock
+) -> None:
+    """It has a quarter of the users that a decision asks of every arm, and will never have more; nor has it sold anything."""
+    begin(
+        database,
+        clock,
+        people=3000,
+        allocation={"waves": {"share": 0.04}},
+        plan={"rules": {"min_users": 150}},
+    )
+    a_slot(database, clock, {"silence": 0.05, "reminder": 0.0, "coupon": 0.25})
+    assert arms(database)["reminder"] < 60
+    with database.transaction() as session:
+        retire_variant(
+            session, clock, actor="ann", key=KEY, variant="reminder", reason="sold out", silence=False
+        )
+        campaigns.release_wave(
+            session, clock, actor="ann", experiment=get_experiment(session, KEY), upto=0.6, reason="go on"
+        )
+    row = a_slot(database, clock, WINS, days=2)
+    assert arms(database)["reminder"] < 60
+    assert row.outcome == "shipped", row.reason
+    assert experiment(database).shipped == "coupon"
