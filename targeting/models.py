@@ -149,8 +149,9 @@ class Enrolment(SQLModel, table=True):
     """How far the audience of one experiment has been enrolled; lets a crashed or paused run go on where it was.
 
     `last_user_pk` is the highest user looked at; `counts` says what became of them:
-    `{"assigned": n, "excluded": {"consent": n, "cap": n, ..}, "forced": {"assigned": n, "excluded": {..}}, "expected": n, "walked_to": n}`: testers
-    apart, and how many will be assigned at the end of a second walk, while it lasts, and after the last wave; and while users wait for a later wave, the highest user there was when they were counted. Users who come by rules are not counted.
+    `{"assigned": n, "excluded": {"consent": n, "cap": n, ..}, "forced": {"assigned": n, "excluded": {..}}, "expected": n, "unassigned": n, "afresh_from": share}`: testers
+    apart; how many will be assigned at the end of a second walk, while it lasts, and after the last wave; while users wait for a wave of so many, how many without a variant could have taken part when they were counted; and while a wave
+    is drawn, what was out before it. Users who come by rules are not counted.
     `occasion_at` is the newest occasion of a recurring trigger that was begun; `planned_to_pk` how far, in the order of users,
     those assigned before have been planned for it; null when all of them have.
     `reach`, of an audience that is met at one moment: what each walk that ended has reached, oldest first, as `[epoch, coverage, released]`
