@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser pictures test test-browser lint format bench certify test-spark lock clean
+.PHONY: help setup demo browser pictures test test-browser lint collect format bench certify test-spark lock clean
+# Every process of the tests would translate every file once more.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -12,6 +14,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Touchstone needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing what requirements.lock names into $(VENV)/ (a minute or two)"
+	@# uv loads, unpacks and compiles side by side, but knows no index that pip was told of. pip has the last word, and does what uv left.
+	@$(BIN)/pip config list | grep -qE '[.]index-url=' || { \
+	    $(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock uv && \
+	    $(BIN)/uv pip install -q --system-certs --python $(BIN)/python --compile-bytecode -r requirements.lock; } || \
+	    echo "uv could not install them: pip does, which takes longer"
 	$(BIN)/pip install -qq --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
@@ -50,6 +57,9 @@ lint: setup ## Format check, lint, types, floors
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+collect: setup
+	@$(BIN)/pytest --collect-only -qq >/dev/null && echo "tests are compiled"
 
 format: setup ## Format and fix
 	$(BIN)/ruff format .

@@ -44,6 +44,17 @@ def pytest_collection_finish() -> None:
     Some libraries ask for a full one at each call (statsmodels at each adjustment of p-values), which takes a second while
     all that a test session holds is looked through.
     """
+    _leave_alone_what_stays()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_stays_is_left_alone() -> Iterator[None]:
+    """The same after each file, for what it has imported and what is cached: late in a session that is as much again."""
+    yield
+    _leave_alone_what_stays()
+
+
+def _leave_alone_what_stays() -> None:
     gc.collect()
     gc.freeze()
 
