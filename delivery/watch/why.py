@@ -42,7 +42,10 @@ from targeting.models import Assignment, User
 MOST_EXPERIMENTS: Final = 50
 MOST_MESSAGES: Final = 60
 _RULES: Final = frozenset(Rule)
-_TIMES: Final = ("slot_at", "accepted_at", "sent_at", "delivered_at", "read_at", "clicked_at", "failed_at")
+_TIMES: Final = (
+    *("slot_at", "accepted_at", "sent_at", "delivered_at", "read_at", "clicked_at"),
+    *("failed_at", "first_failed_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,10 @@ def test_pauses_and_fuses_that_hold_a_message_are_named(people: Database, clock:
             {"state": "read", "accepted_at": True, "sent_at": True, "delivered_at": True, "read_at": True},
             "read on 2026-12-01",
         ),
+        (
+            {"state": "delivered", "accepted_at": True, "delivered_at": True, "first_failed_at": True},
+            "An earlier try failed on 2026-12-01",
+        ),
         ({"state": "unknown", "slot_at": True, "reason": "no_answer"}, "nobody knows whether it arrived"),
         (
             {"state": "failed", "failed_at": True, "reason": "bad_request", "error_code": 132000},
