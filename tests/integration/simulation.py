@@ -156,7 +156,7 @@ def send(
             version="v26.0",
             phone_number_id=PHONE_NUMBER_ID,
             token=token,
-            timeout=10,
+            timeout=60,
             concurrency=16,
         ) as client:
             return [
@@ -169,16 +169,16 @@ def send(
 
 
 def post(url: str, path: str, **document) -> dict:
-    response = httpx.post(url + path, json=document, timeout=10)
+    response = httpx.post(url + path, json=document, timeout=60)
     assert response.status_code == 200, response.text
     return response.json()
 
 
 def status(url: str) -> dict:
-    return httpx.get(f"{url}/simulator/status").json()
+    return httpx.get(f"{url}/simulator/status", timeout=60).json()
 
 
-def drain(url: str, *, seconds: float = 20) -> dict:
+def drain(url: str, *, seconds: float = 60) -> dict:
     """Wait until nothing is left to happen."""
     end = time.monotonic() + seconds
     while not (now := status(url))["idle"]:

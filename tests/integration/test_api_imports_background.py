@@ -25,7 +25,7 @@ PEOPLE = b"id;Handy;consent_marketing;ort\n1;+12025550101;yes;Delft\n2;12;no;Bon
 
 
 def ended(client: TestClient, number: int) -> dict[str, Any]:
-    for _ in range(500):
+    for _ in range(3000):
         run: dict[str, Any] = client.get(f"/v1/imports/{number}").json()
         if run["finished_at"] is not None:
             return run

@@ -38,7 +38,7 @@ def run(database: Database, clock: SteppedClock) -> Iterator[Callable[[str, int]
 
         yield ended
         to.close()
-        assert server.wait(timeout=10) == 0
+        assert server.wait(timeout=60) == 0
 
 
 def test_a_slot_is_done_once_however_often_it_is_killed(

@@ -87,7 +87,7 @@ def test_killed_anywhere_each_occasion_counts_once(database: Database, clock: St
         worker.run("tick")
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     assert killed["ingest"] + killed["tick"] > 4 * KILLS
     assert killed["walk"] == len(POINTS)
 

@@ -99,7 +99,7 @@ def _settled(simulator: str, count: int) -> list[type[SendOutcome]]:
 
 
 def _until(simulator: str, *, listening: bool) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         try:
             httpx.get(f"{simulator}/healthz")

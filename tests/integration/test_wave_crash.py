@@ -86,7 +86,7 @@ def workers(database: Database, clock: SteppedClock) -> Iterator[Workers]:
         for server in (one, other):
             assert server.stdin is not None
             server.stdin.close()
-            assert server.wait(timeout=10) == 0
+            assert server.wait(timeout=60) == 0
 
 
 def slots(database: Database) -> list[Reallocation]:

@@ -3,7 +3,6 @@
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from api import security
+from api.demo.rehearsal import wait_until
 from api.wiring import Wiring
 from experiments.clock import SteppedClock
 from experiments.database import Database
@@ -81,10 +81,7 @@ def live(sqlite_url: str, clock: SteppedClock, applications: dict[str, FastAPI])
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
-    for _ in range(500):
-        if server.started:
-            break
-        time.sleep(0.01)
+    wait_until(lambda: server.started, what="the API")
     yield Live(f"http://127.0.0.1:{door.getsockname()[1]}", keys, wiring, clock)
     server.should_exit = True
     thread.join()
@@ -99,6 +96,6 @@ def open_dashboard(live: Live, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 
     def opened(scope: str) -> AppTest:
         monkeypatch.setattr(sys, "argv", ["app.py", "--api-url", live.url])
-        return sign_in(AppTest.from_file(str(APP), default_timeout=30).run(), live.keys[scope])
+        return sign_in(AppTest.from_file(str(APP), default_timeout=60).run(), live.keys[scope])
 
     return opened

@@ -138,5 +138,5 @@ def test_without_an_account_set_up_only_a_key_is_asked_for(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", "--api-url", live.url])
-    app = AppTest.from_file(str(APP), default_timeout=30).run()
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
     assert labels(app) == ["Sign in"]

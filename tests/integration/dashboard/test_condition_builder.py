@@ -36,7 +36,7 @@ def build(live: Live) -> Builder:
 
     def built(start: dict[str, Any] | None = None) -> AppTest:
         return AppTest.from_function(
-            _script, default_timeout=30, args=(live.url, live.keys["read"], start)
+            _script, default_timeout=60, args=(live.url, live.keys["read"], start)
         ).run()
 
     return built

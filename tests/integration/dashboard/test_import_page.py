@@ -40,7 +40,7 @@ def choose(app: AppTest, label: str, column: str) -> AppTest:
 
 def until_ended(app: AppTest, live: Live) -> str:
     """The page once the import that its address names has ended."""
-    for _ in range(300):
+    for _ in range(3000):
         if live.call("GET", "/v1/imports")["items"][0]["finished_at"] is not None:
             return seen(app.run())
         time.sleep(0.02)

@@ -58,7 +58,7 @@ def api() -> Iterator[FakeApi]:
 @pytest.fixture
 def app(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setattr(sys, "argv", ["app.py", "--api-url", api.url])
-    return AppTest.from_file(str(APP), default_timeout=30).run()
+    return AppTest.from_file(str(APP), default_timeout=60).run()
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_what_is_no_key_is_not_even_sent(app: AppTest, key: str, sentence: str) 
 
 def test_an_api_that_is_down_is_said_at_the_sign_in(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", "--api-url", "http://127.0.0.1:9"])
-    app = sign_in(AppTest.from_file(str(APP), default_timeout=30).run(), "ts_writer")
+    app = sign_in(AppTest.from_file(str(APP), default_timeout=60).run(), "ts_writer")
     assert "The API at http://127.0.0.1:9 does not answer. Is it running?" in seen(app)
 
 

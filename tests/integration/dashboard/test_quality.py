@@ -91,7 +91,7 @@ def signed_in(answers: dict[str, tuple[int, Any]], monkeypatch: pytest.MonkeyPat
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setattr(sys, "argv", ["app.py", "--api-url", f"http://127.0.0.1:{server.server_port}"])
-    yield sign_in(AppTest.from_file(str(APP), default_timeout=30).run(), "ts_reader")
+    yield sign_in(AppTest.from_file(str(APP), default_timeout=60).run(), "ts_reader")
     server.shutdown()
     server.server_close()
     thread.join()
