@@ -80,8 +80,8 @@ if IN_MEMORY is not None:
     # Here is early enough: pytest looks when the first test asks for a folder, and its workers inherit it.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
-STATEMENTS = 10_000
-"""How many translated statements of one kind of database are kept; those of a server are some hundreds."""
+STATEMENTS = 1_500
+"""How many translated statements of one kind of database are kept, which takes some 150 MB."""
 
 START = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
