@@ -11,6 +11,7 @@ import streamlit
 
 from dashboard import access, pages, viewer
 from dashboard.views import frame, sidebar, sign_in
+from dashboard.views.campaign import one_step
 
 DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
@@ -40,6 +41,8 @@ def show() -> None:
     # A link from a page to itself leaves the browser's address as it was, and the next click would run the page of before.
     # Nothing is changed here: an update, even an empty one, tells the browser what the address is.
     streamlit.query_params.update({})
+    if page.url_path != pages.ADDRESSES["new_campaign"]:
+        one_step.read_what_was_left(current)
     page.run()
 
 

@@ -1,4 +1,4 @@
-"""What Streamlit leaves undone of a page for everybody: the language it says it is in, and colours that can be read."""
+"""What Streamlit leaves undone of a page for everybody: the language it says it is in, colours that can be read, and the order of what a press says."""
 
 from typing import Final
 
@@ -17,13 +17,29 @@ STYLE: Final = """<style>
 [data-testid="stCode"] .token {color: inherit !important}
 </style>"""
 
+# Streamlit sends what was typed in a turn of its own, after the field has been left, but a change of the page at once: of a press on a
+# link that leaves a field, the page came first, and the value after it called the browser back (docs/decisions/0073). So the field is
+# left when the press begins, and the page changes when what was typed has been sent. A press that opens another tab stays what it is.
+LINKS: Final = """<script>if (!window.touchstoneLinks) {
+  window.touchstoneLinks = true
+  const link = event => event.target.closest?.('[data-testid=stSidebarNavLink], [data-testid=stPageLink-NavLink]')
+  document.addEventListener('pointerdown', event => link(event) && document.activeElement?.blur(), true)
+  document.addEventListener('click', event => {
+    const pressed = link(event)
+    const plain = !(event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)
+    if (!pressed || !event.isTrusted || !plain || pressed.target === '_blank') return
+    event.preventDefault()
+    event.stopPropagation()
+    setTimeout(() => pressed.click())
+  }, true)
+}</script>"""
+
 
 def show() -> None:
     """For screen readers, and for the shapes of letters: Streamlit says of every page that it is English."""
     tag = TAGS[viewer.language()]
-    streamlit.html(
-        f"{STYLE}<script>document.documentElement.lang = '{tag}'</script>", unsafe_allow_javascript=True
-    )
+    language = f"<script>document.documentElement.lang = '{tag}'</script>"
+    streamlit.html(f"{STYLE}{language}{LINKS}", unsafe_allow_javascript=True)
 
 
 def begin_at_the_top(part: str) -> None:

@@ -7,15 +7,7 @@ from dashboard.campaign import steps
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import addressed, asking, frame, states
-from dashboard.views.campaign import (
-    audience_step,
-    drafts,
-    metrics_step,
-    plan_step,
-    review_step,
-    variants_step,
-    work,
-)
+from dashboard.views.campaign import drafts, one_step, work
 from dashboard.views.campaign.widgets import Form
 from dashboard.views.campaign.work import STEP, Work
 
@@ -37,33 +29,25 @@ def show() -> None:
         return
     asking.show_note("campaign")
     campaign.begin_run()
-    drafts.show(current.client, campaign)
-    step = _choose_step(campaign)
+    others = streamlit.container()
+    chosen = _choose_step(campaign)
+    # What was entered last in a step is read from its fields before another step, or another campaign, takes their place.
+    step = next(iter(campaign.unread(but=chosen)), chosen)
     frame.begin_at_the_top(step)
     streamlit.caption(say(f"new_campaign.step_means.{step}"))
     problems = streamlit.container()
     told: set[steps.Mistake] = set()
-    form = Form(campaign, told)
-    _show_step(current.client, form, step)
+    one_step.show(current.client, Form(campaign, told), step)
     if step != "review":
         _show_rest(problems, campaign, step, told)
     _show_ways(step)
     work.save(current.client, campaign)
     _show_saved(current.client, campaign)
+    with others:
+        drafts.show(current.client, campaign)
     campaign.end_run()
-
-
-def _show_step(client: Client, form: Form, step: str) -> None:
-    if step == "audience":
-        audience_step.show(client, form)
-    elif step == "variants":
-        variants_step.show(client, form)
-    elif step == "metrics":
-        metrics_step.show(client, form)
-    elif step == "plan":
-        plan_step.show(client, form)
-    else:
-        review_step.show(client, form)
+    if step != chosen:
+        streamlit.rerun()
 
 
 def _choose_step(campaign: Work) -> str:

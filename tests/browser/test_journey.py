@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from api.demo.show import BEHAVIOUR
 from dashboard.views.result import SECTIONS
@@ -19,6 +19,7 @@ from tests.browser.browsing import (
     opened,
     pick,
     press,
+    settled,
     show_section,
     sign_in,
     write,
@@ -49,6 +50,64 @@ def test_from_the_sign_in_to_the_winner(browser: Browser, stage: Stage) -> None:
     launched(page, stage)
     delivered(page, stage)
     shipped(page, stage)
+
+
+def test_what_was_typed_last_is_kept_however_fast_the_page_is_left(browser: Browser, stage: Stage) -> None:
+    page = opened(browser, stage.dashboard, has_touch=True)
+    sign_in(page, stage.keys["write"])
+    go_to(page, "new-campaign")
+    # Nothing passes between the end of the typing and the press: a finger, then a button of the mouse that is not held.
+    typed(page, "Name", "Typed last")
+    touched(page, page.get_by_role("button", name="Next: Variants"))
+    expect(page.get_by_text("How are the variants made?")).to_be_visible(timeout=PATIENCE)
+    expect(page).to_have_url(re.compile(r"draft=new-"), timeout=PATIENCE)
+    settled(page)
+    key = re.search(r"draft=(new-\w+)", page.url)[1]  # type: ignore[index]
+    assert document(stage, key)["name"] == "Typed last"
+    choose(page, "Steps", "1. Audience")
+    typed(page, "Coverage (%)", "50")
+    touched(page, page.get_by_role("radio", name="5. Review and launch"))
+    expect(page.get_by_role("button", name="Check it")).to_be_visible(timeout=PATIENCE)
+    settled(page)
+    assert document(stage, key)["audience"]["coverage"] == 0.5
+    choose(page, "Steps", "1. Audience")
+    typed(page, "Hypothesis", "It is read on the page that comes next")
+    link = page.get_by_test_id("stSidebarNavLink").and_(page.locator("[href$='/planner']"))
+    link.hover()
+    page.mouse.down()
+    # The run that brings it has begun, and is ended by the change of the page.
+    page.wait_for_selector("[data-test-script-state=running]", state="attached", timeout=PATIENCE)
+    page.mouse.up()
+    expect(page.get_by_role("heading", name="Planner")).to_be_visible(timeout=PATIENCE)
+    settled(page)
+    assert document(stage, key)["hypothesis"].startswith("It is read")
+    go_to(page, "new-campaign")
+    expect(page.get_by_label("Hypothesis", exact=True)).to_have_value(
+        re.compile("^It is read"), timeout=PATIENCE
+    )
+    # A finger says both in one moment; the page that was asked for stands, and is not called back by what was typed.
+    typed(page, "Hypothesis", "Typed and left")
+    touched(page, link)
+    expect(page.get_by_role("heading", name="Planner")).to_be_visible(timeout=PATIENCE)
+    changed(page)
+    expect(page.get_by_role("heading", name="Planner")).to_be_visible()
+
+
+def document(stage: Stage, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = stage.call("GET", f"/v1/drafts/{key}")["document"]
+    return found
+
+
+def typed(page: Page, label: str, text: str) -> None:
+    """Into a field that is not left."""
+    page.get_by_label(label, exact=True).and_(page.locator("input, textarea")).fill(text)
+
+
+def touched(page: Page, place: Locator) -> None:
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box is not None
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 
 def signed_in(page: Page, stage: Stage) -> None:

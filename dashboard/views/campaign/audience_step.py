@@ -57,8 +57,10 @@ def _show_condition(client: Client, form: Form) -> None:
     form.work.unfinished = False
     if whom == "condition":
         # The builder says by itself what it means, for whom, and what is wrong.
+        key = form.key("audience", "condition")
+        form.work.draw(key)
         try:
-            entered = condition_builder.show(client, form.key("audience", "condition"), condition or None)
+            entered = condition_builder.show(client, key, condition or None)
         except ApiError as error:
             states.show_error(error)
             return

@@ -15,13 +15,13 @@ from dashboard.campaign.documents import Path, at, with_value, written
 from dashboard.campaign.fields import Codec, Duration
 from dashboard.campaign.steps import Mistake, is_about, is_touched
 from dashboard.texts import catalogue, say
-from dashboard.views.campaign.work import Work
+from dashboard.views.campaign.work import PREFIX, Work
 
 T = TypeVar("T")
 Show = Callable[[str, str, str | None], Any]
 """A widget from its key, its label and its explanation."""
 _MOST: Final = 1_000_000_000
-KEPT: Final = "page"
+KEPT: Final = "session"
 """How long Streamlit keeps what the form's widgets show: see `Form.begin`."""
 # Streamlit's own are English in every language.
 _PLACEHOLDERS: Final = {False: "new_campaign.choose", True: "new_campaign.choose_or_type"}
@@ -86,7 +86,7 @@ class Form:
     def key(self, *path: str | int, kind: str = "") -> str:
         """The key of a widget in the memory of the tab. kind: tells two kinds of widgets of one field apart."""
         whole = (*self.root, *path)
-        return f"campaign:{self.work.key}:{self.work.generation(whole)}{kind}:{written(whole)}"
+        return f"{PREFIX}{self.work.key}:{self.work.generation(whole)}{kind}:{written(whole)}"
 
     def begin(self, key: str, value: Any) -> None:
         """Let the widget with this key begin with a value; one that has been drawn before shows what somebody entered.
@@ -94,9 +94,13 @@ class Form:
         The value is not given to the widget as its default, since a field with one cannot be emptied. Every widget that begins
         so is drawn with `persist_state` (`KEPT`): then Streamlit tells the value again to a browser that has not heard of the
         widget yet, because its input ended the run that told it (docs/decisions/0066). What it keeps of a widget that was
-        away meanwhile is older than the document.
+        away meanwhile is older than the document, unless it was entered as the last thing before the widget went away (0073).
         """
-        if key not in self.work.drawn or key not in streamlit.session_state:
+        held = streamlit.session_state.get(key)
+        is_known = key in streamlit.session_state and (
+            key in self.work.drawn or self.work.is_unread(key, held)
+        )
+        if not is_known:
             streamlit.session_state[key] = value
         self.work.draw(key)
 

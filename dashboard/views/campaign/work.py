@@ -12,12 +12,14 @@ from dashboard.calls import campaigns
 from dashboard.calls.campaigns import Draft, Stored
 from dashboard.campaign import documents, metrics
 from dashboard.campaign.documents import Path, at
-from dashboard.campaign.steps import Mistake, mistakes_of
+from dashboard.campaign.steps import STEPS, Mistake, mistakes_of
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import states
 
 _WORK: Final = "campaign_work"
+PREFIX: Final = "campaign:"
+"""Before the key of a campaign, with which the keys of its widgets begin."""
 STEP: Final = "step"
 """What the address calls the step that is shown."""
 
@@ -30,6 +32,7 @@ class Work:
     somebody else has done to the same meanwhile, `stored_over` if that was to store it. `generations` counts
     how often what is below a place was replaced, so that no widget shows what belongs to another row. `drawn` are the keys of
     the widgets that a browser may have drawn: of the last run that came to its end, and of those since that were cut short.
+    `step_of`: the step that a widget is in, by its key. `read`: what widgets held when the document was last told of it.
     `suggested` are texts that the form has filled in by itself, by widget. `mistakes` are the API's, of its last look.
     `started`: it has been, and the page has still to say so.
     `unfinished`: the condition builder holds something that is no condition yet, so the document still has the last one.
@@ -44,6 +47,8 @@ class Work:
     stored_at: str = ""
     generations: dict[Path, int] = field(default_factory=dict)
     drawn: set[str] = field(default_factory=set)
+    step_of: dict[str, str] = field(default_factory=dict)
+    read: dict[str, Any] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     assumptions: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +61,7 @@ class Work:
     plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     suggested: dict[str, set[str]] = field(default_factory=dict)
     _drawing: set[str] = field(default_factory=set)
+    _step: str = ""
 
     def replace(self, document: Mapping[str, Any], place: Path = ()) -> None:
         """Another document, whose rows below `place` may stand elsewhere: every widget there is made anew."""
@@ -69,9 +75,43 @@ class Work:
     def begin_run(self) -> None:
         self._drawing = set()
 
+    def begin_step(self, step: str) -> None:
+        """The widgets that are drawn from here on are of this step."""
+        self._step = step
+
     def draw(self, key: str) -> None:
         self._drawing.add(key)
         self.drawn.add(key)
+        self.step_of[key] = self._step
+
+    def end_step(self) -> None:
+        """The document knows what the widgets of this step hold."""
+        held = self._held()
+        self.read |= {key: value for key, value in held.items() if self._place_of(key) == self._step}
+
+    def unread(self, *, but: str = "") -> list[str]:
+        """The steps other than `but` in which something was entered that the document does not know yet.
+
+        Who types into a field and presses at once what leads to another step says both in one breath: by the time Streamlit
+        runs the page, it is the other step that is to be shown (docs/decisions/0073).
+        """
+        places = {self._place_of(key) for key, value in self._held().items() if self.is_unread(key, value)}
+        return [step for step in STEPS if step in places and step != but]
+
+    def is_unread(self, key: str, value: Any) -> bool:
+        return key in self.read and bool(self.read[key] != value)
+
+    def _held(self) -> dict[str, Any]:
+        """What the memory of the tab has of the widgets of this campaign, by key."""
+        begins = f"{PREFIX}{self.key}:"
+        names = [str(name) for name in streamlit.session_state if str(name).startswith(begins)]
+        return {name: streamlit.session_state[name] for name in names}
+
+    def _place_of(self, key: str) -> str | None:
+        """The step of a widget: its own, or that of the form that it is in."""
+        while key and key not in self.step_of:
+            key = key.rpartition(":")[0]
+        return self.step_of.get(key)
 
     def end_run(self) -> None:
         """The page stands whole: what is not on it is in no browser any more."""
@@ -80,7 +120,7 @@ class Work:
 
 def current(client: Client) -> Work | None:
     """The campaign that the address names, else the one of this tab, else a new one. None: the error is on the page."""
-    work: Work | None = streamlit.session_state.get(_WORK)
+    work = of_this_tab()
     draft, copy = streamlit.query_params.get("draft"), streamlit.query_params.get("copy")
     try:
         if copy:
@@ -99,9 +139,15 @@ def current(client: Client) -> Work | None:
     return work
 
 
+def of_this_tab() -> Work | None:
+    """The campaign that is being written in this tab, if there is one."""
+    work: Work | None = streamlit.session_state.get(_WORK)
+    return work
+
+
 def started() -> str | None:
     """The experiment that the campaign of this tab has become; the tab is done with it."""
-    work: Work | None = streamlit.session_state.get(_WORK)
+    work = of_this_tab()
     if work is None or not work.started:
         return None
     leave()
@@ -115,8 +161,8 @@ def leave() -> None:
         streamlit.query_params.pop(name, None)
 
 
-def save(client: Client, work: Work, *, over: bool = False) -> None:
-    """Keep the document with the API when it has changed. over: also what somebody else has saved since.
+def save(client: Client, work: Work, *, over: bool = False, elsewhere: bool = False) -> None:
+    """Keep the document with the API when it has changed. over: also what somebody else has saved since. elsewhere: from another page.
 
     What keeps it from being saved is noted in `work`; the next run tries again.
     """
@@ -133,7 +179,8 @@ def save(client: Client, work: Work, *, over: bool = False) -> None:
         return
     work.saved, work.revision, work.saved_at = work.document, kept.revision, kept.updated_at
     work.conflict, work.not_saved, work.stored_over = None, None, False
-    streamlit.query_params["draft"] = work.key
+    if not elsewhere:
+        streamlit.query_params["draft"] = work.key
 
 
 def store(client: Client, work: Work) -> bool:

@@ -25,10 +25,11 @@ KINDS = (
 )
 
 
-def cut_short(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[str]:
+def cut_short(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, *, goes_to: str = "") -> list[str]:
     """Let the next call of a function end the run, as Streamlit does when input arrives; the calls after it are as always.
 
-    The new run begins with what the browser knows: nothing of any widget. Returns the calls that were cut.
+    The new run begins with what the browser knows: nothing of any widget. goes_to: the address of the page that it is of, when the input
+    was the press of a link. Returns the calls that were cut.
     """
     real, cut = getattr(module, name), []
 
@@ -40,14 +41,20 @@ def cut_short(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[s
         assert context is not None
         raise RerunException(
             RerunData(
-                query_string=context.query_string,
-                page_script_hash=context.page_script_hash,
+                query_string="" if goes_to else context.query_string,
+                page_script_hash=_page(context, goes_to) if goes_to else context.page_script_hash,
                 widget_states=WidgetStates(),
             )
         )
 
     monkeypatch.setattr(module, name, once)
     return cut
+
+
+def _page(context: Any, address: str) -> str:
+    pages = context.pages_manager.get_pages().items()
+    found: str = next(key for key, page in pages if page["url_pathname"] == address)
+    return found
 
 
 def pressed_again(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[str]:
