@@ -16,9 +16,9 @@ from dashboard.moments import FIRST, LAST
 T = TypeVar("T")
 
 UNITS: Final = ("m", "h", "d", "w", "s")
-LONGEST: Final = 10_000
+LONGEST: Final = 1_000_000
 """Of a unit, in a field for a duration."""
-_DURATION: Final = re.compile(r"(\d+)([smhdw])")
+_DURATION: Final = re.compile(r"(-?\d+)([smhdw])")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Duration:
 
 def _duration(value: Any) -> Duration | None:
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    return Duration(int(found[1]), found[2]) if found and int(found[1]) <= LONGEST else None
+    return Duration(int(found[1]), found[2]) if found and abs(int(found[1])) <= LONGEST else None
 
 
 def _time(value: Any) -> time | None:

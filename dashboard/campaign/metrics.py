@@ -85,6 +85,16 @@ def first_primary(document: Document) -> str | None:
     return None
 
 
+def decides_by_share(document: Document, library: Mapping[str, Document]) -> bool:
+    """Whether the metric that decides first is a share of users. library: as in `is_share`.
+
+    >>> decides_by_share({"metrics": [{"key": "spent", "role": "primary", "kind": "sum"}]}, {})
+    False
+    """
+    primary = (each for each in items_at(document, ("metrics",)) if at(each, ("role",)) == "primary")
+    return is_share(next(primary, None), library)
+
+
 def price_of_a_message(document: Document) -> float | None:
     """What one delivered message costs, where the campaign measures `cost`."""
     for metric in items_at(document, ("metrics",)):

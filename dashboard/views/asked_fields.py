@@ -11,7 +11,7 @@ import streamlit
 from dashboard import formats
 from dashboard.client import ApiError
 from dashboard.texts import say
-from dashboard.views import addressed, states
+from dashboard.views import addressed, bounded, states
 
 
 class Fields:
@@ -20,6 +20,8 @@ class Fields:
     def __init__(self, words: str) -> None:
         self._words = words
         self._places: dict[str, Any] = {}
+        self.are_within = True
+        """Whether all numbers so far are within their bounds; else no answer is one to them."""
 
     def number(
         self,
@@ -39,8 +41,8 @@ class Fields:
         """
         found = streamlit.number_input(
             say(f"{self._words}.label.{name}", **places),
-            min_value=float(least),
-            max_value=float(most),
+            min_value=float(-bounded.FAR),
+            max_value=float(bounded.FAR),
             value=default,
             step=float(step),
             format="%.6g",
@@ -49,6 +51,7 @@ class Fields:
             help=say(f"{self._words}.help.{name}"),
         )
         self._place(about or name)
+        self._check(about or name, found, least, most)
         return None if found is None else float(found)
 
     def whole(
@@ -63,8 +66,8 @@ class Fields:
         """A whole number; None where it was left empty."""
         found = streamlit.number_input(
             say(f"{self._words}.label.{name}"),
-            min_value=least,
-            max_value=most,
+            min_value=-bounded.FAR,
+            max_value=bounded.FAR,
             value=default,
             step=1,
             key=name,
@@ -72,6 +75,7 @@ class Fields:
             help=say(f"{self._words}.help.{name}"),
         )
         self._place(about or name)
+        self._check(about or name, found, least, most)
         return None if found is None else int(found)
 
     def yes(self, name: str) -> bool:
@@ -117,6 +121,16 @@ class Fields:
             streamlit.error("\n".join(f"- {words}" for words in rest), icon=":material/error:")
         if error.temporary:
             states.show_try_again()
+
+    def ask_to_mend(self) -> bool:
+        """Where a number is beyond its bounds, say so instead of an answer; whether one is."""
+        if not self.are_within:
+            streamlit.info(say("common.mend_first"), icon=":material/edit:")
+        return not self.are_within
+
+    def _check(self, field: str, found: float | None, least: float, most: float) -> None:
+        if not bounded.tell(found, least, most, place=self._places[field]):
+            self.are_within = False
 
     def _place(self, field: str) -> None:
         self._places[field] = streamlit.empty()

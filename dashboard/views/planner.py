@@ -53,6 +53,8 @@ def _show_numbers() -> None:
         return
     guard_fields = Fields("planner")
     guard_base, guard_margin = _show_guard(guard_fields)
+    if fields.ask_to_mend() or guard_fields.ask_to_mend():
+        return
     client = access.required().client
     asks = question(asked)
     # Its numbers are drawn look by look, which takes seconds: the figures are shown before the pictures are there.

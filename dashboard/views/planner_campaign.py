@@ -14,7 +14,7 @@ from dashboard.sizes import share
 from dashboard.texts import say
 from dashboard.views import campaign_choice
 from dashboard.views.asked_fields import Fields, said
-from dashboard.views.campaign import plan_shown
+from dashboard.views.campaign import library, plan_shown
 
 RUNS: Final = 400
 _ANSWERED: Final = "planner:answered"
@@ -28,8 +28,11 @@ def show() -> None:
     choice, document = found
     campaign_choice.show_link(choice)
     fields = Fields("planner")
-    assumptions = _assumptions(fields, metrics.first_primary(document))
+    is_rate = metrics.decides_by_share(document, library.definitions(access.required().client))
+    assumptions = _assumptions(fields, metrics.first_primary(document), is_rate=is_rate)
     runs = RUNS if fields.yes("simulated") else 0
+    if fields.ask_to_mend():
+        return
     asks = json.dumps([choice, document, assumptions, runs], sort_keys=True)
     if streamlit.button(say("planner.work_out"), type="primary", icon=":material/calculate:"):
         try:
@@ -46,12 +49,17 @@ def show() -> None:
     plan_shown.show_answers(answered[1], document)
 
 
-def _assumptions(fields: Fields, primary: str | None) -> Mapping[str, Any]:
+def _assumptions(fields: Fields, primary: str | None, *, is_rate: bool) -> Mapping[str, Any]:
     """What the past cannot tell, said by hand."""
     with streamlit.expander(
         say("planner.assumed"),
         expanded=said(
-            "assumed_users", "assumed_per_day", "assumed_reach", "assumed_base", "assumed_opt_outs"
+            "assumed_users",
+            "assumed_per_day",
+            "assumed_reach",
+            "assumed_base",
+            "assumed_rate",
+            "assumed_opt_outs",
         ),
     ):
         streamlit.caption(say("planner.assumed_means"))
@@ -61,7 +69,7 @@ def _assumptions(fields: Fields, primary: str | None) -> Mapping[str, Any]:
             per_day = fields.number("assumed_per_day", step=100, about="per_day")
         with second:
             reach = fields.number("assumed_reach", most=100, about="reach")
-            base = fields.number("assumed_base", step=0.01, about="baseline") if primary else None
+            base = _base(fields, is_rate=is_rate) if primary else None
         opt_outs = fields.number("assumed_opt_outs", most=50, step=0.1, about="baseline.opted_out")
     baseline = {} if base is None or primary is None else {primary: base}
     if opt_outs is not None:
@@ -73,3 +81,10 @@ def _assumptions(fields: Fields, primary: str | None) -> Mapping[str, Any]:
         "baseline": baseline or None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _base(fields: Fields, *, is_rate: bool) -> float | None:
+    if not is_rate:
+        return fields.number("assumed_base", about="baseline")
+    rate = fields.number("assumed_rate", most=100, step=0.5, about="baseline")
+    return None if rate is None else share(rate)

@@ -76,6 +76,8 @@ def _pasted() -> Mapping[str, Any] | None:
 def _ask(document: Mapping[str, Any], cells: list[arms.Cell]) -> None:
     fields = Fields("simulation")
     world = _world(fields, cells, is_share=_is_share(document))
+    if fields.ask_to_mend():
+        return
     asks = question(document, world)
     name = json.dumps(asks, sort_keys=True)
     streamlit.caption(say("simulation.bounded"))

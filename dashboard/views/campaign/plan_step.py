@@ -12,12 +12,15 @@ from dashboard.campaign.documents import items_at
 from dashboard.campaign.fields import Duration
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
-from dashboard.views.campaign import plan_shown
+from dashboard.views import bounded
+from dashboard.views.campaign import library, plan_shown
 from dashboard.views.campaign.widgets import KEPT, Form, explained, show_mistakes
 from dashboard.views.campaign.work import Work, note
 
 METHODS: Final = ("spending", "fixed", "always_valid", "exact")
 POLICIES: Final = ("fixed", "top_two", "thompson")
+MOST_EFFECT: Final = 10_000
+"""In percent, as the API takes it: a hundred times as much."""
 RUNS: Final = 400
 """Simulated experiments: a share has a standard error of at most 2.5 points."""
 
@@ -27,7 +30,7 @@ def show(client: Client, form: Form) -> None:
     _show_rules(form)
     _show_allocation(form)
     streamlit.subheader(say("new_campaign.plan_answers"), anchor=False)
-    _show_assumptions(form)
+    _show_assumptions(client, form)
     _show_plan(client, form)
 
 
@@ -37,7 +40,7 @@ def _show_analysis(form: Form) -> None:
     streamlit.caption(say(f"new_campaign.method_means.{method}") if method in METHODS else method)
     left, right = streamlit.columns(2)
     with left:
-        plan.percent(("mde",), "mde")
+        plan.percent(("mde",), "mde", most=MOST_EFFECT)
         plan.percent(("power",), "power", default=80.0)
     with right:
         plan.duration(("ends_after",), "ends_after", default=Duration(0, "d"))
@@ -99,16 +102,18 @@ def _show_allocation(form: Form) -> None:
     )
 
 
-def _show_assumptions(form: Form) -> None:
+def _show_assumptions(client: Client, form: Form) -> None:
     """What the past cannot tell, said by hand. It is not part of the campaign."""
     work = form.work
     primary = metrics.first_primary(work.document)
+    is_rate = metrics.decides_by_share(work.document, library.definitions(client))
     with streamlit.expander(say("new_campaign.assumptions"), expanded=bool(work.assumptions)):
         streamlit.caption(say("new_campaign.assumptions_mean"))
         left, right = streamlit.columns(2)
         with left:
             if primary:
-                baseline = _assumed(form, "baseline", work.assumptions.get("baseline", {}).get(primary))
+                known = work.assumptions.get("baseline", {}).get(primary)
+                baseline = _assumed_rate(form, known) if is_rate else _assumed(form, "baseline", known)
                 _assume(work, "baseline", None if baseline is None else {primary: baseline})
         with right:
             per_day = _assumed(form, "per_day_assumed", work.assumptions.get("per_day"))
@@ -116,12 +121,20 @@ def _show_assumptions(form: Form) -> None:
     form.tell("assumptions")
 
 
-def _assumed(form: Form, name: str, value: float | None) -> float | None:
+def _assumed_rate(form: Form, known: float | None) -> float | None:
+    """A share, in percent as every other one of the form."""
+    percent = fields.PERCENT.shown(known)
+    chosen = _assumed(form, "baseline_rate", percent, most=100.0)
+    return known if chosen == percent else None if chosen is None else fields.PERCENT.written(chosen)
+
+
+def _assumed(form: Form, name: str, value: float | None, *, most: float = 1e12) -> float | None:
     key = form.key(f"~{name}")
     form.begin(key, value)
-    return streamlit.number_input(
+    chosen = streamlit.number_input(
         say(f"campaign_field.label.{name}"),
-        min_value=0.0,
+        min_value=float(-bounded.FAR),
+        max_value=float(bounded.FAR),
         value=None,
         step=0.01,
         format="%.6g",
@@ -129,9 +142,13 @@ def _assumed(form: Form, name: str, value: float | None) -> float | None:
         help=explained(name),
         persist_state=KEPT,
     )
+    bounded.tell(chosen, 0, most)
+    return chosen
 
 
 def _assume(work: Work, name: str, value: Any) -> None:
+    if value != work.assumptions.get(name):
+        work.doubt(f"assumptions.{name}")
     rest = {known: said for known, said in work.assumptions.items() if known != name}
     work.assumptions = rest if value is None else {**rest, name: value}
 
@@ -140,6 +157,7 @@ def plan_of(client: Client, work: Work, *, simulate: int = 0) -> Mapping[str, An
     """The plan of the document as it is; None: what is wrong with it is noted in `work`."""
     name = plan_name(work, simulate=simulate)
     if name in work.plans:
+        work.mistakes = []
         return work.plans[name]
     try:
         with streamlit.spinner(say("new_campaign.planning")):
@@ -176,7 +194,9 @@ def _show_plan(client: Client, form: Form) -> None:
             persist_state=KEPT,
         )
     runs = RUNS if simulated else 0
-    if asked and plan_of(client, work, simulate=runs) is None:
+    was_wrong = bool(work.mistakes)
+    if asked and (plan_of(client, work, simulate=runs) is None or was_wrong):
+        # What is wrong, or is no longer, stands further up as well.
         streamlit.rerun()
     found = work.plans.get(plan_name(work, simulate=runs))
     if found is None:

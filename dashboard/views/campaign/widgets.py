@@ -13,8 +13,9 @@ from dashboard import formats, moments, viewer
 from dashboard.campaign import fields, steps
 from dashboard.campaign.documents import Path, at, with_value, written
 from dashboard.campaign.fields import Codec, Duration
-from dashboard.campaign.steps import Mistake, is_about, is_touched
+from dashboard.campaign.steps import Mistake, is_about
 from dashboard.texts import catalogue, say
+from dashboard.views import bounded
 from dashboard.views.campaign.work import PREFIX, Work
 
 T = TypeVar("T")
@@ -50,8 +51,7 @@ class Form:
     def _write(self, document: dict[str, Any], path: Path) -> None:
         """Go on with a document that was changed at `path`; what was said of that place is no longer known to be true."""
         if document != self.work.document:
-            place = written(path)
-            self.work.mistakes = [each for each in self.work.mistakes if not is_touched(each, place)]
+            self.work.doubt(written(path))
         self.work.document = document
 
     def remake(self, document: Mapping[str, Any], *path: str | int) -> None:
@@ -135,15 +135,15 @@ class Form:
         format: str | None = None,  # noqa: A002  # as Streamlit calls it
         kind: str = "",
     ) -> Any:
-        """A number. Without a default it may be left empty. kind: see `key`."""
+        """A number. Without a default it may be left empty. What is not from `least` to `most` is told, kept, and refused by the API. kind: see `key`."""
         whole = codec is fields.WHOLE
         of: Callable[[float], float] = int if whole else float
 
         def show(key: str, label: str, help: str | None) -> Any:  # noqa: A002
             return streamlit.number_input(
                 label,
-                min_value=of(least),
-                max_value=of(most),
+                min_value=of(-bounded.FAR),
+                max_value=of(bounded.FAR),
                 value=None,
                 step=of(step),
                 format=format,
@@ -152,14 +152,24 @@ class Form:
                 persist_state=KEPT,
             )
 
-        return self._field(path, name, fields.within(codec, least, most), default, show, kind=kind)
+        shown = fields.within(codec, -bounded.FAR, bounded.FAR)
+        chosen = self._field(path, name, shown, default, show, kind=kind)
+        bounded.tell(chosen, least, most)
+        return chosen
 
     def percent(
-        self, path: Path, name: str, *, default: float | None = None, step: float = 1.0, kind: str = ""
+        self,
+        path: Path,
+        name: str,
+        *,
+        default: float | None = None,
+        most: float = 100,
+        step: float = 1.0,
+        kind: str = "",
     ) -> Any:
         """A share, shown as percent. kind: see `key`."""
         return self.number(
-            path, name, codec=fields.PERCENT, default=default, most=100, step=step, format="%.6g", kind=kind
+            path, name, codec=fields.PERCENT, default=default, most=most, step=step, format="%.6g", kind=kind
         )
 
     def yes(self, path: Path, name: str, *, default: bool = False) -> bool:
@@ -230,8 +240,8 @@ class Form:
             with streamlit.container(horizontal=True, gap="small", vertical_alignment="bottom"):
                 number = streamlit.number_input(
                     label,
-                    min_value=0,
-                    max_value=fields.LONGEST,
+                    min_value=-bounded.FAR,
+                    max_value=bounded.FAR,
                     step=1,
                     key=f"{key}:number",
                     help=help,
@@ -247,6 +257,7 @@ class Form:
             return Duration(int(number), unit)
 
         chosen: Duration = self._field(path, name, fields.DURATION, default, show, begun=True)
+        bounded.tell(chosen.number, 0, fields.LONGEST)
         return chosen
 
     def clock(self, path: Path, name: str, *, default: time) -> time:

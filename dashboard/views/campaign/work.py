@@ -12,7 +12,7 @@ from dashboard.calls import campaigns
 from dashboard.calls.campaigns import Draft, Stored
 from dashboard.campaign import documents, metrics
 from dashboard.campaign.documents import Path, at
-from dashboard.campaign.steps import STEPS, Mistake, mistakes_of
+from dashboard.campaign.steps import STEPS, Mistake, is_touched, mistakes_of
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import states
@@ -67,6 +67,10 @@ class Work:
         """Another document, whose rows below `place` may stand elsewhere: every widget there is made anew."""
         self.document = dict(document)
         self.generations[place] = self.generations.get(place, 0) + 1
+
+    def doubt(self, place: str) -> None:
+        """Something was changed there: what was said of that place is no longer known to be true."""
+        self.mistakes = [each for each in self.mistakes if not is_touched(each, place)]
 
     def generation(self, place: Path) -> int:
         """How often what stands at `place` was replaced, by itself or with what it is in."""
