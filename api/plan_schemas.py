@@ -161,14 +161,22 @@ class PlanSimulation(_Answer):
     days_to_power: float | None
 
 
+class PlanStartProblem(_Answer):
+    """Why `start` would refuse the campaign at this moment."""
+
+    field: str
+    message: str
+
+
 class PlanAnswer(_Answer):
-    """`method` is what the report will use; `verdict` says the plan in words, `limits` what keeps it from more, `assumptions` what it
+    """`start_problems` are moments that are past: a design may be sound that could not be started now. `method` is what the report will use; `verdict` says the plan in words, `limits` what keeps it from more, `assumptions` what it
     rests on; `factors`, `curve`, `effects` and `looking` are of the first primary metric: power by users, power by the effect with the users there are (else
     with those needed), and what looks cost.
     """
 
     experiment: str
     as_of: datetime
+    start_problems: list[PlanStartProblem]
     method: Method
     alpha: float
     power: float

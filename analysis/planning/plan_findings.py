@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from experiments.clock import format_moment
+from experiments.errors import Problem
 from experiments.vocabulary import Direction, MetricKind, MetricRole
 
 
@@ -174,7 +175,7 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignPlan:
-    """The whole plan. method: what the report will use; looks: how often it finds new results; effect: the planned mde.
+    """The whole plan. start_problems: why a start now would be refused, though the design is sound: moments that are past. method: what the report will use; looks: how often it finds new results; effect: the planned mde.
 
     reach: share of the messaged arms that is reached in time, with reach_source. factors: of crossed variants. guards: what is stopped while it runs, and how soon. curve: power of the first primary metric, by users; effects: by the effect, with the users there are; looking: what looks cost it. verdict: the plan in
     words, the most important first; limits: what keeps it from more; assumptions: what it rests on that nobody measured.
@@ -182,6 +183,7 @@ class CampaignPlan:
 
     experiment: str
     as_of: datetime
+    start_problems: tuple[Problem, ...] = ()
     method: str
     alpha: float
     power: float

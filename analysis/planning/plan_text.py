@@ -38,6 +38,7 @@ def render_plan(plan: CampaignPlan) -> RenderableType:
         ("What its guards would stop", [guard_words(guard) for guard in plan.guards]),
         ("What limits it", plan.limits),
         ("What it rests on", plan.assumptions),
+        ("Would not start now", [str(problem) for problem in plan.start_problems]),
         ("Cannot tell, or take care", [*reasons, *plan.warnings]),
     ):
         if lines:

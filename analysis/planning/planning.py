@@ -40,6 +40,7 @@ from experiments.design import ExperimentDesign
 from experiments.errors import Invalid, Problem
 from experiments.metrics import MetricDefinition
 from experiments.settings import Settings
+from experiments.starting import start_problems
 from experiments.triggers import OnceTrigger
 from experiments.vocabulary import Method, MetricRole
 
@@ -127,6 +128,7 @@ def plan_campaign(
     return CampaignPlan(
         experiment=design.key,
         as_of=now,
+        start_problems=tuple(start_problems(design, now=now)),
         method=str(frame.method),
         alpha=design.plan.alpha,
         power=design.plan.power,

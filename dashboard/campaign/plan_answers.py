@@ -57,6 +57,16 @@ def taking_part_of(plan: Mapping[str, Any]) -> int | None:
     return values.whole(at(plan, ("audience", "taking_part")))
 
 
+def start_problems(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Why a start now would be refused, though the design is sound: the field, and what is wrong with it.
+
+    >>> start_problems({"start_problems": [{"field": "trigger.until", "message": "is past"}]})
+    [('trigger.until', 'is past')]
+    """
+    found = items_at(plan, ("start_problems",))
+    return [(str(at(each, ("field",), "")), str(at(each, ("message",), ""))) for each in found]
+
+
 def metric_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row a metric: its base, the effect that is looked for, the power of the users there are, and how many it takes."""
     return [

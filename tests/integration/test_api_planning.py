@@ -1,12 +1,13 @@
 """`POST /v1/plan`: who may ask, what is answered, what is refused by the name of its field, and that nothing is stored."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.wiring import Wiring
-from experiments.clock import SteppedClock
+from experiments.clock import SteppedClock, format_moment
 from experiments.database import Database
 from tests.integration.planned_world import document, settle
 
@@ -85,6 +86,17 @@ def test_a_bandit_is_planned_by_playing_it(
     fixed = reader.post("/v1/plan", json={**small, "campaign": document()}).json()
     assert fixed["simulation"] is None
     assert not [each for each in fixed["warnings"] if "moves traffic" in each]
+
+
+def test_a_sound_design_that_could_not_be_started_any_more(reader: TestClient, clock: SteppedClock) -> None:
+    def start_problems(after: timedelta) -> Any:
+        said = document(trigger={"type": "once", "at": format_moment(clock.now() + after)})
+        return reader.post("/v1/plan", json={"campaign": said}).json()["start_problems"]
+
+    assert start_problems(timedelta(days=1)) == []
+    [problem] = start_problems(timedelta(days=-2))
+    assert problem["field"] == "trigger.at"
+    assert "is long past" in problem["message"]
 
 
 def test_conditions_may_be_text(reader: TestClient) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Final
 import streamlit
 
 from dashboard.calls import campaigns
-from dashboard.campaign import fields, metrics
+from dashboard.campaign import fields, metrics, plan_answers
 from dashboard.campaign.documents import items_at
 from dashboard.campaign.fields import Duration
+from dashboard.campaign.steps import mistakes_of
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
 from dashboard.views import bounded
@@ -154,10 +155,10 @@ def _assume(work: Work, name: str, value: Any) -> None:
 
 
 def plan_of(client: Client, work: Work, *, simulate: int = 0) -> Mapping[str, Any] | None:
-    """The plan of the document as it is; None: what is wrong with it is noted in `work`."""
+    """The plan of the document as it is; None: what is wrong with it is noted in `work`, as is what keeps a sound one from being started now."""
     name = plan_name(work, simulate=simulate)
     if name in work.plans:
-        work.mistakes = []
+        work.mistakes = mistakes_of(plan_answers.start_problems(work.plans[name]))
         return work.plans[name]
     try:
         with streamlit.spinner(say("new_campaign.planning")):
@@ -165,7 +166,7 @@ def plan_of(client: Client, work: Work, *, simulate: int = 0) -> Mapping[str, An
     except ApiError as error:
         note(work, error)
         return None
-    work.mistakes = []
+    work.mistakes = mistakes_of(plan_answers.start_problems(found))
     work.plans = {name: found}
     return found
 
@@ -194,8 +195,8 @@ def _show_plan(client: Client, form: Form) -> None:
             persist_state=KEPT,
         )
     runs = RUNS if simulated else 0
-    was_wrong = bool(work.mistakes)
-    if asked and (plan_of(client, work, simulate=runs) is None or was_wrong):
+    said = work.mistakes
+    if asked and (plan_of(client, work, simulate=runs) is None or work.mistakes != said):
         # What is wrong, or is no longer, stands further up as well.
         streamlit.rerun()
     found = work.plans.get(plan_name(work, simulate=runs))

@@ -37,17 +37,20 @@ def show(client: Client, form: Form) -> None:
         store = streamlit.button(say("new_campaign.store"), icon=":material/save:")
         launch = streamlit.button(say("new_campaign.launch"), type="primary", icon=":material/rocket_launch:")
     streamlit.caption(say("new_campaign.store_means"))
-    if check and plan_step.plan_of(client, campaign) is not None:
+    if check and plan_step.plan_of(client, campaign) is not None and not campaign.mistakes:
         streamlit.session_state["campaign_checked"] = plan_step.plan_name(campaign)
     stored = (store or launch) and work.store(client, campaign)
     if stored and launch:
-        planned = plan_step.plan_of(client, campaign) is not None
+        plan_step.plan_of(client, campaign)
         # A plan that cannot be had keeps nobody from starting; mistakes that it finds do.
-        if planned or not any(mistake.field for mistake in campaign.mistakes):
+        if not any(mistake.field for mistake in campaign.mistakes):
             streamlit.session_state[ASKED] = plan_step.plan_name(campaign)
     if check or store or launch:
         streamlit.rerun()
-    if streamlit.session_state.get("campaign_checked") == plan_step.plan_name(campaign):
+    if (
+        streamlit.session_state.get("campaign_checked") == plan_step.plan_name(campaign)
+        and not campaign.mistakes
+    ):
         found = campaign.plans.get(plan_step.plan_name(campaign))
         if found is not None:
             doubts_shown.show(client, campaign, found)
