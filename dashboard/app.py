@@ -43,7 +43,15 @@ def show() -> None:
     streamlit.query_params.update({})
     if page.url_path != pages.ADDRESSES["new_campaign"]:
         one_step.read_what_was_left(current)
-    page.run()
+    leaves = sidebar.leaves()
+    try:
+        # Who signs out may have typed something as the last thing before, which the page reads.
+        page.run()
+    finally:
+        if leaves:
+            access.sign_out()
+    if leaves:
+        streamlit.rerun()
 
 
 if __name__ == "__main__":
