@@ -74,7 +74,8 @@ class PlanBase(_Answer):
 
 class PlanMetric(_Answer):
     """`effect` is relative, on those who are reached; `assigned_effect` is what becomes of it in the whole arm, in the metric's unit. `power`
-    is that of the users there are, `minimum_effect` what these find. What is null has its reason in `reasons`.
+    is that of the users there are, `minimum_effect` what these find. What is null has its reason in `reasons`. `least_users` only of a share without a
+    `base`: so many would be needed even if nearly everybody did it.
     """
 
     metric: str
@@ -89,6 +90,7 @@ class PlanMetric(_Answer):
     power: float | None
     minimum_effect: float | None
     users_needed: int | None
+    least_users: int | None
     days_needed: int | None
     reasons: list[str]
 
@@ -124,6 +126,26 @@ class PlanGuard(_Answer):
     standard_error: float | None
     people_needed: int | None
     reasons: list[str]
+
+
+class PlanMissing(_Answer):
+    """Why a message cannot be written to so many `users`: the `field` of the message, and what is missing there."""
+
+    field: str
+    reason: str
+    users: int
+
+
+class PlanMessage(_Answer):
+    """The message of a `variant`, written to `checked` users who could take part: for `failed` of them it cannot be. null: not known,
+    for the reason in `unknown`.
+    """
+
+    variant: str
+    checked: int
+    failed: int | None
+    reasons: list[PlanMissing]
+    unknown: str | None
 
 
 class PlanPoint(_Answer):
@@ -188,6 +210,7 @@ class PlanAnswer(_Answer):
     audience: PlanAudience
     entry: PlanEntry
     sending: PlanSending | None
+    messages: list[PlanMessage]
     metrics: list[PlanMetric]
     factors: list[PlanFactor]
     guards: list[PlanGuard]

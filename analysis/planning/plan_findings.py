@@ -70,7 +70,8 @@ class MetricPlan:
     """One metric. effect: relative, on those who are reached; assigned_effect: what becomes of it in the whole arm, in units of the
     metric. comparisons: among which alpha is shared out. power: of finding the effect (a guardrail with a margin: of showing that
     it is kept) by the end; minimum_effect: found with the planned power by the users there are; users_needed, days_needed: for the
-    planned power. What is null has a reason among `reasons`.
+    planned power. least_users: of a share without a base, needed if the base were the best there can be (`plan_metrics.least_users`).
+    What is null has a reason among `reasons`, but for least_users.
     """
 
     metric: str
@@ -85,6 +86,7 @@ class MetricPlan:
     power: float | None = None
     minimum_effect: float | None = None
     users_needed: int | None = None
+    least_users: int | None = None
     days_needed: int | None = None
     reasons: tuple[str, ...] = ()
 
@@ -126,6 +128,28 @@ class GuardPlan:
     standard_error: float | None = None
     people_needed: int | None = None
     reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Why a message cannot be written to so many `users`: the `field` of the message, and what is missing there."""
+
+    field: str
+    reason: str
+    users: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePlan:
+    """The message of a variant, tried on `checked` users of those who could take part: `failed` of them cannot be written to, most for the
+    first of `reasons`. failed None: it is not known, because of `unknown`.
+    """
+
+    variant: str
+    checked: int
+    failed: int | None
+    reasons: tuple[Missing, ...] = ()
+    unknown: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +201,7 @@ class Simulation:
 class CampaignPlan:
     """The whole plan. start_problems: why a start now would be refused, though the design is sound: moments that are past. method: what the report will use; looks: how often it finds new results; effect: the planned mde.
 
-    reach: share of the messaged arms that is reached in time, with reach_source. factors: of crossed variants. guards: what is stopped while it runs, and how soon. curve: power of the first primary metric, by users; effects: by the effect, with the users there are; looking: what looks cost it. verdict: the plan in
+    reach: share of the messaged arms that is reached in time, with reach_source. messages: whether they can be written. factors: of crossed variants. guards: what is stopped while it runs, and how soon. curve: power of the first primary metric, by users; effects: by the effect, with the users there are; looking: what looks cost it. verdict: the plan in
     words, the most important first; limits: what keeps it from more; assumptions: what it rests on that nobody measured.
     """
 
@@ -195,6 +219,7 @@ class CampaignPlan:
     audience: AudienceFigures
     entry: Entry
     sending: Sending | None
+    messages: tuple[MessagePlan, ...] = ()
     metrics: tuple[MetricPlan, ...]
     factors: tuple[FactorPlan, ...] = ()
     guards: tuple[GuardPlan, ...] = ()

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from analysis.planning.plan_findings import Base, EffectPoint, Looking, MetricPlan, Point
 from analysis.planning.plan_pictures import power_by_effect, price_of_looking
-from analysis.planning.plan_ways import Way, for_picture, found_by, way_for
+from analysis.planning.plan_ways import Formula, Way, for_picture, found_by, way_for
 from analysis.stats.aggregates import Aggregate
 from analysis.stats.difference import linearise_ratio
 from analysis.stats.errors import InsufficientData
@@ -23,6 +23,8 @@ FEW_EVENTS: Final = 20
 """Conversions below which a rate from history is a guess."""
 BRACKET_Z: Final = 1.96
 POINTS: Final = 30
+MOST_DO: Final = 0.99
+"""The share of users that an effect raises the best base to."""
 _DAY: Final = timedelta(days=1)
 Value = TypeVar("Value")
 
@@ -60,9 +62,16 @@ class Frame:
 
 
 def base_from(
-    aggregate: Aggregate | Quantile, definition: MetricDefinition, *, source: str = "history"
+    aggregate: Aggregate | Quantile,
+    definition: MetricDefinition,
+    *,
+    source: str = "history",
+    since: str = "",
 ) -> Base:
     """What one user is like, from the past of many; raises InsufficientData with the reason why that says nothing.
+
+    source: `history` of users of this audience, or `campaigns`, earlier ones. since: from when on they were looked at, in words, such as
+    `after 'Signed Up'`; empty: until now.
 
     A quantile has the sd that its mean would need to be as uncertain: the standard error of its order statistics times sqrt(n), which
     estimates sqrt(p (1 - p)) / f, f the density there (so that no density has to be estimated).
@@ -78,8 +87,7 @@ def base_from(
     seen = linearise_ratio(aggregate) if aggregate.has_denominator else aggregate
     if not aggregate.mean > 0 or not seen.variance > 0:
         raise InsufficientData(
-            f"none of the {aggregate.n:,} users of this audience who could take part (before coverage and holdouts) did {_counted(definition)} in a window of the past"
-            " (an audience that is chosen by what it did not do looks like this)"
+            _nobody_did(aggregate.n, definition, source, since)
             if aggregate.mean == 0
             else "what these users did in the past does not vary, or does not add up to more than 0"
         )
@@ -109,6 +117,21 @@ def _about_spacing(users: int, level: float) -> str:
     rows = 2 * BRACKET_Z * math.sqrt(users * level * (1 - level))
     off = 2 / math.sqrt(rows)
     return f"how dense users are around the quantile is known from {users:,} of them, so the users needed only to about {off:.0%}"
+
+
+def _nobody_did(users: int, definition: MetricDefinition, source: str, since: str) -> str:
+    length = days(definition.window / _DAY)
+    if source == "campaigns":
+        return (
+            f"none of the {users:,} users of earlier campaigns of this category did {_counted(definition)} within {length} of "
+            "their messages, so it is rare, and how rare nobody knows: give its baseline"
+        )
+    when = f"within {length} {since}" if since else f"in the last {length}"
+    return (
+        f"none of the {users:,} users of this audience who could take part (before coverage and holdouts) did {_counted(definition)} "
+        f"{when}, which is the metric's window. So few users can miss what is rare, and an audience that is chosen by not having done it "
+        "looks like this too: give its baseline"
+    )
 
 
 def _counted(definition: MetricDefinition) -> str:
@@ -144,7 +167,7 @@ def plan_metric(
         reasons=tuple(reasons),
     )
     if base is None:
-        return unknown
+        return replace(unknown, least_users=least_users(definition, frame, effect, comparisons=comparisons))
     said = list(reasons)
     outcome = outcome_of(base, definition, frame)
     way = way_of(definition, frame, role=role, comparisons=comparisons)
@@ -168,6 +191,33 @@ def plan_metric(
         users_needed=needed,
         days_needed=None if day is None else day + math.ceil(definition.window / _DAY),
         reasons=tuple(dict.fromkeys(said)),
+    )
+
+
+def best_base(effect: float) -> float:
+    """The share at which a relative effect needs the fewest users, of all at which it is possible.
+
+    The users needed rise with (1 - p)/p + (1 + e)(1 - (1 + e) p)/p, which falls in p up to where everybody does it; MOST_DO of them, that the
+    variance of a share stays one.
+
+    >>> round(best_base(0.1), 3), best_base(-0.1)
+    (0.9, 0.99)
+    """
+    return MOST_DO / (1 + max(effect, 0.0))
+
+
+def least_users(
+    definition: MetricDefinition, frame: Frame, effect: float | None, *, comparisons: int
+) -> int | None:
+    """Of a share whose base nobody knows: the users needed at `best_base`; at any other base it takes more. None: that is not known."""
+    if not definition.is_share or not effect:
+        return None
+    outcome = outcome_of(
+        Base(mean=best_base(effect), sd=0.0, rho=0.0, users=None, source="given"), definition, frame
+    )
+    formula = Formula(monitoring=frame.watched(comparisons))
+    return _told(
+        lambda: formula.sample_size(outcome, effect=effect, power=frame.power, shares=frame.shares), []
     )
 
 
@@ -329,3 +379,12 @@ def _told(ask: Callable[[], Value], said: list[str]) -> Value | None:
     except InsufficientData as cannot:
         said.append(cannot.reason)
         return None
+
+
+def days(number: float) -> str:
+    """A number of days.
+
+    >>> days(1), days(2.5)
+    ('1 day', '2.5 days')
+    """
+    return f"{number:g} day{'' if number == 1 else 's'}"

@@ -63,6 +63,8 @@ def bases_of(
     What no user does without a campaign is learned from earlier ones. reach: the share of messages that will arrive in time.
     """
     found: dict[str, Known] = {}
+    entered = design.trigger.event if isinstance(design.trigger, EventTrigger) else None
+    since = "" if entered is None else f"after {entered!r}"
     campaigns = plan_campaigns.earlier(session, design, definitions, now=now)
     for window in {definition.window for definition in definitions.values()}:
         some = {key: each for key, each in definitions.items() if each.window == window}
@@ -78,7 +80,7 @@ def bases_of(
                     measured = campaigns.base(key, definition, reach=reach)
                 else:
                     _check_past(session, definition, now)
-                    measured = base_from(aggregate, definition)
+                    measured = base_from(aggregate, definition, since=since)
             except InsufficientData as cannot:
                 reasons = (cannot.reason,)
             found[key] = _given(key, definition, measured, reasons, assumptions)

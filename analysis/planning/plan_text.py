@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.planning.plan_findings import CampaignPlan
-from analysis.planning.plan_words import days, guard_words, percent
+from analysis.planning.plan_metrics import days
+from analysis.planning.plan_words import guard_words, percent
 from analysis.planning.sizing import Sizing
 
 WIDTH: Final = 60

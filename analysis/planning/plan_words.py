@@ -1,11 +1,12 @@
 """The plan in words that somebody can act on: whether it is enough, what keeps it from more, what it rests on. Pure."""
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
 from analysis.planning.plan_findings import AudienceFigures, Entry, GuardPlan, MetricPlan, Sending
-from analysis.planning.plan_metrics import Frame
+from analysis.planning.plan_metrics import Frame, best_base, days
 from experiments.design import ExperimentDesign
 from experiments.triggers import EventTrigger, OnceTrigger
 from experiments.vocabulary import Method, MetricRole
@@ -39,7 +40,7 @@ def verdict_of(metrics: Sequence[MetricPlan], frame: Frame) -> tuple[str, ...]:
 
 def _verdict(metric: MetricPlan, frame: Frame) -> str:
     if metric.base is None:
-        return f"cannot tell: {'; '.join(metric.reasons)}"
+        return _without_base(metric, frame.available)
     goal = (
         f"to show that the harm stays below {metric.margin:g}"
         if metric.effect is None and metric.margin is not None
@@ -85,6 +86,17 @@ def guard_words(guard: GuardPlan) -> str:
         parts.append(f"{guard.people_needed:,} people would make it {guard.wanted:.0%}")
     said = f"{said} {'; '.join(parts)}" if parts else said
     return "; ".join([said, *guard.reasons])
+
+
+def _without_base(metric: MetricPlan, there: int | None) -> str:
+    reasons = "; ".join(metric.reasons)
+    if metric.least_users is None or metric.effect is None or there is None or there >= metric.least_users:
+        return f"cannot tell: {reasons}"
+    best = best_base(metric.effect)
+    return (
+        f"too few, whatever users are like: even if {best:.0%} of them did it without the campaign, {metric.least_users:,} users would be "
+        f"needed to find {percent(metric.effect)}, and more the fewer do it; {there:,} take part. What it would take, nobody can tell: {reasons}"
+    )
 
 
 def limits_of(
@@ -195,6 +207,20 @@ def _share(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
+def hopeless(design: ExperimentDesign, entry: Entry) -> tuple[str, ...]:
+    """That the smallest arm will never have the users without which the report decides nothing."""
+    least, there = design.plan.rules.min_users, entry.by_the_end
+    share = min(design.shares.values())
+    if there is None or there * share >= least:
+        return ()
+    return (
+        (
+            f"the {there:,} users who take part make {math.floor(there * share):,} in the smallest of {len(design.shares)} arms, and below {least:,} in "
+            "every arm (`plan.rules.min_users`) the report decides nothing but harm: widen the audience, or compare fewer variants"
+        ),
+    )
+
+
 def percent(share: float | None) -> str:
     """A relative effect, with its sign.
 
@@ -204,12 +230,3 @@ def percent(share: float | None) -> str:
     if share is None:
         return "cannot tell"
     return f"{share:+,.0%}" if abs(share) >= 1 else f"{share * 100:+.3g}%"
-
-
-def days(number: float) -> str:
-    """A number of days.
-
-    >>> days(1), days(2.5)
-    ('1 day', '2.5 days')
-    """
-    return f"{number:g} day{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ The document is the one that `apply` takes. Nothing is stored. What the database
 reason, and can be given (`plan_inputs.Assumptions`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from analysis.planning import (
     plan_allocation,
     plan_audience,
     plan_guards,
+    plan_messages,
     plan_past,
     plan_sending,
     plan_words,
@@ -59,11 +60,12 @@ def plan_campaign(
     simulate: int = 0,
     progress: Progress | None = None,
     simulator: Simulator | None = None,
+    seen: Callable[[Any], Any] | None = None,
     fields: tuple[str, str] = ("", "assumptions."),
 ) -> CampaignPlan:
     """What would become of the campaign in `document` if it began now. Only reads.
 
-    simulate: experiments to run on top of the formulas; `progress` hears of them. With a bandit 0 is as many as take a few seconds. simulator: of an allocation policy that moves traffic, instead of `BanditTrial`. fields: what stands before the paths of the
+    simulate: experiments to run on top of the formulas; `progress` hears of them. With a bandit 0 is as many as take a few seconds. simulator: of an allocation policy that moves traffic, instead of `BanditTrial`. seen: of what is known of users, what may be told of why messages cannot be written. fields: what stands before the paths of the
     document and of the assumptions in errors. Raises Invalid with every problem of the document, as `apply` does, or of the assumptions.
     """
     design = read_campaign(session, document, prefix=fields[0])
@@ -108,6 +110,9 @@ def plan_campaign(
     )
     primary = next(metric for metric in metrics if metric.role == MetricRole.PRIMARY)
     definition = definitions[primary.metric]
+    messages = plan_messages.messages_of(
+        session, clock, settings=settings, design=design, looked=looked, seen=seen
+    )
     simulation, cannot = None, tuple[str, ...]()
     if simulate or plan_allocation.moves(design.allocation):
         try:
@@ -140,6 +145,7 @@ def plan_campaign(
         audience=looked.figures,
         entry=inflow.entry,
         sending=sending,
+        messages=messages,
         metrics=metrics,
         factors=plan_factors(design, definition, primary, frame),
         guards=plan_guards.plan_guards(
@@ -157,7 +163,9 @@ def plan_campaign(
         assumptions=plan_words.assumptions_of(design, inflow.entry, (arriving, source), metrics, frame),
         warnings=(
             *looked.warnings,
+            *plan_messages.warnings_of(messages),
             *plan_words.warnings_of(design, sending, window=window),
+            *plan_words.hopeless(design, inflow.entry),
             *plan_allocation.cautions(design.allocation, simulated=simulation is not None),
             *cannot,
         ),

@@ -11,6 +11,7 @@ from analysis.planning.planning import plan_campaign
 from analysis.planning.sizing import size
 from api.dependencies import MANAGEMENT, ClockOf, Reader, ReadSession, SettingsOf
 from api.idempotency import IdempotentRoute
+from api.masking import without_numbers
 from api.plan_schemas import PlanAnswer, PlanRequest
 from api.simulation_schemas import SimulationRequest
 from api.size_schemas import SizeAnswer, SizeRequest
@@ -31,7 +32,7 @@ def plan(
     session: ReadSession,
     clock: ClockOf,
     settings: SettingsOf,
-    _principal: Reader,
+    principal: Reader,
     rng: Annotated[np.random.Generator, Depends(_rng)],
     request: PlanRequest,
 ) -> PlanAnswer:
@@ -47,6 +48,7 @@ def plan(
         rng=rng,
         assumptions=request.assumptions,
         simulate=request.simulate,
+        seen=None if principal.sees_numbers else without_numbers,
         fields=("campaign.", "assumptions."),
     )
     return PlanAnswer.of(made)

@@ -1,4 +1,4 @@
-"""What makes a campaign doubtful though nothing is wrong with its form: events that nobody has done, too few users. Pure."""
+"""What makes a campaign doubtful though nothing is wrong with its form: messages that cannot be written, events that nobody has done, too few users. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from dashboard.campaign.plan_answers import taking_part_of
 
 CLEARLY: Final = 0.05
 """So much below the planned power is no rounding: at the usual 80 %, 75 % takes about nine tenths of the users needed."""
+MIN_USERS: Final = 100
+"""Users of each arm below which a report decides nothing, where the plan does not say it."""
 MOST_NEAR: Final = 3
 TRIGGER: Final = "trigger "
 """Stands for the trigger among the keys of metrics, none of which holds a space."""
@@ -24,9 +26,10 @@ _QUANTITIES: Final[tuple[Path, ...]] = ((), ("numerator",), ("denominator",))
 
 @dataclass(frozen=True, slots=True)
 class Weak:
-    """A primary metric whose effect the users there are find with clearly less than the planned power; shares from 0 to 1.
+    """A metric of which the users there are establish too little: an effect on a primary one, or that a guardrail keeps its `margin`, with clearly
+    less than the planned power; shares from 0 to 1.
 
-    power None: the plan cannot tell, because of `reasons`.
+    power None: the plan cannot tell, because of `reasons`; with `least`, that even the best base would take so many users.
     """
 
     metric: str
@@ -36,6 +39,57 @@ class Weak:
     users: int | None
     needed: int | None
     reasons: tuple[str, ...] = ()
+    margin: float | None = None
+    kind: str = ""
+    least: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """The message of a variant that cannot be written for `failed` of the `checked` users it was tried on, most of them for `reason`."""
+
+    variant: str
+    failed: int
+    checked: int
+    reason: str
+
+    @property
+    def is_for_nobody(self) -> bool:
+        return self.failed >= self.checked
+
+
+@dataclass(frozen=True, slots=True)
+class SmallArms:
+    """The smallest of `arms` arms gets about `users`, and without `least` in each arm the report decides nothing."""
+
+    users: int
+    arms: int
+    least: int
+
+
+def unwritten(plan: Mapping[str, Any]) -> list[Unwritten]:
+    """The messages that cannot be written for everybody, those for nobody first."""
+    found = []
+    for message in items_at(plan, ("messages",)):
+        failed, checked = values.whole(at(message, ("failed",))), values.whole(at(message, ("checked",)))
+        if failed and checked:
+            reasons = [
+                f"{at(each, ('field',), '')}: {at(each, ('reason',), '')}"
+                for each in items_at(message, ("reasons",))
+            ]
+            reason = reasons[0] if reasons else ""
+            found.append(Unwritten(str(at(message, ("variant",), "")), failed, checked, reason))
+    return sorted(found, key=lambda each: not each.is_for_nobody)
+
+
+def small_arms(plan: Mapping[str, Any], document: Document) -> SmallArms | None:
+    """Arms too small for any decision of the report; None: they are large enough, or nobody knows."""
+    there = values.whole(at(plan, ("entry", "by_the_end")))
+    shares = list(values.numbers(at(plan, ("arms",))).values())
+    least = values.whole(at(document, ("plan", "rules", "min_users"))) or MIN_USERS
+    if there is None or not shares or there * min(shares) >= least:
+        return None
+    return SmallArms(int(there * min(shares)), len(shares), least)
 
 
 def events_used(document: Document, library: Mapping[str, Document]) -> dict[str, list[str]]:
@@ -79,7 +133,8 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def weak_metrics(plan: Mapping[str, Any], *, told: Collection[str] = ()) -> list[Weak]:
-    """The primary metrics that the users there are can hardly decide, or of which the plan cannot tell.
+    """The primary metrics that the users there are can hardly decide, or of which the plan cannot tell, and the guardrails whose margin they
+    can hardly clear, which shipping asks for. Where nobody knows what is usual for a guardrail, it is left out.
 
     told: metrics of which it is said already why the plan cannot tell.
     """
@@ -89,9 +144,12 @@ def weak_metrics(plan: Mapping[str, Any], *, told: Collection[str] = ()) -> list
     found = []
     for metric in items_at(plan, ("metrics",)):
         key, power = str(at(metric, ("metric",), "")), values.number(at(metric, ("power",)))
-        if at(metric, ("role",)) != "primary":
+        role, margin = at(metric, ("role",)), values.number(at(metric, ("margin",)))
+        if role != "primary" and (role != "guardrail" or margin is None):
             continue
-        unknown = at(metric, ("base",)) is None and key not in told
+        unknown = role == "primary" and at(metric, ("base",)) is None and key not in told
+        least = values.whole(at(metric, ("least_users",)))
+        users = taking_part_of(plan)
         if unknown or (power is not None and power < planned - CLEARLY):
             found.append(
                 Weak(
@@ -99,9 +157,12 @@ def weak_metrics(plan: Mapping[str, Any], *, told: Collection[str] = ()) -> list
                     power=power,
                     planned=planned,
                     effect=values.number(at(metric, ("effect",))),
-                    users=taking_part_of(plan),
+                    users=users,
                     needed=values.whole(at(metric, ("users_needed",))),
                     reasons=values.texts(at(metric, ("reasons",))),
+                    margin=margin if role == "guardrail" else None,
+                    kind=str(at(metric, ("kind",), "")),
+                    least=least if least is not None and users is not None and users < least else None,
                 )
             )
     return found

@@ -65,8 +65,8 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class _Material:
-    """All that is read before anything is rendered."""
+class Material:
+    """All that is read before anything is rendered: `shapes` are what the template declares, by language."""
 
     asked: Asked
     people: Sequence[Reader]
@@ -110,20 +110,21 @@ def preview(
         else:
             people = _drawn(session, clock, audience if condition is None else condition, rng)
         names = events_needed(asked.message)
-        material = _Material(
+        material = Material(
             asked=asked,
             people=people,
             events=content_repository.latest_events(session, [reader.id for reader in people], names),
-            shapes=_shapes(session, asked.message),
+            shapes=shapes_of(session, asked.message),
             warnings=templates.warnings_about(session, asked.message, settings=settings),
             now=clock.now(),
         )
     if seen is not None:
-        material = _as_seen(material, seen)
+        material = as_seen(material, seen)
     return _written(material, settings, shown=len(user_ids) or sample, seen=seen)
 
 
-def _as_seen(material: _Material, seen: Callable[[Any], Any]) -> _Material:
+def as_seen(material: Material, seen: Callable[[Any], Any]) -> Material:
+    """What of it somebody may see, of whom `seen` says what of attributes and properties."""
     return replace(
         material,
         people=[reader._replace(attributes=seen(reader.attributes)) for reader in material.people],
@@ -189,7 +190,7 @@ def _drawn(
     return preview_repository.readers(session, [drawn[place] for place in rng.permutation(len(drawn))])
 
 
-def _shapes(session: Session, message: MessageContent) -> dict[str, Shape | None]:
+def shapes_of(session: Session, message: MessageContent) -> dict[str, Shape | None]:
     """What the template declares, by language."""
     if message.template is None:
         return {}
@@ -202,7 +203,7 @@ def _shapes(session: Session, message: MessageContent) -> dict[str, Shape | None
 
 
 def _written(
-    material: _Material, settings: Settings, *, shown: int, seen: Callable[[Any], Any] | None
+    material: Material, settings: Settings, *, shown: int, seen: Callable[[Any], Any] | None
 ) -> Preview:
     message = material.asked.message
     sources = sources_needed(message)
@@ -211,7 +212,7 @@ def _written(
     if seen is not None:
         fetched = {user: replace(each, values=seen(each.values)) for user, each in fetched.items()}
     written = [
-        _show(material, reader, fetched.get(reader.id, NOTHING_FETCHED), settings) for reader in people
+        show_to(material, reader, fetched.get(reader.id, NOTHING_FETCHED), settings) for reader in people
     ]
     reasons = Counter(each.error for each in written if each.error is not None)
     return Preview(
@@ -234,7 +235,8 @@ def _fetch(people: Sequence[Reader], sources: frozenset[str], settings: Settings
     return asyncio.run(fetch())
 
 
-def _show(material: _Material, reader: Reader, fetched: Fetched, settings: Settings) -> Shown:
+def show_to(material: Material, reader: Reader, fetched: Fetched, settings: Settings) -> Shown:
+    """What one user would read, or why they cannot be written to."""
     asked = material.asked
     window_open = reader.last_inbound_at is not None and reader.last_inbound_at > material.now - WINDOW
     blank = Shown(reader.user_id, window_open=window_open, fallbacks=fetched.fallbacks)
@@ -262,7 +264,7 @@ def _show(material: _Material, reader: Reader, fetched: Fetched, settings: Setti
         return replace(blank, error=error.problems[0])
 
 
-def _shape_for(material: _Material, written: Written) -> Shape | None:
+def _shape_for(material: Material, written: Written) -> Shape | None:
     """What the template declares in the chosen language; None when the registry has no such template at all."""
     if written.language is None or not material.shapes:
         return None

@@ -3,7 +3,7 @@
 import streamlit
 
 from dashboard import formats
-from dashboard.campaign import documents, fields, plan_answers
+from dashboard.campaign import documents, doubts, fields, plan_answers
 from dashboard.campaign.documents import Unwritable, at
 from dashboard.client import ApiError, Client
 from dashboard.texts import say
@@ -51,11 +51,18 @@ def show(client: Client, form: Form) -> None:
         streamlit.session_state.get("campaign_checked") == plan_step.plan_name(campaign)
         and not campaign.mistakes
     ):
-        found = campaign.plans.get(plan_step.plan_name(campaign))
-        if found is not None:
-            doubts_shown.show(client, campaign, found)
-            streamlit.success(say("new_campaign.checked"), icon=":material/check:")
-            plan_shown.show_reach(found, campaign.document)
+        _show_checked(client, campaign)
+
+
+def _show_checked(client: Client, campaign: Work) -> None:
+    found = campaign.plans.get(plan_step.plan_name(campaign))
+    if found is None:
+        return
+    if doubts_shown.show(client, campaign, found):
+        streamlit.info(say("new_campaign.checked_doubtful"), icon=":material/rule:")
+    else:
+        streamlit.success(say("new_campaign.checked"), icon=":material/check:")
+    plan_shown.show_reach(found, campaign.document)
 
 
 def _show_yaml(form: Form) -> None:
@@ -98,12 +105,15 @@ def _confirm(client: Client, campaign: Work) -> None:
     """What a start does, in numbers, before it is done."""
     plan = campaign.plans.get(plan_step.plan_name(campaign), {})
     reach = plan_answers.reach_of(plan, campaign.document)
+    unwritten = doubts.unwritten(plan)
+    for_nobody = ", ".join(formats.plain(each.variant) for each in unwritten if each.is_for_nobody)
+    says = "new_campaign.start_says_doubtful" if unwritten else "new_campaign.start_says"
     with streamlit.container(border=True):
         name = formats.plain(str(at(campaign.document, ("name",), campaign.key)))
         streamlit.subheader(say("new_campaign.start_question", name=name), anchor=False)
         streamlit.markdown(
             say(
-                "new_campaign.start_says" if reach.people is not None else "new_campaign.start_cannot_tell",
+                says if reach.people is not None else "new_campaign.start_cannot_tell",
                 people=formats.count(reach.people),
                 messages=formats.count(reach.messages),
                 taking_part=formats.count(reach.taking_part),
@@ -113,8 +123,14 @@ def _confirm(client: Client, campaign: Work) -> None:
         plan_shown.show_verdict(plan)
         doubts_shown.show(client, campaign, plan)
         streamlit.markdown(say("new_campaign.cannot_be_undone"))
+        agreed = not for_nobody or streamlit.checkbox(say("new_campaign.start_silent", variants=for_nobody))
         with streamlit.container(horizontal=True):
-            yes = streamlit.button(say("new_campaign.start"), type="primary", icon=":material/rocket_launch:")
+            yes = streamlit.button(
+                say("new_campaign.start"),
+                type="primary",
+                icon=":material/rocket_launch:",
+                disabled=not agreed,
+            )
             no = streamlit.button(say("new_campaign.not_yet"))
     if yes:
         _start(client, campaign)

@@ -58,9 +58,11 @@ def test_an_event_that_never_happened_is_told_at_its_field_at_the_check_and_at_t
     go(app, "review")
     press(app, "Check it")
     never = "The event **Order** has never happened, and the metric bought rests on it."
-    [_hypothesis, doubt] = warned(app)
+    [_hypothesis, small, doubt] = warned(app)
+    assert small.startswith("The arms are too small for any decision: with 2 arms the smallest gets about 20")
     assert doubt == f"{never} Known and alike: **Order Completed**."
-    assert "Nothing is wrong with the design" in app.success[0].value
+    assert not app.success
+    assert any("what is doubtful stands above" in item.value for item in app.info)
     press(app, "Launch ..")
     assert any(text.startswith(never) for text in warned(app))
     press(app, "Yes, start it")
@@ -78,6 +80,27 @@ def test_too_few_users_are_an_amber_warning(world: Live, open_dashboard: Opened)
     assert "never happened" not in seen(app)
     press(app, "Launch ..")
     assert few in warned(app)
+
+
+def test_a_message_that_can_be_written_to_nobody_has_to_be_agreed_to(
+    world: Live, open_dashboard: Opened
+) -> None:
+    app = designed(world, open_dashboard("write"), "Order Completed")
+    go(app, "variants")
+    fill(app, "text_input", "variants[1].message.parameters[0]", "{{ user.nickname }}")
+    go(app, "review")
+    press(app, "Check it")
+    [nobody] = [item.value.replace("\\", "") for item in app.error]
+    assert nobody.startswith("The message of **message-1** can be written to nobody: it failed for all 40")
+    assert "nickname" in nobody
+    press(app, "Launch ..")
+    assert "but **not all of these messages can be written**" in seen(app)
+    assert widget(app, "button", "Yes, start it").disabled
+    widget(
+        app, "checkbox", "Start it all the same, although nobody gets the message of message-1"
+    ).check().run()
+    press(app, "Yes, start it")
+    assert world.call("GET", "/v1/experiments/spring")["status"] == "running"
 
 
 def test_a_metric_of_the_library_and_the_trigger_are_looked_at_as_well(

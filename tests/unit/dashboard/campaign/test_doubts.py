@@ -8,6 +8,7 @@ from analysis.facts.event_facts import OUR_OWN
 from dashboard.campaign import doubts, messages, metrics
 from dashboard.campaign.doubts import TRIGGER
 from experiments.metrics import BUILT_IN
+from experiments.plan import DecisionRules
 from experiments.vocabulary import SHARE_KINDS, TEMPLATE_VARIABLES, MetricKind
 
 KNOWN = ("Cart Viewed", "Order Completed", "Order Refunded Partially", "Signed Up")
@@ -124,3 +125,44 @@ def test_a_share_is_known_wherever_the_metric_is_defined() -> None:
         assert metrics.is_share({"key": "kept"}, {"kept": {"kind": str(kind)}}) == (kind in SHARE_KINDS)
     assert not metrics.is_share({"key": "unheard"}, {})
     assert not metrics.is_share({}, {})
+
+
+def test_messages_for_nobody_come_first_with_their_most_frequent_reason() -> None:
+    reasons = [
+        {"field": "text", "reason": "is missing", "users": 3},
+        {"field": "link", "reason": "x", "users": 1},
+    ]
+    messages = [
+        {"variant": "some", "checked": 40, "failed": 4, "reasons": reasons},
+        {"variant": "fine", "checked": 40, "failed": 0, "reasons": []},
+        {"variant": "unknown", "checked": 0, "failed": None, "reasons": [], "unknown": "it reads content"},
+        {"variant": "none", "checked": 40, "failed": 40, "reasons": reasons},
+    ]
+    found = doubts.unwritten({"messages": messages})
+    assert [(each.variant, each.is_for_nobody) for each in found] == [("none", True), ("some", False)]
+    assert found[1].reason == "text: is missing"
+    assert doubts.unwritten({"messages": "none"}) == doubts.unwritten({}) == []
+
+
+def test_the_smallest_arm_is_held_against_what_the_report_asks_for() -> None:
+    plan = {"entry": {"by_the_end": 500}, "arms": {"a": 0.85, "b": 0.15}}
+    assert doubts.small_arms(plan, {}) == doubts.SmallArms(users=75, arms=2, least=100)
+    assert doubts.small_arms(plan, {"plan": {"rules": {"min_users": 75}}}) is None
+    assert doubts.small_arms({**plan, "entry": {"by_the_end": None}}, {}) is None
+    assert doubts.small_arms({}, {}) is None
+    assert DecisionRules().min_users == doubts.MIN_USERS
+
+
+def test_a_guardrail_that_cannot_be_cleared_is_told_where_what_is_usual_is_known() -> None:
+    guardrail = {"metric": "opted_out", "role": "guardrail", "margin": 0.002, "kind": "proportion"}
+    [weak] = doubts.weak_metrics(planned(**guardrail))
+    assert (weak.metric, weak.margin, weak.needed) == ("opted_out", 0.002, 460_776)
+    assert doubts.weak_metrics(planned(**guardrail, base=None, power=None)) == []
+    assert doubts.weak_metrics(planned(**{**guardrail, "margin": None})) == []
+
+
+def test_the_best_base_tells_what_no_base_could() -> None:
+    [weak] = doubts.weak_metrics(planned(base=None, power=None, least_users=79))
+    assert weak.least == 79
+    [open_] = doubts.weak_metrics(planned(base=None, power=None, least_users=78))
+    assert open_.least is None
