@@ -16,6 +16,7 @@ from api.schemas import (
 )
 from api.security import Principal
 from experiments.audit import AuditEntry
+from experiments.ending import measured_until
 from experiments.metrics import MetricDefinition
 from experiments.models import Experiment, Metric
 from experiments.service import design_of
@@ -36,6 +37,7 @@ def experiment_answer(experiment: Experiment, warnings: Sequence[str] = ()) -> E
         updated_at=experiment.updated_at,
         started_at=experiment.started_at,
         stopped_at=experiment.stopped_at,
+        measured_until=measured_until(experiment, design),
         shipped=experiment.shipped,
         shipped_at=experiment.shipped_at,
         released=experiment.released,

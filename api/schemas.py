@@ -52,6 +52,10 @@ class ExperimentAnswer(_Answer):
     updated_at: datetime
     started_at: datetime | None
     stopped_at: datetime | None
+    measured_until: datetime | None = Field(
+        None,
+        description="Of a stopped experiment: when the last window closes, after which its reports stay as they are",
+    )
     shipped: str | None = Field(
         None, description="The variant that everybody who comes gets, since `shipped_at`"
     )

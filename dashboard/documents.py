@@ -153,7 +153,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """`shipped`: the variant that everybody who comes gets. `released`: of an audience that goes out in waves, the share that is out."""
+    """`shipped`: the variant that everybody who comes gets. `released`: of an audience that goes out in waves, the share that is out.
+
+    `measured_until`: of a stopped one, when the last window closes.
+    """
 
     key: str
     name: str
@@ -165,10 +168,17 @@ class Experiment:
     design: Mapping[str, Any] = field(default_factory=dict)
     shipped: str | None = None
     released: float | None = None
+    measured_until: datetime | None = None
 
     @property
     def is_live(self) -> bool:
         return self.status in {"running", "paused"}
+
+    def may_change(self, as_of: datetime | None) -> bool:
+        """Whether a look may say something else than the report of that moment does."""
+        if self.is_live or self.measured_until is None or as_of is None:
+            return self.status != "draft"
+        return as_of < self.measured_until
 
     @property
     def policy(self) -> str:

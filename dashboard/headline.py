@@ -1,6 +1,7 @@
 """The result of an experiment in one line, with the evidence for it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from dashboard import formats, verdicts
@@ -31,12 +32,24 @@ class Headline:
     tone: str
 
 
-def headline(report: Report, *, shipped: str | None = None) -> Headline:
-    """What was decided, and what it rests on. shipped: the variant that everybody who comes gets already."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Of a stopped experiment: when the last users whom the report does not count yet are measured. None: all are."""
+
+    measured_until: datetime | None
+
+
+def headline(report: Report, *, shipped: str | None = None, ended: Ended | None = None) -> Headline:
+    """What was decided, and what it rests on. shipped: the variant that everybody who comes gets already; ended: of what was stopped."""
     tone = "bad" if report.decision.rule == NOT_SOUND else TONES.get(report.decision.action, "open")
     leading = verdicts.leading_effect(report)
     known = leading is not None and verdicts.verdict(leading[1], leading[0]) is not Verdict.CANNOT_TELL
-    return Headline(_title(report, leading if known else None, shipped), _evidence(report, leading), tone)
+    title = _title(report, leading if known else None, shipped)
+    if ended is not None and report.decision.action == "continue" and report.decision.rule != NOT_SOUND:
+        # Nobody can let it run any more.
+        measured = "" if ended.measured_until is None else formats.moment(ended.measured_until)
+        title = say("headline.ended_open" if measured else "headline.ended", measured=measured)
+    return Headline(title, _evidence(report, leading), tone)
 
 
 def because(decision: Decision) -> str:

@@ -44,6 +44,7 @@ def read_experiment(document: Any) -> Experiment:
         category=values.text(document.get("category")) or values.text(design.get("category")),
         started_at=values.moment(document.get("started_at")),
         stopped_at=values.moment(document.get("stopped_at")),
+        measured_until=values.moment(document.get("measured_until")),
         design=design,
         shipped=values.text(document.get("shipped")) or None,
         released=values.number(document.get("released")),

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from experiments.design import ExperimentDesign
+from experiments.models import Experiment
 from experiments.timing import opens_at
 from experiments.triggers import OnceTrigger, RecurringTrigger, Trigger, has_closed
 
@@ -10,6 +11,16 @@ from experiments.triggers import OnceTrigger, RecurringTrigger, Trigger, has_clo
 def longest_window(design: ExperimentDesign) -> timedelta:
     """From an assignment until the user counts in every metric of a resolved design."""
     return max(metric.window for metric in design.metric_definitions().values())
+
+
+def measured_until(experiment: Experiment, design: ExperimentDesign) -> datetime | None:
+    """When the last window of a stopped experiment closes, after which nothing that happens counts; None: it was not started, or not stopped.
+
+    Whoever entered did so by the stop, or by the shipping before it.
+    """
+    if experiment.started_at is None or experiment.stopped_at is None:
+        return None
+    return min(experiment.shipped_at or experiment.stopped_at, experiment.stopped_at) + longest_window(design)
 
 
 def closes_at(design: ExperimentDesign, started: datetime) -> datetime | None:

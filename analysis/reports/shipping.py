@@ -100,6 +100,6 @@ def _decided(
     if variant not in (None, winner):
         raise Conflict(
             f"the report's decision is to ship {winner!r}, not {variant!r}: {because}; {by_force}",
-            field="variant",
+            field="force",
         )
     return winner

@@ -1,10 +1,11 @@
-"""How every action of a page about one thing is done and told: once, with the API's own words when it refuses."""
+"""How every action of a page about one thing is done and told: once, with the API's reason when it refuses."""
 
 from collections.abc import Callable
 
 import streamlit
 
 from dashboard import formats, viewer
+from dashboard.client import ApiError
 from dashboard.texts import say
 from dashboard.views import states
 from dashboard.views.deeds import Deed, deed
@@ -23,6 +24,13 @@ def attempt(key: str, act: Callable[[], object], *, done: str) -> None:
     streamlit.rerun()
 
 
+def _words_of(refusal: ApiError) -> str:
+    """The API's own words, but where these name what only other ways in have."""
+    if refusal.status == 409 and any(field == "force" for field, _ in refusal.problems):
+        return say("actions.ship.not_decided", force=say("actions.ship.force"))
+    return states.refusal_words(refusal)
+
+
 def show_outcome(key: str) -> None:
     """What became of the last action, for as long as it takes to read it."""
     place = of(key)
@@ -31,7 +39,7 @@ def show_outcome(key: str) -> None:
     if place.refusal is not None:
         states.leave_if_refused(place.refusal)
         refusal = place.refusal
-        words = states.refusal_words(refusal)
+        words = _words_of(refusal)
         if not refusal.unsure:
             words = say("actions.failed", reason=words)
         streamlit.error(formats.plain(words), icon=":material/block:")

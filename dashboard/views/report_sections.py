@@ -12,7 +12,7 @@ from dashboard.views import states
 
 def show_headline(experiment: Experiment, report: Report) -> None:
     """The answer in one line; above it whatever forbids to trust it."""
-    told = headline.headline(report, shipped=experiment.shipped)
+    told = headline.headline(report, shipped=experiment.shipped, ended=_ended(experiment, report))
     trouble = verdicts.alarm(report)
     if trouble is not None:
         streamlit.error(say("result.headline.alarm", words=formats.plain(trouble)), icon=":material/warning:")
@@ -24,6 +24,12 @@ def show_headline(experiment: Experiment, report: Report) -> None:
     if report.decision.rule == headline.TOO_FEW_USERS and experiment.is_live:
         words += f"\n\n{say('result.headline.too_few_users')}"
     box(words)
+
+
+def _ended(experiment: Experiment, report: Report) -> headline.Ended | None:
+    if experiment.status != "stopped":
+        return None
+    return headline.Ended(experiment.measured_until if experiment.may_change(report.as_of) else None)
 
 
 def show_health(report: Report) -> None:

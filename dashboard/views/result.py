@@ -116,7 +116,7 @@ def _show_head(current: access.Access, seen: Seen) -> None:
         streamlit.header(formats.plain(experiment.name), anchor=False)
         streamlit.markdown(" · ".join(_facts(experiment, report)))
     with buttons, streamlit.container(horizontal=True, horizontal_alignment="right"):
-        if experiment.is_live and streamlit.button(
+        if _may_look(experiment, report) and streamlit.button(
             say("result.look_again"),
             help=say("result.look_again_help"),
             icon=":material/refresh:",
@@ -134,6 +134,11 @@ def _show_head(current: access.Access, seen: Seen) -> None:
     acting.show_outcome(experiment.key)
     if current.may_write:
         actions.show_question(current.client, experiment, report)
+
+
+def _may_look(experiment: Experiment, report: Report | None) -> bool:
+    """Until the last window has closed, and once after that."""
+    return experiment.may_change(None if report is None else report.as_of)
 
 
 def _facts(experiment: Experiment, report: Report | None) -> list[str]:

@@ -119,6 +119,7 @@ def test_the_life_of_an_experiment_over_http(writer: TestClient) -> None:
     ]:
         answer = writer.post(f"/v1/experiments/{key}/{move}")
         assert (answer.status_code, answer.json()["status"]) == (200, status)
+        assert (answer.json()["measured_until"] is not None) == (status == "stopped")
     assert writer.post(f"/v1/experiments/{key}/start").status_code == 409
     assert writer.put(f"/v1/experiments/{key}", json=DESIGN).status_code == 409
     assert [

@@ -103,7 +103,7 @@ def test_the_answer_says_who_gets_what_from_now_on(
 
 def test_what_cannot_be_shipped_is_refused_at_its_field(bought: TestClient, keys: dict[str, str]) -> None:
     for body, status, field in (
-        ({"variant": "reminder"}, 409, "variant"),
+        ({"variant": "reminder"}, 409, "force"),
         ({"variant": "nobody", "force": True, "reason": "x"}, 404, "variant"),
         ({"force": True, "variant": "reminder"}, 422, "reason"),
         ({"force": "yes"}, 422, "force"),

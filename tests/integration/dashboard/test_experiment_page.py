@@ -131,11 +131,17 @@ def test_a_large_one_shows_what_is_kept_until_somebody_asks_for_a_look(
     assert ("300" in seen(app), "20,000" in seen(app), kept(looked)) == (True, False, 5)
 
 
-def test_a_stopped_one_is_only_read(looked: Live, open_dashboard: Open) -> None:
+def test_a_stopped_one_is_only_read_and_looked_at_until_its_last_window_has_closed(
+    looked: Live, open_dashboard: Open
+) -> None:
     looked.call("POST", "/v1/experiments/spring/stop")
     looked.clock.advance(timedelta(days=30))
     app = show(open_dashboard("write"), "result")
     assert ("**as of 8 Dec 2026, 02:00 UTC**" in seen(app), kept(looked)) == (True, 4)
+    # By that look not everybody had been measured.
+    assert labels(app) == ["Look now", "Sign out"]
+    press(app, "Look now")
+    assert kept(looked) == 5
     assert labels(app) == ["Sign out"]
     assert "The traffic of an experiment that does not run" in seen(show(app, "traffic"))
 
@@ -250,13 +256,19 @@ def test_a_winner_by_force_needs_a_reason_and_is_shipped(looked: Live, open_dash
     assert "Ship" not in labels(app)
 
 
-def test_shipping_what_the_report_does_not_ship_is_refused_in_the_apis_words(
+def test_shipping_what_the_report_does_not_ship_is_refused_in_words_of_this_page(
     looked: Live, open_dashboard: Open
 ) -> None:
     app = press(show(open_dashboard("write"), "result"), "Ship")
     app.selectbox(key="ship_variant:spring").set_value("silence")
     press(app, "Yes, ship it")
-    assert app.error[0].value.startswith("It was not done: ")
+    told = app.error[0].value.replace("\\", "")
+    assert told.startswith("It was not done: the newest report does not decide to ship this variant")
+    assert "choose “Whatever the report says” and say why" in told
+    assert "touchstone" not in told
+    # It stays while the page asks again by itself.
+    looked.clock.advance(timedelta(seconds=10))
+    assert app.run().error[0].value.replace("\\", "") == told
     assert state(looked).shipped is None
 
 

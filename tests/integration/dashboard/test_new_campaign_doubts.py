@@ -87,12 +87,12 @@ def test_a_message_that_can_be_written_to_nobody_has_to_be_agreed_to(
 ) -> None:
     app = designed(world, open_dashboard("write"), "Order Completed")
     go(app, "variants")
-    fill(app, "text_input", "variants[1].message.parameters[0]", "{{ user.nickname }}")
+    fill(app, "text_input", "variants[1].message.parameters[0]", "{{ user.first_name.short }}")
     go(app, "review")
     press(app, "Check it")
     [nobody] = [item.value.replace("\\", "") for item in app.error]
     assert nobody.startswith("The message of **message-1** can be written to nobody: it failed for all 40")
-    assert "nickname" in nobody
+    assert "has no attribute 'short'" in nobody
     press(app, "Launch ..")
     assert "but **not all of these messages can be written**" in seen(app)
     assert widget(app, "button", "Yes, start it").disabled

@@ -1,4 +1,5 @@
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,19 @@ def test_a_winner_is_told_per_hundred_users_and_is_safe_to_ship() -> None:
     )
     assert told(report_with(), shipped="coupon")[0].endswith("than silence; shipped")
     assert told(report_with(), shipped="reminder")[0].endswith("than silence; safe to ship")
+
+
+def test_nobody_is_told_to_let_run_what_was_stopped() -> None:
+    until = datetime(2026, 12, 29, 10, tzinfo=UTC)
+    going_on = decided("continue")
+    open_, over = headline.Ended(until), headline.Ended(None)
+    assert told(going_on, ended=open_)[0].startswith(
+        "Stopped, and not decided yet: the last users are measured 29 Dec 2026, 10:00"
+    )
+    assert told(going_on, ended=over)[0] == "It was stopped before anything was decided"
+    # What was decided stays decided.
+    assert told(report_with(), ended=over)[0] == told(report_with())[0]
+    assert told(decided("keep_control"), ended=open_)[0] == told(decided("keep_control"))[0]
 
 
 @pytest.mark.parametrize(
