@@ -43,7 +43,8 @@ def reach_of(
         )
         said = f"assumed: {sent:,} {design.category} messages of the last month, without its last day, are too few to tell"
         return 1.0, said + (f"; the {recent:,} of the last day may still arrive" if recent else "")
-    return arrived / sent, f"{arrived:,} of {sent:,} {design.category} messages of the last month arrived"
+    said = f"of all campaigns that went out in the last month, without its last day, {arrived:,} arrived"
+    return arrived / sent, f"of {sent:,} {design.category} messages {said}"
 
 
 def bases_of(

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
+    and_,
     false,
     func,
     literal,
@@ -171,7 +172,10 @@ def lately_started(session: Session, *, category: str, since: datetime, most: in
 
 
 def deliveries(session: Session, *, category: str, since: datetime, until: datetime) -> tuple[int, int]:
-    """Messages of a category that went out in [since, until), all experiments together: how many, and how many arrived."""
+    """Messages of a category that went out in [since, until), all experiments together: how many, and how many arrived.
+
+    What WhatsApp took and could never deliver went out too, though it is suppressed by now.
+    """
     m = MESSAGES.c
     tried = [*REACHED_WHATSAPP, MessageState.FAILED, MessageState.UNKNOWN]
     query = (
@@ -180,7 +184,10 @@ def deliveries(session: Session, *, category: str, since: datetime, until: datet
             or_(m.slot_at >= since, m.failed_at >= since),
             or_(m.slot_at < until, m.failed_at < until),
             m.category == category,
-            m.state.in_([str(state) for state in tried]),
+            or_(
+                m.state.in_([str(state) for state in tried]),
+                and_(m.state == MessageState.SUPPRESSED, m.accepted_at.is_not(None)),
+            ),
         )
         .group_by(m.state)
     )

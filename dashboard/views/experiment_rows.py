@@ -37,7 +37,9 @@ def _show_row(card: Card) -> None:
     if report is not None:
         health.markdown(states.light(verdicts.light(report)))
         users.markdown(say("rows.users", count=report.users, number=formats.count(report.users)))
-        messages.markdown(say("rows.messages", count=report.messages, number=formats.count(report.messages)))
+        sent = say("rows.messages", count=report.messages, number=formats.count(report.messages))
+        # Beside messages of the last 24 hours, which are counted as they stand now.
+        messages.markdown(f"{sent}  \n{say('rows.by_report', when=formats.moment(report.as_of))}")
 
 
 def _state(card: Card) -> str:

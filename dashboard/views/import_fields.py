@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import streamlit
 
-from dashboard import formats, import_mapping
+from dashboard import countries, formats, import_mapping, viewer
 from dashboard.calls.imports import Column
 from dashboard.import_mapping import AttributeChoice, ConsentChoice
 from dashboard.texts import say, told
@@ -31,10 +31,12 @@ def ask(columns: Sequence[Column], problems: Problems) -> dict[str, Any]:
                 help=say(f"import_fields.help.{name}"),
             )
             _show_problems(problems, f"mapping.{name}")
-    region = streamlit.text_input(
+    named = countries.names(viewer.language())
+    region = streamlit.selectbox(
         say("import_fields.region"),
+        [NONE, *named],
+        format_func=lambda code: f"{named[code]} ({code})" if code else say("import_fields.no_region"),
         help=say("import_fields.region_help"),
-        max_chars=2,
         width=400,
         key="map:region",
     )

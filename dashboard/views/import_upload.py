@@ -91,6 +91,8 @@ def _problems(about: str) -> list[tuple[str, str]]:
 def _show_consequence(mapping: Mapping[str, Any]) -> None:
     """Who may be messaged after this import, before it is done."""
     consent = mapping.get("consent", {})
+    if not mapping.get("phone"):
+        streamlit.warning(say("import_upload.no_phone"), icon=":material/phone_disabled:")
     if not consent:
         streamlit.warning(say("import_upload.nobody"), icon=":material/block:")
         return

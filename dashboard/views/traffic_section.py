@@ -1,13 +1,17 @@
 """The traffic of an experiment: who gets users now, how that came about, what the guards see, and the forms that change it."""
 
+from typing import Final
+
 import streamlit
 
-from dashboard import access, charts_over_time, formats
+from dashboard import access, charts_over_time, formats, values
 from dashboard.calls import experiment as calls
 from dashboard.documents import Experiment
 from dashboard.texts import say, told
 from dashboard.traffic import Guard, Slot, Traffic
 from dashboard.views import report_sections, states, traffic_actions
+
+USUAL_HARM_WITHIN: Final = "1h"
 
 
 def show(experiment: Experiment) -> None:
@@ -22,7 +26,7 @@ def show(experiment: Experiment) -> None:
     _show_over_time(experiment, traffic)
     if traffic.is_bandit:
         _show_slots(traffic)
-    _show_guards(traffic)
+    _show_guards(experiment, traffic)
     if not current.may_write:
         streamlit.caption(say("traffic.reader"))
     elif not experiment.is_live or experiment.shipped:
@@ -125,14 +129,20 @@ def _moved(before: float | None, after: float | None) -> str:
     return " → ".join(shown) or formats.UNKNOWN
 
 
-def _show_guards(traffic: Traffic) -> None:
+def _show_guards(experiment: Experiment, traffic: Traffic) -> None:
     streamlit.subheader(say("traffic.guards"), anchor=False)
     if not traffic.guards:
         streamlit.markdown(say("traffic.no_guards"))
         return
-    streamlit.caption(say("traffic.guards_help"))
+    streamlit.caption(say("traffic.guards_help", within=formats.plain(_harm_within(experiment))))
     rows = [_guard_row(guard) for guard in traffic.guards]
     streamlit.table(rows, border="horizontal", hide_index=True, alt=say("traffic.guards"))
+
+
+def _harm_within(experiment: Experiment) -> str:
+    """How long after their first message users are watched for harm, as the design says it."""
+    rules = values.mapping(values.mapping(experiment.design.get("plan")).get("rules"))
+    return values.text(rules.get("harm_within")) or USUAL_HARM_WITHIN
 
 
 def _guard_row(guard: Guard) -> dict[str, str]:

@@ -130,7 +130,7 @@ class FileProfile:
         self.readable = 0
         self.shared_phones = 0
         self.ids_that_are_phones = 0
-        self.says_consent = False
+        self.says_consent = self.says_phone = False
         self.columns: dict[str, ColumnProfile] = {}
         self.left_out: set[str] = set()
         self.row_reasons: Counter[str] = Counter()
@@ -141,8 +141,10 @@ class FileProfile:
     def _column(self, name: str) -> ColumnProfile | None:
         column = self.columns.get(name)
         if column is None:
-            # Also a column too many to be measured says who agreed.
-            self.says_consent |= self._meaning_of(name).startswith("consent.")
+            # Also a column too many to be measured says who agreed, and holds numbers.
+            meaning = self._meaning_of(name)
+            self.says_consent |= meaning.startswith("consent.")
+            self.says_phone |= meaning == "phone"
         if column is None and len(self.columns) < MAX_COLUMNS:
             column = self.columns[name] = ColumnProfile(name, self._meaning_of(name))
         elif column is None and len(self.left_out) < MAX_COLUMNS:

@@ -30,6 +30,7 @@ _LIKE_CONSENT: Final = re.compile(
 )
 _LIKE_REFUSAL: Final = re.compile(r"(^|_)(opt_?out|opted_out|unsubscribed?|no|not)(_|$)")
 _NAMED: Final = 3
+_NO_PHONE: Final = "No column holds phone numbers, so nobody of these can be messaged who had none before; name one with --map phone=COLUMN."
 TOPICS: Final = {
     "completeness": "No column is empty.",
     "validity": "Every row could be taken.",
@@ -101,6 +102,8 @@ def _own(profile: FileProfile, repeated_users: int) -> list[Finding]:
             light = Light.BAD if amount >= BAD_SHARE * rows else Light.LOOK
             findings.append(Finding(topic, column, light, f"{_part(amount, rows)} {sentence}"))
 
+    if rows and not profile.says_phone:
+        findings.append(Finding("completeness", "", Light.LOOK, _NO_PHONE))
     if rows and not profile.says_consent:
         findings.append(Finding("completeness", "", Light.LOOK, _nobody_agreed(profile)))
     for column in profile.columns.values():

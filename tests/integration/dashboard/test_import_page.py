@@ -65,7 +65,7 @@ def test_a_file_is_mapped_tried_and_brought_in(live: Live, open_dashboard: Open)
     assert "Say which column is the user id" in page
     assert next(button for button in app.button if button.label == "Bring them in").disabled
     choose(app, "User id", "Kundennr")
-    widget(app, "text_input", "Country of numbers without a country code").set_value("us")
+    choose(app, "Country of numbers without a country code", "US")
     widget(app, "text_input", "Other words for yes").set_value("ja")
     widget(app, "text_input", "Other words for no").set_value("nein")
     widget(app, "multiselect", "Columns with a name or a type of their own").set_value(["Umsatz"]).run()
@@ -108,12 +108,28 @@ def test_a_file_is_mapped_tried_and_brought_in(live: Live, open_dashboard: Open)
 def test_what_the_api_refuses_stands_at_the_column_that_it_names(live: Live, open_dashboard: Open) -> None:
     app = upload(opened(open_dashboard))
     choose(app, "User id", "Kundennr")
-    widget(app, "text_input", "Country of numbers without a country code").set_value("xx").run()
+    widget(app, "multiselect", "Columns with a name or a type of their own").set_value(["Umsatz"]).run()
+    widget(app, "selectbox", "Type").set_value("number").run()
+    widget(app, "text_input", "Decimal sign").set_value("x").run()
     press(app, "Try it")
-    assert ["XX" in item.value for item in app.error] == [True]
-    widget(app, "text_input", "Country of numbers without a country code").set_value("").run()
+    assert [item.value for item in app.error] == ["Input should be '.' or ','"]
+    widget(app, "text_input", "Decimal sign").set_value("").run()
     assert not app.error
     assert "Of 4 rows" in seen(press(app, "Try it"))
+
+
+def test_countries_are_chosen_by_their_names(open_dashboard: Open) -> None:
+    country = widget(upload(opened(open_dashboard)), "selectbox", "Country of numbers without a country code")
+    assert {"none", "Netherlands (NL)", "Niger (NE)"} <= set(country.options)
+
+
+def test_without_a_phone_column_it_is_said_that_nobody_new_can_be_messaged(
+    live: Live, open_dashboard: Open
+) -> None:
+    app = upload(opened(open_dashboard), b"id,consent_marketing\nu1,yes\n")
+    assert any("**No column is the phone number.**" in item.value for item in app.warning)
+    choose(app, "User id", "id")
+    assert "No column holds phone numbers" in seen(press(app, "Try it"))
 
 
 def test_a_column_that_is_said_to_be_none_is_not_guessed_at_again(live: Live, open_dashboard: Open) -> None:

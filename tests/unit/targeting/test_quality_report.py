@@ -222,7 +222,7 @@ def test_columns_that_come_and_go_and_rows_that_go() -> None:
 )  # fmt: skip
 def test_a_file_without_consent_is_told_with_the_column_that_may_be_it(columns: str, told: str) -> None:
     cells = ",".join("yes" for _ in columns.split(","))
-    report = report_of(f"user_id,{columns}\nu1,{cells}\n")
+    report = report_of(f"user_id,phone,{columns}\nu1,+12025550101,{cells}\n")
     said = (
         "No column says who agreed to messages, so nobody of these can be messaged unless they agreed before"
     )
@@ -239,7 +239,10 @@ def test_a_file_without_consent_is_told_with_the_column_that_may_be_it(columns: 
     ],
 )
 def test_a_file_with_consent_is_not_asked_for_it(columns: str, mapping: dict[str, Any]) -> None:
-    assert sentences(report_of(f"user_id,{columns}\nu1,no\n", **mapping), "completeness") == []
+    assert (
+        sentences(report_of(f"user_id,phone,{columns}\nu1,+12025550101,no\n", **mapping), "completeness")
+        == []
+    )
 
 
 def test_consent_in_a_column_that_is_not_measured_counts() -> None:
@@ -257,3 +260,18 @@ def test_an_id_that_is_the_phone_number_of_its_owner_is_told(user_id: str, is_nu
     told = sentences(report, "validity")
     assert [light for light, _ in told] == (["look"] if is_number else [])
     assert all(sentence.startswith("1 row (50 %) with a user id that is") for _, sentence in told)
+
+
+@pytest.mark.parametrize("columns", ["telephone_model", "consent_marketing"])
+def test_a_file_without_numbers_deserves_a_look(columns: str) -> None:
+    report = report_of(f"user_id,{columns}\nu1,yes\n")
+    assert any(
+        words.startswith("No column holds phone numbers") for _, words in sentences(report, "completeness")
+    )
+    assert report["topics"]["completeness"]["light"] == "look"
+
+
+def test_numbers_in_a_column_that_is_not_measured_count() -> None:
+    many = ",".join(f"c{number}" for number in range(MAX_COLUMNS))
+    report = report_of(f"user_id,{many},phone\nu1,{'1,' * MAX_COLUMNS}+12025550101\n")
+    assert "phone numbers" not in str(sentences(report, "completeness"))
