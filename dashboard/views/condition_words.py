@@ -1,6 +1,7 @@
 """A condition in words and as JSON; and what it means: in English, how many users, who for instance."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -108,8 +109,18 @@ def _read(client: Client, key: str, typed: str) -> Mapping[str, Any] | None:
 def show_reading(reading: Reading) -> None:
     """The condition in English, and what may be wrong with it."""
     streamlit.markdown(f"**{say('condition_builder.means')}** {formats.plain(reading.english)}")
+    if reading.condition:
+        # The sentence is for reading only: names and values stand in it without their marks.
+        streamlit.caption(say("condition_builder.typed", text=_as_code(reading.text)))
     for warning in reading.warnings:
         streamlit.warning(formats.plain(warning), icon=":material/help:")
+
+
+def _as_code(text: str) -> str:
+    """Text as code within Markdown, between more marks than stand in it."""
+    longest = max((len(marks) for marks in re.findall("`+", text)), default=0)
+    marks = "`" * (longest + 1)
+    return f"{marks} {' '.join(text.split())} {marks}"
 
 
 def counted(count: Count) -> str:

@@ -11,6 +11,7 @@ from dashboard.client import ApiError, Client
 from dashboard.condition_rows import Kept
 from dashboard.texts import say
 from dashboard.views import condition_builder, condition_rows_form, condition_words, states
+from dashboard.views.campaign import event_fields
 
 WIDE: Final = 320
 
@@ -68,6 +69,7 @@ def _on_event(client: Client, key: str, before: Mapping[str, Any]) -> dict[str, 
         label=say("condition_builder.event.label"),
         explained=say("rules.trigger.event_help"),
     )
+    event_fields.tell_if_never(client, event, asked_for=f"{key}:event")
     held = before.get("properties")
     narrowed = streamlit.checkbox(
         say("rules.trigger.narrow"),
@@ -125,6 +127,7 @@ def _on_inactivity(client: Client, key: str, before: Mapping[str, Any]) -> dict[
             label=say("rules.trigger.not_done"),
             explained=say("rules.trigger.not_done_help"),
         )
+    event_fields.tell_if_never(client, event, asked_for=f"{key}:event")
     return {"after": after, "event": event}
 
 

@@ -12,12 +12,16 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session
 
 from experiments.clock import Clock, format_moment
 from experiments.errors import Invalid
+from experiments.models import Experiment
+from experiments.repository import get_experiment
 from targeting.conditions import Scope, describe
 from targeting.conditions.needs import Needs, expand_segments
+from targeting.repository import is_assigned_in
 from targeting.rules import repository as rule_repository
 from targeting.rules.definitions import (
     AttributeTrigger,
@@ -127,6 +131,8 @@ class _Run:
         self._truncated = False
         self._users: int | None = None
         self._notes: tuple[str, ...] = ()
+        self._enrols = tuple(_enrols(session, definition))
+        self._in_already: Counter[str] = Counter()
         self._because = f"{say_trigger(definition.trigger)}; {describe(definition.condition)}"
         self._actions = tuple(say_action(action) for action in definition.actions)
 
@@ -147,8 +153,29 @@ class _Run:
             once_per_user=counts[Verdict.ONCE],
             truncated=self._truncated,
             firings=tuple(self._firings),
-            notes=(*self._notes, *warnings_about(self._session, condition=self._definition.condition)),
+            notes=(
+                *self._notes,
+                *self._of_those_in_already(),
+                *warnings_about(self._session, condition=self._definition.condition),
+            ),
         )
+
+    def _of_those_in_already(self) -> Iterator[str]:
+        """How many of the users take part already, of each experiment that they would be put into."""
+        fired = sorted(self._last_fired)
+        for experiment in self._enrols:
+            for start in range(0, len(fired), _PAGE):
+                among = rule_repository.among(fired[start : start + _PAGE])
+                self._count_in(experiment, [among])
+            if self._in_already[experiment.key]:
+                yield (
+                    f"{self._in_already[experiment.key]:,} of these users are in {experiment.key} already: they keep their variant and are not "
+                    "enrolled again"
+                )
+
+    def _count_in(self, experiment: Experiment, where: Sequence[ColumnElement[bool]]) -> None:
+        taking_part = is_assigned_in([experiment.id or 0])
+        self._in_already[experiment.key] += rule_repository.count_users(self._session, [*where, taking_part])
 
     def meet_events(self, trigger: EventTrigger) -> None:
         condition = expand_segments(
@@ -236,10 +263,14 @@ class _Run:
             seen = rule_repository.count_users(self._session, where)
             if audience.residual is None and len(self._firings) >= self._limit:
                 fires = rule_repository.count_users(self._session, [audience.where, *where])
+                for experiment in self._enrols:
+                    self._count_in(experiment, [audience.where, *where])
             else:
                 found = rule_repository.reached(self._session, audience, where=where, last=last)
                 kept = audience.keep(self._session, found)
                 fires = len(kept)
+                for experiment in self._enrols if kept else ():
+                    self._count_in(experiment, [*where, rule_repository.among([each.id for each in kept])])
                 for each in kept:
                     self._list(each.user_id, silence(each.last) if each.last else cause, self._until)
             self._counts[Verdict.FIRES] += fires
@@ -255,6 +286,12 @@ class _Run:
                 return
             yield after, upto
             after, looked_at = upto, looked_at + _STRETCH
+
+
+def _enrols(session: Session, definition: RuleDefinition) -> Iterator[Experiment]:
+    """The experiments that the rule puts users into."""
+    for key in dict.fromkeys(each.experiment for each in definition.actions if isinstance(each, Enrol)):
+        yield get_experiment(session, key)
 
 
 class _Histories:

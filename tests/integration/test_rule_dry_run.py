@@ -8,6 +8,7 @@ import pytest
 from experiments.clock import SteppedClock
 from experiments.database import Database
 from experiments.errors import Invalid, NotFound
+from targeting.models import Assignment
 from targeting.rules import dry_run as rule_dry_run
 from targeting.rules import service as rules
 from targeting.segments import attributes
@@ -153,3 +154,28 @@ def test_the_other_triggers_say_who_would_be_reached_now(database: Database, clo
     changed = dry_run(database, clock, rule(trigger=became))
     assert sorted(each.user_id for each in changed.firings) == ["bob", "never"]
     assert "not kept" in changed.notes[0]
+
+
+def test_who_takes_part_already_is_not_said_to_be_enrolled(database: Database, clock: SteppedClock) -> None:
+    with database.transaction() as session:
+        add_people(session, clock, range(1, 5))
+        spring = start_campaign(session, clock, campaign(trigger={"type": "rule"}))
+        for user in (1, 2):
+            session.add(
+                Assignment(
+                    experiment_id=spring.id or 0, user_pk=user, variant="silence", epoch=1, propensity=0.5,
+                    assigned_at=clock.now(), unit=f"user-{user}", source="rule",
+                )
+            )  # fmt: skip
+    happens(database, clock, "user-1", "user-3")
+    told = "are in spring already: they keep their variant and are not enrolled again"
+    by_event = dry_run(database, clock, rule(actions=[ENROL]))
+    assert (by_event.users, [note for note in by_event.notes if "already" in note]) == (
+        2,
+        [f"1 of these users {told}"],
+    )
+    daily = rule(trigger={"type": "schedule", "cron": "0 9 * * *"}, actions=[ENROL, TAG])
+    for limit in (0, 10):
+        everybody = dry_run(database, clock, daily, limit=limit)
+        assert [note for note in everybody.notes if "already" in note] == [f"2 of these users {told}"]
+    assert not any("already" in note for note in dry_run(database, clock, rule()).notes)

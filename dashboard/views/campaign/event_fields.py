@@ -16,9 +16,14 @@ from dashboard.views.remembering import remembered
 
 def choose(client: Client, form: Form, name: str) -> None:
     """The field `event` of the form, which is labelled as `name`."""
+    event = form.one_of(("event",), name, known_events(client), new=True)
+    tell_if_never(client, event, asked_for=form.key("event"))
+
+
+def tell_if_never(client: Client, event: str | None, *, asked_for: str) -> None:
+    """A warning beneath a field when nobody has done its event."""
     known = known_events(client)
-    event = form.one_of(("event",), name, known, new=True)
-    if event and event in never_happened(client, {event} - set(known), asked_for=form.key("event")):
+    if event and event in never_happened(client, {event} - set(known), asked_for=asked_for):
         words = say("new_campaign.never_happened_here", event=formats.plain(event))
         streamlit.warning(f"{words}{near_words(event, known)}", icon=":material/help:")
 

@@ -144,6 +144,15 @@ def test_the_three_forms_are_one_condition(build: Builder) -> None:
     assert [box.value for box in app.selectbox if box.label == "Attribute"] == ["vip"]
 
 
+def test_what_stands_beneath_the_meaning_can_be_typed(build: Builder) -> None:
+    app = build({"plan": {"$in": ["plan-1", "a`b"]}})
+    [line] = [item.value for item in app.caption if item.value.startswith("As it is typed under")]
+    typed = line.partition("``")[2].rpartition("``")[0].strip()
+    app.segmented_control[0].set_value("words").run()
+    widget(app, "text_area", "The condition in words").set_value(f" {typed}").run()
+    assert said(app) == {"plan": {"$in": ["plan-1", "a`b"]}}
+
+
 def test_errors_of_the_api_stand_at_the_rows_they_name(build: Builder) -> None:
     app = build({"plan": "plan-1", "tags": {"$regexi": "("}, "$event": {"name": "e" * 201}, "age": 1})
     assert said(app) is None

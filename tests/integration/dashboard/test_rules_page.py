@@ -175,6 +175,21 @@ def test_saving_what_nobody_has_changed_changes_nothing(
     assert stored(live, "buyers")["definition"] == before["definition"]
 
 
+@pytest.mark.parametrize(
+    "trigger",
+    [{"type": "event", "event": "Order"}, {"type": "inactivity", "after": "30d", "event": "Order"}],
+    ids=["event", "inactivity"],
+)
+def test_an_event_that_never_happened_is_told_at_the_trigger(
+    world: Live, open_dashboard: Open, trigger: dict[str, Any]
+) -> None:
+    world.call("PUT", "/v1/rules/lost", json=rule(key="lost", trigger=trigger))
+    app = open_page(open_dashboard("write"), "rules", rule="lost", edit="1")
+    [beneath] = [item.value.replace("\\", "") for item in app.warning]
+    assert beneath.startswith("**Order** has never happened")
+    assert beneath.endswith("Known and alike: **Order Completed**.")
+
+
 def test_a_rule_that_is_on_is_saved_only_after_a_question(world: Live, open_dashboard: Open) -> None:
     app = open_page(open_dashboard("write"), "rules", rule="buyers", edit="1")
     widget(app, "text_input", "Tag").set_value("patron").run()
