@@ -188,6 +188,19 @@ def with_control(document: Any, key: str | None) -> Any:
     return with_value(document, ("variants",), variants)
 
 
+def with_first(document: Any, key: str) -> Any:
+    """The document whose first combination is `key`: in every factor its level comes first, with which the others are compared."""
+    chosen = next((cell.levels for cell in cells(document) if cell.key == key and cell.levels), None)
+    if chosen is None:
+        return document
+    factors = []
+    for factor in items_at(document, ("factors",)):
+        first = chosen.get(str(at(factor, ("key",), "")))
+        levels = sorted(items_at(factor, ("levels",)), key=lambda level: at(level, ("key",)) != first)
+        factors.append(with_value(factor, ("levels",), levels))
+    return with_value(document, ("factors",), factors)
+
+
 def control_of(document: Document) -> str | None:
     """The key of the listed variant that is the control."""
     for variant in items_at(document, ("variants",)):

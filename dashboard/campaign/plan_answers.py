@@ -84,6 +84,29 @@ def metric_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def factor_rows(plan: Mapping[str, Any], document: Document) -> list[dict[str, str]]:
+    """One row for each effect of crossed factors: a level against the first of its factor, or how two levels act together."""
+    first = {
+        str(at(factor, ("key",), "")): str(at(factor, ("levels", 0, "key"), ""))
+        for factor in items_at(document, ("factors",))
+    }
+    rows = []
+    for found in items_at(plan, ("factors",)):
+        factors, levels = values.texts(at(found, ("factors",))), values.texts(at(found, ("levels",)))
+        rows.append(
+            {
+                "kind": str(at(found, ("kind",), "")),
+                "factor": " × ".join(factors),
+                "level": " × ".join(levels),
+                "against": first.get(factors[0], "") if len(factors) == 1 else "",
+                "power": percent_words(at(found, ("power",))),
+                "finds": percent_words(at(found, ("minimum_effect",))),
+                "users_needed": formats.count(values.whole(at(found, ("users_needed",)))),
+            }
+        )
+    return rows
+
+
 def power_curve(plan: Mapping[str, Any], *, users: str, power: str) -> alt.LayerChart | None:
     """The chance to find the planned effect by the number of users; rules at the planned power and the users there are.
 

@@ -27,7 +27,7 @@ def show_pause(access: Access, seen: calls.Delivery) -> None:
         streamlit.error(words, icon=":material/block:")
         deed(_DEED).hear(viewer.now())
     if seen.paused:
-        streamlit.warning(say("delivery.pause.is_paused"), icon=":material/pause_circle:")
+        _show_paused(seen)
     if not access.may_write:
         return
     asked = streamlit.session_state.get(_ASKED)
@@ -41,6 +41,18 @@ def show_pause(access: Access, seen: calls.Delivery) -> None:
             _ask("resume")
     elif streamlit.button(say("delivery.pause.button"), icon=":material/pause_circle:"):
         _ask("pause")
+
+
+def _show_paused(seen: calls.Delivery) -> None:
+    """That nothing goes out, since when, and why."""
+    words = say("delivery.pause.is_paused")
+    for fuse in seen.fuses:
+        if fuse.kind == "all":
+            since = say("delivery.fuses.since", when=formats.plain(formats.moment(fuse.opened_at)))
+            words += (
+                f"  \n{say('delivery.pause.reason', reason=formats.plain(fuse.reason))}  \n:small[{since}]"
+            )
+    streamlit.warning(words, icon=":material/pause_circle:")
 
 
 def show_fuses(access: Access, fuses: Sequence[calls.Fuse]) -> None:

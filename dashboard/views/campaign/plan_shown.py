@@ -27,6 +27,7 @@ def show_answers(plan: Mapping[str, Any], document: Document) -> None:
     for row in rows:
         for reason in row["reasons"]:
             streamlit.caption(formats.plain(f"{row['metric']}: {reason}"))
+    _show_factors(plan, document)
     show_curves(plan)
     _show_simulation(plan)
     _show_guards(plan)
@@ -46,6 +47,33 @@ def _show_guards(plan: Mapping[str, Any]) -> None:
     streamlit.markdown("\n".join(f"- {sentence}" for sentence in sentences))
     for reason in guard_answers.guard_reasons(plan):
         streamlit.caption(formats.plain(reason))
+
+
+def _show_factors(plan: Mapping[str, Any], document: Document) -> None:
+    """What crossing is for: each level against the first of its factor, over all arms; and how levels act together."""
+    rows = plan_answers.factor_rows(plan, document)
+    if not rows:
+        return
+    streamlit.markdown(f"**{say('new_campaign.factor_effects')}**")
+    streamlit.caption(say("new_campaign.factor_effects_mean"))
+    table = [
+        {
+            say("new_campaign.factor_column.effect"): _effect_words(row),
+            **{
+                say(f"new_campaign.plan_column.{name}"): row[name]
+                for name in ("power", "finds", "users_needed")
+            },
+        }
+        for row in rows
+    ]
+    streamlit.dataframe(table, hide_index=True, alt=say("new_campaign.factor_effects"))
+
+
+def _effect_words(row: Mapping[str, str]) -> str:
+    kind = row["kind"] if row["kind"] in {"main", "interaction"} else "other"
+    return say(
+        f"new_campaign.factor_effect.{kind}", factor=row["factor"], level=row["level"], against=row["against"]
+    )
 
 
 def show_curves(plan: Mapping[str, Any]) -> None:

@@ -170,8 +170,9 @@ def _show_control(form: Form) -> None:
     listed = [str(item.get("key")) for item in items_at(document, ("variants",)) if item.get("key")]
     crossed = arms.is_crossed(document)
     cells = arms.cells(document)
-    first = cells[0].key if crossed and cells else None
-    options = [*([first] if first else []), *dict.fromkeys(listed)]
+    combinations = [cell.key for cell in cells if cell.levels] if crossed else []
+    first = combinations[0] if combinations else None
+    options = [*dict.fromkeys([*combinations, *listed])]
     if not options:
         return
     now = arms.control_of(document) or first
@@ -187,8 +188,16 @@ def _show_control(form: Form) -> None:
         help=say("campaign_field.help.control"),
         persist_state=KEPT,
     )
-    if chosen is not None and chosen != now:
-        form.work.document = arms.with_control(document, None if chosen == first else chosen)
+    if crossed:
+        streamlit.caption(say("new_campaign.crossed_control"))
+    if chosen is None or chosen == now:
+        return
+    made = arms.with_control(document, None if chosen in combinations else chosen)
+    if chosen not in combinations or chosen == first:
+        form.work.document = made
+        return
+    # The keys of combinations stay; the levels stand elsewhere, and their fields with them.
+    form.remake(arms.with_first(made, chosen), "factors")
 
 
 def show_cells(form: Form) -> None:

@@ -23,6 +23,7 @@ def test_everything_is_paused_with_a_reason_and_goes_on(open_dashboard: Open, li
     audit = live.call("GET", "/v1/audit")["items"][0]
     assert "the shop is closed" in str(audit)
     assert "Everything is paused" in seen(app)
+    assert "Reason: the shop is closed" in seen(app)
     press(press(app, "Let sending go on"), "Yes, go on")
     assert not live.call("GET", "/v1/delivery/summary")["paused"]
     assert "Everything is paused" not in seen(app)

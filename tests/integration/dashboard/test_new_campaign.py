@@ -111,6 +111,10 @@ def test_content_and_send_time_are_crossed_refused_mended_and_launched(
     go(app, "plan")
     press(app, "Work out the plan")
     assert {item.label: item.value for item in app.metric}["Take part"] == "40"
+    assert "What the crossed factors show" in seen(app)
+    [effects] = [list(frame.value["Effect"]) for frame in app.dataframe if "Effect" in frame.value]
+    assert effects[:2] == ["content: message-2 against message-1", "hour: evening against morning"]
+    assert effects[2] == "together: message-2 × evening (content × hour)"
     go(app, "review")
     press(app, "Launch ..")
     page = seen(app)
@@ -123,6 +127,23 @@ def test_content_and_send_time_are_crossed_refused_mended_and_launched(
     assert started["status"] == "running"
     assert [variant["key"] for variant in started["design"]["variants"]] == list(arms["Arm"])
     assert kept(world) == []
+
+
+def test_any_combination_can_be_the_control(world: Live, open_dashboard: Opened) -> None:
+    app = open_page(open_dashboard("write"), "new_campaign", step="variants")
+    choose(app, "~way", "crossed")
+    press(app, "Vary the send time")
+    control = field(app, "selectbox", "~control")
+    assert control.value == "silence"
+    control.set_value("message-2.evening").run()
+    table = app.dataframe[-1].value
+    assert next(iter(table["Arm"])) == "message-2.evening"
+    assert list(table["Control"]) == ["control", "", "", "", ""]
+    assert [level["key"] for level in document(app)["factors"][1]["levels"]] == ["evening", "morning"]
+    assert field(app, "selectbox", "~control").value == "message-2.evening"
+    assert field(app, "text_input", "factors[1].levels[0].key").value == "evening"
+    field(app, "selectbox", "~control").set_value("silence").run()
+    assert list(app.dataframe[-1].value["Control"]) == ["", "", "", "", "control"]
 
 
 def test_a_start_that_is_refused_names_the_field_and_starts_nothing(

@@ -82,3 +82,12 @@ def test_a_weight_that_is_none_leaves_the_shares_unknown(weight: Any) -> None:
     document = {"variants": [{"key": "a", "weight": weight}, {"key": "b", "weight": 1}]}
     shares = [cell.share for cell in arms.cells(document)]
     assert shares == ([0.5, 0.5] if weight is None else [None, None])
+
+
+def test_a_combination_comes_first_with_its_levels() -> None:
+    found = arms.vary(arms.crossed(ONE_BY_ONE), "send_time")
+    moved = arms.with_first(found, "message-1.evening")
+    assert next(cell.key for cell in arms.cells(moved)) == "message-1.evening"
+    assert {cell.key for cell in arms.cells(moved)} == {cell.key for cell in arms.cells(found)}
+    assert arms.with_first(moved, "coupon.morning") == found
+    assert arms.with_first(found, "silence") is found
