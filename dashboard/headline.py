@@ -45,7 +45,11 @@ def headline(report: Report, *, shipped: str | None = None, ended: Ended | None 
     leading = verdicts.leading_effect(report)
     known = leading is not None and verdicts.verdict(leading[1], leading[0]) is not Verdict.CANNOT_TELL
     title = _title(report, leading if known else None, shipped)
-    if ended is not None and report.decision.action == "continue" and report.decision.rule != NOT_SOUND:
+    if (
+        ended is not None
+        and report.decision.action == "continue"
+        and report.decision.rule not in (NOT_SOUND, *BY_RULE)
+    ):
         # Nobody can let it run any more.
         measured = "" if ended.measured_until is None else formats.moment(ended.measured_until)
         title = say("headline.ended_open" if measured else "headline.ended", measured=measured)
