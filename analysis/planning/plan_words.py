@@ -90,7 +90,7 @@ def guard_words(guard: GuardPlan) -> str:
 
 def _without_base(metric: MetricPlan, there: int | None) -> str:
     reasons = "; ".join(metric.reasons)
-    if metric.least_users is None or metric.effect is None or there is None or there >= metric.least_users:
+    if metric.least_users is None or metric.effect is None or not there or there >= metric.least_users:
         return f"cannot tell: {reasons}"
     best = best_base(metric.effect)
     return (

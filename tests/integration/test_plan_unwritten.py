@@ -1,16 +1,19 @@
-"""Whether each message of a campaign can be written is tried before anybody is messaged. On both databases."""
+"""Whether each message of a campaign can be written is tried before anybody is messaged, and what is hopeless is called so. On both databases."""
 
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
+from delivery.models import Message
 from experiments.clock import SteppedClock
 from experiments.content_settings import ContentSource
 from experiments.database import Database
 from experiments.settings import Settings
 from targeting.models import Event
+from tests.integration.enrolling import begin
 from tests.integration.people import REMINDER, SILENCE, add_people
-from tests.integration.planned_world import HOUR, document, plan
+from tests.integration.planned_world import DAY, HOUR, document, plan, send
 
 NAMED, ALL = 24, 30
 TWO = [SILENCE, REMINDER]
@@ -127,3 +130,24 @@ def test_without_a_past_the_best_base_says_whether_it_is_hopeless(
     # With users enough for that, nobody knows.
     many = plan(database, clock, document(variants=TWO, metrics=[bought], plan=small), users=10**6)
     assert many.verdict[0].startswith("bought: cannot tell")
+
+
+@pytest.mark.usefixtures("people")
+def test_what_was_taken_and_never_delivered_did_not_arrive(database: Database, clock: SteppedClock) -> None:
+    then = clock.now() - 3 * DAY
+    with database.transaction() as session:
+        earlier = begin(session, clock, key="earlier")
+        for step in range(100):
+            send(session, user=1, at=then, state="read", experiment_id=earlier.id or 0, step=step)
+        # Two of which WhatsApp took one, which it could never deliver; the other never went out.
+        for user in (2, 3):
+            send(session, user=user, at=then, state="suppressed", experiment_id=earlier.id or 0, step=0)
+        session.flush()
+        for message in session.exec(select(Message).where(Message.state == "suppressed")):
+            message.slot_at, message.failed_at = None, then + DAY
+            message.accepted_at = then if message.user_pk == 2 else None
+    made = plan(database, clock, document())
+    assert made.reach == pytest.approx(100 / 101)
+    assert made.reach_source == (
+        "of 101 marketing messages of all campaigns that went out in the last month, without its last day, 100 arrived"
+    )
