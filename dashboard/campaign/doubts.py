@@ -46,9 +46,9 @@ class Weak:
 
 @dataclass(frozen=True, slots=True)
 class Unwritten:
-    """The message of a variant that cannot be written for `failed` of the `checked` users it was tried on, most of them for `reason`."""
+    """The message of some variants that cannot be written for `failed` of the `checked` users it was tried on, most of them for `reason`."""
 
-    variant: str
+    variants: tuple[str, ...]
     failed: int
     checked: int
     reason: str
@@ -69,7 +69,7 @@ class SmallArms:
 
 def unwritten(plan: Mapping[str, Any]) -> list[Unwritten]:
     """The messages that cannot be written for everybody, those for nobody first."""
-    found = []
+    found: dict[tuple[int, int, str], list[str]] = {}
     for message in items_at(plan, ("messages",)):
         failed, checked = values.whole(at(message, ("failed",))), values.whole(at(message, ("checked",)))
         if failed and checked:
@@ -78,8 +78,14 @@ def unwritten(plan: Mapping[str, Any]) -> list[Unwritten]:
                 for each in items_at(message, ("reasons",))
             ]
             reason = reasons[0] if reasons else ""
-            found.append(Unwritten(str(at(message, ("variant",), "")), failed, checked, reason))
-    return sorted(found, key=lambda each: not each.is_for_nobody)
+            variant = str(at(message, ("variant",), ""))
+            # Crossed variants share a message, and what is wrong with it.
+            found.setdefault((failed, checked, reason), []).append(variant)
+    told = [
+        Unwritten(tuple(variants), failed, checked, reason)
+        for (failed, checked, reason), variants in found.items()
+    ]
+    return sorted(told, key=lambda each: not each.is_for_nobody)
 
 
 def small_arms(plan: Mapping[str, Any], document: Document) -> SmallArms | None:

@@ -85,13 +85,15 @@ def metric_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def factor_rows(plan: Mapping[str, Any], document: Document) -> list[dict[str, str]]:
-    """One row for each effect of crossed factors: a level against the first of its factor, or how two levels act together."""
+    """One row for each effect of crossed factors of which something is known: a level against the first of its factor, or how two act together."""
     first = {
         str(at(factor, ("key",), "")): str(at(factor, ("levels", 0, "key"), ""))
         for factor in items_at(document, ("factors",))
     }
     rows = []
     for found in items_at(plan, ("factors",)):
+        if all(at(found, (name,)) is None for name in ("power", "minimum_effect", "users_needed")):
+            continue
         factors, levels = values.texts(at(found, ("factors",))), values.texts(at(found, ("levels",)))
         rows.append(
             {

@@ -38,8 +38,8 @@ def _show_row(card: Card) -> None:
         health.markdown(states.light(verdicts.light(report)))
         users.markdown(say("rows.users", count=report.users, number=formats.count(report.users)))
         sent = say("rows.messages", count=report.messages, number=formats.count(report.messages))
-        # Beside messages of the last 24 hours, which are counted as they stand now.
-        messages.markdown(f"{sent}  \n{say('rows.by_report', when=formats.moment(report.as_of))}")
+        # Of when the report is stands on the left; messages of the last 24 hours beside it are counted as they stand now.
+        messages.markdown(f"{sent}  \n{say('rows.by_report')}")
 
 
 def _state(card: Card) -> str:

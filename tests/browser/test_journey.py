@@ -162,7 +162,7 @@ def designed(page: Page, stage: Stage) -> None:
     press(page, "Work out the plan")
     press(page, "Next: Review and launch")
     press(page, "Check it")
-    expect(page.get_by_text("Nothing is wrong with the design")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Templates are checked when it is stored")).to_be_visible(timeout=PATIENCE)
 
 
 def audience(page: Page, stage: Stage) -> None:

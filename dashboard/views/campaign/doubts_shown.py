@@ -20,7 +20,7 @@ def show(client: Client, campaign: Work, plan: Mapping[str, Any]) -> bool:
     for message in unwritten:
         words = say(
             "new_campaign.unwritten_nobody" if message.is_for_nobody else "new_campaign.unwritten_some",
-            variant=formats.plain(message.variant),
+            variants=", ".join(f"**{formats.plain(each)}**" for each in message.variants),
             failed=formats.count(message.failed),
             checked=formats.count(message.checked),
             share=formats.chance(message.failed / message.checked),

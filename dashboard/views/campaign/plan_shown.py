@@ -34,7 +34,8 @@ def show_answers(plan: Mapping[str, Any], document: Document) -> None:
     for name in ("limits", "warnings", "assumptions"):
         told = [formats.plain(str(line)) for line in items_at(plan, (name,))]
         if told:
-            with streamlit.expander(f"{say(f'new_campaign.plan_notes.{name}')} ({len(told)})"):
+            heading = f"{say(f'new_campaign.plan_notes.{name}')} ({len(told)})"
+            with streamlit.expander(heading, expanded=name == "warnings"):
                 streamlit.markdown("\n".join(f"- {line}" for line in told))
 
 

@@ -106,7 +106,8 @@ def _confirm(client: Client, campaign: Work) -> None:
     plan = campaign.plans.get(plan_step.plan_name(campaign), {})
     reach = plan_answers.reach_of(plan, campaign.document)
     unwritten = doubts.unwritten(plan)
-    for_nobody = ", ".join(formats.plain(each.variant) for each in unwritten if each.is_for_nobody)
+    silenced = [variant for each in unwritten if each.is_for_nobody for variant in each.variants]
+    for_nobody = ", ".join(map(formats.plain, silenced))
     says = "new_campaign.start_says_doubtful" if unwritten else "new_campaign.start_says"
     with streamlit.container(border=True):
         name = formats.plain(str(at(campaign.document, ("name",), campaign.key)))

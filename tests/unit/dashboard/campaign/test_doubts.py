@@ -137,9 +137,13 @@ def test_messages_for_nobody_come_first_with_their_most_frequent_reason() -> Non
         {"variant": "fine", "checked": 40, "failed": 0, "reasons": []},
         {"variant": "unknown", "checked": 0, "failed": None, "reasons": [], "unknown": "it reads content"},
         {"variant": "none", "checked": 40, "failed": 40, "reasons": reasons},
+        {"variant": "too", "checked": 40, "failed": 40, "reasons": reasons},
     ]
     found = doubts.unwritten({"messages": messages})
-    assert [(each.variant, each.is_for_nobody) for each in found] == [("none", True), ("some", False)]
+    assert [(each.variants, each.is_for_nobody) for each in found] == [
+        (("none", "too"), True),
+        (("some",), False),
+    ]
     assert found[1].reason == "text: is missing"
     assert doubts.unwritten({"messages": "none"}) == doubts.unwritten({}) == []
 
