@@ -112,7 +112,7 @@ def test_content_and_send_time_are_crossed_refused_mended_and_launched(
     press(app, "Work out the plan")
     assert {item.label: item.value for item in app.metric}["Take part"] == "40"
     assert "What the crossed factors show" not in seen(app)  # of which nothing is known without a base
-    fill(app, "number_input", "~baseline", 0.1)
+    fill(app, "number_input", "~baseline_rate", 10.0)
     press(app, "Work out the plan")
     assert "What the crossed factors show" in seen(app)
     [effects] = [list(frame.value["Effect"]) for frame in app.dataframe if "Effect" in frame.value]
