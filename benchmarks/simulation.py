@@ -118,8 +118,8 @@ def levels(method: str, looks: int, users: int) -> Floats:
 def judged(method: str, looks: int, users: int, x_c: Counts, x_t: Counts, p: Floats) -> tuple[Floats, Floats]:
     """p-values and the levels they are held against, as this method judges `looks` planned looks; (runs, looks) each.
 
-    p: of each look alone (`p_values`). Where counts are few the always-valid methods go by the e-process, whose p needs no
-    level of its own.
+    p: of each look alone (`p_values`). The always-valid methods go by the e-process where counts are few, whose p needs no level of
+    its own, and else by the normal distribution, for then there are degrees of freedom enough (decision 0069).
     """
     p, level = p[:, :looks], np.broadcast_to(levels(method, looks, users), (len(p), looks))
     if not method.startswith("always_valid"):
@@ -128,7 +128,9 @@ def judged(method: str, looks: int, users: int, x_c: Counts, x_t: Counts, p: Flo
     few = is_few(x_c, x_t, n)
     size = bet_size(2 * users * looks if method == "always_valid" else None, ALPHA)
     exact = exact_p_values(x_c[few], x_t[few], np.broadcast_to(n, few.shape)[few], size)
-    p, level = p.copy(), level.copy()
+    delta, error, _ = welch(n, *moments_of_counts(x_c, n), *moments_of_counts(x_t, n))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p, level = 2 * special.ndtr(-np.abs(delta) / error), level.copy()
     p[few], level[few] = exact, ALPHA
     return p, level
 
