@@ -28,13 +28,13 @@ from delivery.models import Message
 from delivery.receipts import inbox
 from delivery.whatsapp.webhooks import sign
 from experiments.clock import SteppedClock, to_micros
+from experiments.database import Database
 from experiments.vocabulary import MessageState, Scope
-from tests.contract.test_openapi import APP_SECRET, CAMPAIGN, METRIC, wiring
+from tests.contract.test_openapi import APP_SECRET, CAMPAIGN, METRIC
+from tests.contract.test_openapi import wiring as wired
 from tests.integration.registry import register, template
 from tests.integration.test_sign_in import bearer
 from tests.integration.webhooks import change_of, status, statuses, text_from
-
-__all__ = ["wiring"]
 
 AREA: Final = "1202555"
 """Every number of this test begins so (the range that is kept for fiction), and nothing else does."""
@@ -84,6 +84,11 @@ def traces() -> list[str]:
         text = base64.b64encode(b"\0" * offset + AREA.encode()).decode()
         found.append(text[4 if offset else 0 : 8])  # what the bytes beside it do not change
     return found
+
+
+@pytest.fixture
+def wiring(database: Database, clock: SteppedClock) -> Wiring:
+    return wired(database, clock)
 
 
 @pytest.fixture

@@ -84,7 +84,8 @@ def test_a_wrong_mapping_is_refused_by_its_path(writer: TestClient, mapping: str
 def test_runs_are_listed_newest_first_and_read_with_their_quality(writer: TestClient) -> None:
     for name in ("one", "two", "one"):
         answer = writer.post(
-            f"/v1/imports?format=csv&source={name}", content=b"user_id,age,consent_marketing\nu1,3,no\n"
+            f"/v1/imports?format=csv&source={name}",
+            content=b"user_id,phone,age,consent_marketing\nu1,+12025550101,3,no\n",
         )
         assert answer.json()["quality"]["light"] == "ok"
     page = writer.get("/v1/imports?limit=2").json()
@@ -97,6 +98,7 @@ def test_runs_are_listed_newest_first_and_read_with_their_quality(writer: TestCl
     assert found["summary"]["unchanged"] == 1
     assert [column["name"] for column in found["quality"]["columns"]] == [
         "user_id",
+        "phone",
         "age",
         "consent_marketing",
     ]

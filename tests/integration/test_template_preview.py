@@ -119,8 +119,9 @@ def test_a_variant_of_an_experiment_and_its_audience(writer: TestClient) -> None
         "metrics": [{"key": "bought", "role": "primary", "kind": "proportion", "event": "Bought"}],
     }
     assert writer.post("/v1/experiments", json=design).status_code == 201
-    answer = preview(writer, experiment="spring", variant="a", sample=1)
-    assert (answer["users"][0]["body"], answer["checked"]) == ("Hi a, spring is yours", 20)
+    answer = preview(writer, experiment="spring", variant="a", sample=20)
+    written = {user["user_id"]: user["body"] for user in answer["users"]}
+    assert (written["user-1"], answer["checked"]) == ("Hi a, spring is yours", 20)
     for request, status in [
         ({"experiment": "spring", "variant": "b"}, 404),
         ({"experiment": "spring", "variant": "silence"}, 422),
