@@ -10,13 +10,13 @@ from scipy import special, stats
 from analysis.stats.difference import DELTA_METHOD_FROM, NEAR_ZERO
 from analysis.stats.eprocess import bet_size, log_e_value
 from analysis.stats.errors import InsufficientData
-from analysis.verdicts.compare import FEW_DEGREES
 from benchmarks.claims import ALPHA, Claim, Findings, Size, at_least, percent, standard_error
 from benchmarks.simulation import (
     Counts,
     Floats,
     Twin,
     cumulative_counts,
+    freedom_of,
     is_few,
     is_small,
     levels,
@@ -87,9 +87,7 @@ def intervals(method: str, users: int, x_c: Counts, x_t: Counts) -> tuple[Limits
     mean_c, var_c = moments_of_counts(x_c, n)
     mean_t, var_t = moments_of_counts(x_t, n)
     delta, error, freedom = welch(n, mean_c, var_c, mean_t, var_t)
-    critical = -special.stdtrit(freedom, level / 2)
-    if method == "always_valid":
-        critical = np.where(freedom >= FEW_DEGREES, stats.norm.isf(level / 2), critical)
+    critical = -special.stdtrit(freedom_of(method, freedom), level / 2)
     small = is_small(x_c, x_t, n)
     score = newcombe(mean_c, mean_t, n, stats.norm.isf(level / 2))
     plain = tuple(

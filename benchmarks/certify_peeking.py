@@ -10,6 +10,7 @@ from benchmarks.simulation import (
     Floats,
     check,
     cumulative_counts,
+    freedom_of,
     judged,
     levels,
     p_values,
@@ -96,8 +97,9 @@ def money(size: Size, seed: int, findings: Findings, advance: Advance) -> None:
     n = users_at(looks, users)
     runs = size.runs // 2
     moments = [money_moments(rng, runs, looks, users) for _ in range(2)]
-    p = welch_p(*welch(n, *moments[0], *moments[1]))
+    delta, error, freedom = welch(n, *moments[0], *moments[1])
     for method in METHODS:
+        p = welch_p(delta, error, freedom_of(method, freedom))
         share = float(rejected(p, levels(method, looks, users)).mean())
         limit = at_most(ALPHA, runs)
         findings.claims.append(

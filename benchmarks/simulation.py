@@ -20,7 +20,7 @@ from analysis.stats.errors import InsufficientData
 from analysis.stats.proportions import SMALL_CELL, exact_p_value
 from analysis.stats.sequential import AlwaysValid, spending_rule, tightest_at
 from analysis.stats.spending import spending_boundaries
-from analysis.verdicts.compare import FEW_CONVERSIONS, Comparison, Look, compare
+from analysis.verdicts.compare import FEW_CONVERSIONS, FEW_DEGREES, Comparison, Look, compare
 from benchmarks.claims import ALPHA
 from experiments.vocabulary import Method, MetricKind
 
@@ -56,6 +56,13 @@ def welch(
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = total**2 * (n - 1) / (part_c**2 + part_t**2)
     return mean_t - mean_c, np.sqrt(total), freedom
+
+
+def freedom_of(method: str, freedom: Floats) -> Floats:
+    """The degrees of freedom that a method goes by: always-valid ones by infinitely many, where they are not few (decision 0069)."""
+    if not method.startswith("always_valid"):
+        return freedom
+    return np.where(freedom >= FEW_DEGREES, np.inf, freedom)
 
 
 def welch_p(delta: Floats, error: Floats, freedom: Floats) -> Floats:
@@ -119,7 +126,7 @@ def judged(method: str, looks: int, users: int, x_c: Counts, x_t: Counts, p: Flo
     """p-values and the levels they are held against, as this method judges `looks` planned looks; (runs, looks) each.
 
     p: of each look alone (`p_values`). The always-valid methods go by the e-process where counts are few, whose p needs no level of
-    its own, and else by the normal distribution, for then there are degrees of freedom enough (decision 0069).
+    its own.
     """
     p, level = p[:, :looks], np.broadcast_to(levels(method, looks, users), (len(p), looks))
     if not method.startswith("always_valid"):
@@ -128,9 +135,8 @@ def judged(method: str, looks: int, users: int, x_c: Counts, x_t: Counts, p: Flo
     few = is_few(x_c, x_t, n)
     size = bet_size(2 * users * looks if method == "always_valid" else None, ALPHA)
     exact = exact_p_values(x_c[few], x_t[few], np.broadcast_to(n, few.shape)[few], size)
-    delta, error, _ = welch(n, *moments_of_counts(x_c, n), *moments_of_counts(x_t, n))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p, level = 2 * special.ndtr(-np.abs(delta) / error), level.copy()
+    delta, error, freedom = welch(n, *moments_of_counts(x_c, n), *moments_of_counts(x_t, n))
+    p, level = welch_p(delta, error, freedom_of(method, freedom)), level.copy()
     p[few], level[few] = exact, ALPHA
     return p, level
 
