@@ -43,15 +43,7 @@ def show() -> None:
     streamlit.query_params.update({})
     if page.url_path != pages.ADDRESSES["new_campaign"]:
         one_step.read_what_was_left(current)
-    leaves = sidebar.leaves()
-    try:
-        # Who signs out may have typed something as the last thing before, which the page reads.
-        page.run()
-    finally:
-        if leaves:
-            access.sign_out()
-    if leaves:
-        streamlit.rerun()
+    page.run()
 
 
 if __name__ == "__main__":

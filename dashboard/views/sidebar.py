@@ -7,12 +7,11 @@ from zoneinfo import available_timezones
 import streamlit
 
 from dashboard import formats, viewer
-from dashboard.access import Access
+from dashboard.access import Access, sign_out
 from dashboard.texts import say
 
 _LANGUAGE: Final = "sidebar_language"
 _ZONE: Final = "sidebar_zone"
-_LEAVES: Final = "sidebar_leaves"
 
 
 def show(access: Access | None) -> None:
@@ -35,16 +34,9 @@ def show(access: Access | None) -> None:
             _choose(
                 say("app.zone"), zones, now if now in zones else "UTC", key=_ZONE, choose=viewer.choose_zone
             )
-            streamlit.button(say("app.sign_out"), icon=":material/logout:", type="tertiary", on_click=_leave)
-
-
-def leaves() -> bool:
-    """Whether somebody has asked to be signed out."""
-    return bool(streamlit.session_state.get(_LEAVES))
-
-
-def _leave() -> None:
-    streamlit.session_state[_LEAVES] = True
+            streamlit.button(
+                say("app.sign_out"), icon=":material/logout:", type="tertiary", on_click=sign_out
+            )
 
 
 def _choose(

@@ -104,13 +104,6 @@ def test_another_campaign_does_not_take_it_away(live: Live, app: AppTest) -> Non
     assert widget(app, "text_input", "Name").value == ""
 
 
-def test_who_signs_out_leaves_it_in_the_draft(live: Live, app: AppTest) -> None:
-    enter(app, "text_input", ":name", "Summer")
-    press(app, "Sign out")
-    assert of_draft(live, "name") == "Summer"
-    assert "access" not in app.session_state
-
-
 def test_another_page_reads_it_and_the_draft_is_kept(
     live: Live, app: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
