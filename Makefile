@@ -41,11 +41,8 @@ pictures: setup browser ## Every page of the dashboard as a picture, in docs/pic
 	$(BIN)/python -m tests.browser.pictures
 
 test: setup browser lint ## Lint, types, floors, and all tests (SQLite and PostgreSQL, and in a real browser)
-	@# In a browser most of the time is spent waiting: the other tests run beside it.
-	@mkdir -p var; $(BIN)/pytest -n 0 -q -m browser tests/browser >var/browser.log 2>&1 & browser=$$!; \
-	    trap "kill $$browser" INT TERM; \
-	    $(BIN)/pytest -n 3 --dist worksteal -q; others=$$?; \
-	    wait $$browser; browsed=$$?; cat var/browser.log; exit $$((others | browsed))
+	$(BIN)/pytest -n 3 --dist worksteal -q
+	$(BIN)/pytest -n 0 -q -m browser tests/browser
 
 test-browser: setup browser ## A marketer's journey and every page's accessibility, in a real browser
 	$(BIN)/pytest -n 0 -q -m browser tests/browser
