@@ -43,7 +43,7 @@ class Seconds:
 
 
 def settings(url: str, *, path: str = "/u/{user_id}", **changes: Any) -> Settings:
-    source = {"url": url + path, "timeout": "2s"} | changes
+    source = {"url": url + path, "timeout": "10s"} | changes
     return Settings(content=json.dumps({"picks": source}))
 
 
