@@ -25,6 +25,8 @@ WANTED: Final = 0.9
 ASSUMED: Final = 0.01
 """Opt-outs of users whom a message meets, where nobody knows them."""
 MOST: Final = 10**8
+SEARCHED: Final = 500
+"""Campaigns that are drawn for each number of people on the way to the one that is enough, which is then known to three percent or so."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -85,15 +87,16 @@ def plan_guards(
     sent_to = sum(shares[each.key] for each in design.variants if each.message is not None)
     known_of = _known(design, sending, entry)
 
-    def stopped(of: int) -> float:
+    def stopped(of: int, by: Harm = test) -> float:
         known = of * known_of(of)
         both = 0.0 if test.control_at_once else control
-        return test.stopped(
+        return by.stopped(
             math.floor(known * (smallest + both) / sent_to), of_control=math.floor(of * control / sent_to)
         )
 
     early = None if people is None else stopped(people)
-    needed = _needed(stopped, people or 1_000)
+    roughly = replace(test, runs=SEARCHED)
+    needed = _needed(lambda of: stopped(of, roughly), people or 1_000)
     reasons = []
     if people is None:
         reasons.append("nobody knows how many people will be messaged")
@@ -146,14 +149,14 @@ def _in_waves(design: ExperimentDesign, people: int, *, behind: int) -> float:
 
 
 def _needed(stopped: Callable[[int], float], start: int) -> int | None:
-    """The fewest people with whom a harmful variant is stopped as often as wanted, to two digits."""
+    """About the fewest people with whom a harmful variant is stopped as often as wanted, to two digits."""
     high = start
     while stopped(high) < WANTED:
         high *= 2
         if high > MOST:
             return None
     low = high // 2 if high > start else 0
-    while high - low > max(high // 100, 1):
+    while high - low > max(high // 50, 1):
         middle = (low + high) // 2
         low, high = (low, middle) if stopped(middle) >= WANTED else (middle, high)
     return rounded_up(high)
